@@ -1,0 +1,57 @@
+# `make demo` and `make test` are all a new user needs; both make .venv first, from the lock file, and work again after an
+# interruption. `make help` lists the rest.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+OUT ?= results/runs/demo
+BATCH ?= 64
+# Nothing of the demo or the tests is on a model hub.
+OFFLINE := HF_HUB_OFFLINE=1 HF_DATASETS_OFFLINE=1 TOKENIZERS_PARALLELISM=false
+
+.PHONY: help install demo test lint lock results clean
+
+help:
+	@echo "make demo     evaluate the embedded stand-in (glyphworld) and draw its modality gap"
+	@echo "make test     ruff, mypy and all tests"
+	@echo "make results  make demo, and write what it prints into results/glyphworld"
+	@echo "make lock     resolve requirements.lock anew from setup.cfg"
+	@echo "make clean    remove the virtual environment and the runs"
+
+# The stamps are written last: an install that was cut off starts over.
+.venv/.locked: requirements.lock
+	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed: make PYTHON=/path/to/python3.11" if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv --clear .venv
+	$(BIN)/pip install --quiet --require-hashes --requirement requirements.lock
+	@touch $@
+
+.venv/.installed: .venv/.locked setup.cfg pyproject.toml
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+install: .venv/.installed
+
+demo: install
+	$(OFFLINE) $(BIN)/unsafeconcepts glyphworld build
+	rm -rf $(OUT)/lmms_eval
+	$(OFFLINE) $(BIN)/lmms_eval --model glyph-vlm --tasks glyphworld --batch_size $(BATCH) --log_samples --output_path $(OUT)/lmms_eval
+	$(OFFLINE) $(BIN)/unsafeconcepts table $(OUT)/lmms_eval --figure $(OUT)/modality_gap.png --markdown $(OUT)/table.md --json $(OUT)/summary.json
+
+results: demo
+	mkdir -p results/glyphworld
+	cp $(OUT)/table.md $(OUT)/summary.json $(OUT)/modality_gap.png $(OUT)/modality_gap.svg results/glyphworld/
+	$(OFFLINE) $(BIN)/unsafeconcepts glyphworld sheet results/glyphworld/contact_sheet.png
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: lint
+	$(OFFLINE) $(BIN)/pytest
+
+lock:
+	$(PYTHON) -m venv .venv-lock && .venv-lock/bin/pip install --quiet uv
+	.venv-lock/bin/uv pip compile setup.cfg --extra dev --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --output-file requirements.lock
+	rm -rf .venv-lock
+
+clean:
+	rm -rf .venv results/runs

@@ -1,0 +1,207 @@
+"""The probes: rows of a source, one for every question, and the judging of an answer.
+
+These are the functions that the tasks' YAML names. The harness reads the list of concepts as the task's data set, and
+``process_docs`` puts the rows of the source in its place: one checked load for all tasks of a run, whatever kind of copy the
+source is. Every row holds its whole question (``prompt``, ``expected``), so that the YAML needs no code of its own.
+"""
+
+import functools
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from datasets import Dataset, concatenate_datasets
+from PIL import Image
+
+from harness_ext.benchmark import questions
+from harness_ext.benchmark.images import to_rgb
+from harness_ext.failures import is_failed
+from harness_ext.judges import RuleJudge
+from harness_ext.judges.capability import exact_answer
+from harness_ext.metrics.harness import per_answer_metrics
+from harness_ext.metrics.records import FAILED, Judgement
+
+# The size that the authors' code sends with a text-only question.
+_BLANK_SIZE: Final = (1000, 1000)
+# Fixed once: options are part of the instrument, and every run must see the same ones.
+_GLYPHWORLD_OPTIONS_SEED: Final = 0
+
+_judge = RuleJudge()
+
+
+# --- rows -------------------------------------------------------------------------------------------------------------
+
+
+def unsafeconcepts_perception(_: Dataset) -> Dataset:
+    """The gated images, each with its published options."""
+    from harness_ext.benchmark.options import published_options
+
+    options = published_options()
+    images = _unsafeconcepts_images()
+    return _perception(images, [options[row] for row in images["row"]])
+
+
+def unsafeconcepts_image(_: Dataset) -> Dataset:
+    """The gated images, each with the five alignment questions."""
+    return _image_alignment(_unsafeconcepts_images())
+
+
+def unsafeconcepts_text(concepts: Dataset) -> Dataset:
+    """The taxonomy's concepts (columns ``concept``, ``category``), each with the five questions in their text-only form."""
+    return _text_alignment("unsafeconcepts", concepts.add_column("label", ["unsafe"] * len(concepts)))
+
+
+def glyphworld_perception(_: Dataset) -> Dataset:
+    """Held-out renders of every glyph, each with generated options."""
+    from harness_ext.benchmark.options import generated_options
+
+    images = _glyphworld_images()
+    return _perception(images, generated_options(images["concept"], images["category"], seed=_GLYPHWORLD_OPTIONS_SEED))
+
+
+def glyphworld_image(_: Dataset) -> Dataset:
+    """Held-out renders of every glyph, each with the five alignment questions."""
+    return _image_alignment(_glyphworld_images())
+
+
+def glyphworld_text(concepts: Dataset) -> Dataset:
+    """Glyphworld's concepts (columns ``concept``, ``category``, ``label``), each with the five text-only questions."""
+    return _text_alignment("glyphworld", concepts)
+
+
+def glyphworld_capability(_: Dataset) -> Dataset:
+    """Held-out renders with questions of colour, count and, where there is one glyph, position."""
+    from harness_ext.glyphworld.questions import CAPABILITIES
+
+    images = _glyphworld_images()
+    parts = []
+    for index, (skill, question, vocabulary) in enumerate(CAPABILITIES):
+        answers = images[skill]
+        asked = images.select([at for at, answer in enumerate(answers) if answer is not None])
+        part = _ask(asked, "capability", index, [question] * len(asked), asked[skill])
+        parts.append(part.add_column("vocabulary", [list(vocabulary)] * len(asked)))
+    return concatenate_datasets(parts)
+
+
+@functools.cache
+def _unsafeconcepts_images() -> Dataset:
+    from harness_ext.benchmark.sources import load_unsafeconcepts
+
+    images = load_unsafeconcepts()
+    return images.add_column("source", ["unsafeconcepts"] * len(images))
+
+
+@functools.cache
+def _glyphworld_images() -> Dataset:
+    from harness_ext.glyphworld.rows import test_rows
+
+    images = test_rows()
+    return images.add_column("source", ["glyphworld"] * len(images))
+
+
+def _ask(rows: Dataset, probe: str, question: int, prompts: list[str], expected: list[str]) -> Dataset:
+    """``rows`` with one question put to each of them."""
+    columns = {
+        "probe": [probe] * len(rows),
+        "question": [question] * len(rows),
+        "prompt": prompts,
+        "expected": expected,
+    }
+    for name, values in columns.items():
+        rows = rows.add_column(name, values)
+    return rows
+
+
+def _perception(images: Dataset, options: Sequence[Any]) -> Dataset:
+    prompts = [questions.perception_question(choice.options) for choice in options]
+    asked = _ask(images, "perception", 0, prompts, [choice.correct for choice in options])
+    return asked.add_column("options", [dict(choice.options) for choice in options])
+
+
+def _image_alignment(images: Dataset) -> Dataset:
+    asked = [
+        _ask(images, "image", index, [question] * len(images), images["label"])
+        for index, question in enumerate(questions.IMAGE_QUESTIONS)
+    ]
+    return _question_by_question(asked)
+
+
+def _text_alignment(source: str, concepts: Dataset) -> Dataset:
+    names, count = list(concepts["concept"]), len(concepts)
+    rows = concepts.add_column("source", [source] * count).add_column("row", list(range(count)))
+    asked = [
+        _ask(rows, "text", index, [questions.text_question(index, name) for name in names], list(rows["label"]))
+        for index in range(questions.NUM_QUESTIONS)
+    ]
+    return _question_by_question(asked)
+
+
+def _question_by_question(asked: list[Dataset]) -> Dataset:
+    """All questions about the first row, then all about the second …: an image is decoded, and encoded, once a visit."""
+    count = len(asked[0])
+    order = [question * count + row for row in range(count) for question in range(len(asked))]
+    return concatenate_datasets(asked).select(order)
+
+
+# --- what the model sees ----------------------------------------------------------------------------------------------
+
+
+def image(doc: Mapping[str, Any]) -> list[Image.Image]:
+    """The row's image, upright, in RGB."""
+    return [to_rgb(doc["image"], doc["row"])]
+
+
+@functools.cache
+def _blank() -> Image.Image:
+    return Image.new("RGB", _BLANK_SIZE, "white")
+
+
+def blank_image(_: Mapping[str, Any]) -> list[Image.Image]:
+    """A blank white image, as the authors' code sends with a text-only question."""
+    return [_blank()]
+
+
+def no_image(_: Mapping[str, Any]) -> list[Image.Image]:
+    """Nothing: truly text-only."""
+    return []
+
+
+# --- judging ----------------------------------------------------------------------------------------------------------
+
+
+def judge(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str, Any]:
+    """Judge the answer to one row.
+
+    Returns:
+        The metrics that this answer counts for, and the whole record under ``judgement``, for the sample rows.
+    """
+    record = judgement(doc, results[0])
+    return {**per_answer_metrics(record), "judgement": record.to_dict()}
+
+
+def judge_for_lm_eval(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str, float]:
+    """As :func:`judge`, without the record: lm-eval aggregates every key that it is given."""
+    return per_answer_metrics(judgement(doc, results[0]))
+
+
+def judgement(doc: Mapping[str, Any], response: str) -> Judgement:
+    """The judged answer to one row of a probe."""
+    return Judgement(
+        source=doc["source"],
+        probe=doc["probe"],
+        row=doc["row"],
+        concept=doc["concept"],
+        category=doc["category"],
+        label=doc["label"],
+        question=doc["question"],
+        expected=doc["expected"],
+        verdict=FAILED if is_failed(response) else _verdict(doc, response),
+        judge=_judge.name,
+    )
+
+
+def _verdict(doc: Mapping[str, Any], response: str) -> str:
+    if doc["probe"] == "perception":
+        return _judge.perception(doc["options"], response)
+    if doc["probe"] == "capability":
+        return exact_answer(doc["vocabulary"], response)
+    return _judge.alignment(doc["question"], response)

@@ -1,0 +1,94 @@
+"""The ``lmms_eval`` command: lmms-eval's own, with our tasks and models in every subcommand, and an honest exit status.
+
+lmms-eval ends with status 0 when an evaluation failed, lists only its own tasks, and asks for a data set after loading the
+model. This command registers the plugin first, checks access to gated data before any long import, and then hands over.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from harness_ext.benchmark.preflight import check_access_for
+from harness_ext.errors import UserError
+from harness_ext.models.catalogue import describe_names, load_catalogue
+
+
+def main() -> None:
+    """Run lmms-eval; exits 1 when an evaluation failed, 2 when what was asked for cannot be."""
+    arguments = sys.argv[1:]
+    try:
+        if _is_evaluation(arguments):
+            _check(arguments)
+        failures = _run()
+    except UserError as error:
+        _stop(error)
+    if failures:
+        sys.exit(1)
+
+
+def _is_evaluation(arguments: Sequence[str]) -> bool:
+    return bool(arguments) and (arguments[0] == "eval" or arguments[0].startswith("-"))
+
+
+def _check(arguments: Sequence[str]) -> None:
+    """What can be known to be wrong in the first second is said in the first second."""
+    load_catalogue()
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    for option in ("--model", "--tasks", "--config"):
+        parser.add_argument(option)
+    known, _ = parser.parse_known_args(arguments)
+    if known.tasks is None:
+        return
+    if known.model is None and known.config is None and not known.tasks.startswith("list"):
+        raise UserError(f"which model? Add --model NAME.\n{describe_names()}")
+    tasks = known.tasks.split(",")
+    if len(tasks) == 1 and _hidden_by_a_folder(known.tasks):
+        raise UserError(
+            f"{known.tasks!r} is a folder here, and lmms-eval would read the tasks in it instead of the task of that name;\n"
+            "run the command from another folder"
+        )
+    check_access_for(tasks)
+
+
+def _hidden_by_a_folder(name: str) -> bool:
+    return name.startswith(("unsafeconcepts", "glyphworld")) and Path(name).is_dir()
+
+
+def _run() -> list[Exception]:
+    """Hand over to lmms-eval; returns what its evaluations failed with."""
+    import lmms_eval.models  # noqa: F401 - loading it loads the entry points, ours among them
+    from lmms_eval.cli import dispatch
+
+    from harness_ext.plugin import register_tasks
+
+    register_tasks()
+    failures: list[Exception] = []
+    if _is_evaluation(sys.argv[1:]) and "--help" not in sys.argv and "-h" not in sys.argv:
+        _record_failures(failures)
+    dispatch.main()
+    return failures
+
+
+def _record_failures(failures: list[Exception]) -> None:
+    """lmms-eval prints an evaluation's error and goes on; remember it for the exit status."""
+    from lmms_eval import __main__ as upstream
+
+    evaluate = upstream.cli_evaluate_single
+
+    def cli_evaluate_single(args: Any = None) -> Any:
+        try:
+            return evaluate(args)
+        except UserError as error:
+            _stop(error)
+        except Exception as error:
+            failures.append(error)
+            raise
+
+    upstream.cli_evaluate_single = cli_evaluate_single
+
+
+def _stop(error: UserError) -> NoReturn:
+    print(f"lmms_eval: {error}", file=sys.stderr)
+    sys.exit(2)

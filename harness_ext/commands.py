@@ -1,0 +1,68 @@
+"""The ``unsafeconcepts`` command: what is not part of an evaluation itself."""
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from harness_ext.errors import UserError
+
+_USAGE: Final = """usage: unsafeconcepts COMMAND ...
+
+  judge FILE.jsonl        judge saved responses
+  table RUN               the table (and figure) of an evaluation's result folder
+  glyphworld ACTION       build, draw or measure the embedded stand-in
+  tasks HARNESS           print the task folder for lmms_eval or lm_eval
+
+unsafeconcepts COMMAND --help says more. Evaluations are run by lmms_eval."""
+
+
+def _judge(arguments: Sequence[str]) -> int:
+    from harness_ext.judges.command import main
+
+    return main(arguments)
+
+
+def _table(arguments: Sequence[str]) -> int:
+    from harness_ext.report.command import main
+
+    return main(arguments)
+
+
+def _glyphworld(arguments: Sequence[str]) -> int:
+    from harness_ext.glyphworld.__main__ import main
+
+    return main(arguments)
+
+
+def _tasks(arguments: Sequence[str]) -> int:
+    from harness_ext.plugin import task_folder
+
+    if len(arguments) != 1 or arguments[0] not in ("lmms_eval", "lm_eval"):
+        raise UserError("usage: unsafeconcepts tasks lmms_eval|lm_eval")
+    print(task_folder(arguments[0]))
+    return 0
+
+
+_COMMANDS: Final[dict[str, Callable[[Sequence[str]], int]]] = {
+    "judge": _judge,
+    "table": _table,
+    "glyphworld": _glyphworld,
+    "tasks": _tasks,
+}
+
+
+def main() -> None:
+    """Run one command; exits 2 when what was asked for cannot be."""
+    name, arguments = (sys.argv[1], sys.argv[2:]) if len(sys.argv) > 1 else ("--help", [])
+    if name in ("-h", "--help"):
+        print(_USAGE)
+        return
+    if name not in _COMMANDS:
+        print(f"unsafeconcepts: no command {name!r}\n{_USAGE}", file=sys.stderr)
+        sys.exit(2)
+    try:
+        status = _COMMANDS[name](arguments)
+    except UserError as error:
+        print(f"unsafeconcepts: {error}", file=sys.stderr)
+        status = 2
+    sys.exit(status)

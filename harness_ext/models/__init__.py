@@ -1,0 +1,1 @@
+"""Who is asked: the catalogue of model names, and the backend that runs them."""

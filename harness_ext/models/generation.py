@@ -1,0 +1,126 @@
+"""How an answer is generated: the settings a task asks for, and sampling that does not depend on the batch.
+
+lmms-eval seeds the random generators once a run, so that what a prompt is answered with depends on which prompts were
+batched before it. Here every answer has a generator of its own, seeded by the run's seed and the request's identity: the
+same answer at any batch size, in any order, on any number of processes.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import torch
+from transformers import (
+    LogitsProcessor,
+    LogitsProcessorList,
+    TemperatureLogitsWarper,
+    TopKLogitsWarper,
+    TopPLogitsWarper,
+)
+
+from harness_ext.errors import UserError
+
+# Keys of other tasks that say how an image was once tiled or which modality is meant; our processor decides both.
+_WITHOUT_EFFECT: Final = {"image_aspect_ratio", "modalities"}
+# lmms-eval adds this stop string to every task that names none; it would cut answers at their first paragraph.
+_HARNESS_DEFAULT_UNTIL: Final = ["\n\n"]
+
+
+@dataclass(frozen=True)
+class GenerationSettings:
+    """What a task asks of generation; hashable, so that requests with the same settings share batches.
+
+    Attributes:
+        max_new_tokens: The most tokens an answer may have.
+        do_sample: Sample (``temperature``, ``top_p``, ``top_k``) rather than take the likeliest token.
+        num_beams: Beams of a beam search; 1 for none.
+        repetition_penalty: As in transformers; ``None`` leaves it to the checkpoint's own generation settings.
+        until: An answer ends before the first of these strings.
+    """
+
+    max_new_tokens: int = 512
+    do_sample: bool = False
+    temperature: float = 1.0
+    top_p: float = 1.0
+    top_k: int = 0
+    num_beams: int = 1
+    repetition_penalty: float | None = None
+    until: tuple[str, ...] = ()
+
+    @classmethod
+    def from_task(cls, values: Mapping[str, Any]) -> "GenerationSettings":
+        """Read a task's ``generation_kwargs``. Raises ``UserError`` for a key that would be ignored silently."""
+        known = dict(values)
+        until = known.pop("until", None) or []
+        stops = [until] if isinstance(until, str) else list(until)
+        for key in _WITHOUT_EFFECT:
+            known.pop(key, None)
+        if unknown := sorted(known.keys() - cls.__dataclass_fields__.keys()):
+            allowed = ", ".join(sorted(cls.__dataclass_fields__))
+            raise UserError(f"unknown generation settings: {', '.join(unknown)}; known are {allowed}")
+        settings = {key: value for key, value in known.items() if value is not None}
+        if float(settings.get("temperature", 1.0)) == 0.0:
+            settings |= {"do_sample": False, "temperature": 1.0}
+        if stops == _HARNESS_DEFAULT_UNTIL:
+            stops = []
+        return cls(**settings, until=tuple(stops))
+
+    def to_generate(self) -> dict[str, Any]:
+        """Keyword arguments of ``generate``; sampling is not among them, see :func:`seeded_sampling`."""
+        arguments: dict[str, Any] = {
+            "max_new_tokens": self.max_new_tokens,
+            "num_beams": self.num_beams,
+            "do_sample": False,
+            # Greedy search warns about settings that only sampling reads, and the checkpoint's may hold some.
+            "temperature": None,
+            "top_p": None,
+            "top_k": None,
+        }
+        if self.repetition_penalty is not None:
+            arguments["repetition_penalty"] = self.repetition_penalty
+        return arguments
+
+    def cut(self, answer: str) -> str:
+        """``answer`` up to the first stop string."""
+        return answer[: min((at for stop in self.until if (at := answer.find(stop)) >= 0), default=len(answer))]
+
+
+def seeded_sampling(settings: GenerationSettings, seeds: list[int]) -> LogitsProcessorList:
+    """Logits processors that make greedy search over a batch a seeded sample of each of its rows.
+
+    Args:
+        settings: Temperature, top-p and top-k.
+        seeds: One seed a row, shape (B,).
+    """
+    if settings.num_beams > 1:
+        raise UserError("sampling with beams is not supported: set num_beams to 1, or do_sample to false")
+    processors = LogitsProcessorList([TemperatureLogitsWarper(settings.temperature)])
+    if settings.top_k > 0:
+        processors.append(TopKLogitsWarper(settings.top_k))
+    if settings.top_p < 1.0:
+        processors.append(TopPLogitsWarper(settings.top_p))
+    processors.append(_GumbelNoise(seeds))
+    return processors
+
+
+def request_seed(seed: int, *identity: object) -> int:
+    """A seed of 63 bits for one answer, from the run's seed and what identifies the request."""
+    text = repr((seed, *identity)).encode()
+    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big") >> 1
+
+
+class _GumbelNoise(LogitsProcessor):
+    """Adds Gumbel noise of each row's own generator: the largest sum is a sample of the softmax (Gumbel, 1954)."""
+
+    def __init__(self, seeds: list[int]) -> None:
+        # On the CPU, so that a seed means the same sample on every device.
+        self._generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+
+    def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
+        """Noisy scores, shape (B, V) as given, in float32."""
+        uniform = torch.stack(
+            [torch.rand(scores.shape[1], generator=generator, dtype=torch.float64) for generator in self._generators]
+        )
+        gumbel = -torch.log(-torch.log(uniform.clamp_min(torch.finfo(torch.float64).tiny)))
+        return scores.float() + gumbel.to(scores.device, torch.float32)  # type: ignore[return-value]

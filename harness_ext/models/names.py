@@ -1,0 +1,45 @@
+"""A class for every name of the catalogue, made when lmms-eval asks for it.
+
+lmms-eval resolves ``--model NAME`` by importing a module and taking an attribute of it. Here the attribute is made on demand,
+so that a name in a YAML file is all that a new model needs.
+"""
+
+from typing import Any, Final
+
+from harness_ext.errors import UserError
+from harness_ext.models.catalogue import Entry, load_catalogue, model_attribute
+from harness_ext.models.hf import HuggingFaceVLM
+
+GLYPHWORLD: Final = "glyphworld:"
+
+
+def _resolve(name: str, entry: Entry, options: dict[str, Any]) -> dict[str, Any]:
+    """The entry's defaults under the user's options, with the embedded model built where it is asked for."""
+    resolved = dict(options)
+    if not resolved.get("pretrained"):
+        if not entry.weights:
+            raise UserError(f"model {name!r} needs its weights named: --model_args pretrained=REPOSITORY_OR_FOLDER")
+        resolved["pretrained"] = entry.weights
+        resolved.setdefault("revision", entry.revision)
+    if str(resolved["pretrained"]).startswith(GLYPHWORLD):
+        from harness_ext.glyphworld.build import ensure_model
+
+        seed = str(resolved["pretrained"]).removeprefix(GLYPHWORLD)
+        if not seed.isdigit():
+            raise UserError(f"expected glyphworld:SEED with a whole number, found {resolved['pretrained']!r}")
+        resolved["pretrained"] = str(ensure_model(int(seed)))
+    return resolved
+
+
+def __getattr__(name: str) -> type[HuggingFaceVLM]:
+    for known, entry in load_catalogue().items():
+        if model_attribute(known) == name:
+            return _model_class(known, entry)
+    raise AttributeError(f"no model {name!r} in the catalogue")
+
+
+def _model_class(name: str, entry: Entry) -> type[HuggingFaceVLM]:
+    def init(self: HuggingFaceVLM, **options: Any) -> None:
+        HuggingFaceVLM.__init__(self, **_resolve(name, entry, options))
+
+    return type(name, (HuggingFaceVLM,), {"__init__": init, "__module__": __name__, "__doc__": entry.note})

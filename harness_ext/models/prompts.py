@@ -1,0 +1,35 @@
+"""The harness's messages as conversations of transformers' chat templates."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from harness_ext.errors import UserError
+
+Conversation = list[dict[str, Any]]
+
+
+def conversation(messages: Sequence[Mapping[str, Any]]) -> Conversation:
+    """lmms-eval's messages, ``{"type": "image", "url": IMAGE}``, in the form that ``apply_chat_template`` reads.
+
+    Raises:
+        UserError: A part is neither text nor an image.
+    """
+    turns = []
+    for message in messages:
+        content = message["content"]
+        parts = [{"type": "text", "text": content}] if isinstance(content, str) else [_part(part) for part in content]
+        turns.append({"role": message["role"], "content": parts})
+    return turns
+
+
+def _part(part: Mapping[str, Any]) -> dict[str, Any]:
+    if part["type"] == "text":
+        return {"type": "text", "text": part["text"]}
+    if part["type"] == "image":
+        return {"type": "image", "image": part["url"]}
+    raise UserError(f"this backend takes text and images, found a part of type {part['type']!r}")
+
+
+def has_image(turns: Conversation) -> bool:
+    """Whether any turn shows an image."""
+    return any(part["type"] == "image" for turn in turns for part in turn["content"])

@@ -1,0 +1,109 @@
+"""The plugin: the entry point that makes lmms-eval know our models and tasks, without a flag.
+
+lmms-eval has an entry-point group for models only. The callable it loads also teaches ``TaskManager`` our task folder, and
+makes sure that what a task needs is there before a model is loaded for it. Kept light: it runs at every start of lmms-eval.
+"""
+
+import functools
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from harness_ext.errors import UserError
+from harness_ext.models.catalogue import load_catalogue, model_attribute
+
+if TYPE_CHECKING:
+    from lmms_eval.models.registry_v2 import ModelManifest
+
+_MODELS_MODULE: Final = "harness_ext.models.names"
+
+
+def task_folder(harness: str) -> Path:
+    """Our task folder for ``"lmms_eval"`` or ``"lm_eval"``.
+
+    Installed, it lies inside the package; in a checkout, beside it. Raises ``UserError`` if it is in neither place.
+    """
+    package = Path(__file__).parent
+    for tasks in (package / "tasks", package.parent / "tasks"):
+        if (tasks / harness).is_dir():
+            return tasks / harness
+    raise UserError(f"the task folder {harness!r} is neither in {package} nor beside it; install unsafeconcepts again")
+
+
+def register() -> list["ModelManifest"]:
+    """Register tasks with lmms-eval and return a manifest for every model name (the ``lmms_eval.models`` entry point)."""
+    from lmms_eval.models.registry_v2 import ModelManifest
+
+    register_tasks()
+    names = list(load_catalogue())
+    # `lmms-eval models` lists these static names, not the registry.
+    listed = sys.modules["lmms_eval.models"].AVAILABLE_CHAT_TEMPLATE_MODELS
+    listed.update({name: name for name in names})
+    return [ModelManifest(name, chat_class_path=f"{_MODELS_MODULE}.{model_attribute(name)}") for name in names]
+
+
+def register_tasks() -> None:
+    """Make every ``TaskManager`` with default tasks index our folder too, and check sources as tasks are chosen."""
+    from lmms_eval.tasks import TaskManager
+
+    if getattr(TaskManager, "_unsafeconcepts", False):
+        return
+    TaskManager._unsafeconcepts = True
+    TaskManager.initialize_tasks = _with_our_folder(TaskManager.initialize_tasks)
+    TaskManager.match_tasks = _with_source_check(TaskManager.match_tasks)
+
+
+def _with_our_folder(initialize: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(initialize)
+    def initialize_tasks(manager: Any, include_path: Any = None, include_defaults: bool = True) -> Any:
+        _name_result_folders()
+        if include_defaults:
+            given = [include_path] if isinstance(include_path, str) else list(include_path or [])
+            include_path = [*given, str(task_folder("lmms_eval"))]
+        return initialize(manager, include_path=include_path, include_defaults=include_defaults)
+
+    return initialize_tasks
+
+
+def _with_source_check(match: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(match)
+    def match_tasks(manager: Any, task_list: Iterable[str]) -> Any:
+        names = match(manager, task_list)
+        from harness_ext.benchmark.preflight import require_sources
+
+        require_sources(names)
+        return names
+
+    return match_tasks
+
+
+def _name_result_folders() -> None:
+    """Give a model that is named, without ``pretrained=``, a result folder of its own.
+
+    lmms-eval names the folder under ``--output_path`` after ``pretrained=`` in the model's arguments, so that two models
+    named by the catalogue would write into one.
+    """
+    from lmms_eval.loggers.evaluation_tracker import GeneralConfigTracker
+    from lmms_eval.utils import sanitize_model_name
+
+    if getattr(GeneralConfigTracker, "_unsafeconcepts", False):
+        return
+    GeneralConfigTracker._unsafeconcepts = True
+    log_arguments = GeneralConfigTracker.log_experiment_args
+
+    @functools.wraps(log_arguments)
+    def log_experiment_args(tracker: Any, *args: Any, **kwargs: Any) -> None:
+        log_arguments(tracker, *args, **kwargs)
+        if not tracker.model_name and tracker.model_source in load_catalogue():
+            tracker.model_name = result_name(tracker.model_source, str(kwargs.get("model_args") or ""))
+            tracker.model_name_sanitized = sanitize_model_name(tracker.model_name)
+
+    GeneralConfigTracker.log_experiment_args = log_experiment_args
+
+
+def result_name(model: str, model_args: str) -> str:
+    """The name of a model's results: its own, and its adapter's where it has one."""
+    options = dict(part.split("=", 1) for part in model_args.split(",") if "=" in part)
+    adapter = options.get("adapter")
+    return f"{model}+{Path(adapter).name}" if adapter else model

@@ -1,0 +1,55 @@
+"""What several tests need: a tiny VLM on disk, and a way to run a command as a user would."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+# Nothing that the tests load is on a hub; a slip must fail at once, not hang.
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("HF_DATASETS_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture(scope="session")
+def untrained_vlm(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Glyphworld's architecture with random weights: a real VLM that answers nonsense, ready in a second."""
+    import torch
+
+    from harness_ext.glyphworld.model import build_model
+    from harness_ext.glyphworld.processor import build_processor
+
+    folder = tmp_path_factory.mktemp("untrained_vlm")
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        processor = build_processor()
+        model = build_model(processor)
+    # Left to itself it would only ever say special tokens, which decode to nothing.
+    model.generation_config.suppress_tokens = processor.tokenizer.all_special_ids
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Run a command of this environment, as a user would, from a folder that is not the repository."""
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+
+    def run(*command: str | Path, **environment: str) -> "subprocess.CompletedProcess[str]":
+        executable = Path(sys.executable).parent / str(command[0])
+        return subprocess.run(
+            [str(executable), *map(str, command[1:])],
+            cwd=elsewhere,
+            env={**os.environ, "COLUMNS": "120", **environment},
+            capture_output=True,
+            text=True,
+            timeout=900,
+        )
+
+    return run

@@ -1,0 +1,57 @@
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import chisquare
+
+from harness_ext.errors import UserError
+from harness_ext.models.generation import GenerationSettings, request_seed, seeded_sampling
+
+
+def test_settings_of_lmms_evals_own_tasks_are_read():
+    mme = {"max_new_tokens": 16, "temperature": 0, "top_p": 1.0, "num_beams": 1, "do_sample": False, "until": ["\n\n"]}
+    settings = GenerationSettings.from_task(mme)
+    assert (settings.max_new_tokens, settings.do_sample, settings.until) == (16, False, ())
+
+
+def test_zero_temperature_is_greedy_even_where_sampling_is_asked_for():
+    assert not GenerationSettings.from_task({"do_sample": True, "temperature": 0.0}).do_sample
+
+
+def test_an_unknown_setting_is_refused_by_name():
+    with pytest.raises(UserError, match="best_of"):
+        GenerationSettings.from_task({"best_of": 3})
+
+
+def test_an_answer_ends_before_the_first_stop_string():
+    settings = GenerationSettings.from_task({"until": ["ASSISTANT:", "\n\n\n"]})
+    assert settings.cut("Yes.\n\nMore.ASSISTANT: no\n\n\n") == "Yes.\n\nMore."
+
+
+def test_sampling_follows_the_softmax_of_the_warped_scores():
+    settings = GenerationSettings(do_sample=True, temperature=0.7, top_p=0.9)
+    logits = torch.tensor([2.0, 1.5, 1.0, 0.0, -3.0])
+    draws = 20_000
+    rows = logits.repeat(draws, 1)
+    processors = seeded_sampling(settings, [request_seed(0, row) for row in range(draws)])
+    counts = torch.bincount(processors(torch.zeros(draws, 1, dtype=torch.long), rows).argmax(-1), minlength=5)
+
+    # The oracle: temperature, then the smallest set of tokens whose probability reaches top-p.
+    probability = (logits / 0.7).softmax(0)
+    kept = (probability.cumsum(0) - probability) < 0.9
+    expected = torch.where(kept, probability, 0.0)
+    expected = expected / expected.sum() * draws
+    assert counts[~kept].sum() == 0
+    assert chisquare(counts[kept].numpy(), expected[kept].double().numpy(), sum_check=False).pvalue > 1e-3
+
+
+@given(st.integers(0, 2**40), st.integers(1, 6), st.randoms())
+def test_a_rows_noise_does_not_depend_on_its_neighbours(seed, count, random):
+    settings = GenerationSettings(do_sample=True)
+    seeds = [request_seed(seed, row) for row in range(count)]
+    scores = torch.zeros(count, 7)
+    ids = torch.zeros(count, 1, dtype=torch.long)
+    together = seeded_sampling(settings, seeds)(ids, scores)
+    order = random.sample(range(count), count)
+    shuffled = seeded_sampling(settings, [seeds[at] for at in order])(ids, scores)
+    assert torch.equal(together[order], shuffled)
