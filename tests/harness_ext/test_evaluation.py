@@ -1,0 +1,184 @@
+"""Whole evaluations through the real harnesses, as a user runs them: from another folder, by command."""
+
+import json
+import shutil
+
+import pytest
+
+LIMIT = ("--limit", "6", "--gen_kwargs", "max_new_tokens=8")
+
+
+def sample_rows(folder):
+    """Every judged row below ``folder``, by task, without what differs from run to run."""
+    rows = {}
+    for file in sorted(folder.rglob("*_samples_*.jsonl")):
+        task = file.stem.split("_samples_")[1]
+        lines = [json.loads(line) for line in file.read_text().splitlines()]
+        rows[task] = sorted((row["doc_id"], row["filtered_resps"], row["judgement"]) for row in lines)
+    return rows
+
+
+@pytest.fixture(scope="module")
+def evaluate(run, untrained_vlm, tmp_path_factory):
+    """Evaluate the untrained VLM with a command of one's choice; returns the process and the result folder."""
+
+    def evaluate(tasks, *options, command=("lmms_eval",), limit=LIMIT, **environment):
+        out = tmp_path_factory.mktemp("out")
+        model = ("--model", "hf-vlm", "--model_args", f"pretrained={untrained_vlm},device=cpu", "--batch_size", "8")
+        written = ("--log_samples", "--output_path", out)
+        return run(*command, *model, "--tasks", tasks, *limit, *written, *options, **environment), out
+
+    return evaluate
+
+
+@pytest.fixture(scope="module")
+def glyphworld(evaluate):
+    """One short evaluation of everything that glyphworld asks."""
+    finished, out = evaluate("glyphworld")
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    return finished, out
+
+
+def test_an_evaluation_writes_a_judged_row_for_every_question(glyphworld):
+    _, out = glyphworld
+    rows = sample_rows(out)
+    assert {task: len(answers) for task, answers in rows.items()} == {
+        f"glyphworld_{task}": 6 for task in ("perception", "image", "text", "text_blank", "capability")
+    }
+    for answers in rows.values():
+        assert all(record["source"] == "glyphworld" and record["verdict"] != "failed" for _, _, record in answers)
+
+
+def test_the_harness_prints_the_gap_of_what_it_printed(glyphworld):
+    finished, out = glyphworld
+    results = json.loads(next(out.rglob("*_results.json")).read_text())["results"]
+    image, text = (results[f"glyphworld_{probe}"]["acc_na_wrong,none"] for probe in ("image", "text"))
+    assert results["glyphworld_gap"]["acc_na_wrong,none"] == pytest.approx(text - image)
+    assert "modality gap" in finished.stdout
+
+
+def test_the_table_reads_what_the_harness_wrote(glyphworld, run, tmp_path):
+    _, out = glyphworld
+    table = run("unsafeconcepts", "table", out, "--markdown", tmp_path / "t.md", "--figure", tmp_path / "gap.png")
+    assert table.returncode == 0, table.stderr
+    assert "stand-in" in table.stdout
+    assert (tmp_path / "gap.png").stat().st_size > 10_000
+    assert "glyphworld" in (tmp_path / "t.md").read_text()
+
+
+@pytest.mark.parametrize("command", [("lmms-eval",), ("python", "-m", "lmms_eval")], ids=" ".join)
+def test_lmms_evals_own_commands_see_tasks_and_models(evaluate, glyphworld, command):
+    finished, out = evaluate("glyphworld_image", command=command)
+    assert finished.returncode == 0, finished.stderr
+    assert sample_rows(out)["glyphworld_image"] == sample_rows(glyphworld[1])["glyphworld_image"]
+
+
+def test_two_processes_give_the_answers_of_one(evaluate, glyphworld):
+    launcher = (
+        "python",
+        "-m",
+        "torch.distributed.run",
+        "--nproc_per_node",
+        "2",
+        "--master_port",
+        "29517",
+        "-m",
+        "lmms_eval",
+    )
+    finished, out = evaluate("glyphworld", command=launcher, OMP_NUM_THREADS="1")
+    assert finished.returncode == 0, finished.stderr
+    assert sample_rows(out) == sample_rows(glyphworld[1])
+
+
+def test_sampling_does_not_depend_on_the_batch_and_follows_the_seed(evaluate):
+    runs = [
+        sample_rows(evaluate("glyphworld_text_sampled", *options)[1])["glyphworld_text_sampled"]
+        for options in (("--seed", "1"), ("--seed", "1", "--batch_size", "1"), ("--seed", "2"))
+    ]
+    assert runs[0] == runs[1]
+    assert runs[0] != runs[2]
+
+
+def test_a_failed_evaluation_exits_non_zero(run, tmp_path):
+    finished = run(
+        "lmms_eval", "--model", "hf-vlm", "--model_args", f"pretrained={tmp_path}", "--tasks", "glyphworld_text"
+    )
+    assert finished.returncode != 0
+    assert f"cannot load the processor of '{tmp_path}'" in finished.stderr
+    assert "Traceback" not in finished.stderr
+
+
+def test_an_error_of_the_harness_exits_non_zero_too(evaluate):
+    finished, _ = evaluate("glyphworld_text", "--limit", "-3")
+    assert finished.returncode == 1
+    assert "--limit must be" in finished.stdout + finished.stderr
+
+
+def test_without_a_model_the_names_are_listed_and_how_to_add_one(run):
+    finished = run("lmms_eval", "--tasks", "unsafeconcepts_image")
+    assert finished.returncode == 2
+    for part in ("llava-7b", "glyph-vlm", "UNSAFECONCEPTS_MODELS", "pretrained="):
+        assert part in finished.stderr
+
+
+def test_a_wrong_model_file_is_an_error_not_a_missing_name(run, tmp_path):
+    file = tmp_path / "models.yaml"
+    file.write_text("mine: {wieghts: x}\n")
+    finished = run("lmms_eval", "--model", "mine", "--tasks", "glyphworld", UNSAFECONCEPTS_MODELS=str(file))
+    assert finished.returncode == 2
+    assert "unknown key wieghts" in finished.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "names"),
+    [(("models",), ["llava-7b", "glyph-vlm"]), (("tasks", "list"), ["unsafeconcepts_image", "glyphworld"])],
+)
+def test_listings_show_our_names(run, arguments, names):
+    listed = run("lmms_eval", *arguments).stdout.split()
+    assert set(names) <= set(listed)
+
+
+def test_a_name_of_ones_own_gets_a_result_folder_of_its_own(run, untrained_vlm, tmp_path):
+    file = tmp_path / "models.yaml"
+    file.write_text(f"mine.v2: {{weights: {untrained_vlm}}}\n")
+    finished = run(
+        "lmms_eval", "--model", "mine.v2", "--tasks", "glyphworld_text", *LIMIT, "--log_samples",
+        "--output_path", tmp_path / "out",
+        UNSAFECONCEPTS_MODELS=str(file),
+    )  # fmt: skip
+    assert finished.returncode == 0, finished.stderr
+    assert [folder.name for folder in (tmp_path / "out").iterdir()] == ["mine.v2"]
+
+
+def test_a_folder_with_a_tasks_name_is_not_taken_for_the_task(run, tmp_path_factory):
+    folder = tmp_path_factory.getbasetemp() / "elsewhere0" / "glyphworld"
+    folder.mkdir()
+    try:
+        finished = run("lmms_eval", "--model", "glyph-vlm", "--tasks", "glyphworld")
+    finally:
+        shutil.rmtree(folder)
+    assert finished.returncode == 2
+    assert "is a folder here" in finished.stderr
+
+
+def test_lm_eval_runs_the_text_probe_on_a_language_model(run, untrained_vlm, tmp_path):
+    import torch
+    from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+
+    tokenizer = AutoTokenizer.from_pretrained(untrained_vlm)
+    torch.manual_seed(0)
+    config = LlamaConfig(vocab_size=len(tokenizer), hidden_size=32, intermediate_size=32, num_hidden_layers=1,
+                         num_attention_heads=2, max_position_embeddings=512, bos_token_id=None,
+                         eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id)  # fmt: skip
+    LlamaForCausalLM(config).save_pretrained(tmp_path / "lm")
+    tokenizer.save_pretrained(tmp_path / "lm")
+    folder = run("unsafeconcepts", "tasks", "lm_eval").stdout.strip()
+    finished = run(
+        "lm_eval", "--model", "hf", "--model_args", f"pretrained={tmp_path / 'lm'}", "--include_path", folder,
+        "--tasks", "unsafeconcepts_text", "--gen_kwargs", "max_gen_toks=4", "--device", "cpu",
+        "--batch_size", "64", "--output_path", tmp_path / "out",
+    )  # fmt: skip
+    assert finished.returncode == 0, finished.stderr
+    results = json.loads(next((tmp_path / "out").rglob("results_*.json")).read_text())["results"]["unsafeconcepts_text"]
+    assert 0 <= results["acc_na_wrong,none"] <= 1
+    assert results["failed,none"] == 0
