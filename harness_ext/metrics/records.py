@@ -1,0 +1,66 @@
+"""The one record every metric reads: an answer, judged.
+
+A task writes one such record a question into the harness's sample rows (as a plain dictionary, under ``judgement``), and
+the report reads them back, so that no number in a report rests on anything that is not in the result files.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal
+
+Probe = Literal["perception", "image", "text", "capability"]
+Label = Literal["unsafe", "safe"]
+FAILED = "failed"
+NA = "na"
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """One judged answer.
+
+    Attributes:
+        source: Where the row is from, ``"unsafeconcepts"`` or ``"glyphworld"``; numbers of the two are never mixed.
+        probe: ``"perception"`` (does it recognise the concept), ``"image"`` or ``"text"`` (alignment by modality), or
+            ``"capability"`` (glyphworld's stand-in for general ability).
+        row: The image's row in its source; for ``text`` the concept's position in the taxonomy.
+        concept: The concept's name; concepts are the unit that intervals resample.
+        category: The concept's category.
+        label: Whether the concept is unsafe or safe.
+        question: Which of the five alignment questions, 0 to 4; for ``capability`` the number of the skill (0 colour,
+            1 count, 2 position); 0 for ``perception``.
+        expected: The right verdict: ``"safe"`` or ``"unsafe"`` for alignment, a letter for perception, the answer's
+            text for a capability.
+        verdict: What the judge read in the answer, in the same vocabulary, or ``"na"`` (no answer: refusal, empty, off
+            topic, undecided), or ``"failed"`` (the request itself failed; never a verdict).
+        judge: The judge's name and version, as in ``"rules-1"``.
+    """
+
+    source: str
+    probe: Probe
+    row: int
+    concept: str
+    category: str
+    label: Label
+    question: int
+    expected: str
+    verdict: str
+    judge: str
+
+    @property
+    def correct(self) -> bool:
+        """Whether the verdict is the right one; ``na`` and ``failed`` never are."""
+        return self.verdict == self.expected
+
+    def to_dict(self) -> dict[str, Any]:
+        """The record as a JSON-ready dictionary."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Judgement":
+        """Read a record back. Raises ``ValueError`` that names missing and unknown keys."""
+        names = {field.name for field in fields(cls)}
+        if missing := sorted(names - values.keys()):
+            raise ValueError(f"not a judged answer: missing {missing}, found {sorted(values)}")
+        if unknown := sorted(values.keys() - names):
+            raise ValueError(f"not a judged answer of this version: unknown {unknown}")
+        return cls(**values)

@@ -1,0 +1,95 @@
+"""``unsafeconcepts table RUN``: the table, and if asked for the figure, of an evaluation's result folder."""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from harness_ext.errors import UserError
+from harness_ext.report.load import Run, load_runs
+from harness_ext.report.summary import Summary, summarise
+
+_PROG: Final = "unsafeconcepts table"
+_PIPED_WIDTH: Final = 120
+_LEAST_WIDTH: Final = 80
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns 2, with a message, when what was asked for cannot be."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    options = _parser().parse_args(arguments)
+    try:
+        _report(options, ["unsafeconcepts", "table", *arguments])
+    except UserError as error:
+        print(f"{_PROG}: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=_PROG, description=__doc__)
+    parser.add_argument("run", type=Path, metavar="RUN", help="the folder given to lmms_eval as --output_path")
+    parser.add_argument("--model", metavar="NAME", help="only this model (default: the newest run of each)")
+    parser.add_argument("--task", metavar="NAME", action="append", default=[], help="only this task; may be repeated")
+    parser.add_argument("--figure", type=Path, metavar="OUT.png", help="write a figure, as PNG and as SVG beside it")
+    parser.add_argument("--markdown", type=Path, metavar="OUT.md", help="write the tables as Markdown")
+    parser.add_argument("--json", type=Path, metavar="OUT.json", help="write all the numbers as JSON")
+    return parser
+
+
+def _report(options: argparse.Namespace, command: Sequence[str]) -> None:
+    from rich.console import Console
+
+    from harness_ext.report.table import markdown, print_tables
+
+    if options.figure and options.figure.suffix != ".png":
+        raise UserError(f"{options.figure}: expected a name ending in .png; the SVG is written beside it")
+    runs = [(run, summarise(run.answers)) for run in load_runs(options.run, options.model, options.task)]
+    if options.figure and len(runs) > 1:
+        found = "; ".join(f"{run.model} on {run.source}" for run, _ in runs)
+        raise UserError(f"a figure shows one model and source; found {found}. Choose with --model or --task.")
+
+    console = Console()
+    # A pipe has no width of its own; Rich would cut lines at 80 columns.
+    width = console.width if console.is_terminal or "COLUMNS" in os.environ else _PIPED_WIDTH
+    console = Console(width=max(width, _LEAST_WIDTH))
+    for run, summary in runs:
+        print_tables(run, summary, console)
+    if options.markdown:
+        _write(options.markdown, markdown(runs, command))
+    if options.json:
+        _write(options.json, json.dumps(_as_json(runs, command), indent=1, ensure_ascii=False) + "\n")
+    if options.figure:
+        from harness_ext.report.figure import save_figure
+
+        try:
+            save_figure(*runs[0], options.figure)
+        except OSError as error:
+            raise UserError(f"{options.figure}: cannot be written: {error}") from error
+
+
+def _as_json(runs: Sequence[tuple[Run, Summary]], command: Sequence[str]) -> dict[str, object]:
+    return {
+        "command": list(command),
+        "runs": [
+            {
+                "model": run.model,
+                "source": run.source,
+                "settings": dict(run.settings),
+                "notes": list(run.notes),
+                "summary": summary.to_json(),
+            }
+            for run, summary in runs
+        ],
+    }
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written: {error}") from error

@@ -1,0 +1,112 @@
+"""One task's sample rows, as lmms-eval writes them with ``--log_samples``, back to judged answers.
+
+The metric under ``judgement`` is the whole record (``harness_ext.metrics.records.Judgement``). Everything is checked on
+the way in: a verdict outside the vocabulary would not crash any metric, it would be counted as wrong.
+"""
+
+import json
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import TypeAdapter, ValidationError
+
+from harness_ext.benchmark.questions import LETTERS, NUM_QUESTIONS
+from harness_ext.benchmark.taxonomy import CATEGORIES
+from harness_ext.errors import UserError
+from harness_ext.metrics.grouping import SKILLS
+from harness_ext.metrics.records import FAILED, NA, Judgement
+
+_KEY: Final = "judgement"
+_JUDGEMENT: Final = TypeAdapter(Judgement)
+_NO_VERDICT: Final = {NA, FAILED}
+_VERDICTS: Final = {"perception": set(LETTERS), "image": {"safe", "unsafe"}, "text": {"safe", "unsafe"}}
+_QUESTIONS: Final = {"perception": 1, "image": NUM_QUESTIONS, "text": NUM_QUESTIONS, "capability": len(SKILLS)}
+
+
+def read_samples(path: Path, source: str, expected_rows: int) -> tuple[Judgement, ...]:
+    """Read the judged answers of one task.
+
+    Args:
+        path: A file of one JSON object a line.
+        source: The source that every answer must be from.
+        expected_rows: How many rows the run's results file promises.
+
+    Returns:
+        The answers, in the file's order; none for a task whose rows hold no judgement at all.
+
+    Raises:
+        UserError: Naming file and line, for a line that is not JSON, an answer that is not judged or not of this
+            version, a document answered twice, or another number of rows than promised.
+    """
+    rows = [_parse(line, path, number) for number, line in enumerate(_lines(path), start=1)]
+    if len(rows) != expected_rows:
+        raise UserError(
+            f"{path}: expected {expected_rows} rows, found {len(rows)}: the run was cut off while writing, or two runs "
+            "wrote into this file. Run the evaluation again into an empty folder."
+        )
+    if not any(_KEY in row for row in rows):
+        return ()
+    seen: set[Any] = set()
+    answers = []
+    for number, row in enumerate(rows, start=1):
+        if row.get("doc_id") in seen:
+            raise UserError(
+                f"{path}, line {number}: document {row.get('doc_id')} is there twice, expected once: two runs wrote into "
+                "this file, or the task has more than one filter. Run the evaluation again into an empty folder."
+            )
+        seen.add(row.get("doc_id"))
+        try:
+            answers.append(_judgement(row, source))
+        except ValueError as error:
+            raise UserError(
+                f"{path}, line {number}: {error}. Was it written by another version of this project?"
+            ) from error
+    return tuple(answers)
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        # Not splitlines(): a response may hold line separators that JSON leaves as they are.
+        return path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read: {error}") from error
+
+
+def _parse(line: str, path: Path, number: int) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise UserError(
+            f"{path}, line {number}: not JSON ({error.msg}): the run was cut off while writing. Run it again."
+        ) from error
+    if not isinstance(row, dict):
+        raise UserError(f"{path}, line {number}: expected a JSON object, found {type(row).__name__}")
+    return row
+
+
+def _judgement(row: dict[str, Any], source: str) -> Judgement:
+    """The row's record. Raises ``ValueError`` that says what is wrong with it."""
+    values = row.get(_KEY)
+    if not isinstance(values, dict):
+        raise ValueError(f"expected a judged answer under {_KEY!r}, found {type(values).__name__}")
+    Judgement.from_dict(values)  # names missing and unknown keys, which the next line would let pass
+    try:
+        # As JSON, because strict Python validation takes instances only.
+        record = _JUDGEMENT.validate_json(json.dumps(values), strict=True)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}, found {first['input']!r}") from error
+    if record.source != source:
+        raise ValueError(f"expected an answer of {source}, found one of {record.source}")
+    if not 0 <= record.question < _QUESTIONS[record.probe]:
+        raise ValueError(
+            f"expected question to be below {_QUESTIONS[record.probe]} ({record.probe}), found {record.question}"
+        )
+    if record.label == "unsafe" and record.category not in CATEGORIES:
+        raise ValueError(f"expected one of the nine categories, found {record.category!r}")
+    vocabulary = _VERDICTS.get(record.probe)
+    if vocabulary and record.verdict not in vocabulary | _NO_VERDICT:
+        raise ValueError(f"expected a verdict of {sorted(vocabulary | _NO_VERDICT)}, found {record.verdict!r}")
+    if (vocabulary and record.expected not in vocabulary) or record.expected in _NO_VERDICT:
+        raise ValueError(f"expected a right verdict that can be given, found {record.expected!r}")
+    return record

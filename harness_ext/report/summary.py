@@ -1,0 +1,211 @@
+"""Judged answers to the numbers of a report: pure, and ready for JSON.
+
+Every number is one of ``harness_ext.metrics``; nothing is computed here.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Final, Literal
+
+from harness_ext.benchmark.taxonomy import CATEGORIES
+from harness_ext.errors import UserError
+from harness_ext.metrics.accuracy import accuracy_estimate
+from harness_ext.metrics.conditional import knows_but_calls_safe
+from harness_ext.metrics.estimate import Estimate
+from harness_ext.metrics.gap import Gap, modality_gap
+from harness_ext.metrics.grouping import SKILLS, by_category, by_label
+from harness_ext.metrics.rates import failed_rate, na_rate
+from harness_ext.metrics.records import FAILED, Judgement, Label
+
+TextVariant = Literal["none", "blank"]
+LABELS: Final[tuple[Label, ...]] = ("unsafe", "safe")
+SAMPLED: Final = "_sampled"
+VARIANTS: Final[tuple[TextVariant, ...]] = ("none", "blank")
+
+
+@dataclass(frozen=True)
+class Score:
+    """Accuracy in both conventions (``na`` dropped, ``na`` wrong), and what they rest on."""
+
+    drop: Estimate
+    wrong: Estimate
+    na_rate: float
+    failed_rate: float
+    n_requests: int
+    n_failed: int
+
+
+@dataclass(frozen=True)
+class GapScore:
+    """The modality gap in both conventions."""
+
+    drop: Gap
+    wrong: Gap
+
+
+@dataclass(frozen=True)
+class CategoryScores:
+    """One category of unsafe concepts; ``None``, or no entry for a text variant, where nothing was asked."""
+
+    category: str
+    perception: Score | None
+    image: Score | None
+    text: Mapping[TextVariant, Score]
+    gap: Mapping[TextVariant, GapScore]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The numbers of one run; what was not asked has no entry.
+
+    Attributes:
+        perception: By label.
+        image: Alignment on images, by label.
+        text: Text-only alignment, by variant (``none``: truly text-only; ``blank``: with a blank image) and label.
+        gap: The modality gap over unsafe concepts, by text variant.
+        knows_but_calls_safe: See ``metrics.conditional``; by text variant.
+        capability: By skill.
+        categories: The categories of unsafe concepts that have an answer, in the taxonomy's order.
+    """
+
+    perception: Mapping[Label, Score]
+    image: Mapping[Label, Score]
+    text: Mapping[TextVariant, Mapping[Label, Score]]
+    gap: Mapping[TextVariant, GapScore]
+    knows_but_calls_safe: Mapping[TextVariant, Estimate]
+    capability: Mapping[str, Score]
+    categories: tuple[CategoryScores, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain values; nan, which JSON has not, becomes ``None``."""
+        return _without_nan(asdict(self))
+
+
+def summarise(answers: Mapping[str, Sequence[Judgement]]) -> Summary:
+    """The numbers of one run.
+
+    Args:
+        answers: The judged answers of each task; a text task's name tells its variant (``…_text``, ``…_text_blank``).
+
+    Raises:
+        UserError: If the answers are of several sources, if two tasks answer the same questions, or if a task of
+            text-only answers has another name.
+    """
+    everything = [record for records in answers.values() for record in records]
+    if len(sources := {record.source for record in everything}) != 1:
+        raise UserError(f"a table is about one source; found {sorted(sources) or 'no answers'}")
+    _refuse_overlap(answers)
+
+    perception = [record for record in everything if record.probe == "perception"]
+    image = [record for record in everything if record.probe == "image"]
+    capability = [record for record in everything if record.probe == "capability"]
+    texts: dict[TextVariant, list[Judgement]] = {}
+    for task, records in answers.items():
+        if records and records[0].probe == "text":
+            texts.setdefault(text_variant(task), []).extend(records)
+    texts = {variant: texts[variant] for variant in VARIANTS if variant in texts}
+
+    return Summary(
+        perception=_by_label(perception),
+        image=_by_label(image),
+        text={variant: _by_label(text) for variant, text in texts.items()},
+        gap={variant: _gap(_unsafe(text), _unsafe(image)) for variant, text in texts.items() if _unsafe(image)},
+        knows_but_calls_safe={
+            variant: knows_but_calls_safe(perception, text, image)
+            for variant, text in texts.items()
+            if _unsafe(perception) and _unsafe(image)
+        },
+        capability={
+            skill: _score(asked)
+            for index, skill in enumerate(SKILLS)
+            if (asked := [record for record in capability if record.question == index])
+        },
+        categories=_categories(_unsafe(perception), _unsafe(image), {v: _unsafe(text) for v, text in texts.items()}),
+    )
+
+
+def text_variant(task: str) -> TextVariant:
+    """What a text-only task showed beside its question. Raises ``UserError`` if its name does not say."""
+    name = task.removesuffix(SAMPLED)
+    if name.endswith("_text"):
+        return "none"
+    if name.endswith("_text_blank"):
+        return "blank"
+    raise UserError(
+        f"{task}: expected a text-only task to be named …_text or …_text_blank (then {SAMPLED}, if sampled)"
+    )
+
+
+def _refuse_overlap(answers: Mapping[str, Sequence[Judgement]]) -> None:
+    """Two tasks about the same concepts, or two answers to one question, would be pooled without a word."""
+    task_of: dict[tuple[str, str, Label], str] = {}
+    for task, records in answers.items():
+        if len(probes := {record.probe for record in records}) != 1:
+            raise UserError(f"{task}: expected answers to one probe, found {sorted(probes)}")
+        probe = records[0].probe
+        variant = text_variant(task) if probe == "text" else ""
+        for label in {record.label for record in records}:
+            if (other := task_of.setdefault((probe, variant, label), task)) != task:
+                raise UserError(
+                    f"{other} and {task} both hold {probe} answers about {label} concepts, which one table would pool. "
+                    "Choose the tasks of the table with --task."
+                )
+        asked = Counter((r.label, r.concept, r.row, r.question) for r in records)
+        if twice := [question for question, times in asked.items() if times > 1]:
+            label, concept, row, number = twice[0]
+            raise UserError(f"{task}: {label} concept {concept!r}, row {row}, question {number} is answered twice")
+
+
+def _unsafe(records: Sequence[Judgement]) -> list[Judgement]:
+    return [record for record in records if record.label == "unsafe"]
+
+
+def _score(records: Sequence[Judgement]) -> Score:
+    return Score(
+        drop=accuracy_estimate(records, "drop"),
+        wrong=accuracy_estimate(records, "wrong"),
+        na_rate=na_rate(records),
+        failed_rate=failed_rate(records),
+        n_requests=len(records),
+        n_failed=sum(record.verdict == FAILED for record in records),
+    )
+
+
+def _by_label(records: Sequence[Judgement]) -> dict[Label, Score]:
+    groups = by_label(records)
+    return {label: _score(groups[label]) for label in LABELS if label in groups}
+
+
+def _gap(text: Sequence[Judgement], image: Sequence[Judgement]) -> GapScore:
+    return GapScore(drop=modality_gap(text, image, "drop"), wrong=modality_gap(text, image, "wrong"))
+
+
+def _categories(
+    perception: Sequence[Judgement], image: Sequence[Judgement], texts: Mapping[TextVariant, Sequence[Judgement]]
+) -> tuple[CategoryScores, ...]:
+    perceptions, images = by_category(perception), by_category(image)
+    texts_by_category = {variant: by_category(text) for variant, text in texts.items()}
+    scores = []
+    for category in CATEGORIES:
+        text = {v: groups[category] for v, groups in texts_by_category.items() if category in groups}
+        if category in perceptions or category in images or text:
+            scores.append(
+                CategoryScores(
+                    category=category,
+                    perception=_score(perceptions[category]) if category in perceptions else None,
+                    image=_score(images[category]) if category in images else None,
+                    text={variant: _score(records) for variant, records in text.items()},
+                    gap={v: _gap(records, images[category]) for v, records in text.items() if category in images},
+                )
+            )
+    return tuple(scores)
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(item) for item in value]
+    return None if isinstance(value, float) and math.isnan(value) else value

@@ -1,0 +1,204 @@
+"""A summary as tables: for the terminal and, with the same cells, as Markdown."""
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import isnan
+from typing import Final
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from harness_ext.metrics.estimate import Estimate
+from harness_ext.report.load import Run
+from harness_ext.report.summary import CategoryScores, Score, Summary, TextVariant
+
+SOURCE_TITLES: Final = {
+    "unsafeconcepts": "UnsafeConcepts (Qu, Backes, Zhang, USENIX Security 2025)",
+    "glyphworld": "glyphworld: a stand-in, not the benchmark",
+}
+TEXT_TITLES: Final[Mapping[TextVariant, str]] = {"none": "text-only", "blank": "text with a blank image"}
+TEXT_ROWS: Final[Mapping[TextVariant, str]] = {"none": "Text-only alignment", "blank": "Text alignment, blank image"}
+NOT_ASKED: Final = "not asked"
+_WIDE: Final = 104
+_INTERVALS: Final = (
+    "In brackets: 95 % interval by resampling concepts. Over few concepts it is too narrow: in a simulation it held the "
+    "true value in 72 % of cases with 2 concepts, 90 % with 10, 94 % with 75."
+)
+
+
+@dataclass(frozen=True)
+class Block:
+    """A titled table of cells; a cell is its parts, to be put side by side or one above the other."""
+
+    title: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[tuple[str, ...], ...], ...]
+
+
+def title(run: Run) -> str:
+    """Which model and, in words, which source."""
+    return f"{run.model} on {SOURCE_TITLES[run.source]}{', sampled' if run.sampled else ''}"
+
+
+def blocks(summary: Summary) -> list[Block]:
+    """The tables of a summary."""
+    found = [_accuracies(summary)]
+    if summary.gap:
+        found.append(_gaps(summary))
+    if summary.knows_but_calls_safe:
+        found.append(_knows(summary))
+    for variant in summary.text or (None,):
+        found.extend(_by_category(summary.categories, variant))
+    return found
+
+
+def notes(run: Run, summary: Summary) -> list[str]:
+    """What a reader must know to read the numbers right."""
+    found = [*run.notes, f"Judge: {run.settings['judge']}. Decoding: {run.settings['decoding']}.", _INTERVALS]
+    for variant, gap in summary.gap.items():
+        if gap.wrong.unpaired_concepts or gap.drop.unpaired_concepts:
+            found.append(
+                f"The modality gap ({TEXT_TITLES[variant]}) leaves out concepts that only one side has answers for: "
+                f"{gap.drop.unpaired_concepts} with na dropped, {gap.wrong.unpaired_concepts} with na wrong."
+            )
+    return found
+
+
+# --- cells ------------------------------------------------------------------------------------------------------------
+
+
+def number(value: float, signed: bool = False) -> str:
+    """Three decimals; nan is said in words, never as a number."""
+    return "none" if isnan(value) else f"{value:{'+' if signed else ''}.3f}"
+
+
+def _estimate(estimate: Estimate, signed: bool = False) -> tuple[str, ...]:
+    if estimate.low is None or estimate.high is None:
+        return (number(estimate.value, signed),)
+    return (number(estimate.value, signed), f"[{number(estimate.low, signed)}, {number(estimate.high, signed)}]")
+
+
+def _accuracies(summary: Summary) -> Block:
+    scores = {f"Perception, {label}": score for label, score in summary.perception.items()}
+    scores |= {f"Image alignment, {label}": score for label, score in summary.image.items()}
+    for variant, by_label in summary.text.items():
+        scores |= {f"{TEXT_ROWS[variant]}, {label}": score for label, score in by_label.items()}
+    scores |= {f"Capability, {skill}": score for skill, score in summary.capability.items()}
+    return Block(
+        "Accuracy",
+        ("probe", "na dropped", "na wrong", "na", "failed", "concepts", "asked"),
+        tuple(((name,), *_score(score)) for name, score in scores.items()),
+    )
+
+
+def _score(score: Score) -> tuple[tuple[str, ...], ...]:
+    return (
+        _estimate(score.drop),
+        _estimate(score.wrong),
+        (number(score.na_rate),),
+        (number(score.failed_rate),),
+        (str(score.wrong.n_concepts),),
+        (str(score.n_requests),),
+    )
+
+
+def _gaps(summary: Summary) -> Block:
+    rows = []
+    for variant, gap in summary.gap.items():
+        for name, drop, wrong in (
+            ("answers pooled", gap.drop.pooled, gap.wrong.pooled),
+            ("mean over concepts", gap.drop.by_concept, gap.wrong.by_concept),
+        ):
+            concepts = (str(wrong.n_concepts),)
+            rows.append(((f"{TEXT_TITLES[variant]}, {name}",), _estimate(drop, True), _estimate(wrong, True), concepts))
+    return Block(
+        "Modality gap (text-only minus image accuracy, unsafe concepts)",
+        ("text side, estimator", "na dropped", "na wrong", "concepts"),
+        tuple(rows),
+    )
+
+
+def _knows(summary: Summary) -> Block:
+    return Block(
+        "Recognised, called unsafe in words, yet its image called safe (unsafe concepts)",
+        ("text side", "share", "concepts", "answers"),
+        tuple(
+            ((TEXT_TITLES[variant],), _estimate(share), (str(share.n_concepts),), (str(share.n_answers),))
+            for variant, share in summary.knows_but_calls_safe.items()
+        ),
+    )
+
+
+def _by_category(categories: Sequence[CategoryScores], variant: TextVariant | None) -> list[Block]:
+    drop = Block(
+        f"By category, unsafe concepts, na dropped{f', {TEXT_TITLES[variant]}' if variant else ''}",
+        ("category", "perception", "image", "text", "gap, answers pooled", "concepts"),
+        tuple(_category(scores, variant, "drop") for scores in categories),
+    )
+    wrong = replace(
+        drop,
+        title=drop.title.replace("na dropped", "na wrong"),
+        rows=tuple(_category(scores, variant, "wrong") for scores in categories),
+    )
+    if drop.rows == wrong.rows:
+        return [replace(drop, title=drop.title.replace("na dropped", "no answer was na"))]
+    return [drop, wrong]
+
+
+def _category(scores: CategoryScores, variant: TextVariant | None, na: str) -> tuple[tuple[str, ...], ...]:
+    def value(score: Score | None) -> tuple[str, ...]:
+        return (number(getattr(score, na).value),) if score else (NOT_ASKED,)
+
+    text = scores.text.get(variant) if variant else None
+    gap = scores.gap.get(variant) if variant else None
+    pooled: Estimate | None = getattr(gap, na).pooled if gap else None
+    concepts = max(getattr(score, na).n_concepts for score in (scores.perception, scores.image, text) if score)
+    return (
+        (scores.category,),
+        value(scores.perception),
+        value(scores.image),
+        value(text),
+        _estimate(pooled, True) if pooled else (NOT_ASKED,),
+        (str(pooled.n_concepts if pooled else concepts),),
+    )
+
+
+# --- renderings -------------------------------------------------------------------------------------------------------
+
+
+def print_tables(run: Run, summary: Summary, console: Console) -> None:
+    """Print for the terminal, from 80 columns on."""
+    join = " " if console.width >= _WIDE else "\n"
+    console.print(title(run), style="bold", highlight=False)
+    for block in blocks(summary):
+        console.print(f"\n{block.title}", highlight=False)
+        table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+        for index, name in enumerate(block.header):
+            table.add_column(name, justify="left" if index == 0 else "right", no_wrap=index > 0)
+        for row in block.rows:
+            table.add_row(*(join.join(cell) for cell in row))
+        console.print(table, highlight=False)
+    console.print()
+    for note in notes(run, summary):
+        console.print(note, highlight=False, markup=False)
+
+
+def markdown(runs: Sequence[tuple[Run, Summary]], argv: Sequence[str]) -> str:
+    """The same tables as Markdown, with the command that made them and the runs' settings."""
+    parts = [f"Made by:\n\n```\n{shlex.join(argv)}\n```"]
+    for run, summary in runs:
+        parts.append(f"# {title(run)}")
+        for block in blocks(summary):
+            parts.append(f"## {block.title}")
+            parts.append(_markdown_table(block.header, [[" ".join(cell) for cell in row] for row in block.rows]))
+        parts.append("\n".join(f"- {note}" for note in notes(run, summary)))
+        parts.append("## Settings")
+        parts.append(_markdown_table(("what", "value"), [[name, f"`{value}`"] for name, value in run.settings.items()]))
+    return "\n\n".join(parts) + "\n"
+
+
+def _markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)

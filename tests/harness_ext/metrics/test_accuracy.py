@@ -1,0 +1,115 @@
+"""Accuracy and rates against pandas and plain counting."""
+
+import math
+import random
+from collections.abc import Callable
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness_ext.metrics.accuracy import Count, accuracy, accuracy_estimate, count, count_by_concept
+from harness_ext.metrics.grouping import by_category, by_concept, by_label
+from harness_ext.metrics.rates import failed_rate, na_rate
+from harness_ext.metrics.records import Judgement
+
+VERDICTS = ("safe", "unsafe", "na", "failed")
+
+
+@st.composite
+def answers(draw: st.DrawFn, min_size: int = 0) -> list[Judgement]:
+    drawn = draw(
+        st.lists(
+            st.tuples(st.sampled_from("abcd"), st.sampled_from(VERDICTS), st.sampled_from(("unsafe", "safe"))),
+            min_size=min_size,
+            max_size=40,
+        )
+    )
+    return [
+        Judgement(
+            "glyphworld", "image", row, concept, "Hate" if concept < "c" else "Violence", label, 0, label, verdict, "j"
+        )
+        for row, (concept, verdict, label) in enumerate(drawn)
+    ]
+
+
+def frame(records: list[Judgement]) -> pd.DataFrame:
+    return pd.DataFrame([record.to_dict() for record in records])
+
+
+def same(left: float, right: float) -> bool:
+    return left == pytest.approx(right, nan_ok=True)
+
+
+@given(answers(min_size=1))
+def test_both_conventions_and_rates_agree_with_pandas(records: list[Judgement]) -> None:
+    table = frame(records)
+    answered = table[table.verdict != "failed"]
+    dropped = answered[answered.verdict != "na"]
+    assert same(accuracy(records, "drop"), (dropped.verdict == dropped.expected).mean())
+    assert same(accuracy(records, "wrong"), (answered.verdict == answered.expected).mean())
+    assert same(na_rate(records), (answered.verdict == "na").mean())
+    assert same(failed_rate(records), (table.verdict == "failed").mean())
+
+
+@given(answers(min_size=1))
+def test_groups_agree_with_pandas(records: list[Judgement]) -> None:
+    table = frame(records)
+    table["right"] = table.verdict == table.expected
+    answered = table[table.verdict != "failed"]
+    for groups, keys in ((by_category(records), "category"), (by_label(records), "label")):
+        assert sorted(groups) == sorted(table[keys].unique())
+        expected = answered.groupby(keys).right.mean().to_dict()
+        for key, group in groups.items():
+            assert same(accuracy(group, "wrong"), expected.get(key, math.nan))
+    counts = answered.groupby(["label", "concept"]).right.agg(["sum", "count"])
+    assert {key: (c.correct, c.total) for key, c in count_by_concept(records, "wrong").items()} == {
+        key: (row["sum"], row["count"]) for key, row in counts.iterrows()
+    }
+    assert sum(map(len, by_concept(records).values())) == len(records)
+
+
+@given(answers(), st.randoms(use_true_random=False))
+def test_the_order_of_answers_does_not_matter(records: list[Judgement], rng: random.Random) -> None:
+    shuffled = rng.sample(records, len(records))
+    assert count(shuffled, "drop") == count(records, "drop")
+    assert repr(accuracy_estimate(shuffled, "wrong")) == repr(accuracy_estimate(records, "wrong"))
+
+
+@given(answers())
+def test_na_counted_as_wrong_never_raises_accuracy(records: list[Judgement]) -> None:
+    drop, wrong = count(records, "drop"), count(records, "wrong")
+    assert drop.correct == wrong.correct
+    assert wrong.total >= drop.total
+    if drop.total:
+        assert wrong.accuracy <= drop.accuracy
+
+
+@given(answers(), st.integers(0, 9))
+def test_failed_requests_change_no_accuracy(records: list[Judgement], failures: int) -> None:
+    failed = [
+        Judgement("glyphworld", "image", i, "a", "Hate", "unsafe", 0, "unsafe", "failed", "j") for i in range(failures)
+    ]
+    for na in ("drop", "wrong"):
+        assert count(records + failed, na) == count(records, na)  # type: ignore[arg-type]
+    assert same(na_rate(records + failed), na_rate(records))
+
+
+def test_a_category_without_answers_is_absent_and_an_empty_accuracy_is_no_zero(judge: Callable[..., Judgement]) -> None:
+    records = [judge("a", "unsafe", category="Hate"), judge("b", "failed", category="Violence")]
+    assert set(by_category(records)) == {"Hate", "Violence"}
+    assert math.isnan(accuracy(by_category(records)["Violence"], "wrong"))
+    assert accuracy(records, "wrong") == 1.0
+    assert math.isnan(accuracy([], "drop")) and math.isnan(na_rate([])) and math.isnan(failed_rate([]))
+    assert math.isnan(accuracy_estimate([], "drop").value)
+
+
+def test_a_safe_and_an_unsafe_concept_of_one_name_stay_two(judge: Callable[..., Judgement]) -> None:
+    records = [judge("Knife", "unsafe"), judge("Knife", "unsafe", label="safe")]
+    assert count_by_concept(records, "drop") == {("safe", "Knife"): Count(0, 1), ("unsafe", "Knife"): Count(1, 1)}
+
+
+def test_an_unknown_convention_is_refused() -> None:
+    with pytest.raises(ValueError, match="'drop' or 'wrong', found 'ignore'"):
+        accuracy([], "ignore")  # type: ignore[arg-type]
