@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 # The text-only probe asks about the taxonomy's concepts; no image of the gated data set is needed for it.
 _WITHOUT_IMAGES = ("unsafeconcepts_text",)
+_WITH_OPTIONS = ("unsafeconcepts_perception", "unsafeconcepts_sampled")
 
 
 def need_gated_images(tasks: Iterable[str]) -> bool:
@@ -40,9 +41,7 @@ def require_sources(tasks: Iterable[str]) -> None:
     from harness_ext.benchmark.sources import check_access, load_unsafeconcepts
 
     check_access()
-    load_unsafeconcepts()
-    if any(
-        name.startswith(("unsafeconcepts_perception", "unsafeconcepts_sampled")) or name == "unsafeconcepts"
-        for name in names
-    ):
+    # First what is small: a missing file must not show after the images have been downloaded.
+    if any(name == "unsafeconcepts" or name.startswith(_WITH_OPTIONS) for name in names):
         published_options()
+    load_unsafeconcepts()

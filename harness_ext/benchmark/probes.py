@@ -10,12 +10,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from datasets import Dataset, concatenate_datasets
+from datasets import Image as ImageFeature
 from PIL import Image
 
 from harness_ext.benchmark import questions
 from harness_ext.benchmark.images import to_rgb
 from harness_ext.failures import is_failed
-from harness_ext.judges import RuleJudge
+from harness_ext.judges.rules import RuleJudge
 from harness_ext.judges.capability import exact_answer
 from harness_ext.metrics.harness import per_answer_metrics
 from harness_ext.metrics.records import FAILED, Judgement
@@ -86,16 +87,21 @@ def glyphworld_capability(_: Dataset) -> Dataset:
 def _unsafeconcepts_images() -> Dataset:
     from harness_ext.benchmark.sources import load_unsafeconcepts
 
-    images = load_unsafeconcepts()
-    return images.add_column("source", ["unsafeconcepts"] * len(images))
+    return _images("unsafeconcepts", load_unsafeconcepts())
 
 
 @functools.cache
 def _glyphworld_images() -> Dataset:
     from harness_ext.glyphworld.rows import test_rows
 
-    images = test_rows()
-    return images.add_column("source", ["glyphworld"] * len(images))
+    return _images("glyphworld", test_rows())
+
+
+def _images(source: str, images: Dataset) -> Dataset:
+    # Undecoded: how an image of any kind becomes RGB is decided in one place, and only the file itself can tell that it
+    # was cut off.
+    named = images.add_column("source", [source] * len(images))
+    return named.cast_column("image", ImageFeature(decode=False))
 
 
 def _ask(rows: Dataset, probe: str, question: int, prompts: list[str], expected: list[str]) -> Dataset:

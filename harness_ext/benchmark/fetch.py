@@ -1,0 +1,121 @@
+"""Files the authors publish beside their code, fetched at run time, pinned to a commit and checked by their sha256.
+
+They are not shipped here, for upstream carries no clear licence. Source: github.com/TrustAIRLab/SaferVLM.
+"""
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import platformdirs
+
+from harness_ext.benchmark.sources.errors import SourceError
+from harness_ext.benchmark.sources.network import call_within, httpx
+
+UPSTREAM: Final = "TrustAIRLab/SaferVLM"
+COMMIT: Final = "22632cf1b1d0a91dba8541df95a8d400fc59db52"
+CACHE_VARIABLE: Final = "UNSAFECONCEPTS_CACHE"
+MIRROR_VARIABLE: Final = "UNSAFECONCEPTS_MIRROR"
+_CONNECT_SECONDS: Final = 5.0
+_TOTAL_SECONDS: Final = 15.0
+_MAX_BYTES: Final = 4 * 2**20
+
+
+@dataclass(frozen=True)
+class PublishedFile:
+    """A file of the authors' repository at ``COMMIT``: its path there, and its sha256 in hexadecimal."""
+
+    path: str
+    sha256: str
+
+    @property
+    def url(self) -> str:
+        """Where it is fetched: raw.githubusercontent.com, or the base URL that ``UNSAFECONCEPTS_MIRROR`` names."""
+        base = os.environ.get(MIRROR_VARIABLE, "https://raw.githubusercontent.com").rstrip("/")
+        return f"{base}/{UPSTREAM}/{COMMIT}/{self.path}"
+
+
+def cache_dir() -> Path:
+    """Our cache folder: ``UNSAFECONCEPTS_CACHE``, or the platform's own; made if missing.
+
+    Raises ``SourceError`` if it cannot be made.
+    """
+    named = os.environ.get(CACHE_VARIABLE)
+    folder = Path(named).expanduser().absolute() if named else platformdirs.user_cache_path("unsafeconcepts")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise unwritable(folder, error) from error
+    return folder
+
+
+def fetch(file: PublishedFile, remedy: str) -> bytes:
+    """The file's bytes, from the cache or else over the network, checked either way.
+
+    A cached copy that does not match (a disk error) is fetched again. ``remedy`` is the second line of the
+    ``SourceError`` that is raised if the file cannot be had within seconds, or is not the published one.
+    """
+    cached = cache_dir() / f"{COMMIT[:12]}-{Path(file.path).name}"
+    if cached.is_file():
+        content = cached.read_bytes()
+        if sha256(content) == file.sha256:
+            return content
+    try:
+        content = call_within(_TOTAL_SECONDS, lambda: _download(file.url))
+    except (httpx.HTTPError, OSError) as error:  # TimeoutError, of the whole, is an OSError
+        reason = str(error) or f"nothing within {_TOTAL_SECONDS:g} s"
+        raise SourceError(f"{file.url} cannot be fetched ({type(error).__name__}: {reason})", remedy) from error
+    verify(content, file, file.url, remedy)
+    write_atomically(cached, content)
+    return content
+
+
+def verify(content: bytes, file: PublishedFile, origin: str, remedy: str) -> None:
+    """Raise ``SourceError`` unless ``content``, read from ``origin``, is the published file."""
+    if (found := sha256(content)) != file.sha256:
+        raise SourceError(
+            f"{origin} is not the published {Path(file.path).name}: expected sha256 {file.sha256}, "
+            f"found {found} ({len(content)} bytes)",
+            remedy,
+        )
+
+
+def sha256(content: bytes) -> str:
+    """The sha256 of ``content`` in hexadecimal."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write ``content`` so that ``path`` holds all of it or does not change, whatever happens in between.
+
+    Raises ``SourceError`` if the folder cannot be written to.
+    """
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_bytes(content)
+        part.replace(path)
+    except OSError as error:
+        if part.is_file():
+            part.unlink()
+        raise unwritable(path, error) from error
+
+
+def unwritable(path: Path, error: OSError) -> SourceError:
+    """The error of a file in our cache folder that cannot be written."""
+    return SourceError(
+        f"{path} cannot be written ({error.strerror})", f"Set {CACHE_VARIABLE} to a folder that can be written to."
+    )
+
+
+def _download(url: str) -> bytes:
+    content = bytearray()
+    with httpx.stream("GET", url, timeout=_CONNECT_SECONDS, follow_redirects=True) as response:
+        response.raise_for_status()
+        for chunk in response.iter_bytes():
+            content += chunk
+            if len(content) > _MAX_BYTES:
+                raise OSError(f"more than {_MAX_BYTES} bytes")
+    return bytes(content)
