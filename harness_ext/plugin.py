@@ -5,6 +5,7 @@ makes sure that what a task needs is there before a model is loaded for it. Kept
 """
 
 import functools
+import os
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -50,6 +51,7 @@ def register_tasks() -> None:
     if getattr(TaskManager, "_unsafeconcepts", False):
         return
     TaskManager._unsafeconcepts = True
+    _keep_the_token_out_of_logs()
     TaskManager.initialize_tasks = _with_our_folder(TaskManager.initialize_tasks)
     TaskManager.match_tasks = _with_source_check(TaskManager.match_tasks)
 
@@ -76,6 +78,18 @@ def _with_source_check(match: Callable[..., Any]) -> Callable[..., Any]:
         return names
 
     return match_tasks
+
+
+def _keep_the_token_out_of_logs() -> None:
+    """lmms-eval logs its tracker's arguments, and the hub token among them."""
+    from loguru import logger
+
+    def hide(record: Any) -> None:
+        token = os.environ.get("HF_TOKEN")
+        if token:
+            record["message"] = record["message"].replace(token, "[HF_TOKEN]")
+
+    logger.configure(patcher=hide)
 
 
 def _name_result_folders() -> None:

@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -41,12 +41,14 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """Run a command of this environment, as a user would, from a folder that is not the repository."""
     elsewhere = tmp_path_factory.mktemp("elsewhere")
 
-    def run(*command: str | Path, **environment: str) -> "subprocess.CompletedProcess[str]":
+    def run(
+        *command: str | Path, env: Mapping[str, str] | None = None, **environment: str
+    ) -> "subprocess.CompletedProcess[str]":
         executable = Path(sys.executable).parent / str(command[0])
         return subprocess.run(
             [str(executable), *map(str, command[1:])],
             cwd=elsewhere,
-            env={**os.environ, "COLUMNS": "120", **environment},
+            env={**(os.environ if env is None else env), "COLUMNS": "120", **environment},
             capture_output=True,
             text=True,
             timeout=900,
