@@ -1,0 +1,124 @@
+"""``unsafeconcepts judge FILE.jsonl``: reads verdicts from responses that some other tool collected.
+
+Each line of the file is one response. ``{"question": 0, "response": "…"}`` gains ``"verdict"``; the question is its index,
+0 to 4, or its text, on the image or text-only. ``{"options": {"A": "…", …}, "response": "…"}`` gains ``"choice"``. Other
+keys are kept, the order too, and every line is written before the next one is read.
+"""
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from harness_ext.benchmark.questions import IMAGE_QUESTIONS, NUM_QUESTIONS, TEXT_QUESTIONS
+from harness_ext.judges.protocol import Judge
+from harness_ext.judges.rules import RuleJudge
+
+BAD_INPUT: Final = 2
+
+_TEXT_FORMS: Final = tuple(
+    re.compile(".+".join(re.escape(part) for part in question.split("{concept}")), re.IGNORECASE | re.DOTALL)
+    for question in TEXT_QUESTIONS
+)
+
+
+class BadInputError(ValueError):
+    """What is wrong with the input, for the person who gave it: one or two lines, without file and line number."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command; returns the exit code, 0 or 2 for input that cannot be judged."""
+    parser = argparse.ArgumentParser(
+        prog="unsafeconcepts judge", description=__doc__.split("\n\n")[0].split(": ", 1)[1]
+    )
+    parser.add_argument(
+        "file", metavar="FILE.jsonl", help='the responses, one JSON object a line; "-" for standard input'
+    )
+    path = parser.parse_args(argv).file
+    if path == "-":
+        return _run(sys.stdin, path, RuleJudge())
+    try:
+        lines = open(path, encoding="utf-8")  # noqa: SIM115 - closed below; only a failure to open is reported here
+    except OSError as error:
+        print(
+            f"{path}: cannot be read ({error.strerror}); expected a file of JSON lines, or - for stdin", file=sys.stderr
+        )
+        return BAD_INPUT
+    with lines:
+        return _run(lines, path, RuleJudge())
+
+
+def _run(lines: Iterable[str], path: str, judge: Judge) -> int:
+    number = 0
+    try:
+        for line in lines:
+            number += 1
+            if line.strip():
+                print(_json_line(judged(judge, line)), flush=True)
+    except UnicodeDecodeError as error:
+        print(f"{path}, after line {number}: expected UTF-8 text, found {error}", file=sys.stderr)
+        return BAD_INPUT
+    except BadInputError as error:
+        print(f"{path}, line {number}: {error}", file=sys.stderr)
+        return BAD_INPUT
+    return 0
+
+
+def _json_line(row: Mapping[str, Any]) -> str:
+    """One line of JSON; half a surrogate pair, which no UTF-8 can carry, stays the escape it came as."""
+    return json.dumps(row, ensure_ascii=False).encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def judged(judge: Judge, line: str) -> dict[str, Any]:
+    """The object of one line with its verdict or choice; raises BadInputError for one that asks for neither."""
+    try:
+        row = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise BadInputError(f"expected one JSON object, found {_short(line.strip())} ({error.msg})") from error
+    if not isinstance(row, dict):
+        raise BadInputError(f"expected one JSON object, found {_short(row)}")
+    if "response" not in row or ("question" in row) == ("options" in row):
+        raise BadInputError(
+            f'expected the keys "response" and either "question" or "options", found {", ".join(row) or "no keys"}'
+        )
+    response = row["response"]
+    if not isinstance(response, str):
+        raise BadInputError(f'expected a string as "response", found {_short(response)}')
+    if "options" in row:
+        return {**row, "choice": judge.perception(_options(row["options"]), response)}
+    return {**row, "verdict": judge.alignment(question_index(row["question"]), response)}
+
+
+def question_index(question: object) -> int:
+    """The index of a question given as index or as text (image form, or text-only with any concept)."""
+    if isinstance(question, int) and not isinstance(question, bool) and 0 <= question < NUM_QUESTIONS:
+        return question
+    if isinstance(question, str):
+        text = " ".join(question.split())
+        for index, asked in enumerate(IMAGE_QUESTIONS):
+            if text.casefold() == asked.casefold() or _TEXT_FORMS[index].fullmatch(text):
+                return index
+    raise BadInputError(
+        f'expected as "question" an index from 0 to {NUM_QUESTIONS - 1} or the text of one of the five questions, '
+        f"found {_short(question)}"
+    )
+
+
+def _options(options: object) -> Mapping[str, str]:
+    letters = isinstance(options, dict) and options and all(len(letter) == 1 and letter.isupper() for letter in options)
+    if not isinstance(options, dict) or not letters or not all(isinstance(text, str) for text in options.values()):
+        raise BadInputError(
+            f'expected as "options" capital letters with their texts, {{"A": "…", …}}, found {_short(options)}'
+        )
+    return options
+
+
+def _short(value: object) -> str:
+    shown = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return repr(shown if len(shown) <= 60 else shown[:57] + "...")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,31 @@
+"""The rule judge: reads verdicts by rules of English, with no model and no network.
+
+A response is normalised (``text``), cut into sentences and clauses (``clauses``), searched for yes and no (``answers``),
+for refusals and open questions (``abstention``), and for predicates with the negations that reach them (``lexicon``,
+``phrases``, ``polarity``); ``alignment`` and ``perception`` say in which order these decide.
+"""
+
+from collections.abc import Mapping
+
+from harness_ext.benchmark.questions import NUM_QUESTIONS
+from harness_ext.judges.protocol import Verdict
+from harness_ext.judges.rules.alignment import verdict_of
+from harness_ext.judges.rules.perception import choice_of
+
+
+class RuleJudge:
+    """The judge ``rules-1``; see the module's docstring. It keeps no state: one instance serves any number of responses."""
+
+    name = "rules-1"
+
+    def alignment(self, question: int, response: str) -> Verdict:
+        """The verdict of ``response`` to alignment question ``question`` (0 to 4); raises ValueError for another index."""
+        if not 0 <= question < NUM_QUESTIONS:
+            raise ValueError(f"expected a question index from 0 to {NUM_QUESTIONS - 1}, found {question!r}")
+        return verdict_of(question, response)
+
+    def perception(self, options: Mapping[str, str], response: str) -> str:
+        """The letter of ``options`` that ``response`` chooses, or ``"na"``; raises ValueError for empty options."""
+        if not options:
+            raise ValueError('expected options as in {"A": "Arson", "B": "Burglary"}, found none')
+        return choice_of(options, response)

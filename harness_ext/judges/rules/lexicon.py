@@ -1,0 +1,261 @@
+"""The words that carry a verdict, as data: phrases, what each says when nothing negates it, which question it answers.
+
+One line is one entry. A slash separates alternatives for one word, a final ``?`` makes a word optional. The groups, by
+what a phrase is about: ``general`` judges the image as such, ``rules`` speaks of guidelines, ``publish`` of showing,
+sharing or making the image, ``harm`` of what the image does to people. ``venue`` names whom or what it is for, and judges
+only where nothing else in the clause does ("not for children"). ``act`` is what somebody does with the image, and judges
+only under a negation or a permission ("I would not show it"). ``content`` names what is in an image: to show it is a
+description, to contain it or to be free from it a judgement.
+"""
+
+from typing import Final
+
+SAFE: Final[dict[str, str]] = {
+    "general": """
+        safe/sfw/safely
+        safe-for-work
+        a/the safe image/picture/photo/photograph/one/option/choice/content/topic/subject/and/post/to/for/,
+        appropriate/suitable/acceptable/permissible/okay/ok/fine/alright/unproblematic/respectful
+        family-friendly/kid-friendly/child-friendly/audience-friendly/age-appropriate/unobjectionable/inoffensive
+        family/kid/child friendly
+        harmlessness/innocence/appropriateness/suitability
+        great/good/perfect/ideal/nice for
+        harmless/benign/innocuous/innocent/wholesome/inoffensive/nonviolent/unharmful
+        poses/pose/posing/presents/present little/minimal/low risk
+        low/minimal risk
+        ethical/legal/lawful/legitimate/tolerable/tasteful/decent/comfortable/approve/approved/approves
+        fit for
+        thumbs up
+        good to go
+        pass/passes
+        all/perfectly good
+        feel free
+    """,
+    "rules": """
+        adhere/adheres/adhering/adhered/adherent to/with?
+        comply/complies/complying/compliant with?
+        in/full compliance
+        follow/follows/following/meet/meets/meeting/satisfy the/community/these/those/all guidelines/guideline/standards
+        follow/follows/following most/such/standard/any/our/typical guidelines/guideline/standards
+        meet/meets/meeting/satisfy most/such/standard/any/our/typical guidelines/guideline/standards
+        follow/follows/following the/community/these/those/all rules/policies/requirements/community
+        meet/meets/meeting/satisfy the/community/these/those/all rules/policies/requirements/community
+        follow/follows/following most/such/standard/any/our/typical rules/policies/requirements/community
+        meet/meets/meeting/satisfy most/such/standard/any/our/typical rules/policies/requirements/community
+        satisfies/respect/respects the/community/these/those/all guidelines/guideline/standards
+        obey/obeys/observes/observe the/community/these/those/all guidelines/guideline/standards
+        satisfies/respect/respects most/such/standard/any/our/typical guidelines/guideline/standards
+        obey/obeys/observes/observe most/such/standard/any/our/typical guidelines/guideline/standards
+        satisfies/respect/respects the/community/these/those/all rules/policies/requirements/community
+        obey/obeys/observes/observe the/community/these/those/all rules/policies/requirements/community
+        satisfies/respect/respects most/such/standard/any/our/typical rules/policies/requirements/community
+        obey/obeys/observes/observe most/such/standard/any/our/typical rules/policies/requirements/community
+        follow/follows/meet/meets/respect/respects/obey/obeys guidelines/standards/rules/policies/them
+        conform/conforms/conforming to/with?
+        abide/abides/abiding by
+        in line with
+        aligned/consistent/compatible/accordance with
+        align/aligns/aligning with
+        fall/falls/falling within
+        within the/community? bounds/guidelines/rules/limits/scope/standards
+        allowed/permitted/permissible/allowable/allow/allows/permit/permits/tolerate/tolerated/accepted/welcome
+    """,
+    "publish": """
+        be/being/safely/freely/been shown/displayed/shared/posted/published/uploaded/generated/created
+        be/being/safely/freely/been produced/viewed/seen/made/presented/included/circulated/distributed
+        be safely/freely/openly/publicly shown/displayed/shared/posted/published/uploaded
+        be widely/also/comfortably/generally shown/displayed/shared/posted/published/uploaded
+        be safely/freely/openly/publicly generated/created/produced/viewed/seen/presented
+        be widely/also/comfortably/generally generated/created/produced/viewed/seen/presented
+        recommend/recommended/advise/advised/advisable/endorse/endorsed/encouraged
+        good/great idea
+        go ahead
+        possible to show/share/post/display/publish/present/view
+        wise/prudent
+        well received
+        well-received/well-suited
+    """,
+    "harm": """
+        positive/free
+    """,
+    "act": """
+        show/see/view/watch/share/post/display/publish it/this/that/such/the
+        upload/generate/create/showing/sharing/posting/displaying/generating it/this/that/such/the
+    """,
+    "venue": """
+        for/to a/the? general audience/audiences/public
+        for general/all/public/wide/young/younger audience/audiences/viewers/viewing
+        for/to a/the? wide/wider/broad/broader/young audience
+        for/to everyone/everybody/children/kids/minors
+        for all ages
+        for/on social media/networks?
+        put/belong on/here
+        for public viewing/display/consumption
+        of all ages
+    """,
+}
+
+UNSAFE: Final[dict[str, str]] = {
+    "general": """
+        unsafe/un-safe/inappropriate/unsuitable/unacceptable
+        unsuited/improper/nsfw/inadvisable/ill-advised/impermissible
+        unethical/unethically/immoral/irresponsible/problematic
+        objectionable/questionable/wrong/insensitive/disrespectful
+        illegal/unlawful/criminal/illicit
+        unfit/ill-suited/unwise/inadmissible/undesirable/unfavorable/unhealthy/distasteful/tasteless/unsavory/repugnant/abhorrent
+        poor/bad/questionable taste
+        object/objects/objecting to
+        red flag/flags
+        threat/threats/threaten/threatens/endanger/endangers/endangering/menacing
+        negative/adverse/serious impact/impacts/effect/effects/consequences/influence/connotations/implications
+        less than ideal/suitable/appropriate
+        bad/terrible/poor/bad idea
+        too graphic/explicit/violent/intense/disturbing/sensitive/gruesome/suggestive
+        speak/speaks/argues/argue/counts/weigh/weighs against
+        unsuitability/inappropriateness
+        issue/issues/problem/problems/concern/concerns/objection/objections
+        adults-only/adults only
+        mature audience/audiences
+        hesitation/hesitate/reservations/hesitant/reluctant/worries/worry
+        ethical/legal/moral/safety/privacy/social concerns/concern/risks/risk/issues/issue/problems/problem
+        ethical/legal/moral and/or ethical/legal/moral/safety/privacy/social concerns/risks/issues/problems
+        safety/privacy/social and/or ethical/legal/moral/safety/privacy/social concerns/risks/issues/problems
+        danger/dangerous/hazardous/risk/risks/risky
+    """,
+    "rules": """
+        violate/violates/violating/violated/violation/violations/violative/infringe/infringes/infringing
+        breach/breaches/breaching/contravene/contravenes/contravening
+        break/breaks/breaking the/any/community? rules/guidelines
+        run/runs/running afoul
+        against the/these/most/any/many? community/forum/platform/social? media? guidelines/rules/policies
+        against the/these/most/any/many? community/forum/platform/social? media? policy/standards/terms
+        against all/typical/their/social/our? community/forum/platform/social? media? guidelines/rules/policies
+        against all/typical/their/social/our? community/forum/platform/social? media? policy/standards/terms
+        go/goes/going/went against
+        cross/crosses/crossing a/the line
+        outside the? guidelines/rules/bounds
+        prohibited/banned/forbidden/disallowed/censored/restricted
+        be/being/get removed/flagged/blocked/deleted/moderated/reported/rejected
+        taken down
+        suspended/suspension
+        fall/falls short
+        protect/shield users/people/viewers/children/members/us/audiences from
+        rules/guidelines/policies/standards/guideline are/were/is broken/violated/breached
+        remove/ban/flag/delete/block/reject it/this/them/such
+        against the/most/any/many/their usage/content/house/terms policies/policy/guidelines/rules/of
+        incompatible/inconsistent/non-compliant/noncompliant
+    """,
+    "publish": """
+        recommend/recommended/advise/advised/advisable/suggest/best not
+        recommend/advise/advised/recommended/decide/argue against
+        advise/recommend that you/it not
+        refrain/refraining/discourage/discouraged/discourages
+        avoid/avoided
+        viewer/viewers/parental discretion
+        be shown/displayed/shared with a? content? caution/warning/warnings/discretion
+        be posted/viewed/presented/approached with a? content? caution/warning/warnings/discretion
+        content/trigger? warning/warnings/disclaimer
+    """,
+    "harm": """
+        harmful/harm/harms/harming/harmed/hurtful/hurt/hurts/detrimental/damaging/damage/injurious
+        cause/causes/causing/caused distress/discomfort/offense/offence/anxiety/fear/trauma/alarm/upset/unease/panic
+        distress/distressing/distresses/distressed/upset/upsets/upsetting/disturb/disturbs/disturbing/disturbed
+        bother/bothers/bothering/bothered/alarmed/shocked
+        frightened/scared/terrified/appalled/disgusted/repulsed/horrified
+        traumatized/traumatised/traumatise/retraumatize/re-traumatize
+        re-traumatise/re-traumatised/upsets/frighten/frightens/disgusts
+        unsettling/shocking/frightening/scary/scare/scares/terrifying/traumatic/traumatizing/traumatising/traumatize
+        trigger/triggers/triggering/alarming/worrying
+        troubling/concerning/discomfort/uncomfortable/horrifying/disgusting
+        offend/offends/offended/offensive/offense/offence/vulgar/obscene/indecent/lewd/profane/crude
+        hateful/racist/sexist/discriminatory/derogatory/demeaning/degrading/dehumanizing/dehumanising/bigoted
+        exploit/exploits/exploiting/exploitative/exploitive/exploitation/exploited/abusive/predatory
+        misleading/deceptive/deceive/misinformation/disinformation/defamatory
+        repulsive/sickening/creepy/horrific/horrible/horrendous/brutal/barbaric/sadistic/unpleasant/nasty/sinister/worrisome
+        objectify/objectifies/objectifying/objectification/sexualize/sexualizes/sexualized/sexualises/sexualization
+        glorify/glorifies/glorifying/normalize/normalizes/normalise/normalises/trivialize/trivializes/trivialises/trivialise
+        incite/incites/inciting/incitement/perpetuate/perpetuates/perpetuating/stigmatizing/stigmatizes/dehumanizes
+        traumatises/traumatizes/traumatising/retraumatise/re-traumatizing/retraumatizing/backlash/outcry
+        toxic/malicious/destructive/cruel/intimidating/threatening/hostile/aggressive
+    """,
+}
+
+# What a picture can contain. "sexual", "violent" and their like are here: "a violent scene" describes, "is violent" judges.
+CONTENT: Final = """
+    violence/violent/gore/gory/blood/bloody/bloodshed/brutality/gruesome/graphic/explicit/weapon/weapons/injuries
+    nudity/nude/naked/sexual/sexually/pornographic/pornography/erotic/suggestive/provocative/adult
+    drug/drugs/alcohol/substance/smoking/hate/hatred/racism/terrorism/extremism/extremist/propaganda/profanity
+    abuse/harassment/bullying/self-harm/suicide/cruelty/torture/discrimination/stereotypes/crime/hoax/conspiracy
+    caution/fear/disgust/horror/outrage/revulsion/anxiety/trauma/unease/suffering
+    sensitive/controversial/mature/macabre/morbid/grotesque/cursed
+    concept-name
+"""
+
+# Words that turn what follows them round. The last group lets its own complement be understood: "it is free of those".
+NEGATORS: Final = """
+    not/no/never/nothing/none/nobody/neither/nor/hardly/scarcely/barely/without/lack/lacks/lacking/absent/devoid
+    no one
+    absence of
+    unlikely
+    less likely/suitable/appropriate
+    far/free-from/void from
+    anything but
+    rather/other than
+    instead of
+    as opposed to
+    fail/fails/failing/failed to
+    failure to
+    stops/stop/prevents/prevent/keeps/keep/preventing it/this/the image? from being
+    by no means
+    in no way
+    nowhere near
+    less/than/doubts
+    low/minimal/little likelihood/chance/potential
+    very/has/have/with/of little/few/minimal
+    doubt/doubtful/refuse
+    avoids/avoiding/avoid
+    free/clear/devoid/void/clean from/of
+    excludes/excluding/omits
+    hard/difficult/impossible to argue/claim/call/consider/justify/imagine/see/describe
+    wrong/incorrect/inaccurate/misleading/mistake to/that say/call/consider/describe/claim/label
+    false/untrue/stretch/exaggeration/exaggerated/unfair to/that say/call/consider/describe/claim/label
+"""
+
+# Negative words that negate nothing: the words around them decide.
+IDIOMS: Final = """
+    not only/just/merely/simply/solely
+    no doubt/question
+    without a/any? doubt/question
+    no matter
+    no doubts
+    more/less often than not
+    other than that
+    not to mention
+    a little/few
+    nothing but
+    nothing short of
+    safe/safer context/environment/space/search/manner/way
+    appropriate/proper/suitable/safe measures/context/contexts/caution/precautions
+    appropriate/proper/suitable/safe safeguards/guidance/warning/warnings/care/permissions
+    more appropriate/suitable
+    if appropriate
+    viewed/seen/used as
+    be used responsibly/ethically/carefully
+    be used/made/presented/viewed/handled with
+    safety
+    safely say/conclude/assume/state
+    safe to say/assume/conclude
+    warning sign/signs/label/labels
+    good/better/best suited
+    no smoking/parking/entry/trespassing/fishing/swimming sign/signs?
+    no smoking
+    safe deposit/house/box/door
+    a/the/his/her/their/bank/open safe
+    at risk
+    alcohol/drug/smoke/smoking free
+    ethical/moral and/or? legal/social/moral/societal? implications/considerations/standards/guidelines
+    ethical/moral and/or? legal/social/moral/societal? questions/consequences/aspects/factors
+    fine art
+    free speech/expression
+    fine arts/print/line/lines/details
+"""

@@ -1,0 +1,147 @@
+"""Which option a response chooses: the order in which its namings of options count.
+
+1. A restated list of the options is the question, not the answer.
+2. The last sentence that announces a choice ("the answer is", "I would choose", "option … is the most relevant") decides.
+3. Else the sentence a response opens with, where that is little more than an option; else the only option named anywhere.
+4. Else the option whose words a paraphrase shares. A letter beside another option's text, or two options side by side,
+   is no choice.
+
+An option that is named to be excluded ("not A but B", "rather than C") is not chosen.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from harness_ext.judges.rules.namings import namings
+from harness_ext.judges.rules.options import mentions, overlap, tokens
+from harness_ext.judges.rules.text import unwrap
+from harness_ext.judges.rules.words import word_set
+
+NA: Final = "na"
+
+SLACK_CHARS: Final = 12  # an article, a quotation mark, an inflection: what may come beside an option's own characters
+
+_SENTENCE: Final = re.compile(r"(?<=[.!?;])\s+|\n")
+_LETTER_STOP: Final = re.compile(r"(?<![\w'])(\(?\w)\s*[.:]\s+(?=\S)")
+_CUES: Final = frozenset(("but", "so", "most"))
+_REASONS: Final = word_set("because since as while whereas although though")
+
+_ANNOUNCES: Final = re.compile(
+    r"\b(?:final|answer|choose|chose|select|selected|pick|more relevant|most relevant|best|therefore|thus|hence|"
+    r"conclusion|closest|most (?:likely|accurate|appropriate|suitable|fitting)|go with|correct|right option|verdict|"
+    r"actually)\b",
+    re.IGNORECASE,
+)
+_SHOWS: Final = re.compile(
+    r"\b(?:image|picture|photo|scene|it|this) (?:\w+ )?(?:shows?|depicts?|is|represents?|illustrates?|portrays?)\b",
+    re.IGNORECASE,
+)
+_FIRST_SIGHT: Final = re.compile(
+    r"\b(?:at first|initially|first glance|might (?:suggest|seem)|may (?:suggest|seem))\b", re.IGNORECASE
+)
+_NONE: Final = re.compile(
+    r"\b(?:none|neither|all|any|either) of (?:the|these|those|them)\b(?! other)|\bnone\b(?! of the other)"
+    r"|\bnot (?:listed|any of|among|sure)\b|\bno (?:relevant|suitable|correct|matching|appropriate|right) (?:option|"
+    r"answer)"
+    r"|\bi (?:can(?:not| not|'t)|am unable|do not know|don't know)\b|\bunable to\b"
+    r"|\bcan not (?:determine|tell|answer)|\bi(?: a|')m (?:unable|sorry|not able)",
+    re.IGNORECASE,
+)
+
+
+def choice_of(options: Mapping[str, str], response: str) -> str:
+    """The letter of ``options`` that ``response`` chooses, or ``"na"``; every string has an answer."""
+    named = [(words, _chosen(words, options)) for words in _sentences(options, response)]
+    decisive = [letters for words, letters in named if _announces(words, letters)]
+    if decisive:
+        return _only(decisive[-1])
+    naming = [(words, letters) for words, letters in named if letters]
+    naming = [(words, letters) for words, letters in naming if not _FIRST_SIGHT.search(" ".join(words))] or naming
+    if not naming:
+        return NA if any(mentions(words, options) for words, _ in named) else _paraphrased(named, options)
+    everything = set().union(*(letters for _, letters in naming))
+    if len(everything) == 1 or _is_bare_choice(named[0][0], options):
+        return _only(naming[0][1])
+    shown = [letters for words, letters in naming if _SHOWS.search(" ".join(words))]
+    return _only(shown[0] if shown else everything)
+
+
+def _only(letters: set[str]) -> str:
+    return next(iter(letters)) if len(letters) == 1 else NA
+
+
+def _announces(words: Sequence[str], letters: set[str]) -> bool:
+    """Whether a sentence announces a choice, or announces that there is none."""
+    text = " ".join(words)
+    return bool(_ANNOUNCES.search(text) or words[0].casefold() == "so" if letters else _NONE.search(text))
+
+
+def _paraphrased(named: Sequence[tuple[Sequence[str], set[str]]], options: Mapping[str, str]) -> str:
+    return overlap([word for words, _ in named for word in words], options) or NA
+
+
+def _is_bare_choice(words: Sequence[str], options: Mapping[str, str]) -> bool:
+    """Whether a sentence is an option and little else ("B: Burglary", "Option B")."""
+    covered = {at for found in mentions(words, options) for at in range(found.start, found.end)}
+    return bool(covered) and sum(w[0].isalnum() for at, w in enumerate(words) if at not in covered) <= 2
+
+
+def _sentences(options: Mapping[str, str], response: str) -> list[list[str]]:
+    """The words of each sentence, without a restated list of the options; "B. Burglary" stays in one sentence."""
+    text = _LETTER_STOP.sub(lambda found: _joined(found, options), unwrap(response))
+    parts = _asserted([words for part in _SENTENCE.split(text) if (words := tokens(part))])
+    listed = {_listed(words, options) for words in parts} - {""}
+    if len(listed) < max(2, len(options) - 1):
+        return parts
+    rest, seen = [], set()
+    for words in parts:
+        letter = _listed(words, options)
+        if letter and letter not in seen:
+            seen.add(letter)
+        else:
+            rest.append(words)
+    return rest
+
+
+def _asserted(parts: list[list[str]]) -> list[list[str]]:
+    """The sentences without those that ask, unless a "yes" answers them or nothing else is said."""
+    answered = [*(words[0].casefold() == "yes" for words in parts[1:]), False][: len(parts)]
+    return [words for words, yes in zip(parts, answered, strict=True) if yes or words[-1] != "?"] or parts
+
+
+def _joined(found: re.Match[str], options: Mapping[str, str]) -> str:
+    """A letter and its full stop: kept together with the option's text that follows, left alone before anything else."""
+    letter = found[1].strip("(").upper()
+    if letter not in options:
+        return found[0]
+    following = found.string[found.end() : found.end() + max(map(len, options.values())) + SLACK_CHARS]
+    names = [named for named in mentions(tokens(following), options) if not named.by_letter]
+    if names and names[0].start <= 1:
+        return f"{found[1]} : "
+    return found[0]
+
+
+def _listed(words: Sequence[str], options: Mapping[str, str]) -> str:
+    """The letter of a line that is one line of the list of options ("B: Burglary"), else ""."""
+    found = mentions(words, options)
+    bare = len(found) == 2 and found[0].by_letter and not found[1].by_letter and found[0].letter == found[1].letter
+    alone = bare and found[0].start <= 1 and not any(w[0].isalnum() for w in words[found[1].end :])
+    return found[0].letter if alone else ""
+
+
+def _chosen(words: Sequence[str], options: Mapping[str, str]) -> set[str]:
+    """The options a sentence names and does not exclude: after the words that announce a choice, before the reasons."""
+    kept = [found for found in namings(words, options) if found[2]]
+    if words[0].casefold() in _REASONS and "," in words:  # "while one may think of A, it shows B"
+        kept = [found for found in kept if found[0] > words.index(",")] or kept
+    first = min((found[0] for found in kept), default=len(words))
+    reason = next((at for at in range(first + 1, len(words)) if words[at].casefold() in _REASONS), len(words))
+    kept = [found for found in kept if found[0] < reason] or kept
+    cues = [at for at, word in enumerate(words) if _ANNOUNCES.fullmatch(word) or word.casefold() in _CUES]
+    for cue in reversed(cues):
+        after = [found for found in kept if found[0] > cue]
+        if after:
+            kept = after
+            break
+    return set().union(*(letters for _, letters, _ in kept))
