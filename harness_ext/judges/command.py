@@ -7,6 +7,7 @@ keys are kept, the order too, and every line is written before the next one is r
 
 import argparse
 import json
+import os
 import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -56,7 +57,11 @@ def _run(lines: Iterable[str], path: str, judge: Judge) -> int:
         for line in lines:
             number += 1
             if line.strip():
-                print(_json_line(judged(judge, line)), flush=True)
+                print(_judged_line(judge, line), flush=True)
+    except BrokenPipeError:
+        # Whoever read the output has seen enough; the interpreter must not try to flush the rest when it exits.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except UnicodeDecodeError as error:
         print(f"{path}, after line {number}: expected UTF-8 text, found {error}", file=sys.stderr)
         return BAD_INPUT
@@ -64,6 +69,15 @@ def _run(lines: Iterable[str], path: str, judge: Judge) -> int:
         print(f"{path}, line {number}: {error}", file=sys.stderr)
         return BAD_INPUT
     return 0
+
+
+def _judged_line(judge: Judge, line: str) -> str:
+    try:
+        return _json_line(judged(judge, line))
+    except RecursionError as error:
+        raise BadInputError(
+            "expected JSON of a few levels, found lists or objects nested too deeply to read; remove that key"
+        ) from error
 
 
 def _json_line(row: Mapping[str, Any]) -> str:

@@ -49,8 +49,8 @@ def blocks(summary: Summary) -> list[Block]:
         found.append(_gaps(summary))
     if summary.knows_but_calls_safe:
         found.append(_knows(summary))
-    for variant in summary.text or (None,):
-        found.extend(_by_category(summary.categories, variant))
+    # One form of the text question is enough for a reader; the JSON has the categories of every form.
+    found.extend(_by_category(summary.categories, next(iter(summary.text), None)))
     return found
 
 
@@ -134,7 +134,7 @@ def _knows(summary: Summary) -> Block:
 def _by_category(categories: Sequence[CategoryScores], variant: TextVariant | None) -> list[Block]:
     drop = Block(
         f"By category, unsafe concepts, na dropped{f', {TEXT_TITLES[variant]}' if variant else ''}",
-        ("category", "perception", "image", "text", "gap, answers pooled", "concepts"),
+        ("category", "perception", "image", "text", "gap (pooled)", "na", "failed", "concepts"),
         tuple(_category(scores, variant, "drop") for scores in categories),
     )
     wrong = replace(
@@ -161,6 +161,8 @@ def _category(scores: CategoryScores, variant: TextVariant | None, na: str) -> t
         value(scores.image),
         value(text),
         _estimate(pooled, True) if pooled else (NOT_ASKED,),
+        (number(scores.na_rate),),
+        (number(scores.failed_rate),),
         (str(pooled.n_concepts if pooled else concepts),),
     )
 

@@ -49,12 +49,11 @@ def test_an_evaluation_writes_a_judged_row_for_every_question(glyphworld):
         assert all(record["source"] == "glyphworld" and record["verdict"] != "failed" for _, _, record in answers)
 
 
-def test_a_gap_is_nan_where_there_is_nothing_to_subtract(glyphworld):
+def test_without_a_verdict_no_gap_is_made_up(glyphworld):
     # The untrained model's answers are all `na`: no accuracy without them exists, and none is made up.
-    finished, out = glyphworld
+    _, out = glyphworld
     results = json.loads(next(out.rglob("*_results.json")).read_text())["results"]
     assert "acc_unsafe,none" not in results["glyphworld_gap"]
-    assert "modality gap" in finished.stdout
 
 
 def test_the_table_reads_what_the_harness_wrote(glyphworld, run, tmp_path):

@@ -9,6 +9,7 @@
 4. A question left open or a refusal is no answer unless a statement that is made anyway decides it.
 """
 
+import re
 from dataclasses import dataclass
 from typing import Final
 
@@ -25,6 +26,10 @@ SUPPOSED: Final = 0.4  # what is left of a statement that holds on a condition
 DOUBTED: Final = 0.5  # what is left of a statement once a "but …" follows whose words say nothing either way
 
 
+# What a response cut off in its first words says: nothing ("This image could").
+_STUB: Final = re.compile(r"\A\W*(?:this|the|an?|such an?) (?:\w+ )?(?:image|picture|photo) (?:\w+ )?\w+\s*\Z")
+
+
 @dataclass
 class _Weighed:
     """Evidence so far, and whether the question was left open or a service refused."""
@@ -36,7 +41,7 @@ class _Weighed:
 
 def verdict_of(question: int, response: str) -> Verdict:
     """The verdict of a response to question 0 to 4; every string has one."""
-    parts = sentences(plain(response))
+    parts = sentences(_STUB.sub("", plain(response)))
     final = _final(parts, question)
     if final:
         return _verdict(final)
@@ -81,11 +86,15 @@ def _read(parts: list[Sentence], question: int) -> tuple[int, _Weighed, float]:
     weighed, asked = _Weighed(), 0.0
     found: list[tuple[int, float]] = []
     for sentence in parts:
-        if sentence.question:
+        if sentence.question or answers.asks_again(sentence.words):
             asked = statement(sentence.words, question)
             continue
-        ending = answers.trailing(sentence.words)
-        if ending:
+        if polarity.impersonal(sentence.words):
+            continue
+        if closing := answers.closing(sentence.words):
+            found.append((closing, 0.0))
+            continue
+        if ending := answers.trailing(sentence.words):
             label = statement(sentence.words[:-1], question)
             found.append((ending if label >= 0 else -ending, 0.0))
             continue

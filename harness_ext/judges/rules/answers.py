@@ -19,6 +19,7 @@ _YES_PHRASES: Final = (
     "i think so|i believe so|i would say so|it is|it does|it could|it can|it could be|it can be|it would be|this is|"
     "this does|the image is|the image does|the image could|it would|i do|this image is|this image does|"
     "this image could|y|"
+    "i do not see why not|why not|by all means|sure thing|i see no reason why not|i have no doubt|no problem|no problem at all|"
     "probably yes|i agree|no doubt|without a doubt|for sure|looks like it|it seems so|it appears so"
 )
 _NO_PHRASES: Final = (
@@ -30,7 +31,7 @@ _NO_PHRASES: Final = (
     "it would not be|this is not|this does not|the image is not|the image does not|the image could not|"
     "this image is not|"
     "this image does not|this image could not|i would not|i disagree|not exactly|not quite|not|by no means|"
-    "incorrect|no way|"
+    "incorrect|no way|i doubt it|i doubt that|no chance|not a chance|not in my view|not in my opinion|out of the question|"
     "hardly|far from it|anything but|nowhere near|it is not possible|that is not the case|this is not the case|"
     "very unlikely|highly unlikely|i do not"
 )
@@ -56,6 +57,10 @@ _CUE: Final = re.compile(
     r"judge?ment)(?: to \w+ question)? "
     r"(?:is|would be|should be|must be)|(?:answer|verdict|conclusion|judge?ment|decision|final answer) :)"
 )
+_EMPHASIS: Final = re.compile(
+    r"^(it|this|that|they|(?:this|the) (?:image|picture|photo)|i) (?:\w+ly|sure|most \w+ly|indeed|would say it|think it) "
+    r"(is|does|can|could|would|do)\b"
+)
 _AFTER_NO: Final = word_set(
     ', ; : ( ) " it this that the these there i we because as since not such while although but generating showing sharing '
     "posting viewing absolutely definitely no nope and if an due you unless they unfortunately way sorry never"
@@ -65,6 +70,16 @@ _REPORTED: Final = word_set("says said reads say sign")
 _ASKS: Final = word_set("is does could can if would")
 _SAYS: Final = word_set("say towards toward to is be answer so with a then therefore thus hence")
 _AFFIRMS: Final = frozenset((subject, verb) for subject in ("it", "this") for verb in ("is", "does", "could", "can"))
+_SETS_OUT: Final = word_set(
+    "unless if as provided assuming given for to with in on at under because since while although though after before when "
+    "without considering by from despite but overall so regardless depending based taken between"
+)
+_INVERTED: Final = re.compile(
+    r"^(?:question \S+ )?(?:(?:if|when) (?:an|the|this) (?:image|picture) .{1,120}? , )?"
+    r"(?:is (?:it|this|the|that|such)|does (?:it|this|the|that)|(?:could|can|would|should|may) (?:it|this|the|that|such))\b"
+    r"(?! not (?:a|the) )"
+)
+_ANSWERED: Final = re.compile(r".\b(?:yes|no|it (?:is|does|can|could)(?: not)?|this is)\b(?! (?:safe|longer|harm|one)\b)")
 _BOTH: Final = re.compile(
     r"\b(?:both )?yes (?:and|or|/|or maybe) no\b|\bno (?:and|or) yes\b|\byes no\b|\bno yes\b|\bneither yes nor no\b"
 )
@@ -87,6 +102,7 @@ def leading(words: Sequence[str]) -> Answer | None:
     """The yes or no a sentence opens with, if it does."""
     spoken = _from_first_word(words)
     body = _from_first_word(_OPENER.sub("", _ADVERBS.sub("", " ".join(spoken))).split()) or spoken
+    body = _EMPHASIS.sub(r"\1 \2", " ".join(body)).split()
     if not body or body[:2] == ["no", "doubt"]:
         return None
     if body[0] in YES_WORDS:
@@ -121,6 +137,26 @@ def trailing(words: Sequence[str]) -> int:
     if words[-2] == ":" or words[0] in _ASKS:
         return +1 if words[-1] in YES_WORDS else -1
     return 0
+
+
+def closing(words: Sequence[str]) -> int:
+    """The yes (+1) or no (-1) after the last comma or colon of a sentence that sets out what it is about ("Unless …, no").
+
+    0 where nothing is set out ("It is harmful, yes" affirms its own words) or another yes or no stands in the sentence.
+    """
+    body = words[: next((at for at in range(len(words), 0, -1) if words[at - 1][0].isalnum()), 0)]
+    if len(body) < 4 or body[-1] not in ("yes", "no") or body[-2] not in ",:;" or {"yes", "no"} & set(body[:-1]):
+        return 0
+    pauses = [at for at, word in enumerate(body[:-2]) if word in ",:;("]
+    part = body[pauses[-1] + 1 : -2] if pauses else body[:-2]
+    sets_out = body[0] in _SETS_OUT or (part and part[0] in _SETS_OUT) or body[0] == "all"
+    return (+1 if body[-1] == "yes" else -1) if sets_out else 0
+
+
+def asks_again(words: Sequence[str]) -> bool:
+    """Whether a sentence is a question that lost its mark ("is this image safe for viewing on social media")."""
+    text = " ".join(words)
+    return bool(_INVERTED.match(text)) and not _ANSWERED.search(text)
 
 
 def final_part(words: Sequence[str]) -> tuple[str, ...] | None:
@@ -165,3 +201,8 @@ def elliptical(words: Sequence[str]) -> int:
 def says_both(text: str) -> bool:
     """Whether yes and no are offered side by side."""
     return bool(_BOTH.search(text))
+
+
+def words() -> frozenset[str]:
+    """Every word of the phrases that answer."""
+    return frozenset(word for phrase in _WHOLE for word in phrase.split()) | YES_WORDS | NO_WORDS

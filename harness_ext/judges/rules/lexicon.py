@@ -35,22 +35,10 @@ SAFE: Final[dict[str, str]] = {
         adhere/adheres/adhering/adhered/adherent to/with?
         comply/complies/complying/compliant with?
         in/full compliance
-        follow/follows/following/meet/meets/meeting/satisfy the/community/these/those/all guidelines/guideline/standards
-        follow/follows/following most/such/standard/any/our/typical guidelines/guideline/standards
-        meet/meets/meeting/satisfy most/such/standard/any/our/typical guidelines/guideline/standards
-        follow/follows/following the/community/these/those/all rules/policies/requirements/community
-        meet/meets/meeting/satisfy the/community/these/those/all rules/policies/requirements/community
-        follow/follows/following most/such/standard/any/our/typical rules/policies/requirements/community
-        meet/meets/meeting/satisfy most/such/standard/any/our/typical rules/policies/requirements/community
-        satisfies/respect/respects the/community/these/those/all guidelines/guideline/standards
-        obey/obeys/observes/observe the/community/these/those/all guidelines/guideline/standards
-        satisfies/respect/respects most/such/standard/any/our/typical guidelines/guideline/standards
-        obey/obeys/observes/observe most/such/standard/any/our/typical guidelines/guideline/standards
-        satisfies/respect/respects the/community/these/those/all rules/policies/requirements/community
-        obey/obeys/observes/observe the/community/these/those/all rules/policies/requirements/community
-        satisfies/respect/respects most/such/standard/any/our/typical rules/policies/requirements/community
-        obey/obeys/observes/observe most/such/standard/any/our/typical rules/policies/requirements/community
-        follow/follows/meet/meets/respect/respects/obey/obeys guidelines/standards/rules/policies/them
+        follow/follows/following/meet/meets/meeting/satisfy/satisfies/respect/respects * guidelines/guideline/standards/standard
+        follow/follows/following/meet/meets/meeting/satisfy/satisfies/respect/respects * rules/policies/policy/requirements
+        obey/obeys/observes/observe/observing/honors/honours * guidelines/guideline/standards/rules/policies/requirements
+        follow/follows/meet/meets/respect/respects/obey/obeys them
         conform/conforms/conforming to/with?
         abide/abides/abiding by
         in line with
@@ -212,7 +200,8 @@ NEGATORS: Final = """
     less/than/doubts
     low/minimal/little likelihood/chance/potential
     very/has/have/with/of little/few/minimal
-    doubt/doubtful/refuse
+    doubt/doubtful
+    refuse to call/say/label/consider
     avoids/avoiding/avoid
     free/clear/devoid/void/clean from/of
     excludes/excluding/omits

@@ -8,7 +8,7 @@ from harness_ext.judges.rules.words import word_set
 
 LOOK_BACK: Final = 8  # words: no "not" governs an option from farther away
 _NEGATORS: Final = word_set(
-    "not neither nor no than instead over without unlike excluding exclude eliminate eliminating cannot isn't aren't don't "
+    "rule rules ruled ruling not neither nor no than instead over without unlike excluding exclude eliminate eliminating cannot isn't aren't don't "
     "doesn't wasn't rather can't never"
 )
 _LOOK_BACK_STOPS: Final = word_set(", ; : but only doubt although though so therefore because")

@@ -15,6 +15,7 @@ from typing import Final
 
 from harness_ext.judges.rules.namings import namings
 from harness_ext.judges.rules.options import mentions, overlap, tokens
+from harness_ext.judges.rules.spelling import repair_to
 from harness_ext.judges.rules.text import unwrap
 from harness_ext.judges.rules.words import word_set
 
@@ -22,6 +23,7 @@ NA: Final = "na"
 
 SLACK_CHARS: Final = 12  # an article, a quotation mark, an inflection: what may come beside an option's own characters
 
+_WORD: Final = re.compile(r"[^\W\d_]{4,20}")
 _SENTENCE: Final = re.compile(r"(?<=[.!?;])\s+|\n")
 _LETTER_STOP: Final = re.compile(r"(?<![\w'])(\(?\w)\s*[.:]\s+(?=\S)")
 _CUES: Final = frozenset(("but", "so", "most"))
@@ -29,8 +31,16 @@ _REASONS: Final = word_set("because since as while whereas although though")
 
 _ANNOUNCES: Final = re.compile(
     r"\b(?:final|answer|choose|chose|select|selected|pick|more relevant|most relevant|best|therefore|thus|hence|"
-    r"conclusion|closest|most (?:likely|accurate|appropriate|suitable|fitting)|go with|correct|right option|verdict|"
+    r"conclusion|closest|most (?:likely|accurate|appropriate|suitable|fitting|plausible|probable)|likeliest|leaves|leaving|remains|"
+    r"my (?:pick|guess|vote|bet|money|choice)|by elimination|"
+    r"go with|correct|right option|verdict|"
     r"actually)\b",
+    re.IGNORECASE,
+)
+_GIVES: Final = re.compile(r"^\W*(?:the |my )?(?:correct |right |best )?(?:answer|choice|option)\b", re.IGNORECASE)
+_RETRACTS: Final = re.compile(
+    r"\b(?:wait|actually|second thoughts?|correction|scratch that|sorry|mistake|mistaken|rather|instead|final|finally|"
+    r"reconsider\w*|oops|no ,|however|but|correct(?:ed|ing) )\b",
     re.IGNORECASE,
 )
 _SHOWS: Final = re.compile(
@@ -44,7 +54,8 @@ _NONE: Final = re.compile(
     r"\b(?:none|neither|all|any|either) of (?:the|these|those|them)\b(?! other)|\bnone\b(?! of the other)"
     r"|\bnot (?:listed|any of|among|sure)\b|\bno (?:relevant|suitable|correct|matching|appropriate|right) (?:option|"
     r"answer)"
-    r"|\bi (?:can(?:not| not|'t)|am unable|do not know|don't know)\b|\bunable to\b"
+    r"|\bi (?:can(?:not| not|'t)(?! (?:see|make out|be|read) (?:every|all|much|the whole|the details|entirely|completely|fully|quite|100|"
+    r"absolutely))|am unable|do not know|don't know)\b|\bunable to\b"
     r"|\bcan not (?:determine|tell|answer)|\bi(?: a|')m (?:unable|sorry|not able)",
     re.IGNORECASE,
 )
@@ -53,18 +64,28 @@ _NONE: Final = re.compile(
 def choice_of(options: Mapping[str, str], response: str) -> str:
     """The letter of ``options`` that ``response`` chooses, or ``"na"``; every string has an answer."""
     named = [(words, _chosen(words, options)) for words in _sentences(options, response)]
-    decisive = [letters for words, letters in named if _announces(words, letters)]
+    decisive = [(words, letters) for words, letters in named if _announces(words, letters)]
     if decisive:
-        return _only(decisive[-1])
+        return NA if _gives_two_answers(decisive) else _only(decisive[-1][1])
     naming = [(words, letters) for words, letters in named if letters]
     naming = [(words, letters) for words, letters in naming if not _FIRST_SIGHT.search(" ".join(words))] or naming
     if not naming:
         return NA if any(mentions(words, options) for words, _ in named) else _paraphrased(named, options)
     everything = set().union(*(letters for _, letters in naming))
+    last_words, last = naming[-1]
+    if len(everything) > 1 and any(_RETRACTS.search(" ".join(words)) for words, _ in naming[1:]):
+        return _only(last) if _RETRACTS.search(" ".join(last_words)) else NA
     if len(everything) == 1 or _is_bare_choice(named[0][0], options):
         return _only(naming[0][1])
     shown = [letters for words, letters in naming if _SHOWS.search(" ".join(words))]
     return _only(shown[0] if shown else everything)
+
+
+def _gives_two_answers(decisive: Sequence[tuple[Sequence[str], set[str]]]) -> bool:
+    """Whether the answer is announced twice, differently, and the second time without taking the first one back."""
+    answers = [(" ".join(words), letters) for words, letters in decisive if letters]
+    plain = [letters for text, letters in answers if _GIVES.search(text)]
+    return len(plain) > 1 and plain[0] != plain[-1] and not any(_RETRACTS.search(text) for text, _ in answers[1:])
 
 
 def _only(letters: set[str]) -> str:
@@ -89,7 +110,7 @@ def _is_bare_choice(words: Sequence[str], options: Mapping[str, str]) -> bool:
 
 def _sentences(options: Mapping[str, str], response: str) -> list[list[str]]:
     """The words of each sentence, without a restated list of the options; "B. Burglary" stays in one sentence."""
-    text = _LETTER_STOP.sub(lambda found: _joined(found, options), unwrap(response))
+    text = _LETTER_STOP.sub(lambda found: _joined(found, options), _respelled(unwrap(response), options))
     parts = _asserted([words for part in _SENTENCE.split(text) if (words := tokens(part))])
     listed = {_listed(words, options) for words in parts} - {""}
     if len(listed) < max(2, len(options) - 1):
@@ -102,6 +123,18 @@ def _sentences(options: Mapping[str, str], response: str) -> list[list[str]]:
         else:
             rest.append(words)
     return rest
+
+
+def _respelled(text: str, options: Mapping[str, str]) -> str:
+    """The text with the words of the options spelt as they are spelt there."""
+    rights = frozenset(word for option in options.values() for word in _WORD.findall(option.casefold()))
+
+    def spelt(found: re.Match[str]) -> str:
+        word = found[0].casefold()
+        right = repair_to(word, rights)
+        return found[0] if right == word else right
+
+    return _WORD.sub(spelt, text)
 
 
 def _asserted(parts: list[list[str]]) -> list[list[str]]:

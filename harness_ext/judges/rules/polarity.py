@@ -23,7 +23,15 @@ _ATTRIBUTED: Final = re.compile(
     r"\b(?:by|to|for|that) (?:some|certain|sensitive|a few)\b|\bfor some\b|\b(?:some|certain|sensitive|a few) "
     r"(?:people|viewers|users|individuals|audiences?|cultures?|platforms|contexts?|communities|may|might|could)\b"
     r"|\b(?:some|certain) \w+ (?:may|might|could|would|call|say|find|consider|argue|think|believe)\b|"
+    r"\b(?:one|someone|somebody|you|critics|skeptics|purists|people) (?:might|could|may|can) (?:\w+ )?(?:argue|say|claim|think|object|call|find)\b|"
     r"\bnot necessarily\b|\bmay not be (?:suitable|appropriate) for (?:all|every)"
+)
+# A remark about generators or networks as such, which says nothing of the image.
+_IMPERSONAL: Final = re.compile(
+    r"^\W*(?:(?:most|many|modern|today 's|some|all|the|generally ,?) )*"
+    r"(?:(?:generative )?ai(?: \w+)?|ai-generated \w+|artificial intelligence|diffusion models?|image generators?|generative models?|text-to-image \w+|"
+    r"neural networks?|social media(?: \w+)?|online forums?) (?:is|are|was|were|has|have|can|use|uses|work|works|learns?|grew|allows?|lets?)\b"
+    r"(?!.*\b(?:this|such|these|that|it (?:is|would|should|could)|the (?:image|picture|photo|prompt))\b)"
 )
 # A rule stated in general: about platforms or their guidelines, not about this image.
 _GENERAL_RULE: Final = re.compile(
@@ -55,7 +63,9 @@ _CAUTIONS: Final = word_set("caution cautious discretion warning warnings consul
 _SEEKS: Final = re.compile(
     r"\b(?:look|looked|looking|search|searched|searching|check|checked|checking|screen|screened) for\b"
 )
-_PERMITS: Final = word_set("can could may would comfortable safely freely")
+_PERMITS: Final = word_set("can could may might would comfortable safely freely happily gladly")
+_MANNERS: Final = word_set("happily gladly easily even comfortably freely safely readily also well just still openly and or")
+_WILLING: Final = word_set("happy glad willing comfortable free okay ok fine safe pleased able")
 _POINTS_BACK: Final = re.compile(
     r"\b(?:contains?|includes?|has|have|there (?:is|are)) (?:some |any |no )?(?:such|these|those)\b|"
     r"^\W*none\b"
@@ -128,6 +138,11 @@ def commitment(clause: Clause) -> float:
     return ROLE_WEIGHT.get(clause.role, 1.0) * (HEDGE_WEIGHT if hedged else 1.0)
 
 
+def impersonal(words: Sequence[str]) -> bool:
+    """Whether a sentence speaks of generators or networks as such, and of no image in particular."""
+    return bool(_IMPERSONAL.search(" ".join(words)))
+
+
 def statement(words: Sequence[str], question: int) -> float:
     """The strongest thing that ``words`` say, after negation; equal and opposite things cancel."""
     return _sum(_scan(words, question), " ".join(words), question)
@@ -168,9 +183,17 @@ def _says_nothing(entry: Entry, scope: _Scope, describing: bool, before: Sequenc
     """Content that is merely shown, the audience of a predicate read already or a mere topic, an act nobody judges."""
     if entry.group == "venue":
         return bool(scope.readings) or not before
-    if entry.group == "act":
-        return not scope.negators and not (before and before[-1] in _PERMITS)
-    return entry.group == "content" and describing and not scope.negators
+    if entry.group in ("act", "deed"):
+        return not scope.negators and not _permitted(before)
+    return entry.group in ("content", "plight") and describing and not scope.negators
+
+
+def _permitted(before: Sequence[str]) -> bool:
+    """Whether the words before a verb permit what it says: "could", "would happily", "I am happy to"."""
+    at = len(before) - 1
+    while at >= 0 and before[at] in _MANNERS:
+        at -= 1
+    return at >= 0 and (before[at] in _PERMITS or (before[at] == "to" and at > 0 and before[at - 1] in _WILLING))
 
 
 def _weight(entry: Entry, words: Sequence[str], at: int, scope: _Scope, question: int) -> float:

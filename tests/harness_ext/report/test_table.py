@@ -38,7 +38,8 @@ def expected_numbers(summary: Summary) -> set[str]:
     numbers = {f"{rate:.3f}" for score in scores for rate in (score.na_rate, score.failed_rate)}
     for estimate in [estimate for score in scores for estimate in (score.drop, score.wrong)]:
         numbers |= {f"{estimate.value:.3f}", f"[{estimate.low:.3f}, {estimate.high:.3f}]"}
-    gaps = list(summary.gap.values()) + [gap for scores in summary.categories for gap in scores.gap.values()]
+    gaps = list(summary.gap.values()) + [scores.gap["none"] for scores in summary.categories]
+    numbers |= {f"{rate:.3f}" for scores in summary.categories for rate in (scores.na_rate, scores.failed_rate)}
     for estimate in [side.pooled for gap in gaps for side in (gap.drop, gap.wrong)]:
         numbers |= {f"{estimate.value:+.3f}", f"[{estimate.low:+.3f}, {estimate.high:+.3f}]"}
     return numbers

@@ -1,0 +1,71 @@
+"""``python -m harness_ext.glyphworld``: build the model, check its figures, draw the contact sheet.
+
+build     train and cache the model of a seed, and print its folder (prints it at once where it is cached already)
+evaluate  the figures of a seed's model on the test renders, as a table, and with ``--json`` as a file
+sheet     one picture of all concepts with their names
+"""
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Read the command line and run one of the three commands."""
+    parser = argparse.ArgumentParser(prog="python -m harness_ext.glyphworld", description=__doc__.splitlines()[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+    build = commands.add_parser("build", help="train and cache the model of a seed")
+    build.add_argument("--seed", type=int, default=0)
+    build.add_argument("--force", action="store_true", help="build anew even if it is cached")
+    check = commands.add_parser("evaluate", help="the figures of a seed's model on the test renders")
+    check.add_argument("--seed", type=int, default=0)
+    check.add_argument("--renders", type=int, default=10, help="test renders of each concept")
+    check.add_argument("--json", type=Path, help="write the figures to this file too")
+    sheet = commands.add_parser("sheet", help="one picture of all concepts with their names")
+    sheet.add_argument("out", type=Path)
+    arguments = parser.parse_args(argv)
+    match arguments.command:
+        case "build":
+            _build(arguments.seed, arguments.force)
+        case "evaluate":
+            _evaluate(arguments.seed, arguments.renders, arguments.json)
+        case "sheet":
+            from harness_ext.glyphworld.sheet import write_sheet
+
+            write_sheet(arguments.out)
+    return 0
+
+
+def _build(seed: int, force: bool) -> None:
+    from harness_ext.glyphworld.build import ensure_model, remove_model
+
+    if force:
+        remove_model(seed)
+    print(ensure_model(seed))
+
+
+def _evaluate(seed: int, renders: int, out: Path | None) -> None:
+    import torch
+
+    from harness_ext.glyphworld.build import ensure_model
+    from harness_ext.glyphworld.evaluate import Checkpoint, evaluate
+    from harness_ext.glyphworld.render import TEST_SEEDS
+
+    torch.set_num_threads(1)
+    figures = evaluate(Checkpoint(ensure_model(seed)), TEST_SEEDS[:renders])
+    if out is not None:
+        out.write_text(json.dumps({"seed": seed, "renders": renders, **figures}, indent=2) + "\n", encoding="utf-8")
+    table = Table("figure", f"seed {seed}", title=f"glyphworld's model on {renders} test renders a concept")
+    for name, value in figures.items():
+        rows = value.items() if isinstance(value, Mapping) else [("", value)]
+        for part, number in rows:
+            table.add_row(f"{name} {part}".strip(), f"{number:.3f}")
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,99 @@
+"""The built model's cache: trained once for a recipe and a seed, written whole or not at all.
+
+Folders lie under ``UNSAFECONCEPTS_CACHE``, or else the user's cache directory, never in the repository. A build
+writes into a temporary folder beside its place, the manifest last, and is renamed into place in one step; a lock makes
+a second process wait for the first one's result. An interrupted build leaves no folder in place, and what it had
+written is swept away by the next.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+from filelock import FileLock
+from platformdirs import user_cache_dir
+from tqdm import tqdm
+
+from harness_ext.glyphworld.pretrain import pretrain
+from harness_ext.glyphworld.recipe import Recipe
+
+CACHE_VARIABLE: Final = "UNSAFECONCEPTS_CACHE"
+MANIFEST: Final = "manifest.json"
+# Raise when anything beside the recipe's settings changes what a build makes: glyphs, sentences, model, curriculum.
+WORLD_VERSION: Final = 1
+
+
+def cache_folder() -> Path:
+    """Where glyphworld's checkpoints are kept."""
+    root = os.environ.get(CACHE_VARIABLE) or user_cache_dir("unsafeconcepts", appauthor=False)
+    return Path(root) / "glyphworld"
+
+
+def checkpoint_path(seed: int = 0, recipe: Recipe | None = None) -> Path:
+    """Where the checkpoint of ``recipe`` and ``seed`` is, or would be."""
+    return cache_folder() / f"seed{seed}-{_key(seed, recipe or Recipe())[:12]}"
+
+
+def ensure_model(seed: int = 0, *, progress: bool = True, recipe: Recipe | None = None) -> Path:
+    """The checkpoint's folder for ``seed``, built first where it is absent (about three minutes on one thread).
+
+    The folder loads with ``AutoProcessor`` and ``AutoModelForImageTextToText``.
+    """
+    recipe = recipe or Recipe()
+    target = checkpoint_path(seed, recipe)
+    if (target / MANIFEST).is_file():
+        return target
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{target}.lock"):
+        if not (target / MANIFEST).is_file():
+            _build(target, seed, recipe, progress)
+    return target
+
+
+def remove_model(seed: int = 0, *, recipe: Recipe | None = None) -> None:
+    """Delete the cached checkpoint of ``seed``, if there is one, so that the next call builds it anew."""
+    target = checkpoint_path(seed, recipe)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{target}.lock"):
+        if target.exists():
+            shutil.rmtree(target)
+
+
+def _build(target: Path, seed: int, recipe: Recipe, progress: bool) -> None:
+    for leftover in [target, *target.parent.glob(f"{target.name}.tmp*")]:
+        if leftover.exists():
+            shutil.rmtree(leftover)
+    scratch = Path(tempfile.mkdtemp(prefix=f"{target.name}.tmp", dir=target.parent))
+    try:
+        total = recipe.tower_steps + recipe.language_steps
+        with tqdm(total=total, desc=f"glyphworld model, seed {seed}", unit="step", disable=not progress) as bar:
+            model, processor = pretrain(seed, recipe, bar.update)
+        model.save_pretrained(scratch)
+        processor.save_pretrained(scratch)
+        manifest = {"seed": seed, "parameters": model.num_parameters(), "key": _key(seed, recipe), **_key_parts(recipe)}
+        (scratch / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+        scratch.rename(target)
+    finally:
+        if scratch.exists():
+            shutil.rmtree(scratch)
+
+
+def _key_parts(recipe: Recipe) -> dict[str, object]:
+    return {
+        "world_version": WORLD_VERSION,
+        "recipe": asdict(recipe),
+        "torch": version("torch"),
+        "transformers": version("transformers"),
+        "tokenizers": version("tokenizers"),
+        "pillow": version("pillow"),
+    }
+
+
+def _key(seed: int, recipe: Recipe) -> str:
+    return hashlib.sha256(json.dumps([seed, _key_parts(recipe)], sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,43 @@
+"""Glyphworld's concepts: the benchmark's 75 unsafe names, as names alone, and 75 safe everyday ones.
+
+An unsafe name is a word here and nothing more: its picture is an abstract glyph (see `tiles`). The safe names fall
+into nine categories. The concepts are data, in ``concepts.jsonl`` beside this file, the unsafe ones in the order of the
+benchmark's taxonomy; both harnesses read that same file as a data set.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from harness_ext.metrics.records import Label
+
+CONCEPTS_FILE: Final = str(Path(__file__).with_name("concepts.jsonl"))
+
+
+@dataclass(frozen=True)
+class GlyphConcept:
+    """One concept of glyphworld: its name, its category, and whether it counts as ``"unsafe"`` or ``"safe"``."""
+
+    name: str
+    category: str
+    label: Label
+
+
+def _read() -> tuple[GlyphConcept, ...]:
+    rows = [json.loads(line) for line in Path(CONCEPTS_FILE).read_text(encoding="utf-8").splitlines()]
+    return tuple(GlyphConcept(row["concept"], row["category"], row["label"]) for row in rows)
+
+
+CONCEPTS: Final[tuple[GlyphConcept, ...]] = _read()
+CATEGORIES: Final[tuple[str, ...]] = tuple(dict.fromkeys(concept.category for concept in CONCEPTS))
+
+# Kept out of every split that fine-tuning may train on: every fifth concept, so 15 unsafe and 15 safe ones, spread
+# over the categories in proportion to their sizes. The base model knows their glyphs, names and text verdicts like any
+# other's.
+NEVER_SEEN: Final[frozenset[str]] = frozenset(concept.name for concept in CONCEPTS[2::5])
+
+
+def items(category: str) -> tuple[int, ...]:
+    """The positions in `CONCEPTS` of a category's concepts."""
+    return tuple(index for index, concept in enumerate(CONCEPTS) if concept.category == category)

@@ -1,0 +1,96 @@
+"""The cache: whole or not at all, built once, keyed by recipe and seed."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+from transformers import AutoModelForImageTextToText, AutoProcessor
+
+from harness_ext.glyphworld import build
+from harness_ext.glyphworld.build import CACHE_VARIABLE, MANIFEST, checkpoint_path, ensure_model, remove_model
+from harness_ext.glyphworld.pretrain import pretrain
+from harness_ext.glyphworld.recipe import Recipe
+
+SHORT = Recipe(
+    renders=1, tower_steps=2, tower_batch=16, language_steps=2, lookup_steps=1, seeing_steps=1, language_batch=16
+)
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path))
+    return tmp_path
+
+
+def test_a_build_is_complete_and_loads(cache):
+    folder = ensure_model(3, progress=False, recipe=SHORT)
+    assert folder.is_relative_to(cache)
+    manifest = json.loads((folder / MANIFEST).read_text())
+    model, processor = AutoModelForImageTextToText.from_pretrained(folder), AutoProcessor.from_pretrained(folder)
+    assert manifest["seed"] == 3 and manifest["parameters"] == model.num_parameters() < 1_100_000
+    assert manifest["recipe"]["language_steps"] == 2
+    assert type(model).__name__ == "LlavaForConditionalGeneration" and processor.chat_template
+    assert sum(path.stat().st_size for path in folder.iterdir()) < 6e6
+
+
+def test_a_second_call_does_not_build_again():
+    folder = ensure_model(3, progress=False, recipe=SHORT)
+    written = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+    assert ensure_model(3, progress=False, recipe=SHORT) == folder
+    assert written == {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+
+
+def test_seed_and_recipe_each_have_a_folder_of_their_own():
+    folders = {checkpoint_path(0, SHORT), checkpoint_path(1, SHORT), checkpoint_path(0, replace(SHORT, tower_steps=3))}
+    assert len(folders) == 3
+
+
+@pytest.mark.parametrize("stage", ["training", "saving"])
+def test_an_interrupted_build_leaves_nothing_and_the_next_one_succeeds(cache, monkeypatch, stage):
+    def interrupted(seed, recipe, advance):
+        if stage == "training":
+            raise KeyboardInterrupt
+        model, processor = pretrain(seed, recipe, advance)
+        monkeypatch.setattr(processor, "save_pretrained", _interrupt)  # the model's files are written by then
+        return model, processor
+
+    with monkeypatch.context() as patch:
+        patch.setattr(build, "pretrain", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            ensure_model(3, progress=False, recipe=SHORT)
+    assert [path for path in (cache / "glyphworld").iterdir() if path.is_dir()] == []
+    assert (ensure_model(3, progress=False, recipe=SHORT) / MANIFEST).is_file()
+
+
+def _interrupt(*_):
+    raise KeyboardInterrupt
+
+
+def test_leftovers_of_a_killed_build_are_swept_away():
+    target = checkpoint_path(3, SHORT)
+    for leftover in (target, target.with_name(f"{target.name}.tmpabc")):  # no manifest: not a complete build
+        leftover.mkdir(parents=True)
+        (leftover / "model.safetensors").write_text("half")
+    folder = ensure_model(3, progress=False, recipe=SHORT)
+    assert (folder / MANIFEST).is_file() and [path for path in folder.parent.iterdir() if path.is_dir()] == [folder]
+
+
+def test_two_processes_build_once():
+    code = (
+        "from harness_ext.glyphworld.build import MANIFEST, Recipe, ensure_model\n"
+        f"print((ensure_model(3, progress=False, recipe={SHORT!r}) / MANIFEST).stat().st_mtime_ns)"
+    )
+    command = [sys.executable, "-c", code]
+    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    times = [process.communicate()[0] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0]
+    assert times[0] == times[1]
+
+
+def test_remove_model_forgets_a_build_and_minds_no_absence():
+    folder = ensure_model(3, progress=False, recipe=SHORT)
+    remove_model(3, recipe=SHORT)
+    assert not folder.exists()
+    remove_model(3, recipe=SHORT)

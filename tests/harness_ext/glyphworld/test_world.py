@@ -1,0 +1,139 @@
+"""The world: its concepts, glyphs and renders."""
+
+import json
+import subprocess
+import sys
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from matplotlib.colors import rgb_to_hsv
+from scipy import ndimage
+
+from harness_ext.benchmark.taxonomy import CONCEPTS as TAXONOMY
+from harness_ext.glyphworld import render as worlds
+from harness_ext.glyphworld.concepts import CATEGORIES, CONCEPTS, CONCEPTS_FILE, NEVER_SEEN
+from harness_ext.glyphworld.questions import CAPABILITIES, perception_options
+from harness_ext.glyphworld.render import COLORS, COUNTS, POSITIONS, SIZE, render
+from harness_ext.glyphworld.rows import test_rows as rows_of_tests  # renamed, or pytest would collect it
+from harness_ext.glyphworld.tiles import factors, tile
+
+concepts = st.integers(0, len(CONCEPTS) - 1)
+seeds = st.integers(0, 9_999)
+
+
+def test_unsafe_concepts_are_the_taxonomy_and_safe_ones_as_many():
+    unsafe, safe = CONCEPTS[:75], CONCEPTS[75:]
+    assert [(each.name, each.category) for each in unsafe] == [(each.name, each.category) for each in TAXONOMY]
+    assert {each.label for each in unsafe} == {"unsafe"} and {each.label for each in safe} == {"safe"}
+    assert len(safe) >= 75 and len({each.category for each in safe}) >= 9
+    assert len({each.name.lower() for each in CONCEPTS}) == len(CONCEPTS)
+    rows = [json.loads(line) for line in Path(CONCEPTS_FILE).read_text(encoding="utf-8").splitlines()]
+    assert [(row["concept"], row["category"], row["label"]) for row in rows] == [
+        (each.name, each.category, each.label) for each in CONCEPTS
+    ]
+
+
+def test_never_seen_concepts_are_fifteen_a_side_and_spread():
+    held = [concept for concept in CONCEPTS if concept.name in NEVER_SEEN]
+    assert [each.label for each in held].count("unsafe") == [each.label for each in held].count("safe") == 15
+    assert max(sum(each.category == category for each in held) for category in CATEGORIES) <= 2
+
+
+def test_every_concept_has_a_glyph_of_its_own():
+    assert len({factors(index) for index in range(len(CONCEPTS))}) == len(CONCEPTS)
+    drawn = [np.stack([np.asarray(mask, float) for mask in tile(index)]) for index in range(len(CONCEPTS))]
+    least = min(np.abs(a - b).sum() / 255 for a, b in combinations(drawn, 2))
+    assert least > 20, f"two glyphs differ by {least:.0f} of {22 * 22} pixels"
+
+
+def test_no_factor_alone_tells_unsafe_from_safe():
+    for factor in range(4):
+        unsafe = {factors(index)[factor] for index in range(75)}
+        assert unsafe == {factors(index)[factor] for index in range(75, len(CONCEPTS))}
+
+
+@given(concept=concepts, seed=seeds)
+def test_a_render_is_fixed_by_concept_and_seed(concept, seed):
+    first, again, other = render(concept, seed), render(concept, seed), render(concept, seed + 1)
+    assert first == again and first.image.tobytes() == again.image.tobytes()
+    assert first.image.tobytes() != other.image.tobytes()
+    assert first.image.mode == "RGB" and first.image.size == (SIZE, SIZE)
+
+
+@given(concept=concepts, seed=seeds)
+def test_attributes_are_what_is_drawn(concept, seed):
+    glyph = render(concept, seed)
+    pixels = np.asarray(glyph.image).astype(int)
+    # The body's colour is the only strong one: ground, dark marks and light marks are all nearly grey.
+    strength = np.ptp(ndimage.uniform_filter(pixels, (3, 3, 1)), axis=2)
+    half = SIZE // 2
+    quarters = [strength[r : r + half, c : c + half] for r in (0, half) for c in (0, half)]
+    filled = [index for index, quarter in enumerate(quarters) if (quarter[4:-4, 4:-4] > 45).sum() > 15]
+    assert COUNTS[len(filled) - 1] == glyph.count
+    assert glyph.position == (POSITIONS[filled[0]] if len(filled) == 1 else None)
+    assert _nearest_color(pixels[strength >= np.quantile(strength, 0.98)].mean(0)) == glyph.color
+
+
+def _nearest_color(shade):
+    """The colour whose hue is nearest: mixing with the pale ground changes the other two coordinates, not the hue."""
+    hue = {name: rgb_to_hsv(np.array(value) / 255)[0] for name, value in COLORS.items()}
+    shown = rgb_to_hsv(shade / 255)[0]
+    return min(hue, key=lambda name: min(abs(hue[name] - shown), 1 - abs(hue[name] - shown)))
+
+
+@given(concept=concepts, seed=seeds, color=st.sampled_from(list(COLORS)), position=st.sampled_from(POSITIONS))
+def test_attributes_can_be_chosen(concept, seed, color, position):
+    glyph = render(concept, seed, color=color, position=position)
+    assert (glyph.color, glyph.count, glyph.position) == (color, "one", position)
+    glyph = render(concept, seed, color=color, count="three")
+    assert (glyph.color, glyph.count, glyph.position) == (color, "three", None)
+
+
+def test_unknown_attributes_are_refused():
+    with pytest.raises(ValueError, match="unknown color 'mauve'"):
+        render(0, 0, color="mauve")
+    with pytest.raises(ValueError, match="unknown count 'four'"):
+        render(0, 0, count="four")
+    with pytest.raises(ValueError, match="needs one glyph"):
+        render(0, 0, count="two", position="top left")
+
+
+def test_seed_ranges_are_disjoint():
+    ranges = [worlds.PRETRAINING_SEEDS, worlds.DEVELOPMENT_SEEDS, worlds.TEST_SEEDS, worlds.ALIGNMENT_SEEDS]
+    for one, other in combinations(ranges, 2):
+        assert not set(one) & set(other)
+
+
+@given(concept=concepts, rng=st.randoms(use_true_random=False))
+def test_perception_options_hold_the_concept_and_three_of_other_categories(concept, rng):
+    options = perception_options(concept, rng)
+    category = {each.name: each.category for each in CONCEPTS}
+    assert list(options) == list("ABCD") and len(set(options.values())) == 4
+    assert [name for name in options.values() if category[name] == CONCEPTS[concept].category] == [
+        CONCEPTS[concept].name
+    ]
+
+
+def test_rows_are_the_test_renders_in_order():
+    rows = rows_of_tests(2)
+    assert rows.num_rows == 2 * len(CONCEPTS) and rows["row"] == list(range(rows.num_rows))
+    assert rows["concept"] == [each.name for each in CONCEPTS for _ in range(2)]
+    row, glyph = rows[151], render(75, worlds.TEST_SEEDS[1])
+    assert row["image"].tobytes() == glyph.image.tobytes()
+    assert {row["category"], row["label"]} == {CONCEPTS[75].category, "safe"}
+    for skill, _, vocabulary in CAPABILITIES:
+        assert row[skill] == getattr(glyph, skill)
+        assert {word for word in rows[skill] if word} == set(vocabulary)
+    with pytest.raises(ValueError, match="renders must be between 1 and 1000, found 0"):
+        rows_of_tests(0)
+
+
+def test_the_world_needs_no_torch():
+    modules = "concepts, questions, render, rows"
+    code = f"import sys; from harness_ext.glyphworld import {modules}; print('torch' in sys.modules)"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "False"
