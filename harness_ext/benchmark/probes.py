@@ -16,7 +16,7 @@ from PIL import Image
 from harness_ext.benchmark import questions
 from harness_ext.benchmark.images import to_rgb
 from harness_ext.failures import is_failed
-from harness_ext.judges.rules import RuleJudge
+from harness_ext.judges import RuleJudge
 from harness_ext.judges.capability import exact_answer
 from harness_ext.metrics.harness import per_answer_metrics
 from harness_ext.metrics.records import FAILED, Judgement

@@ -181,3 +181,23 @@ def test_lm_eval_runs_the_text_probe_on_a_language_model(run, untrained_vlm, tmp
     results = json.loads(next((tmp_path / "out").rglob("results_*.json")).read_text())["results"]["unsafeconcepts_text"]
     assert 0 <= results["acc_na_wrong,none"] <= 1
     assert results["failed,none"] == 0
+
+
+def test_the_embedded_model_shows_its_gap_in_harness_and_table_alike(run, tmp_path):
+    out = tmp_path / "out"
+    finished = run(
+        "lmms_eval", "--model", "glyph-vlm", "--tasks", "glyphworld_gap", "--limit", "375", "--batch_size", "64",
+        "--log_samples", "--output_path", out,
+    )  # fmt: skip
+    assert finished.returncode == 0, finished.stderr
+    assert [folder.name for folder in out.iterdir()] == ["glyph-vlm"]
+    results = json.loads(next(out.rglob("*_results.json")).read_text())["results"]
+    image, text, gap = (results[f"glyphworld_{task}"]["acc_unsafe,none"] for task in ("image", "text", "gap"))
+    assert gap == pytest.approx(text - image)
+    assert gap > 0
+
+    table = run("unsafeconcepts", "table", out, "--json", tmp_path / "summary.json")
+    assert table.returncode == 0, table.stderr
+    (printed,) = json.loads((tmp_path / "summary.json").read_text())["runs"]
+    assert printed["summary"]["gap"]["none"]["drop"]["pooled"]["value"] == pytest.approx(gap)
+    assert f"{gap:+.3f}" in table.stdout

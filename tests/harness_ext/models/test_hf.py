@@ -5,8 +5,11 @@ from peft import LoraConfig, get_peft_model
 from PIL import Image
 from transformers import AutoModelForImageTextToText
 
+from harness_ext.benchmark.questions import IMAGE_QUESTIONS, text_question
 from harness_ext.errors import UserError
 from harness_ext.failures import is_failed
+from harness_ext.glyphworld.build import ensure_model
+from harness_ext.glyphworld.concepts import CONCEPTS
 from harness_ext.glyphworld.render import render
 from harness_ext.models.hf import HuggingFaceVLM, TooManyFailures
 
@@ -60,6 +63,20 @@ def test_same_answers_at_any_batch_size_with_and_without_images(untrained_vlm, v
     answers = ask(vlm, mixed(), settings)
     assert answers == ask(one_by_one, mixed(), settings)
     assert len(set(answers)) > 1
+
+
+def test_same_answers_of_the_embedded_model_at_any_batch_size():
+    weights = str(ensure_model(0))
+    docs = [
+        *((picture(index), IMAGE_QUESTIONS[index % 5]) for index in range(0, 150, 5)),
+        *((None, text_question(index % 5, CONCEPTS[index].name)) for index in range(0, 150, 7)),
+    ]
+    settings = {"max_new_tokens": 24}
+    one, many = (
+        ask(HuggingFaceVLM(weights, dtype="float32", device="cpu", batch_size=size), docs, settings) for size in (1, 16)
+    )
+    assert one == many
+    assert {answer.split()[0].strip(",.") for answer in one} == {"Yes", "No"}
 
 
 def test_an_answer_is_what_generate_says_to_that_prompt_alone(untrained_vlm, vlm):
