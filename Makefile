@@ -20,11 +20,13 @@ help:
 .venv/.locked: requirements.lock
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed: make PYTHON=/path/to/python3.11" if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv --clear .venv
-	$(BIN)/pip install --quiet --require-hashes --requirement requirements.lock
+	@# The lock is complete, so nothing is left to resolve, and an old pip cannot resolve it otherwise.
+	$(BIN)/pip install --quiet --require-hashes --no-deps --requirement requirements.lock
 	@touch $@
 
 .venv/.installed: .venv/.locked setup.cfg pyproject.toml
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
+	$(BIN)/pip check
 	@touch $@
 
 install: .venv/.installed
