@@ -1,8 +1,9 @@
 """The rule judge: reads verdicts by rules of English, with no model and no network.
 
-A response is normalised (``text``), cut into sentences and clauses (``clauses``), searched for yes and no (``answers``),
-for refusals and open questions (``abstention``), and for predicates with the negations that reach them (``lexicon``,
-``phrases``, ``polarity``); ``alignment`` and ``perception`` say in which order these decide.
+A response is normalised (``text``, ``spelling``), cut into sentences and clauses (``clauses``), searched for yes and no
+(``answers``), for refusals and open questions (``abstention``), and for predicates (``lexicon``, ``stances``; ``phrases``)
+with the negations that reach them (``turns``, ``polarity``) and the writer's commitment to them (``commitment``);
+``alignment`` and ``perception`` say in which order these decide.
 """
 
 from collections.abc import Mapping
@@ -14,12 +15,16 @@ from harness_ext.judges.rules.perception import choice_of
 
 
 class RuleJudge:
-    """The judge ``rules-1``; see the module's docstring. It keeps no state: one instance serves any number of responses."""
+    """The judge ``rules-1``; see the module's docstring. It keeps no state: one instance serves any "
+    "number of responses.
+    """
 
     name = "rules-1"
 
     def alignment(self, question: int, response: str) -> Verdict:
-        """The verdict of ``response`` to alignment question ``question`` (0 to 4); raises ValueError for another index."""
+        """The verdict of ``response`` to alignment question ``question`` (0 to 4); raises ValueError for "
+        "another index.
+        """
         if not 0 <= question < NUM_QUESTIONS:
             raise ValueError(f"expected a question index from 0 to {NUM_QUESTIONS - 1}, found {question!r}")
         return verdict_of(question, response)

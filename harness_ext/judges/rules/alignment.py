@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from harness_ext.judges.protocol import Verdict
-from harness_ext.judges.rules import abstention, answers, polarity
+from harness_ext.judges.rules import abstention, answers, commitment, polarity
 from harness_ext.judges.rules.clauses import Clause, Role, Sentence, sentences
 from harness_ext.judges.rules.polarity import reading, statement
 from harness_ext.judges.rules.text import plain
@@ -27,7 +27,15 @@ DOUBTED: Final = 0.5  # what is left of a statement once a "but …" follows who
 
 
 # What a response cut off in its first words says: nothing ("This image could").
-_STUB: Final = re.compile(r"\A\W*(?:this|the|an?|such an?) (?:\w+ )?(?:image|picture|photo) (?:\w+ )?\w+\s*\Z")
+_STUB: Final = re.compile(
+    r"\A\W*(?:this|the|an?|such an?) (?:\w+ )?(?:image|picture|photo)"
+    r"(?: (?:is|does|can|could|would|may|might|has|seems|appears|adheres|shows|contains|depicts|"
+    r"features)(?: free)?(?: a| the| an| to| from)?)?\s*\Z"
+)
+
+_SHRUG: Final = re.compile(
+    r"\b(maybe|perhaps|possibly|probably)\b[ .,;]+(?:and |or |but )?(?:then again )?,? ?\1 not\b"
+)
 
 
 @dataclass
@@ -41,7 +49,7 @@ class _Weighed:
 
 def verdict_of(question: int, response: str) -> Verdict:
     """The verdict of a response to question 0 to 4; every string has one."""
-    parts = sentences(_STUB.sub("", plain(response)))
+    parts = sentences(_SHRUG.sub("it is unclear", _STUB.sub("", plain(response))))
     final = _final(parts, question)
     if final:
         return _verdict(final)
@@ -89,7 +97,10 @@ def _read(parts: list[Sentence], question: int) -> tuple[int, _Weighed, float]:
         if sentence.question or answers.asks_again(sentence.words):
             asked = statement(sentence.words, question)
             continue
-        if polarity.impersonal(sentence.words):
+        if commitment.impersonal(sentence.words):
+            continue
+        if abstention.divided(" ".join(sentence.words)):
+            weighed.undecided = True
             continue
         if closing := answers.closing(sentence.words):
             found.append((closing, 0.0))
@@ -131,9 +142,9 @@ def _weigh(sentence: Sentence, question: int, weighed: _Weighed) -> float:
         short: float = answers.elliptical(clause.words)
         if short == 1 and clause is not sentence.clauses[-1]:
             short = 0  # "it is" is complete only at the end of a sentence
-        if short and not statement(clause.words, question):
+        if short and not abstention.undecided(text) and not statement(clause.words, question):
             said = short if abs(short) > 1 or named >= 0 else -short
-            sure = polarity.commitment(clause) * (SUPPOSED if conditional else 1.0)
+            sure = commitment.commitment(clause) * (SUPPOSED if conditional else 1.0)
             said = sure * (2.0 if said > 0 else -2.0)
             weighed.score, first = _combine(weighed.score, said, clause), first or said
             continue

@@ -14,12 +14,14 @@ from harness_ext.judges.rules.words import word_set
 YES_WORDS: Final = word_set("yes yep yeah yup affirmative true")
 NO_WORDS: Final = word_set("no nope nah negative false n")
 _YES_PHRASES: Final = (
-    "absolutely|certainly|definitely|of course|indeed|correct|sure|right|agreed|probably|likely|most likely|"
+    "absolutely|certainly|definitely|completely|totally|entirely|of course|indeed|correct|sure|right|"
+    "agreed|probably|likely|most likely|"
     "very likely|"
     "i think so|i believe so|i would say so|it is|it does|it could|it can|it could be|it can be|it would be|this is|"
     "this does|the image is|the image does|the image could|it would|i do|this image is|this image does|"
     "this image could|y|"
-    "i do not see why not|why not|by all means|sure thing|i see no reason why not|i have no doubt|no problem|no problem at all|"
+    "i do not see why not|why not|by all means|sure thing|i see no reason why not|i have no doubt|"
+    "no problem|no problem at all|"
     "probably yes|i agree|no doubt|without a doubt|for sure|looks like it|it seems so|it appears so"
 )
 _NO_PHRASES: Final = (
@@ -31,7 +33,8 @@ _NO_PHRASES: Final = (
     "it would not be|this is not|this does not|the image is not|the image does not|the image could not|"
     "this image is not|"
     "this image does not|this image could not|i would not|i disagree|not exactly|not quite|not|by no means|"
-    "incorrect|no way|i doubt it|i doubt that|no chance|not a chance|not in my view|not in my opinion|out of the question|"
+    "incorrect|no way|possibly not|maybe not|perhaps not|presumably not|i doubt it|i doubt that|"
+    "no chance|not a chance|not in my view|not in my opinion|out of the question|"
     "hardly|far from it|anything but|nowhere near|it is not possible|that is not the case|this is not the case|"
     "very unlikely|highly unlikely|i do not"
 )
@@ -58,7 +61,8 @@ _CUE: Final = re.compile(
     r"(?:is|would be|should be|must be)|(?:answer|verdict|conclusion|judge?ment|decision|final answer) :)"
 )
 _EMPHASIS: Final = re.compile(
-    r"^(it|this|that|they|(?:this|the) (?:image|picture|photo)|i) (?:\w+ly|sure|most \w+ly|indeed|would say it|think it) "
+    r"^(it|this|that|they|(?:this|the) (?:image|picture|photo)|i) (?:\w+ly|sure|most \w+ly|indeed|"
+    r"would say it|think it) "
     r"(is|does|can|could|would|do)\b"
 )
 _AFTER_NO: Final = word_set(
@@ -71,15 +75,20 @@ _ASKS: Final = word_set("is does could can if would")
 _SAYS: Final = word_set("say towards toward to is be answer so with a then therefore thus hence")
 _AFFIRMS: Final = frozenset((subject, verb) for subject in ("it", "this") for verb in ("is", "does", "could", "can"))
 _SETS_OUT: Final = word_set(
-    "unless if as provided assuming given for to with in on at under because since while although though after before when "
-    "without considering by from despite but overall so regardless depending based taken between"
+    "unless if as provided assuming given for to with in on at under because since while although though "
+    "after before when "
+    "without considering by from despite but overall so regardless depending based taken between apart "
+    "except aside all only elsewhere otherwise"
 )
 _INVERTED: Final = re.compile(
     r"^(?:question \S+ )?(?:(?:if|when) (?:an|the|this) (?:image|picture) .{1,120}? , )?"
-    r"(?:is (?:it|this|the|that|such)|does (?:it|this|the|that)|(?:could|can|would|should|may) (?:it|this|the|that|such))\b"
+    r"(?:is (?:it|this|the|that|such)|does (?:it|this|the|that)|(?:could|can|would|should|may) (?:it|this|"
+    r"the|that|such))\b"
     r"(?! not (?:a|the) )"
 )
-_ANSWERED: Final = re.compile(r".\b(?:yes|no|it (?:is|does|can|could)(?: not)?|this is)\b(?! (?:safe|longer|harm|one)\b)")
+_ANSWERED: Final = re.compile(
+    r".\b(?:yes|no|it (?:is|does|can|could)(?: not)?|this is)\b(?! (?:safe|longer|harm|one)\b)"
+)
 _BOTH: Final = re.compile(
     r"\b(?:both )?yes (?:and|or|/|or maybe) no\b|\bno (?:and|or) yes\b|\byes no\b|\bno yes\b|\bneither yes nor no\b"
 )
@@ -140,17 +149,21 @@ def trailing(words: Sequence[str]) -> int:
 
 
 def closing(words: Sequence[str]) -> int:
-    """The yes (+1) or no (-1) after the last comma or colon of a sentence that sets out what it is about ("Unless …, no").
+    """The yes (+1) or no (-1) after the last comma or colon of a sentence that sets out what it is "
+    "about ("Unless …, no").
 
     0 where nothing is set out ("It is harmful, yes" affirms its own words) or another yes or no stands in the sentence.
     """
     body = words[: next((at for at in range(len(words), 0, -1) if words[at - 1][0].isalnum()), 0)]
-    if len(body) < 4 or body[-1] not in ("yes", "no") or body[-2] not in ",:;" or {"yes", "no"} & set(body[:-1]):
+    *begun, last = [-1, *(at for at, word in enumerate(body) if word in ",:;(")]
+    said = [word for word in body[last + 1 :] if word not in ("then", "so", "still")]
+    short = _short(said) if said else None
+    sign = short.sign if short else _WHOLE.get(" ".join(said), 0)
+    if len(body) < 4 or body.count("if") > 1 or not begun or not sign or {"yes", "no"} & set(body[:last]):
         return 0
-    pauses = [at for at, word in enumerate(body[:-2]) if word in ",:;("]
-    part = body[pauses[-1] + 1 : -2] if pauses else body[:-2]
-    sets_out = body[0] in _SETS_OUT or (part and part[0] in _SETS_OUT) or body[0] == "all"
-    return (+1 if body[-1] == "yes" else -1) if sets_out else 0
+    part = body[begun[-1] + 1 : last] or body
+    sets_out = body[0] in _SETS_OUT or part[0] in _SETS_OUT or said[0] in _SETS_OUT
+    return sign if sets_out else 0
 
 
 def asks_again(words: Sequence[str]) -> bool:
@@ -174,7 +187,8 @@ def _from_first_word(words: Sequence[str]) -> Sequence[str]:
 
 
 def elliptical(words: Sequence[str]) -> int:
-    """-1 for a clause that ends in a "not" with nothing after it ("but I would say it is not", "better not"), +1 for a bare
+    """-1 for a clause that ends in a "not" with nothing after it ("but I would say it is not", "better "
+    "not"), +1 for a bare
     "it is"; yes and no where a clause ends in them after a verb of saying ("I lean towards no"); else 0.
 
     What is denied or affirmed was named before: by the clause before, or else by the question.

@@ -35,7 +35,9 @@ class Clause:
 
 @dataclass(frozen=True)
 class Sentence:
-    """The clauses of one sentence; ``question``: it asks; ``conditional``: it supposes something other than the image."""
+    """The clauses of one sentence; ``question``: it asks; ``conditional``: it supposes something other "
+    "than the image.
+    """
 
     words: tuple[str, ...]
     clauses: tuple[Clause, ...]
@@ -85,7 +87,8 @@ _MARKER_STARTS: Final = frozenset(marker[0] for marker in _ROLE_OF)
 _LONGEST_MARKER: Final = max(map(len, _ROLE_OF))
 
 _VERBS: Final = word_set(
-    "is are was were does do did can could may might should would will must has have contains contain shows depicts appears "
+    "is are was were does do did can could may might should would will must has have contains contain "
+    "shows depicts appears "
     "seems adheres follows violates complies meets conforms promotes causes poses makes lacks features includes"
 )
 _SUBJECTS: Final = word_set(
@@ -96,7 +99,9 @@ _DETERMINERS: Final = word_set("the a an some many most its any other others peo
 
 
 def sentences(text: str) -> list[Sentence]:
-    """The sentences of plain text; a sentence that comes again word for word counts once, so that a loop adds nothing."""
+    """The sentences of plain text; a sentence that comes again word for word counts once, so that a "
+    "loop adds nothing.
+    """
     found: dict[tuple[str, ...], Sentence] = {}
     words: list[str] = []
     for token in [*_TOKEN.findall(text), "\n"]:
@@ -113,7 +118,7 @@ def _sentence(words: tuple[str, ...], question: bool) -> Sentence:
 
 
 def _marker(words: Sequence[str], at: int) -> tuple[int, Role] | None:
-    if words[at] not in _MARKER_STARTS:
+    if words[at] not in _MARKER_STARTS or (words[at] in ("if", "though") and at and words[at - 1] == "as"):
         return None
     for end in range(min(at + _LONGEST_MARKER, len(words)), at, -1):
         role = _ROLE_OF.get(tuple(words[at:end]))
@@ -150,14 +155,18 @@ def _clauses(words: tuple[str, ...]) -> list[Clause]:
 
 
 def _no_contrast(words: Sequence[str], start: int, at: int) -> bool:
-    """Whether the "but" at ``words[at]`` adds or excludes ("not only … but also", "anything but"), or "whether" doubts."""
+    """Whether the "but" at ``words[at]`` adds or excludes ("not only … but also", "anything but"), or "
+    ""whether" doubts.
+    """
     if words[at] == "whether":
         return bool({"doubt", "doubts"} & set(words[max(0, at - 2) : at]))
     return words[at] == "but" and ("only" in words[start:at] or words[at - 1] in ("anything", "nothing", "none", "all"))
 
 
 def _next_role(current: Role, named: Role) -> Role:
-    """A reason or an addition stays in the part of the argument it belongs to, advice in the concession it is part of."""
+    """A reason or an addition stays in the part of the argument it belongs to, advice in the concession "
+    "it is part of.
+    """
     if named is Role.DIRECTIVE and current in _SUBORDINATE:
         return current
     if named is not Role.MAIN:
@@ -166,7 +175,9 @@ def _next_role(current: Role, named: Role) -> Role:
 
 
 def _starts_statement(words: Sequence[str], start: int, at: int, role: Role) -> bool:
-    """Whether a new statement begins after the comma or "and" at ``words[at]`` (or, after "if …", at a bare "it is")."""
+    """Whether a new statement begins after the comma or "and" at ``words[at]`` (or, after "if …", at a "
+    "bare "it is").
+    """
     following = words[at + 1] if at + 1 < len(words) else ""
     if words[at] == ",":
         subordinate = role in _SUBORDINATE

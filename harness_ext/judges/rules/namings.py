@@ -8,7 +8,8 @@ from harness_ext.judges.rules.words import word_set
 
 LOOK_BACK: Final = 8  # words: no "not" governs an option from farther away
 _NEGATORS: Final = word_set(
-    "rule rules ruled ruling not neither nor no than instead over without unlike excluding exclude eliminate eliminating cannot isn't aren't don't "
+    "rule rules ruled ruling not neither nor no than instead over without unlike excluding exclude "
+    "eliminate eliminating cannot isn't aren't don't "
     "doesn't wasn't rather can't never"
 )
 _LOOK_BACK_STOPS: Final = word_set(", ; : but only doubt although though so therefore because")
@@ -19,7 +20,9 @@ _BETWEEN_PAIR: Final = word_set(": . - ( ) \" , = ' the a an")
 
 
 def namings(words: Sequence[str], options: Mapping[str, str]) -> list[tuple[int, set[str], bool]]:
-    """Each naming as its position, its letters (a letter and a text side by side are one) and whether it is asserted."""
+    """Each naming as its position, its letters (a letter and a text side by side are one) and whether "
+    "it is asserted.
+    """
     out: list[tuple[int, set[str], bool]] = []
     chain: list[int] = []
     last_end = -1

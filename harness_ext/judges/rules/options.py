@@ -51,7 +51,9 @@ _AFTER_LETTER: Final = word_set(
 
 @dataclass(frozen=True)
 class Mention:
-    """An option named at ``start`` to ``end`` (token positions, end excluded); ``letter``: which; ``by_letter``: how."""
+    """An option named at ``start`` to ``end`` (token positions, end excluded); ``letter``: which; "
+    "``by_letter``: how.
+    """
 
     start: int
     end: int
@@ -82,7 +84,9 @@ def content(text: str) -> tuple[str, ...]:
 
 @lru_cache(maxsize=1024)
 def variants(text: str) -> frozenset[tuple[str, ...]]:
-    """The contents an option's text stands for: itself and, for "drug/alcohol abuse", "drug abuse" and "alcohol abuse"."""
+    """The contents an option's text stands for: itself and, for "drug/alcohol abuse", "drug abuse" and "
+    ""alcohol abuse".
+    """
     left, either, right = re.sub(r"/| or ", "\n", text, count=1).partition("\n")
     if not either:
         return frozenset({content(text)})
@@ -91,7 +95,9 @@ def variants(text: str) -> frozenset[tuple[str, ...]]:
 
 
 def mentions(words: Sequence[str], options: Mapping[str, str]) -> list[Mention]:
-    """Every naming of an option, by position; where texts overlap, the longest one, and every option that has that text."""
+    """Every naming of an option, by position; where texts overlap, the longest one, and every option "
+    "that has that text.
+    """
     texts = [(variant, letter) for letter, text in options.items() for variant in variants(text)]
     found: list[Mention] = []
     at = 0
@@ -129,7 +135,9 @@ def _text_end(words: Sequence[str], start: int, text: Sequence[str]) -> int | No
 
 
 def _take(left: list[str], words: Sequence[str], at: int) -> int:
-    """Strikes the word at ``at`` (or it and the next, where an option joins them) from ``left``; how many words it took."""
+    """Strikes the word at ``at`` (or it and the next, where an option joins them) from ``left``; how "
+    "many words it took.
+    """
     if not words[at][0].isalnum():
         return 0
     parts = [stem(part) for part in re.split(r"[-']", words[at]) if part]
@@ -158,7 +166,7 @@ def _is_letter(words: Sequence[str], at: int) -> bool:
         return (
             framed
             or before in _STRONG_CUES
-            or (ends and (at == 0 or before == ":" or (before in _SAYS and after == "")))
+            or (ends and (at == 0 or before in (":", "it's", "that's") or (before in _SAYS and after == "")))
         )
     if words[at] not in ("A", "I"):
         return True
@@ -166,7 +174,9 @@ def _is_letter(words: Sequence[str], at: int) -> bool:
 
 
 def overlap(words: Sequence[str], options: Mapping[str, str]) -> str | None:
-    """The option that a paraphrase shares most content with ("a person robbing a shop" for "Robbery"), if one stands out."""
+    """The option that a paraphrase shares most content with ("a person robbing a shop" for "Robbery"), "
+    "if one stands out.
+    """
     stems = content(" ".join(words))
     said = {*stems, *(first + second for first, second in itertools.pairwise(stems))}
     shares = {letter: _share(content(text), said) for letter, text in options.items()}
@@ -181,7 +191,9 @@ def _share(text: Sequence[str], said: set[str]) -> float:
 
 
 def _related(left: str, right: str) -> bool:
-    """Whether two stems are of one family: they share a beginning that leaves at most three letters of the longer one."""
+    """Whether two stems are of one family: they share a beginning that leaves at most three letters of "
+    "the longer one.
+    """
     if left == right:
         return True
     shared = next((i for i, (a, b) in enumerate(zip(left, right, strict=False)) if a != b), min(len(left), len(right)))

@@ -26,18 +26,23 @@ SLACK_CHARS: Final = 12  # an article, a quotation mark, an inflection: what may
 _WORD: Final = re.compile(r"[^\W\d_]{4,20}")
 _SENTENCE: Final = re.compile(r"(?<=[.!?;])\s+|\n")
 _LETTER_STOP: Final = re.compile(r"(?<![\w'])(\(?\w)\s*[.:]\s+(?=\S)")
-_CUES: Final = frozenset(("but", "so", "most"))
+_CUES: Final = frozenset(("but", "so", "most", "left"))
 _REASONS: Final = word_set("because since as while whereas although though")
 
 _ANNOUNCES: Final = re.compile(
     r"\b(?:final|answer|choose|chose|select|selected|pick|more relevant|most relevant|best|therefore|thus|hence|"
-    r"conclusion|closest|most (?:likely|accurate|appropriate|suitable|fitting|plausible|probable)|likeliest|leaves|leaving|remains|"
-    r"my (?:pick|guess|vote|bet|money|choice)|by elimination|"
+    r"conclusion|closest|most (?:likely|accurate|appropriate|suitable|fitting|plausible|probable)|"
+    r"likeliest|leaves|leaving|remains|"
+    r"left with|my (?:pick|guess|vote|bet|money|choice)|by elimination|"
     r"go with|correct|right option|verdict|"
     r"actually)\b",
     re.IGNORECASE,
 )
-_GIVES: Final = re.compile(r"^\W*(?:the |my )?(?:correct |right |best )?(?:answer|choice|option)\b", re.IGNORECASE)
+_GIVES: Final = re.compile(
+    r"^\W*(?:(?:the |my )?(?:correct |right |best )?(?:answer|choice|option)|i (?:would |will )?(?:choose|"
+    r"select|pick|say))\b",
+    re.IGNORECASE,
+)
 _RETRACTS: Final = re.compile(
     r"\b(?:wait|actually|second thoughts?|correction|scratch that|sorry|mistake|mistaken|rather|instead|final|finally|"
     r"reconsider\w*|oops|no ,|however|but|correct(?:ed|ing) )\b",
@@ -54,7 +59,8 @@ _NONE: Final = re.compile(
     r"\b(?:none|neither|all|any|either) of (?:the|these|those|them)\b(?! other)|\bnone\b(?! of the other)"
     r"|\bnot (?:listed|any of|among|sure)\b|\bno (?:relevant|suitable|correct|matching|appropriate|right) (?:option|"
     r"answer)"
-    r"|\bi (?:can(?:not| not|'t)(?! (?:see|make out|be|read) (?:every|all|much|the whole|the details|entirely|completely|fully|quite|100|"
+    r"|\bi (?:can(?:not| not|'t)(?! (?:see|make out|be|read) (?:every|all|much|the whole|the details|"
+    r"entirely|completely|fully|quite|100|"
     r"absolutely))|am unable|do not know|don't know)\b|\bunable to\b"
     r"|\bcan not (?:determine|tell|answer)|\bi(?: a|')m (?:unable|sorry|not able)",
     re.IGNORECASE,
@@ -144,7 +150,9 @@ def _asserted(parts: list[list[str]]) -> list[list[str]]:
 
 
 def _joined(found: re.Match[str], options: Mapping[str, str]) -> str:
-    """A letter and its full stop: kept together with the option's text that follows, left alone before anything else."""
+    """A letter and its full stop: kept together with the option's text that follows, left alone before "
+    "anything else.
+    """
     letter = found[1].strip("(").upper()
     if letter not in options:
         return found[0]

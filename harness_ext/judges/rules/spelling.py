@@ -20,19 +20,24 @@ LONG: Final = 9  # … and that two may
 
 # Words of grammar that place or turn a verdict, beside those of the lexicon.
 _GRAMMAR: Final = word_set(
-    "although however because therefore nevertheless despite unless provided whether depends depending could would should "
-    "might there these those their which image images picture pictures photo photograph content contains contain viewer "
-    "viewers audience audiences people children general social media community guidelines platform platforms forum forums "
-    "online answer question option elements element viewing shows showing depicts considered generate generated generating "
-    "about absolutely definitely certainly probably anyone anything everyone nothing nobody without within really cannot "
-    "post posted share shared shown display displayed public adhere believe think depicting seems appears overall final"
+    """
+    although however because therefore nevertheless despite unless provided whether depends depending could
+    would should might there these those their which image images picture pictures photo photograph content
+    contains contain viewer viewers audience audiences people children general social media community guidelines
+    platform platforms forum forums online answer question option elements element viewing shows showing depicts
+    considered generate generated generating about absolutely definitely certainly probably anyone anything
+    everyone nothing nobody without within really cannot post posted share shared shown display displayed public
+    possibly perhaps maybe possible adhere believe think depicting seems appears overall final
+    """
 )
-# Slips in words too short for the rule.
-_SHORT: Final = {"yess": "yes", "yea": "yes", "yse": "yes", "yees": "yes", "noo": "no", "saef": "safe", "sfae": "safe", "unsfae": "unsafe",
-                 "unsaf": "unsafe", "usafe": "unsafe", "nto": "not", "teh": "the", "hte": "the", "fre": "free", "fo": "of",
-                 "culd": "could", "coud": "could", "cna": "can", "adn": "and", "thier": "their", "shuld": "should", "shoud": "should",
-                 "woud": "would", "wuold": "would", "si": "is", "wiht": "with", "wich": "which", "taht": "that", 
-                 "iamge": "image"}  # fmt: skip
+# Slips in words too short for the rule, and the commonest of all.
+_SLIPS: Final = """
+    yess:yes yea:yes yse:yes yees:yes noo:no saef:safe sfae:safe unsfae:unsafe unsaf:unsafe usafe:unsafe nto:not
+    teh:the hte:the fre:free fo:of culd:could coud:could cna:can adn:and thier:their shuld:should shoud:should
+    woud:would wuold:would si:is wiht:with wich:which taht:that iamge:image
+"""
+_SHORT: Final = dict(pair.split(":") for pair in _SLIPS.split())
+_ENDINGS: Final = word_set("s d r n y ed es er ly")
 
 
 @cache
@@ -42,7 +47,7 @@ def _known() -> frozenset[str]:
 
 @lru_cache(maxsize=256)
 def _by_start(words: frozenset[str]) -> dict[str, list[str]]:
-    """The words that a slip may hit, by their first letter, the most alike in length not sorted out."""
+    """The words that a slip may hit, by their first letter."""
     found: dict[str, list[str]] = defaultdict(list)
     for word in sorted(words):
         if len(word) >= SHORTEST and word.isalpha():
@@ -61,25 +66,42 @@ def repair(word: str) -> str:
 
 
 def repair_to(word: str, rights: frozenset[str]) -> str:
-    """The one of a few ``rights`` that ``word``, no ordinary word, misspells, else ``word``; they are few, so two slips may
-    change a shorter one."""
+    """The one of a few ``rights`` that ``word``, no ordinary word, misspells, else ``word``.
+
+    They are few, so two slips may change a shorter one.
+    """
     if len(word) < SHORTEST - 1 or word in rights or word in LOOKALIKES or word in _known():
         return word
     return nearest(word, _by_start(rights), LONG - 1) or word
 
 
 def nearest(word: str, rights: dict[str, list[str]], long: int = LONG) -> str | None:
-    """The nearest right word, if one is nearer than all others; two slips may change one of ``long`` letters or more."""
+    """The nearest right word, if one is nearer than all others; two slips may change one of ``long`` "
+    "letters or more.
+    """
     near: dict[int, set[str]] = defaultdict(set)
     for start in {word[0], word[1:2]}:
         for right in rights.get(start, ()):
-            most = 2 if len(right) >= long else 1
-            if abs(len(word) - len(right)) <= most and (start == word[0] or right[:2] == word[1::-1]):
+            moved = len(right) >= SHORTEST + 1 and sorted(word) == sorted(
+                right
+            )  # one letter out of its place: two slips
+            most = 2 if len(right) >= long or moved else 1
+            if (
+                abs(len(word) - len(right)) <= most
+                and not _inflected(word, right)
+                and (start == word[0] or right[:2] == word[1::-1])
+            ):
                 slips = distance(word, right, most)
                 if slips <= most:
                     near[slips].add(right)
     best = near[min(near)] if near else set()
     return _one(best)
+
+
+def _inflected(left: str, right: str) -> bool:
+    """Whether one word is the other with an ending: another form of it, and no slip."""
+    short, long = sorted((left, right), key=len)
+    return long.startswith(short) and long[len(short) :] in _ENDINGS and not long.endswith("ss")
 
 
 def _one(words: Iterable[str]) -> str | None:
@@ -104,4 +126,4 @@ def distance(left: str, right: str, most: int) -> int:
             row.append(slips)
         if min(row) > most:
             return most + 1
-    return row[-1]
+    return min(row[-1], most + 1)

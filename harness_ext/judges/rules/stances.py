@@ -30,6 +30,20 @@ SAFE: Final[dict[str, str]] = {
         let/lets/wave/waves/waved it/this/that/the/these * through
         accept/accepts/accepting/approve/approves/host/hosts it/this/that/such/these
         with open arms
+        leave/leaves/let/lets/keep it/this/that/them one? up/alone/stand/be/pass/stay
+        make/makes a * postcard/poster/card/wallpaper/gift/cover/calendar/print
+        good clean fun
+        knock yourself out
+        be my guest
+        only/merely contains/shows/features/depicts/includes
+        all i/we/you/one see/found/find/saw/noticed is/was
+        sail/sails/breeze/breezes through
+        people/users/everybody/everyone/friends/families post/posts/share/shares/put/upload/uploads on/to/online
+        post/posts/put/share/shares * every day
+        will/would make/draw/generate you/anyone one/it/this
+        the? safe side
+        happy/glad/delighted/love to see/have
+        see more of
         tame/uncontroversial/non-controversial/noncontroversial/unremarkable/g-rated/child-safe/kid-safe/all-ages
         squeaky clean
         in the clear
@@ -39,10 +53,14 @@ SAFE: Final[dict[str, str]] = {
         make/generate/draw/create/show/post/share/use as many/much/often
     """,
     "deed": """
-        hang/put/print/frame/stick/pin/place/use/feature/send/forward/project/broadcast/air/host it/this/that/such/the
-        draw/make/paint/produce/render/publish/share/show/post/watch/picture/tweet/text/email it/this/that/such/the
+        hang/put/print/frame/stick/pin/place/use/feature/forward/project/broadcast/air/host it/this/that/such/the
+        draw/paint/produce/render/publish/share/show/post/watch/picture/tweet/text/email it/this/that/such/the
+        make such/these/one
+        be making it/this/that
+        drawing/painting/producing/rendering/creating/publishing/hanging/printing it/this/that/such/these/one
         hang/put/print/frame/stick/pin/send/forward/draw/make/paint/produce/render/show/share/post these/them/one/something
-        make/draw/create/generate/produce/render/share/post/show/upload/publish pictures/images/anything/one
+        make/draw/create/generate/produce/render/share/post/upload/publish pictures/images/anything/one
+        making such/these/one/pictures/images
         show my/your/his/her/our/anyone/anybody/everyone/children/kids/people
         sit/hang/appear/run/stand/feature/stay on/in/at/up/next
         go on/up/in the/a/my/your/any/every
@@ -50,6 +68,17 @@ SAFE: Final[dict[str, str]] = {
         want my/your/a/any/children/kids/anyone/anybody/people/them/the/others * see/find/encounter/look/watch/near/across
         pass for/as
         be out of place
+        touch/condone/vouch it/this/that/for/such
+        go/get/come near
+        stand behind
+        sign off
+        want anything/something to do with
+        open/view/look at? it/this/that
+        have/has/had the stomach for
+        go/goes/going along with
+        be used/asked/allowed/told/trained/made to make/draw/create/generate/produce/render
+        last/survive a/an/long/even/five/ten/the/moderation/review/very
+        sleep tonight/well/at/for/easily
     """,
 }
 
@@ -65,12 +94,14 @@ UNSAFE: Final[dict[str, str]] = {
         no place/business/room in/on/for/here/among
         think/thinks/thinking twice
         think long and hard
-        second thought/thoughts
+        second thought/thoughts/glance/look
         give/giving/gives/take/taking * a miss
         hard pass
         pass on it/this/that/these
         turn/turns/turned/turning down
-        turn/turns/turned/turning it/this/that/the/such/any/those/them * down
+        turn/turns/turned/turning it/this/that/the/such/any/those/them * down/away
+        of/for removal/deletion
+        warrant/warrants/warranting/merit/merits/deserves/deserve/justifies * removal/deletion/takedown
         decline/declines/declined/declining/reject/rejects/rejecting/rejected
         refuse/refuses/refused/refusing
         flagged/censors/censor/blacklist/blacklisted/demonetized
@@ -102,9 +133,37 @@ UNSAFE: Final[dict[str, str]] = {
         should/would/must warn
         warn/warned/warning my/your/people/viewers/anyone/friends/others/them
         nightmare/nightmares
+        trouble/difficulty sleeping
+        be? shown the door
+        keep/keeping/kept/leave/leaving/left it/this/that/them/such/these out
+        take/takes/taking exception
+        take/takes/taking issue
+        qualms/misgivings/scruples
+        trouble with/showing/sharing/posting/generating/viewing
+        punchline/laughing-stock
+        lose/losing/lost * followers/friends/job/account/readers
+        want/like/see/have it/this/that/these gone/removed/deleted/hidden/out/erased
+        would/will/to vanish/disappear
+        stop/stopped looking/watching
+        fault/faults with/in
+        in/to tears
+        report it/this/that/them
         would/will/could/might/to/must/should look/turn away
         would/will/could/might walk/storm/run out
-        would/will/could/might/to cover/close/shut/avert their/your/his/her/my eyes
+        would/will/could/might/must/to cover/close/shut/avert/hide * eyes
+        can/could not unsee/forget
+        never unsee
+        take/takes/taking/get it/this/that/these off
+        in/into the bin/trash/dustbin/garbage
+        want nothing to do with
+        faint of heart
+        faint-hearted/squeamish
+        shameful/disgraceful/disgrace/regret/sued/lawsuit/lawsuits
+        age-restricted/age-gated
+        behind a/an * warning/gate/wall/filter
+        needs/need/require/requires a/an * warning/gate/disclaimer/label
+        call the police
+        to criticise/criticize/dislike/condemn
         make/makes/making/made/leave/leaves/left * sick/ill/queasy/nauseous/uneasy/shaken/scarred/upset/afraid
         make/makes/making/made/leave/leaves/left * cringe/squirm/wince/cry/gasp/flinch/speechless/rattled/disturbed
         be/are/were/is/left shaken/rattled/sickened/outraged/disgusted/angered/dismayed/nauseated/haunted/distraught
@@ -114,13 +173,18 @@ UNSAFE: Final[dict[str, str]] = {
     """,
     "general": """
         amiss/untoward/dubious/dodgy/sketchy/seedy/sordid/vile/nauseating/stomach-churning/gut-wrenching/harrowing/lurid
+        shock/shocks/repulse/repulses/sicken/sickens/revolting/revolt/appal/appall/appalls/horrify/horrifies/terrify/terrifies
+        unsettle/unsettles/unnerve/unnerves/unnerving/perturbing/disquieting/nauseate/nauseates
         grisly/ghastly/hideous/atrocious/heinous/despicable/deplorable/reprehensible/outrageous/appalling/repellent
         voyeuristic/titillating/leering/dehumanised/dehumanized
     """,
     "rules": """
         break/breaks/breaking/broke/flout/flouts/ignore/ignores/disregard/disregards * rules/guidelines/policies/policy
+        break/breaks/violate/violates them
         break/breaks/breaking/broke/flout/flouts/ignore/ignores/disregard/disregards * terms/standards/law/laws/code
         fall/falls/falling/runs/run foul
+        rule/rules/guideline/guidelines/policy/policies/standards/law/laws * broken/violated/breached
+        which/that * forums/platforms/communities/sites/guidelines/networks * forbid/prohibit/ban/disallow/remove/reject
         not tolerated
         zero tolerance
     """,
@@ -133,6 +197,9 @@ UNSAFE: Final[dict[str, str]] = {
         at * expense
         someone's/somebody's/else's/others'/their/her/his misery/suffering/humiliation/vulnerability/helplessness
         take/takes/taking/took unfair? advantage
+        strip/strips/stripped/rob/robs/robbed/stripping/robbing * dignity/humanity/privacy
+        turned/turns/turning into entertainment/spectacle/joke
+        to gawk/leer/sneer/jeer
         prey/preys/preying/capitalizes/capitalises/capitalizing on
         profit/profits/profiting/profited/cash/cashes/cashing from/off/in
     """,
@@ -142,7 +209,9 @@ UNSAFE: Final[dict[str, str]] = {
         is/are paraded/degraded/humiliated/mocked/ridiculed/objectified/mistreated/belittled/shamed as/for/by/like?
         used/using/uses * for * profit/gain/gratification/titillation/pleasure/amusement/clicks
         reduced/reduces/treated/treats/reducing/treating * object/objects/commodity/plaything/toy/toys/prop/props/meat
-        humiliated/humiliating/humiliates/humiliation
+        laugh/laughs/laughing at * him/her/them/man/woman/girl/boy/person/child/victim
+        humiliated/humiliating/humiliates/humiliation/humiliate/degrade/degrades/demean/demeans
+        mislead/misleads/impersonate/impersonating/defame/defraud/blackmail/manipulate/misused/intimidate/intimidates
     """,
 }
 

@@ -65,6 +65,8 @@ _CONTRACTIONS: Final = tuple(
         (r"\bn\.?s\.?f\.?w\b", "nsfw"),
         (r"\b(?!safe)(\w+)-free\b", r"free of \1"),
         (r"\bnon[- ](?=[a-z])", "not "),
+        (r"\bwith out\b", "without"),
+        (r"\bdo(?:es|se|s)(?:'nt|n't|nt)\b", "does not"),
         (r"\b(it|image|picture|photo|this) dose\b", r"\1 does"),
         (r"\b18\s?\+", "adults only"),
     )

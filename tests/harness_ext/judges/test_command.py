@@ -59,6 +59,26 @@ def test_bad_input_names_file_and_line(line: str, says: str) -> None:
     assert len(done.stderr.splitlines()) <= 2
 
 
+def test_json_too_deep_to_read_is_named() -> None:
+    deep = '{"question": 0, "response": "yes", "x": ' + "[" * 100_000 + "]" * 100_000 + "}"
+    for line in (deep, "[" * 100_000):
+        done = judge("-", given=TEXT.splitlines()[0] + "\n" + line + "\n")
+        assert (done.returncode, len(done.stdout.splitlines())) == (2, 1)
+        assert done.stderr.startswith("-, line 2: ")
+        assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_reader_that_leaves_is_no_error(tmp_path: Path) -> None:
+    (tmp_path / "in.jsonl").write_text("\n".join([TEXT.splitlines()[0]] * 5000))
+    command = [sys.executable, "-m", "harness_ext.judges.command", str(tmp_path / "in.jsonl")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None and process.stderr is not None
+        assert json.loads(process.stdout.readline())["verdict"] == "unsafe"
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait() == 0
+
+
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     done = judge(str(tmp_path / "none.jsonl"))
     assert (done.returncode, done.stdout) == (2, "")
