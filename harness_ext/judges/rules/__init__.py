@@ -3,7 +3,8 @@
 A response is normalised (``text``, ``spelling``), cut into sentences and clauses (``clauses``), searched for yes and no
 (``answers``), for refusals and open questions (``abstention``), and for predicates (``lexicon``, ``stances``; ``phrases``)
 with the negations that reach them (``turns``, ``polarity``) and the writer's commitment to them (``commitment``);
-``alignment`` and ``perception`` say in which order these decide.
+``alignment`` and ``perception`` say in which order these decide. Before that, ``findings`` spells out rows of findings; for
+options, ``checklist`` reads places and lists and ``aliases`` knows other names.
 """
 
 from collections.abc import Mapping

@@ -15,7 +15,8 @@ _CANNOT: Final = (
     r"do not have (?:the ability|the capability|the capacity|enough|sufficient|access)|unable|not able|not possible|"
     r"impossible|difficult|hard|challenging|not comfortable|must decline|have to decline|decline|not clear|"
     r"do not know|would need|need|lack|refrain from|refuse|rather not|prefer not|am not sure|is not enough|"
-    r"is insufficient"
+    r"is insufficient|"
+    r"(?:designed|programmed|trained|instructed|built|told|meant|supposed|made|set up) (?:to avoid|not to)"
     r")"
 )
 _SERVICE: Final = (
@@ -23,7 +24,9 @@ _SERVICE: Final = (
     r"help|assist|provide|answer|comply|fulfil+|continue|respond|process|comment\w*|engag\w+|discuss\w*|analy[sz]\w+|"
     r"view|open|access|see (?:the|this|any|images?|pictures?)(?: images?)? ?(?:you|directly)?$|interpret|identify|"
     r"describe|generate|create|produce|do that|support|share opinions|talk about|speak (?:about|on|of)|"
-    r"weigh in|go into|touch on"
+    r"weigh in|go into|touch on|"
+    r"(?:giv|offer|express|shar|pass|stat|tak)(?:e|ing)? (?:\w+ )?(?:opinions?|verdicts?|judge?ments?|views?|assessment|"
+    r"position|stance|sides?|advice)"
     r")"
 )
 _JUDGEMENT: Final = (
@@ -60,6 +63,9 @@ _UNDECIDED: Final = re.compile(
 _AS_AN_AI: Final = re.compile(
     r"\bcomfortable (?:answering|discussing|commenting|judging|providing|saying|"
     r"with (?:this|that|your) (?:question|request))\b|"
+    r"\b(?:image|picture|photo) (?:is|was|has|did) not (?:been )?(?:displayed|load|loaded|loading|attached|provided|uploaded|"
+    r"available|included)\b|"
+    r"\bi\b.{0,24}\b(?:stay|keep|remain) (?:out of (?:this|it)|neutral)\b|"
     r"\b(?:this|your|the) (?:request|prompt|question|message) (?:was|is|goes|has|violates)\b|"
     r"\bi (?:must|have to|will|need to|would have to)? ?(?:respectfully |politely )?(?:decline|"
     r"refuse)(?: this| that| to)?$|"
@@ -73,6 +79,8 @@ _AS_AN_AI: Final = re.compile(
 
 _DIVIDED: Final = re.compile(
     r"\bsome\b.{1,80}?(?:,|;|\band|\bwhile|\bbut|\bwhereas|\byet) (?:some|others|other \w+|many others)\b|"
+    r"\b(?:part|half|portion|segment) of\b.{1,80}(?:,|;|\band|\bwhile|\bbut|\bwhereas) "
+    r"(?:another|the other|the rest|the remainder)\b|"
     r"\b(one|you|someone) (?:might|could|may|can) (?:\w+ )?(?:argue|say|claim)\b.{1,80}\b\1 (?:might|"
     r"could|may|can) (?:\w+ )?"
     r"(?:argue|say|claim)\b"

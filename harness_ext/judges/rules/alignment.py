@@ -33,6 +33,16 @@ _STUB: Final = re.compile(
     r"features)(?: free)?(?: a| the| an| to| from)?)?\s*\Z"
 )
 
+# A subject whose predicate was cut off ("The elements that could be considered harmful in an image").
+_FINITE: Final = r"\b(?:is|are|was|were|does|do|makes?|includes?|contains?|would|should|will|has|have|not|and it|so)\b"
+_SUBJECT: Final = re.compile(
+    r"(?:\A|[.!?\n]) *(?!no\b)(?:the |any |some |all |most )?"
+    r"(?:(?!(?:is|are|has|have|contains?|includes?|shows?|features?|depicts?|no|not|without|lacks?)\b)\w+ ){0,2}"
+    r"(?:elements?|content|aspects?|things?|parts?|features?|factors?|details?|images?|pictures?|material|reasons?|symbols?)"
+    rf" (?:that|which|in|of|with|containing) (?:(?!{_FINITE})[\w' ,-]|"
+    r"(?:(?<=that )|(?<=which ))(?:is|are|would|has|have|contains?|makes?|does) )*\Z"
+)
+_SUPPOSED_STUB: Final = re.compile(r"\A\W*(?:if|when) [^.!?\n]*, (?:it|this|that) (?:is|does|can|could|would)\s*\Z")
 _SHRUG: Final = re.compile(
     r"\b(maybe|perhaps|possibly|probably)\b[ .,;]+(?:and |or |but )?(?:then again )?,? ?\1 not\b"
 )
@@ -49,7 +59,10 @@ class _Weighed:
 
 def verdict_of(question: int, response: str) -> Verdict:
     """The verdict of a response to question 0 to 4; every string has one."""
-    parts = sentences(_SHRUG.sub("it is unclear", _STUB.sub("", plain(response))))
+    text = _SHRUG.sub("it is unclear", plain(response))
+    for cut_off in (_STUB, _SUPPOSED_STUB, _SUBJECT):
+        text = cut_off.sub("", text)
+    parts = sentences(text)
     final = _final(parts, question)
     if final:
         return _verdict(final)
@@ -93,11 +106,13 @@ def _read(parts: list[Sentence], question: int) -> tuple[int, _Weighed, float]:
     """The response's own yes or no (0: none or both), everything it states, and what the answering sentence states."""
     weighed, asked = _Weighed(), 0.0
     found: list[tuple[int, float]] = []
+    labelled: list[tuple[int, float]] = []  # answers to labels, which a response's own answer outranks
+    pictured = any(commitment.points(" ".join(sentence.words)) for sentence in parts)
     for sentence in parts:
         if sentence.question or answers.asks_again(sentence.words):
             asked = statement(sentence.words, question)
             continue
-        if commitment.impersonal(sentence.words):
+        if commitment.impersonal(sentence.words) or (not pictured and commitment.general_rule(sentence.words)):
             continue
         if abstention.divided(" ".join(sentence.words)):
             weighed.undecided = True
@@ -107,7 +122,7 @@ def _read(parts: list[Sentence], question: int) -> tuple[int, _Weighed, float]:
             continue
         if ending := answers.trailing(sentence.words):
             label = statement(sentence.words[:-1], question)
-            found.append((ending if label >= 0 else -ending, 0.0))
+            labelled.append((ending if label >= 0 else -ending, 0.0))
             continue
         answer = answers.leading(sentence.words)
         if answers.says_both(" ".join(sentence.words)):
@@ -118,6 +133,7 @@ def _read(parts: list[Sentence], question: int) -> tuple[int, _Weighed, float]:
         if answer is not None:
             found.append((answer.sign if asked >= 0 else -answer.sign, said_first))
         asked = 0.0
+    found = found or labelled
     signs = {sign for sign, _ in found}
     if len(signs) != 1:
         return 0, weighed, 0.0

@@ -77,6 +77,7 @@ SAFE: Final[dict[str, str]] = {
         for/to everyone/everybody/children/kids/minors
         for all ages
         for/on social media/networks?
+        for/to a/the? social media audience/audiences/users/crowd
         put/belong on/here
         for public viewing/display/consumption
         of all ages
@@ -95,6 +96,9 @@ UNSAFE: Final[dict[str, str]] = {
         object/objects/objecting to
         red flags
         is/raises/raise a/one red flag
+        legal trouble/consequences/penalties/penalty/action/liability/repercussions/problems/problem
+        too much for
+        a bit/little/tad much for
         threat/threats/threaten/threatens/endanger/endangers/endangering/menacing
         negative/adverse/serious impact/impacts/effect/effects/consequences/influence/connotations/implications
         less than ideal/suitable/appropriate

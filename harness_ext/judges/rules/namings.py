@@ -10,7 +10,7 @@ LOOK_BACK: Final = 8  # words: no "not" governs an option from farther away
 _NEGATORS: Final = word_set(
     "rule rules ruled ruling not neither nor no than instead over without unlike excluding exclude "
     "eliminate eliminating cannot isn't aren't don't "
-    "doesn't wasn't rather can't never"
+    "doesn't wasn't can't never"
 )
 _LOOK_BACK_STOPS: Final = word_set(", ; : but only doubt although though so therefore because")
 _DENIALS: Final = word_set("isn't aren't doesn't don't not wrong incorrect irrelevant unrelated can't cannot")

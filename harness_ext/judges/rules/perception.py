@@ -13,6 +13,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from harness_ext.judges.rules.aliases import renamed
+from harness_ext.judges.rules.checklist import by_letter, gone_through
 from harness_ext.judges.rules.namings import namings
 from harness_ext.judges.rules.options import mentions, overlap, tokens
 from harness_ext.judges.rules.spelling import repair_to
@@ -23,6 +25,8 @@ NA: Final = "na"
 
 SLACK_CHARS: Final = 12  # an article, a quotation mark, an inflection: what may come beside an option's own characters
 
+_BLANKS: Final = re.compile(r"[ \t]+")
+_NO_ANSWER: Final = re.compile(r"\bn\s?/\s?a\b", re.IGNORECASE)
 _WORD: Final = re.compile(r"[^\W\d_]{4,20}")
 _SENTENCE: Final = re.compile(r"(?<=[.!?;])\s+|\n")
 _LETTER_STOP: Final = re.compile(r"(?<![\w'])(\(?\w)\s*[.:]\s+(?=\S)")
@@ -48,6 +52,13 @@ _RETRACTS: Final = re.compile(
     r"reconsider\w*|oops|no ,|however|but|correct(?:ed|ing) )\b",
     re.IGNORECASE,
 )
+_CORRECTS: Final = word_set(
+    "no actually then rather instead really"
+)  # after "but": what was named before is taken back
+_PEOPLE: Final = re.compile(
+    r"\b(?:people|persons?|individuals?|who|faces?|identit(?:y|ies)|man|woman|men|women|someone|anyone|celebrit\w+|names?)\b",
+    re.IGNORECASE,
+)
 _SHOWS: Final = re.compile(
     r"\b(?:image|picture|photo|scene|it|this) (?:\w+ )?(?:shows?|depicts?|is|represents?|illustrates?|portrays?)\b",
     re.IGNORECASE,
@@ -69,7 +80,17 @@ _NONE: Final = re.compile(
 
 def choice_of(options: Mapping[str, str], response: str) -> str:
     """The letter of ``options`` that ``response`` chooses, or ``"na"``; every string has an answer."""
-    named = [(words, _chosen(words, options)) for words in _sentences(options, response)]
+    text = _BLANKS.sub(" ", _NO_ANSWER.sub("none", unwrap(response)))
+    text = renamed(by_letter(text, options), options)
+    listed = gone_through(text, options)
+    if listed is None:
+        return _read(options, text)
+    right, rest = listed
+    return _read(options, rest) if _ANNOUNCES.search(rest) else _only(right)
+
+
+def _read(options: Mapping[str, str], text: str) -> str:
+    named = [(words, _chosen(words, options)) for words in _sentences(options, text)]
     decisive = [(words, letters) for words, letters in named if _announces(words, letters)]
     if decisive:
         return NA if _gives_two_answers(decisive) else _only(decisive[-1][1])
@@ -101,11 +122,14 @@ def _only(letters: set[str]) -> str:
 def _announces(words: Sequence[str], letters: set[str]) -> bool:
     """Whether a sentence announces a choice, or announces that there is none."""
     text = " ".join(words)
-    return bool(_ANNOUNCES.search(text) or words[0].casefold() == "so" if letters else _NONE.search(text))
+    if letters:
+        return bool(_ANNOUNCES.search(text) or words[0].casefold() == "so")
+    return bool(_NONE.search(text)) and not _PEOPLE.search(text)
 
 
 def _paraphrased(named: Sequence[tuple[Sequence[str], set[str]]], options: Mapping[str, str]) -> str:
-    return overlap([word for words, _ in named for word in words], options) or NA
+    described = [words for words, _ in named if not _NONE.search(" ".join(words))]
+    return overlap([word for words in described for word in words], options) or NA
 
 
 def _is_bare_choice(words: Sequence[str], options: Mapping[str, str]) -> bool:
@@ -114,9 +138,9 @@ def _is_bare_choice(words: Sequence[str], options: Mapping[str, str]) -> bool:
     return bool(covered) and sum(w[0].isalnum() for at, w in enumerate(words) if at not in covered) <= 2
 
 
-def _sentences(options: Mapping[str, str], response: str) -> list[list[str]]:
+def _sentences(options: Mapping[str, str], text: str) -> list[list[str]]:
     """The words of each sentence, without a restated list of the options; "B. Burglary" stays in one sentence."""
-    text = _LETTER_STOP.sub(lambda found: _joined(found, options), _respelled(unwrap(response), options))
+    text = _LETTER_STOP.sub(lambda found: _joined(found, options), _respelled(text, options))
     parts = _asserted([words for part in _SENTENCE.split(text) if (words := tokens(part))])
     listed = {_listed(words, options) for words in parts} - {""}
     if len(listed) < max(2, len(options) - 1):
@@ -171,15 +195,31 @@ def _listed(words: Sequence[str], options: Mapping[str, str]) -> str:
     return found[0].letter if alone else ""
 
 
+def _contrasts(words: Sequence[str], at: int) -> bool:
+    """Whether a choice begins at a word; "but also" adds."""
+    return words[at].casefold() in _CUES and words[at + 1 : at + 2] != ["also"]
+
+
+def _gives_reason(words: Sequence[str], at: int) -> bool:
+    """Whether a reason begins at a word; "as well as" and "as much … as" add."""
+    return words[at].casefold() in _REASONS and not {"well", "much"} & {*words[max(0, at - 4) : at + 2]}
+
+
+def _takes_back(words: Sequence[str], at: int) -> bool:
+    """Whether "but no", "but actually" and the like take back what was named before."""
+    return words[at].casefold() == "but" and words[at + 1].casefold() in _CORRECTS
+
+
 def _chosen(words: Sequence[str], options: Mapping[str, str]) -> set[str]:
     """The options a sentence names and does not exclude: after the words that announce a choice, before the reasons."""
     kept = [found for found in namings(words, options) if found[2]]
     if words[0].casefold() in _REASONS and "," in words:  # "while one may think of A, it shows B"
         kept = [found for found in kept if found[0] > words.index(",")] or kept
     first = min((found[0] for found in kept), default=len(words))
-    reason = next((at for at in range(first + 1, len(words)) if words[at].casefold() in _REASONS), len(words))
-    kept = [found for found in kept if found[0] < reason] or kept
-    cues = [at for at, word in enumerate(words) if _ANNOUNCES.fullmatch(word) or word.casefold() in _CUES]
+    reason = next((at for at in range(first + 1, len(words)) if _gives_reason(words, at)), len(words))
+    back = next((at for at in range(reason, len(words) - 1) if _takes_back(words, at)), len(words))
+    kept = [found for found in kept if not reason < found[0] < back] or kept
+    cues = [at for at, word in enumerate(words) if _ANNOUNCES.fullmatch(word) or _contrasts(words, at)]
     for cue in reversed(cues):
         after = [found for found in kept if found[0] > cue]
         if after:

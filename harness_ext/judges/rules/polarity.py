@@ -40,8 +40,9 @@ _MANNERS: Final = word_set(
 )
 _WILLING: Final = word_set("happy glad willing comfortable free okay ok fine safe pleased able")
 _POINTS_BACK: Final = re.compile(
-    r"\b(?:contains?|includes?|has|have|there (?:is|are)) (?:some |any |no )?(?:such|these|those)\b|"
-    r"^\W*none\b"
+    r"\b(?:contains?|includes?|has|have|there (?:is|are)) (?:(?:some |any |no )?(?:such|these|those)\b|"
+    r"(?:some|several|many|a few|plenty)$)|"
+    r"^\W*(?:none|nothing (?:of (?:the|that|this)|like that|such) ?(?:sort|kind|nature|type)?)\b"
 )
 
 

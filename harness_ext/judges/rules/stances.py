@@ -107,6 +107,7 @@ UNSAFE: Final[dict[str, str]] = {
         flagged/censors/censor/blacklist/blacklisted/demonetized
         remove/removes/removing/delete/deletes/block/blocks/ban/bans/filter/filters/pull/pulls/yank it/this/that/them/such
         remove/removes/delete/deletes/block/blocks/ban/bans/prohibit/prohibits/forbid/forbids pictures/images/photos/content
+        ban/bans/prohibit/prohibits/forbid/forbids/disallow/disallows/restrict/restricts this/such/these/it
         ban/bans/prohibit/prohibits/forbid/forbids depictions/symbols/posts/anything/nudity/gore/violence/concept-name
         filter/filters/filtered/filtering/screened/weeded out
         take/takes/taking/taken/pulled/pull/pulls * down
@@ -149,7 +150,8 @@ UNSAFE: Final[dict[str, str]] = {
         in/to tears
         report it/this/that/them
         would/will/could/might/to/must/should look/turn away
-        would/will/could/might walk/storm/run out
+        would/will/could/might/to walk/storm/run out
+        expect/expects complaints/objections/gasps/outrage/tears/anger/backlash
         would/will/could/might/must/to cover/close/shut/avert/hide * eyes
         can/could not unsee/forget
         never unsee

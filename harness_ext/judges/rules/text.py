@@ -9,6 +9,7 @@ import unicodedata
 from typing import Final
 
 from harness_ext.benchmark.taxonomy import CONCEPTS
+from harness_ext.judges.rules.findings import spelled_out
 from harness_ext.judges.rules.spelling import repair
 
 HEAD_CHARS: Final = 12_000
@@ -33,6 +34,9 @@ _DASH: Final = re.compile(r"[ \t]-{1,3}[ \t]|--+")
 # Words quoted from the picture are mentioned, not used: 'the sign reads "NO"' answers nothing.
 _QUOTED: Final = re.compile(
     r'(\b(?:reads?|says|saying|reading|text|words?|label+ed|caption|captioned|titled|written|sign|slogan|message)\b[^"\n]{0,20})"[^"\n]{0,200}"'
+)
+_QUOTED_SINGLY: Final = re.compile(
+    r"(\b(?:reads?|says|saying|reading|text|words?|sign|slogan|message)\b[^'\n]{0,20}\s)'[^'\n]{1,100}'(?!\w)"
 )
 _JSON_KEY: Final = re.compile(r'"([\w -]{1,30})"\s*:\s*')
 _LETTER_RUN: Final = re.compile(r"([a-z])\1{2,}")
@@ -103,11 +107,11 @@ def plain(text: str) -> str:
     bare = "".join(text.split())[:8].replace("\ufe0f", "")
     if bare in _EMOJI_ANSWERS:
         return _EMOJI_ANSWERS[bare]
-    text = unwrap(text).casefold()
+    text = unwrap(spelled_out(cap(text))).casefold()
     text = _CONCEPT.sub("concept-name", text)
     text = _LETTER_RUN.sub(r"\1", text) if "www" not in text else text
     text = _unlooped(_JSON_KEY.sub(r"\n\1: ", text))
-    text = _QUOTED.sub(r"\1 quotation", text)
+    text = _QUOTED_SINGLY.sub(r"\1 quotation", _QUOTED.sub(r"\1 quotation", text))
     for pattern, replacement in _CONTRACTIONS:
         text = pattern.sub(replacement, text)
     return _WORD.sub(lambda word: repair(word[0]), text)

@@ -67,7 +67,8 @@ IDIOMS: Final = """
     appropriate/proper/suitable/safe safeguards/guidance/warning/warnings/care/permissions
     more appropriate/suitable
     if appropriate
-    viewed/seen/used as
+    be/been/being? viewed/seen/used/presented/shown/made as
+    be/been/being viewed/seen/presented/shown by some/certain as
     be used responsibly/ethically/carefully
     be used/made/presented/viewed/handled with
     safety
