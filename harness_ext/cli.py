@@ -8,11 +8,12 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from harness_ext.benchmark.preflight import check_access_for
 from harness_ext.errors import UserError
 from harness_ext.models.catalogue import describe_names, load_catalogue
+from harness_ext.options import check_model_name, check_options
 
 
 def main() -> None:
@@ -23,12 +24,15 @@ def main() -> None:
             _check(arguments)
         failures = _run()
     except UserError as error:
-        _stop(error)
+        _say(error)
+        sys.exit(2)
     if failures:
-        sys.exit(1)
+        sys.exit(2 if all(isinstance(failure, UserError) for failure in failures) else 1)
 
 
 def _is_evaluation(arguments: Sequence[str]) -> bool:
+    if {"-h", "--help"} & set(arguments):
+        return False
     return bool(arguments) and (arguments[0] == "eval" or arguments[0].startswith("-"))
 
 
@@ -39,14 +43,18 @@ def _check(arguments: Sequence[str]) -> None:
     for option in ("--model", "--tasks", "--config"):
         parser.add_argument(option)
     known, _ = parser.parse_known_args(arguments)
-    if known.tasks is None:
+    if known.config is not None:
         return
-    if known.model is None and known.config is None and not known.tasks.startswith("list"):
+    if known.tasks is None:
+        if known.model is not None:
+            raise UserError("which tasks? Add --tasks NAME; `lmms_eval tasks list` shows the names.")
+        return
+    if known.model is None and not known.tasks.startswith("list"):
         raise UserError(f"which model? Add --model NAME.\n{describe_names()}")
     tasks = known.tasks.split(",")
     if len(tasks) == 1 and _hidden_by_a_folder(known.tasks):
         raise UserError(
-            f"{known.tasks!r} is a folder here, and lmms-eval would read the tasks in it instead of the task of that name;\n"
+            f"{known.tasks!r} is a folder here, and lmms-eval would read the tasks in it instead of the task named so;\n"
             "run the command from another folder"
         )
     check_access_for(tasks)
@@ -65,23 +73,28 @@ def _run() -> list[Exception]:
 
     register_tasks()
     failures: list[Exception] = []
-    if _is_evaluation(sys.argv[1:]) and "--help" not in sys.argv and "-h" not in sys.argv:
-        _record_failures(failures)
+    if _is_evaluation(sys.argv[1:]):
+        _watch_evaluations(failures)
     dispatch.main()
     return failures
 
 
-def _record_failures(failures: list[Exception]) -> None:
-    """lmms-eval prints an evaluation's error and goes on; remember it for the exit status."""
+def _watch_evaluations(failures: list[Exception]) -> None:
+    """lmms-eval prints an evaluation's error and goes on with the next; check each before, and remember what failed."""
     from lmms_eval import __main__ as upstream
 
     evaluate = upstream.cli_evaluate_single
 
     def cli_evaluate_single(args: Any = None) -> Any:
         try:
+            if args.tasks is not None and not args.tasks.startswith("list"):
+                check_model_name(args.model)
+                check_options(args)
             return evaluate(args)
         except UserError as error:
-            _stop(error)
+            _say(error)
+            failures.append(error)
+            return None, None
         except Exception as error:
             failures.append(error)
             raise
@@ -89,6 +102,10 @@ def _record_failures(failures: list[Exception]) -> None:
     upstream.cli_evaluate_single = cli_evaluate_single
 
 
-def _stop(error: UserError) -> NoReturn:
+def _say(error: UserError) -> None:
     print(f"lmms_eval: {error}", file=sys.stderr)
-    sys.exit(2)
+
+
+if __name__ == "__main__":
+    # For torchrun and accelerate, which start modules: `python -m torch.distributed.run … -m harness_ext.cli …`.
+    main()

@@ -4,7 +4,9 @@ lmms-eval has an entry-point group for models only. The callable it loads also t
 makes sure that what a task needs is there before a model is loaded for it. Kept light: it runs at every start of lmms-eval.
 """
 
+import difflib
 import functools
+import hashlib
 import os
 import sys
 from collections.abc import Callable, Iterable
@@ -12,12 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from harness_ext.errors import UserError
-from harness_ext.models.catalogue import load_catalogue, model_attribute
+from harness_ext.models.catalogue import CATALOGUE_FILE, load_catalogue, model_attribute, read_catalogue
 
 if TYPE_CHECKING:
     from lmms_eval.models.registry_v2 import ModelManifest
 
 _MODELS_MODULE: Final = "harness_ext.models.names"
+_PREFIXES: Final = ("unsafeconcepts", "glyphworld")
 
 
 def task_folder(harness: str) -> Path:
@@ -37,7 +40,12 @@ def register() -> list["ModelManifest"]:
     from lmms_eval.models.registry_v2 import ModelManifest
 
     register_tasks()
-    names = list(load_catalogue())
+    try:
+        names = list(load_catalogue())
+    except UserError as error:
+        # An exception here would take every other plugin down with it, and our own names too.
+        print(f"unsafeconcepts: {error}; only the packaged model names are known", file=sys.stderr)
+        names = list(read_catalogue(CATALOGUE_FILE))
     # `lmms-eval models` lists these static names, not the registry.
     listed = sys.modules["lmms_eval.models"].AVAILABLE_CHAT_TEMPLATE_MODELS
     listed.update({name: name for name in names})
@@ -71,7 +79,14 @@ def _with_our_folder(initialize: Callable[..., Any]) -> Callable[..., Any]:
 def _with_source_check(match: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(match)
     def match_tasks(manager: Any, task_list: Iterable[str]) -> Any:
-        names = match(manager, task_list)
+        asked = list(task_list)
+        names = match(manager, asked)
+        for name in asked:
+            if name.startswith(_PREFIXES) and "*" not in name and name not in manager.all_tasks:
+                near = difflib.get_close_matches(name, manager.all_tasks, n=3)
+                raise UserError(
+                    f"no task {name!r}; did you mean {' or '.join(near) or 'one of `lmms_eval tasks list`'}?"
+                )
         from harness_ext.benchmark.preflight import require_sources
 
         require_sources(names)
@@ -93,13 +108,15 @@ def _keep_the_token_out_of_logs() -> None:
 
 
 def _name_result_folders() -> None:
-    """Give a model that is named, without ``pretrained=``, a result folder of its own.
+    """Give a model that is named, without ``pretrained=``, a result folder of its own; say what its name stood for.
 
     lmms-eval names the folder under ``--output_path`` after ``pretrained=`` in the model's arguments, so that two models
     named by the catalogue would write into one.
     """
-    from lmms_eval.loggers.evaluation_tracker import GeneralConfigTracker
+    from lmms_eval.loggers.evaluation_tracker import EvaluationTracker, GeneralConfigTracker
     from lmms_eval.utils import sanitize_model_name
+
+    from harness_ext.provenance import provenance
 
     if getattr(GeneralConfigTracker, "_unsafeconcepts", False):
         return
@@ -114,10 +131,20 @@ def _name_result_folders() -> None:
             tracker.model_name_sanitized = sanitize_model_name(tracker.model_name)
 
     GeneralConfigTracker.log_experiment_args = log_experiment_args
+    save = EvaluationTracker.save_results_aggregated
+
+    @functools.wraps(save)
+    def save_results_aggregated(tracker: Any, results: Any, *args: Any, **kwargs: Any) -> None:
+        results["config"] |= provenance()
+        save(tracker, results, *args, **kwargs)
+
+    EvaluationTracker.save_results_aggregated = save_results_aggregated
 
 
 def result_name(model: str, model_args: str) -> str:
-    """The name of a model's results: its own, and its adapter's where it has one."""
+    """The name of a model's results: its own, and its adapter's where it has one (folders of one name are told apart)."""
     options = dict(part.split("=", 1) for part in model_args.split(",") if "=" in part)
-    adapter = options.get("adapter")
-    return f"{model}+{Path(adapter).name}" if adapter else model
+    if not (adapter := options.get("adapter")):
+        return model
+    path = Path(adapter).absolute()
+    return f"{model}+{path.name}-{hashlib.sha256(str(path).encode()).hexdigest()[:6]}"

@@ -42,12 +42,12 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     elsewhere = tmp_path_factory.mktemp("elsewhere")
 
     def run(
-        *command: str | Path, env: Mapping[str, str] | None = None, **environment: str
+        *command: str | Path, cwd: Path = elsewhere, env: Mapping[str, str] | None = None, **environment: str
     ) -> "subprocess.CompletedProcess[str]":
         executable = Path(sys.executable).parent / str(command[0])
         return subprocess.run(
             [str(executable), *map(str, command[1:])],
-            cwd=elsewhere,
+            cwd=cwd,
             env={**(os.environ if env is None else env), "COLUMNS": "120", **environment},
             capture_output=True,
             text=True,

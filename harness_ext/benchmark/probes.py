@@ -20,6 +20,7 @@ from harness_ext.judges import RuleJudge
 from harness_ext.judges.capability import exact_answer
 from harness_ext.metrics.harness import per_answer_metrics
 from harness_ext.metrics.records import FAILED, Judgement
+from harness_ext.provenance import record_provenance
 
 # The size that the authors' code sends with a text-only question.
 _BLANK_SIZE: Final = (1000, 1000)
@@ -37,13 +38,13 @@ def unsafeconcepts_perception(_: Dataset) -> Dataset:
     from harness_ext.benchmark.options import published_options
 
     options = published_options()
-    images = _unsafeconcepts_images()
-    return _perception(images, [options[row] for row in images["row"]])
+    rows = _rows("unsafeconcepts")
+    return _perception(rows, [options[row] for row in rows["row"]])
 
 
 def unsafeconcepts_image(_: Dataset) -> Dataset:
     """The gated images, each with the five alignment questions."""
-    return _image_alignment(_unsafeconcepts_images())
+    return _image_alignment(_rows("unsafeconcepts"))
 
 
 def unsafeconcepts_text(concepts: Dataset) -> Dataset:
@@ -55,13 +56,13 @@ def glyphworld_perception(_: Dataset) -> Dataset:
     """Held-out renders of every glyph, each with generated options."""
     from harness_ext.benchmark.options import generated_options
 
-    images = _glyphworld_images()
-    return _perception(images, generated_options(images["concept"], images["category"], seed=_GLYPHWORLD_OPTIONS_SEED))
+    rows = _rows("glyphworld")
+    return _perception(rows, generated_options(rows["concept"], rows["category"], seed=_GLYPHWORLD_OPTIONS_SEED))
 
 
 def glyphworld_image(_: Dataset) -> Dataset:
     """Held-out renders of every glyph, each with the five alignment questions."""
-    return _image_alignment(_glyphworld_images())
+    return _image_alignment(_rows("glyphworld"))
 
 
 def glyphworld_text(concepts: Dataset) -> Dataset:
@@ -73,35 +74,38 @@ def glyphworld_capability(_: Dataset) -> Dataset:
     """Held-out renders with questions of colour, count and, where there is one glyph, position."""
     from harness_ext.glyphworld.questions import CAPABILITIES
 
-    images = _glyphworld_images()
+    rows = _rows("glyphworld")
     parts = []
     for index, (skill, question, vocabulary) in enumerate(CAPABILITIES):
-        answers = images[skill]
-        asked = images.select([at for at, answer in enumerate(answers) if answer is not None])
+        answers = rows[skill]
+        asked = rows.select([at for at, answer in enumerate(answers) if answer is not None])
         part = _ask(asked, "capability", index, [question] * len(asked), asked[skill])
         parts.append(part.add_column("vocabulary", [list(vocabulary)] * len(asked)))
     return concatenate_datasets(parts)
 
 
 @functools.cache
-def _unsafeconcepts_images() -> Dataset:
-    from harness_ext.benchmark.sources import load_unsafeconcepts
+def _source(name: str) -> Dataset:
+    """A source's rows with their images, loaded once a process.
 
-    return _images("unsafeconcepts", load_unsafeconcepts())
+    Undecoded: how an image of any kind becomes RGB is decided in one place, and only the file itself can tell that it was
+    cut off.
+    """
+    if name == "unsafeconcepts":
+        from harness_ext.benchmark.sources import describe, load_unsafeconcepts
+
+        rows = load_unsafeconcepts()
+        record_provenance(unsafeconcepts_source=describe())
+    else:
+        from harness_ext.glyphworld.rows import test_rows
+
+        rows = test_rows()
+    return rows.add_column("source", [name] * len(rows)).cast_column("image", ImageFeature(decode=False))
 
 
-@functools.cache
-def _glyphworld_images() -> Dataset:
-    from harness_ext.glyphworld.rows import test_rows
-
-    return _images("glyphworld", test_rows())
-
-
-def _images(source: str, images: Dataset) -> Dataset:
-    # Undecoded: how an image of any kind becomes RGB is decided in one place, and only the file itself can tell that it
-    # was cut off.
-    named = images.add_column("source", [source] * len(images))
-    return named.cast_column("image", ImageFeature(decode=False))
+def _rows(source: str) -> Dataset:
+    """A source's rows as the harness sees them: without the images, which it could write into its logs."""
+    return _source(source).remove_columns("image")
 
 
 def _ask(rows: Dataset, probe: str, question: int, prompts: list[str], expected: list[str]) -> Dataset:
@@ -117,15 +121,15 @@ def _ask(rows: Dataset, probe: str, question: int, prompts: list[str], expected:
     return rows
 
 
-def _perception(images: Dataset, options: Sequence[Any]) -> Dataset:
+def _perception(rows: Dataset, options: Sequence[Any]) -> Dataset:
     prompts = [questions.perception_question(choice.options) for choice in options]
-    asked = _ask(images, "perception", 0, prompts, [choice.correct for choice in options])
+    asked = _ask(rows, "perception", 0, prompts, [choice.correct for choice in options])
     return asked.add_column("options", [dict(choice.options) for choice in options])
 
 
-def _image_alignment(images: Dataset) -> Dataset:
+def _image_alignment(rows: Dataset) -> Dataset:
     asked = [
-        _ask(images, "image", index, [question] * len(images), images["label"])
+        _ask(rows, "image", index, [question] * len(rows), list(rows["label"]))
         for index, question in enumerate(questions.IMAGE_QUESTIONS)
     ]
     return _question_by_question(asked)
@@ -142,7 +146,7 @@ def _text_alignment(source: str, concepts: Dataset) -> Dataset:
 
 
 def _question_by_question(asked: list[Dataset]) -> Dataset:
-    """All questions about the first row, then all about the second …: an image is decoded, and encoded, once a visit."""
+    """All questions about the first row, then all about the second …: those about one image stay together."""
     count = len(asked[0])
     order = [question * count + row for row in range(count) for question in range(len(asked))]
     return concatenate_datasets(asked).select(order)
@@ -153,7 +157,7 @@ def _question_by_question(asked: list[Dataset]) -> Dataset:
 
 def image(doc: Mapping[str, Any]) -> list[Image.Image]:
     """The row's image, upright, in RGB."""
-    return [to_rgb(doc["image"], doc["row"])]
+    return [to_rgb(_source(doc["source"])[doc["row"]]["image"], doc["row"])]
 
 
 @functools.cache

@@ -8,7 +8,6 @@ written is swept away by the next.
 
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 from dataclasses import asdict
@@ -17,13 +16,12 @@ from pathlib import Path
 from typing import Final
 
 from filelock import FileLock
-from platformdirs import user_cache_dir
 from tqdm import tqdm
 
+from harness_ext.benchmark.fetch import cache_dir
 from harness_ext.glyphworld.pretrain import pretrain
 from harness_ext.glyphworld.recipe import Recipe
 
-CACHE_VARIABLE: Final = "UNSAFECONCEPTS_CACHE"
 MANIFEST: Final = "manifest.json"
 # Raise when anything beside the recipe's settings changes what a build makes: glyphs, sentences, model, curriculum.
 WORLD_VERSION: Final = 1
@@ -31,8 +29,7 @@ WORLD_VERSION: Final = 1
 
 def cache_folder() -> Path:
     """Where glyphworld's checkpoints are kept."""
-    root = os.environ.get(CACHE_VARIABLE) or user_cache_dir("unsafeconcepts", appauthor=False)
-    return Path(root) / "glyphworld"
+    return cache_dir() / "glyphworld"
 
 
 def checkpoint_path(seed: int = 0, recipe: Recipe | None = None) -> Path:

@@ -6,7 +6,7 @@ Reading it must cost next to nothing: the harness reads it at every start, which
 import os
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import yaml
 
@@ -31,47 +31,29 @@ class Entry:
     note: str = ""
 
 
-class _LinedLoader(yaml.SafeLoader):
-    """A safe loader that remembers the line of every name, for error messages, and refuses a name given twice."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """Build one mapping; raises ``UserError`` at the line of a repeated key."""
-        seen: set[Any] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if key in seen:
-                raise UserError(f"line {key_node.start_mark.line + 1}: {key!r} is there twice; keep one of the two")
-            seen.add(key)
-        return super().construct_mapping(node, deep=deep)
-
-
-def _line_of(text: str, name: str) -> int:
-    node = yaml.compose(text, Loader=yaml.SafeLoader)
-    assert isinstance(node, yaml.MappingNode)
-    return next(key.start_mark.line + 1 for key, _ in node.value if key.value == name)
-
-
 def read_catalogue(path: Path) -> dict[str, Entry]:
     """The names of one file. Raises ``UserError`` that names the file, the line and the allowed keys."""
     try:
-        text = path.read_text(encoding="utf-8")
-        rows = yaml.load(text, Loader=_LinedLoader)
-    except (OSError, yaml.YAMLError, UserError) as error:
+        loader = yaml.SafeLoader(path.read_text(encoding="utf-8"))
+        node = loader.get_single_node()
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise UserError(f"cannot read the model catalogue {path}: {error}") from error
-    if not isinstance(rows, dict):
-        raise UserError(f"{path}: expected a mapping from model names to entries, found {type(rows).__name__}")
-    allowed = {field.name: field for field in fields(Entry)}
-    catalogue = {}
-    for name, values in rows.items():
-        problem = _problem(name, values, set(allowed))
+    if not isinstance(node, yaml.MappingNode):
+        raise UserError(f"{path}: expected a mapping from model names to entries, NAME: {{weights: …}}")
+    catalogue: dict[str, Entry] = {}
+    for key, value in node.value:
+        name, values = loader.construct_object(key, deep=True), loader.construct_object(value, deep=True)
+        twice = isinstance(name, str) and name in catalogue
+        problem = f"{name!r} is there twice; keep one of the two" if twice else _problem(name, values)
         if problem:
-            raise UserError(f"{path}, line {_line_of(text, str(name))}: model {name!r}: {problem}")
+            raise UserError(f"{path}, line {key.start_mark.line + 1}: model {name!r}: {problem}")
         catalogue[name] = Entry(**values)
     return catalogue
 
 
-def _problem(name: object, values: object, allowed: set[str]) -> str:
+def _problem(name: object, values: object) -> str:
     """What is wrong with one entry, in words; empty when nothing is."""
+    allowed = {field.name for field in fields(Entry)}
     if not isinstance(name, str) or not name or any(sign in name for sign in ", =/\\"):
         return "a name is text without spaces, commas, slashes or equals signs"
     if not isinstance(values, dict):

@@ -50,7 +50,11 @@ class GenerationSettings:
 
     @classmethod
     def from_task(cls, values: Mapping[str, Any]) -> "GenerationSettings":
-        """Read a task's ``generation_kwargs``. Raises ``UserError`` for a key that would be ignored silently."""
+        """Read a task's ``generation_kwargs``.
+
+        Without ``do_sample: true`` an answer is greedy, whatever temperature is named: tasks of lmms-eval name one beside
+        ``do_sample: false``. Raises ``UserError`` for an unknown key and for a value of the wrong kind.
+        """
         known = dict(values)
         until = known.pop("until", None) or []
         stops = [until] if isinstance(until, str) else list(until)
@@ -59,8 +63,8 @@ class GenerationSettings:
         if unknown := sorted(known.keys() - cls.__dataclass_fields__.keys()):
             allowed = ", ".join(sorted(cls.__dataclass_fields__))
             raise UserError(f"unknown generation settings: {', '.join(unknown)}; known are {allowed}")
-        settings = {key: value for key, value in known.items() if value is not None}
-        if float(settings.get("temperature", 1.0)) == 0.0:
+        settings = {key: _typed(key, value) for key, value in known.items() if value is not None}
+        if settings.get("temperature") == 0.0:
             settings |= {"do_sample": False, "temperature": 1.0}
         if stops == _HARNESS_DEFAULT_UNTIL:
             stops = []
@@ -84,6 +88,17 @@ class GenerationSettings:
     def cut(self, answer: str) -> str:
         """``answer`` up to the first stop string."""
         return answer[: min((at for stop in self.until if (at := answer.find(stop)) >= 0), default=len(answer))]
+
+
+def _typed(key: str, value: Any) -> Any:
+    if key == "do_sample":
+        if not isinstance(value, bool):
+            raise UserError(f"generation setting do_sample must be true or false, found {value!r}")
+        return value
+    try:
+        return float(value) if key in ("temperature", "top_p", "repetition_penalty") else int(value)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"generation setting {key} must be a number, found {value!r}") from error
 
 
 def seeded_sampling(settings: GenerationSettings, seeds: list[int]) -> LogitsProcessorList:

@@ -8,11 +8,12 @@ that fails even alone is recorded as ``failed``, and more than a few of them end
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, cast
 
 import torch
 from lmms_eval.api.instance import Instance
 from lmms_eval.api.model import lmms
+from loguru import logger
 from tqdm import tqdm
 
 from harness_ext.errors import UserError
@@ -20,6 +21,7 @@ from harness_ext.failures import mark_failed
 from harness_ext.models.generation import GenerationSettings, request_seed, seeded_sampling
 from harness_ext.models.loading import load_model, load_processor
 from harness_ext.models.prompts import Conversation, conversation, has_image
+from harness_ext.provenance import record_provenance
 
 # What one bad request can raise: an unreadable image, a prompt too long, memory. Anything else is a fault of the program.
 _REQUEST_ERRORS: Final = (OSError, ValueError, RuntimeError)
@@ -52,14 +54,14 @@ class HuggingFaceVLM(lmms):
     Args:
         pretrained: A hub repository or a folder.
         revision: The commit, tag or branch of the weights.
-        adapter: A folder or repository of a PEFT adapter for these weights, as ``align`` writes them.
+        adapter: A folder or repository of a PEFT adapter for these weights.
         dtype: ``"auto"`` (the checkpoint's), ``"float32"``, ``"bfloat16"`` or ``"float16"``.
         device: ``"cpu"``, ``"cuda"``, ``"cuda:1"``; the GPU of this process if there is one, else the CPU.
         device_map: As in transformers, ``"auto"`` spreads one model over several GPUs; instead of ``device``.
         attn_implementation: As in transformers (``"sdpa"``, ``"flash_attention_2"``, ``"eager"``).
         batch_size: Requests answered at a time; halved where memory does not suffice.
         max_batch_size: Given by lmms-eval, without effect here.
-        max_failed: The share of requests that may fail before the run does; 0.001 by default.
+        max_failed: The share of a process's requests that may fail before the run does; 0.001 by default.
         seed: Seed of sampling; lmms-eval's ``--seed`` (its torch seed) by default.
         trust_remote_code: Run code from the model's repository; never unless you say so.
 
@@ -88,7 +90,9 @@ class HuggingFaceVLM(lmms):
         if not str(batch_size).isdigit() or int(batch_size) < 1:
             raise UserError(f"batch_size must be a whole number of at least 1, found {batch_size!r}")
         self.batch_size = int(batch_size)
-        self._max_failed = float(max_failed)
+        if not isinstance(max_failed, int | float) or not 0 <= max_failed <= 1:
+            raise UserError(f"max_failed must be a share from 0 to 1, found {max_failed!r}")
+        self._max_failed = max_failed
         self._seed = torch.initial_seed() if seed is None else int(seed)
         self._processor = load_processor(pretrained, revision, trust_remote_code)
         self._model = load_model(
@@ -100,6 +104,12 @@ class HuggingFaceVLM(lmms):
             device_map=device_map,
             attn_implementation=attn_implementation,
             trust_remote_code=trust_remote_code,
+        )
+        record_provenance(
+            weights=pretrained,
+            revision=getattr(self._model.config, "_commit_hash", None) or revision,
+            adapter=adapter,
+            dtype=str(self._model.dtype).removeprefix("torch."),
         )
         # The harness deletes every module of this object once generation is over, and asks for the device after that.
         self._device = self._model.device
@@ -127,7 +137,10 @@ class HuggingFaceVLM(lmms):
                         f"{len(failures)} of {len(requests)} requests failed, more than max_failed={self._max_failed:g} "
                         f"allows; the first: {failures[0]}"
                     )
-        return [answer for answer in answers if answer is not None]
+        if failures:
+            logger.warning(f"{len(failures)} of {len(requests)} requests failed, recorded as such: {failures[0]}, …")
+        assert None not in answers, "a request was neither answered nor recorded as failed"
+        return cast(list[str], answers)
 
     def generate_until_multi_round(self, requests: list[Instance]) -> list[str]:
         """Not part of this backend."""

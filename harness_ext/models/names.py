@@ -4,6 +4,7 @@ lmms-eval resolves ``--model NAME`` by importing a module and taking an attribut
 so that a name in a YAML file is all that a new model needs.
 """
 
+import inspect
 from typing import Any, Final
 
 from harness_ext.errors import UserError
@@ -15,6 +16,9 @@ GLYPHWORLD: Final = "glyphworld:"
 
 def _resolve(name: str, entry: Entry, options: dict[str, Any]) -> dict[str, Any]:
     """The entry's defaults under the user's options, with the embedded model built where it is asked for."""
+    allowed = inspect.signature(HuggingFaceVLM.__init__).parameters.keys() - {"self"}
+    if unknown := sorted(options.keys() - allowed):
+        raise UserError(f"unknown model_args: {', '.join(unknown)}; allowed are {', '.join(sorted(allowed))}")
     resolved = dict(options)
     if not resolved.get("pretrained"):
         if not entry.weights:

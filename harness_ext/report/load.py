@@ -18,6 +18,8 @@ from harness_ext.metrics.records import Judgement
 from harness_ext.report.samples import read_samples
 from harness_ext.report.summary import SAMPLED
 
+# What our plugin writes into the results file beside what the harness does.
+_PROVENANCE: Final = ("weights", "revision", "adapter", "dtype", "unsafeconcepts_source", "unsafeconcepts_version")
 SOURCES: Final = ("unsafeconcepts", "glyphworld")
 _Kind = tuple[str, bool]
 _KINDS: Final[tuple[_Kind, ...]] = tuple((source, sampled) for source in SOURCES for sampled in (False, True))
@@ -159,9 +161,7 @@ def _read_run(file: _ResultsFile, older: list[_ResultsFile], kind: _Kind, only: 
 def _settings(file: _ResultsFile, answers: Mapping[str, tuple[Judgement, ...]]) -> dict[str, str]:
     config, configs = file.content["config"], file.content["configs"]
     seeds = ", ".join(f"{key.removesuffix('_seed')} {config[key]}" for key in config if key.endswith("_seed"))
-    decoding = {
-        task: str((configs.get(task, {}).get("metadata") or {}).get("decoding", "not said")) for task in answers
-    }
+    decoding = {task: _decoding(configs.get(task, {}).get("generation_kwargs")) for task in answers}
     generation = {task: json.dumps(configs.get(task, {}).get("generation_kwargs")) for task in answers}
     versions = {task: str(file.content.get("versions", {}).get(task)) for task in answers}
     judges = {task: ", ".join(sorted({record.judge for record in records})) for task, records in answers.items()}
@@ -175,8 +175,19 @@ def _settings(file: _ResultsFile, answers: Mapping[str, tuple[Judgement, ...]]) 
         "seeds": seeds,
         "batch size": str(config.get("batch_size")),
         "task version": _shared(versions),
+        **{name: str(config[name]) for name in _PROVENANCE if name in config},
         "code (branch@commit, as lmms-eval saw it)": str(file.content.get("lmms_eval_version")),
     }
+
+
+def _decoding(generation: Mapping[str, Any] | None) -> str:
+    """How answers were decoded, in words, from what the harness handed to the model."""
+    if generation is None:
+        return "not said"
+    temperature = generation.get("temperature")
+    if not generation.get("do_sample") or temperature == 0:
+        return "greedy"
+    return f"sampled (temperature {1.0 if temperature is None else temperature}, top-p {generation.get('top_p', 1.0)})"
 
 
 def _shared(values: Mapping[str, str]) -> str:

@@ -118,9 +118,6 @@ def test_photographs_from_a_local_copy_go_through_the_whole_path(evaluate, run, 
     photographs(folder)
     environment = {**os.environ, "UNSAFECONCEPTS_PATH": str(folder), "UNSAFECONCEPTS_CACHE": str(tmp_path / "cache")}
     tasks = "unsafeconcepts_image,unsafeconcepts_text_blank"
-    if OPTIONS.is_file():
-        environment["UNSAFECONCEPTS_PERCEPTION_OPTIONS"] = str(OPTIONS)
-        tasks += ",unsafeconcepts_perception"
     finished, rows = evaluate(tasks, environment, "--limit", "40")
     assert finished.returncode == 0, finished.stderr
     assert {task: len(lines) for task, lines in rows.items()} == dict.fromkeys(tasks.split(","), 40)
@@ -134,3 +131,21 @@ def test_photographs_from_a_local_copy_go_through_the_whole_path(evaluate, run, 
     assert refused.returncode == 2
     assert "rows 1, 9, 17" in refused.stderr
     assert "cannot be read" in refused.stderr
+
+
+def test_the_published_options_are_asked_about_photographs(evaluate, tmp_path):
+    if not OPTIONS.is_file():
+        pytest.skip(f"the authors' options are not in {OPTIONS.parent}")
+    folder = tmp_path / "copy"
+    folder.mkdir()
+    photographs(folder)
+    environment = {
+        **os.environ,
+        "UNSAFECONCEPTS_PATH": str(folder),
+        "UNSAFECONCEPTS_CACHE": str(tmp_path / "cache"),
+        "UNSAFECONCEPTS_PERCEPTION_OPTIONS": str(OPTIONS),
+    }
+    finished, rows = evaluate("unsafeconcepts_perception", environment)
+    assert finished.returncode == 0, finished.stderr
+    published = [json.loads(line)["correct_option"] for line in OPTIONS.read_text().splitlines()[:6]]
+    assert [row["judgement"]["expected"] for row in rows["unsafeconcepts_perception"]] == published

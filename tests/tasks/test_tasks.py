@@ -57,6 +57,15 @@ def test_every_task_file_states_its_output_type_itself():
     assert len(files) == 25
 
 
+def test_no_task_takes_examples_from_its_own_rows(glyphworld):
+    assert {task.get_config("num_fewshot") for task in glyphworld.values()} == {0}
+    assert "num_fewshot: 0" in (task_folder("lm_eval") / "unsafeconcepts_text.yaml").read_text()
+
+
+def test_rows_hold_no_image(glyphworld):
+    assert all("image" not in task.dataset["test"].column_names for task in glyphworld.values())
+
+
 def test_metrics_of_the_template_cover_every_category():
     template = (task_folder("lmms_eval") / "templates" / "probe.template").read_text().replace("!function ", "")
     named = {entry["metric"] for entry in yaml.safe_load(template)["metric_list"]}

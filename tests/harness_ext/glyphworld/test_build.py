@@ -8,8 +8,9 @@ from dataclasses import replace
 import pytest
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
+from harness_ext.benchmark.fetch import CACHE_VARIABLE
 from harness_ext.glyphworld import build
-from harness_ext.glyphworld.build import CACHE_VARIABLE, MANIFEST, checkpoint_path, ensure_model, remove_model
+from harness_ext.glyphworld.build import MANIFEST, checkpoint_path, ensure_model, remove_model
 from harness_ext.glyphworld.pretrain import pretrain
 from harness_ext.glyphworld.recipe import Recipe
 

@@ -28,7 +28,9 @@ def test_a_users_file_adds_and_overrides(tmp_path, monkeypatch):
     ("text", "message"),
     [
         ("a: {weights: x}\n\nb: {wieghts: y}\n", r"line 3: model 'b': unknown key wieghts; allowed are note, revision"),
-        ("a: {weights: x}\na: {weights: y}\n", "line 2: 'a' is there twice"),
+        ("a: {weights: x}\na: {weights: y}\n", r"line 2: model 'a': 'a' is there twice"),
+        ("a: {}\nyes: {weights: x}\n", "line 2: model True: a name is text"),
+        ("[a]: {weights: x}\n", "line 1: .*a name is text"),
         ("a: [x]\n", "line 1: model 'a': expected keys among"),
         ("a: {weights: 3}\n", "weights must be text"),
         ("a b: {weights: x}\n", "a name is text without spaces"),
@@ -42,6 +44,18 @@ def test_a_wrong_file_is_refused_with_its_line(tmp_path, text, message):
     with pytest.raises(UserError, match=message) as error:
         read_catalogue(file)
     assert str(file) in str(error.value)
+
+
+def test_a_file_of_another_encoding_is_named(tmp_path):
+    (tmp_path / "models.yaml").write_bytes("ä: {weights: x}".encode("latin-1"))
+    with pytest.raises(UserError, match=r"cannot read.*models\.yaml"):
+        read_catalogue(tmp_path / "models.yaml")
+
+
+def test_an_unknown_option_is_refused_with_the_allowed_ones():
+    names = importlib.import_module("harness_ext.models.names")
+    with pytest.raises(UserError, match="unknown model_args: adapterr; allowed are adapter, attn_implementation"):
+        getattr(names, "llava-7b")(adapterr="x")
 
 
 def test_a_missing_file_is_named(tmp_path):

@@ -23,6 +23,16 @@ def test_an_unknown_setting_is_refused_by_name():
         GenerationSettings.from_task({"best_of": 3})
 
 
+@pytest.mark.parametrize("setting", [{"temperature": "abc"}, {"max_new_tokens": "many"}, {"do_sample": "yes"}])
+def test_a_value_of_the_wrong_kind_is_refused_by_name(setting):
+    with pytest.raises(UserError, match=next(iter(setting))):
+        GenerationSettings.from_task(setting)
+
+
+def test_a_temperature_without_sampling_is_greedy_as_in_lmms_evals_own_tasks():
+    assert not GenerationSettings.from_task({"do_sample": False, "temperature": 0.2}).do_sample
+
+
 def test_an_answer_ends_before_the_first_stop_string():
     settings = GenerationSettings.from_task({"until": ["ASSISTANT:", "\n\n\n"]})
     assert settings.cut("Yes.\n\nMore.ASSISTANT: no\n\n\n") == "Yes.\n\nMore."

@@ -139,6 +139,8 @@ def test_an_adapter_changes_the_answers(untrained_vlm, vlm, tmp_path):
         ({"batch_size": "auto"}, "batch_size must be a whole number"),
         ({"adapter": "/nowhere/adapter"}, "cannot put the adapter '/nowhere/adapter'"),
         ({"device": "cpu", "device_map": "auto"}, "either device or device_map"),
+        ({"max_failed": "abc"}, "max_failed must be a share"),
+        ({"device": "cuda:99"}, "cannot put the model on device 'cuda:99'"),
     ],
 )
 def test_wrong_options_are_refused(untrained_vlm, options, message):

@@ -1,0 +1,21 @@
+"""What a result rests on beyond what the harness records: the weights behind a name, and the data behind a task.
+
+lmms-eval's result file holds the model's name and arguments. A name of the catalogue stands for weights that a file may
+change, and a task for a copy of a data set; both are noted here as they are resolved, and written into the result file.
+"""
+
+from typing import Final
+
+from harness_ext import __version__
+
+_recorded: Final[dict[str, str]] = {}
+
+
+def record_provenance(**facts: object) -> None:
+    """Note facts about this run, as text; ``None`` notes nothing."""
+    _recorded.update({name: str(value) for name, value in facts.items() if value is not None})
+
+
+def provenance() -> dict[str, str]:
+    """What was noted, and this project's version."""
+    return {"unsafeconcepts_version": __version__, **_recorded}
