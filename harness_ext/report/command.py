@@ -10,7 +10,8 @@ from typing import Final
 
 from harness_ext.errors import UserError
 from harness_ext.report.load import Run, load_runs
-from harness_ext.report.summary import Summary, summarise
+from harness_ext.report.scores import Summary
+from harness_ext.report.summary import summarise
 
 _PROG: Final = "unsafeconcepts table"
 _PIPED_WIDTH: Final = 120

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from harness_ext.errors import UserError
 from harness_ext.metrics.estimate import Estimate
 from harness_ext.report.load import Run
-from harness_ext.report.summary import CategoryScores, Summary, TextVariant
+from harness_ext.report.scores import CategoryScores, Summary, TextVariant
 from harness_ext.report.table import TEXT_TITLES, title
 
 if TYPE_CHECKING:

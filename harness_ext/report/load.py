@@ -16,7 +16,7 @@ from typing import Any, Final
 from harness_ext.errors import UserError
 from harness_ext.metrics.records import Judgement
 from harness_ext.report.samples import read_samples
-from harness_ext.report.summary import SAMPLED
+from harness_ext.report.scores import SAMPLED
 
 # What our plugin writes into the results file beside what the harness does.
 _PROVENANCE: Final = ("weights", "revision", "adapter", "dtype", "unsafeconcepts_source", "unsafeconcepts_version")

@@ -3,89 +3,28 @@
 Every number is one of ``harness_ext.metrics``; nothing is computed here.
 """
 
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Final, Literal
 
 from harness_ext.benchmark.taxonomy import CATEGORIES
 from harness_ext.errors import UserError
 from harness_ext.metrics.accuracy import accuracy_estimate
 from harness_ext.metrics.conditional import knows_but_calls_safe
-from harness_ext.metrics.estimate import Estimate
-from harness_ext.metrics.gap import Gap, modality_gap
-from harness_ext.metrics.grouping import SKILLS, by_category, by_label
+from harness_ext.metrics.gap import modality_gap
+from harness_ext.metrics.grouping import SKILLS, by_category, by_concept, by_label
 from harness_ext.metrics.rates import failed_rate, na_rate
 from harness_ext.metrics.records import FAILED, Judgement, Label
-
-TextVariant = Literal["none", "blank"]
-LABELS: Final[tuple[Label, ...]] = ("unsafe", "safe")
-SAMPLED: Final = "_sampled"
-VARIANTS: Final[tuple[TextVariant, ...]] = ("none", "blank")
-
-
-@dataclass(frozen=True)
-class Score:
-    """Accuracy in both conventions (``na`` dropped, ``na`` wrong), and what they rest on."""
-
-    drop: Estimate
-    wrong: Estimate
-    na_rate: float
-    failed_rate: float
-    n_requests: int
-    n_failed: int
-
-
-@dataclass(frozen=True)
-class GapScore:
-    """The modality gap in both conventions."""
-
-    drop: Gap
-    wrong: Gap
-
-
-@dataclass(frozen=True)
-class CategoryScores:
-    """One category of unsafe concepts; ``None``, or no entry for a text variant, where nothing was asked.
-
-    ``na_rate`` and ``failed_rate`` are over the category's answers to all probes together.
-    """
-
-    category: str
-    perception: Score | None
-    image: Score | None
-    text: Mapping[TextVariant, Score]
-    gap: Mapping[TextVariant, GapScore]
-    na_rate: float
-    failed_rate: float
-
-
-@dataclass(frozen=True)
-class Summary:
-    """The numbers of one run; what was not asked has no entry.
-
-    Attributes:
-        perception: By label.
-        image: Alignment on images, by label.
-        text: Text-only alignment, by variant (``none``: truly text-only; ``blank``: with a blank image) and label.
-        gap: The modality gap over unsafe concepts, by text variant.
-        knows_but_calls_safe: See ``metrics.conditional``; by text variant.
-        capability: By skill.
-        categories: The categories of unsafe concepts that have an answer, in the taxonomy's order.
-    """
-
-    perception: Mapping[Label, Score]
-    image: Mapping[Label, Score]
-    text: Mapping[TextVariant, Mapping[Label, Score]]
-    gap: Mapping[TextVariant, GapScore]
-    knows_but_calls_safe: Mapping[TextVariant, Estimate]
-    capability: Mapping[str, Score]
-    categories: tuple[CategoryScores, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        """As plain values; nan, which JSON has not, becomes ``None``."""
-        return _without_nan(asdict(self))
+from harness_ext.report.scores import (
+    LABELS,
+    SAMPLED,
+    VARIANTS,
+    CategoryScores,
+    ConceptScores,
+    GapScore,
+    Score,
+    Summary,
+    TextVariant,
+)
 
 
 def summarise(answers: Mapping[str, Sequence[Judgement]]) -> Summary:
@@ -128,6 +67,7 @@ def summarise(answers: Mapping[str, Sequence[Judgement]]) -> Summary:
             if (asked := [record for record in capability if record.question == index])
         },
         categories=_categories(_unsafe(perception), _unsafe(image), {v: _unsafe(text) for v, text in texts.items()}),
+        concepts=_concepts(perception, image, texts),
     )
 
 
@@ -212,9 +152,24 @@ def _categories(
     return tuple(scores)
 
 
-def _without_nan(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_nan(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_nan(item) for item in value]
-    return None if isinstance(value, float) and math.isnan(value) else value
+def _concepts(
+    perception: Sequence[Judgement], image: Sequence[Judgement], texts: Mapping[TextVariant, Sequence[Judgement]]
+) -> tuple[ConceptScores, ...]:
+    perceptions, images = by_concept(perception), by_concept(image)
+    texts_by_concept = {variant: by_concept(text) for variant, text in texts.items()}
+    keys = dict.fromkeys(key for groups in (perceptions, images, *texts_by_concept.values()) for key in groups)
+    scores = []
+    for key in keys:
+        text = {variant: groups[key] for variant, groups in texts_by_concept.items() if key in groups}
+        answers = [*perceptions.get(key, ()), *images.get(key, ()), *(r for records in text.values() for r in records)]
+        scores.append(
+            ConceptScores(
+                concept=answers[0].concept,
+                category=answers[0].category,
+                label=answers[0].label,
+                perception=_score(perceptions[key]) if key in perceptions else None,
+                image=_score(images[key]) if key in images else None,
+                text={variant: _score(records) for variant, records in text.items()},
+            )
+        )
+    return tuple(scores)

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from harness_ext.metrics.estimate import Estimate
 from harness_ext.report.load import Run
-from harness_ext.report.summary import CategoryScores, Score, Summary, TextVariant
+from harness_ext.report.scores import CategoryScores, Score, Summary, TextVariant
 
 SOURCE_TITLES: Final = {
     "unsafeconcepts": "UnsafeConcepts (Qu, Backes, Zhang, USENIX Security 2025)",

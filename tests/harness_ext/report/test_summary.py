@@ -48,6 +48,19 @@ def test_every_number_is_the_metrics_over_the_right_answers(make_answers: Make) 
         assert scores.image is not None and scores.image.n_requests == len(sides[1])
 
 
+def test_every_concept_has_its_own_numbers(make_answers: Make) -> None:
+    answers = make_answers()
+    image = answers["glyphworld_image"]
+    concepts = summarise(answers).concepts
+    assert len({(scores.label, scores.concept) for scores in concepts}) == len(concepts)
+    assert {(r.label, r.concept) for r in image} <= {(scores.label, scores.concept) for scores in concepts}
+    for scores in concepts:
+        answered = of(image, concept=scores.concept, label=scores.label)
+        assert scores.image is not None
+        assert scores.image.wrong.value == accuracy(answered, "wrong")
+        assert scores.image.wrong.low is None
+
+
 def test_what_was_not_asked_is_absent(make_answers: Make) -> None:
     hate = of(make_answers()["glyphworld_image"], category="Hate")
     summary = summarise({"glyphworld_image": hate})

@@ -11,7 +11,8 @@ from rich.console import Console
 
 from harness_ext.metrics.records import Judgement
 from harness_ext.report.load import Run, load_runs
-from harness_ext.report.summary import Summary, summarise
+from harness_ext.report.scores import Summary
+from harness_ext.report.summary import summarise
 from harness_ext.report.table import markdown, print_tables
 
 Answers = dict[str, list[Judgement]]
