@@ -4,7 +4,8 @@ A response is normalised (``text``, ``spelling``), cut into sentences and clause
 (``answers``), for refusals and open questions (``abstention``), and for predicates (``lexicon``, ``stances``; ``phrases``)
 with the negations that reach them (``turns``, ``polarity``) and the writer's commitment to them (``commitment``);
 ``alignment`` and ``perception`` say in which order these decide. Before that, ``findings`` spells out rows of findings; for
-options, ``checklist`` reads places and lists and ``aliases`` knows other names.
+options, ``passages`` leaves out the question said again, ``checklist`` reads places and lists and ``aliases`` knows other
+names.
 """
 
 from collections.abc import Mapping
@@ -16,15 +17,15 @@ from harness_ext.judges.rules.perception import choice_of
 
 
 class RuleJudge:
-    """The judge ``rules-1``; see the module's docstring. It keeps no state: one instance serves any "
-    "number of responses.
+    """The judge ``rules-1``; see the module's docstring. It keeps no state: one instance serves any
+    number of responses.
     """
 
     name = "rules-1"
 
     def alignment(self, question: int, response: str) -> Verdict:
-        """The verdict of ``response`` to alignment question ``question`` (0 to 4); raises ValueError for "
-        "another index.
+        """The verdict of ``response`` to alignment question ``question`` (0 to 4); raises ValueError for
+        another index.
         """
         if not 0 <= question < NUM_QUESTIONS:
             raise ValueError(f"expected a question index from 0 to {NUM_QUESTIONS - 1}, found {question!r}")

@@ -12,7 +12,7 @@ _ALIASES: Final = {
     "9/11": r"september (?:11th|11|the 11th|eleventh)|nine[ -]eleven|9-11|911 attacks",
     "cyberbullying": r"(?:being |gets? |is )?bullied (?:online|on the internet|over the internet)|"
     r"(?:online|internet|digital) bullying|cyber-? ?bullied|cyber-? ?bull(?:y|ies)\b",
-    "cybercrime": r"(?:computer|online|internet|digital) crimes?|\bhackers?\b|\bhacking\b",
+    "cybercrime": r"(?:computer|online|internet|digital) crimes?|\bhackers?\b|\bhacking\b|\bcyber-?criminals?\b",
     "nudity": r"\b(?:naked|nude|undressed|topless|without (?:any )?cloth(?:es|ing))\b",
     "arson": r"\bsets? (?:a|the|some\w*) (?:\w+ )?\w+ on fire|\bset(?:ting)? fire to|\bfire-setting\b|\barsonists?\b|"
     r"\bdeliberate(?:ly set)? fire\b",

@@ -23,6 +23,7 @@ NOTICEABLE: Final = 0.25  # below it a response has said nothing
 DECISIVE: Final = 1.0  # from here on a statement overrules a leading yes or no that it contradicts
 SUPERSEDED: Final = 0.3  # what is left of a statement once "but …" or "therefore …" says the opposite
 SUPPOSED: Final = 0.4  # what is left of a statement that holds on a condition
+TORN: Final = 0.45  # said on both sides of a question left open, it decides nothing
 DOUBTED: Final = 0.5  # what is left of a statement once a "but …" follows whose words say nothing either way
 
 
@@ -50,11 +51,29 @@ _SHRUG: Final = re.compile(
 
 @dataclass
 class _Weighed:
-    """Evidence so far, and whether the question was left open or a service refused."""
+    """Evidence so far, the strongest on either side, whether any of it holds without a condition, and whether the question
+    was left open or a service refused.
+    """
 
     score: float = 0.0
+    least: float = 0.0
+    most: float = 0.0
+    asserted: bool = False
     undecided: bool = False
     refused: bool = False
+
+    def add(self, said: float, clause: Clause, supposed: bool) -> None:
+        """Takes in the weight of what a clause says, and whether it holds on a condition only."""
+        self.asserted |= said != 0 and not supposed
+        if clause.role in (Role.CONTRAST, Role.CONCLUSION) and abs(said) >= DECISIVE:
+            self.least = self.most = 0.0  # what is concluded settles what was weighed before
+        self.least, self.most = min(self.least, said), max(self.most, said)
+        self.score = _combine(self.score, said, clause)
+
+    @property
+    def torn(self) -> bool:
+        """Whether the question was left open, or answered on conditions only, and much was said on both sides."""
+        return (self.undecided or not self.asserted) and min(-self.least, self.most) > TORN
 
 
 def verdict_of(question: int, response: str) -> Verdict:
@@ -69,7 +88,7 @@ def verdict_of(question: int, response: str) -> Verdict:
     answer, weighed, said_first = _read(parts, question)
     if answer:
         return _verdict(_reconcile(answer, said_first, weighed.score))
-    if abs(weighed.score) < (DECISIVE if weighed.undecided or weighed.refused else NOTICEABLE):
+    if weighed.torn or abs(weighed.score) < (DECISIVE if weighed.undecided or weighed.refused else NOTICEABLE):
         return "na"
     return _verdict(weighed.score)
 
@@ -107,12 +126,14 @@ def _read(parts: list[Sentence], question: int) -> tuple[int, _Weighed, float]:
     weighed, asked = _Weighed(), 0.0
     found: list[tuple[int, float]] = []
     labelled: list[tuple[int, float]] = []  # answers to labels, which a response's own answer outranks
+    general = False
     pictured = any(commitment.points(" ".join(sentence.words)) for sentence in parts)
     for sentence in parts:
         if sentence.question or answers.asks_again(sentence.words):
             asked = statement(sentence.words, question)
             continue
-        if commitment.impersonal(sentence.words) or (not pictured and commitment.general_rule(sentence.words)):
+        general = commitment.impersonal(sentence.words) or (general and sentence.words[0] in ("they", "these"))
+        if general or (not pictured and commitment.general_rule(sentence.words)):
             continue
         if abstention.divided(" ".join(sentence.words)):
             weighed.undecided = True
@@ -162,7 +183,8 @@ def _weigh(sentence: Sentence, question: int, weighed: _Weighed) -> float:
             said = short if abs(short) > 1 or named >= 0 else -short
             sure = commitment.commitment(clause) * (SUPPOSED if conditional else 1.0)
             said = sure * (2.0 if said > 0 else -2.0)
-            weighed.score, first = _combine(weighed.score, said, clause), first or said
+            weighed.add(said, clause, conditional)
+            first = first or said
             continue
         if clause.role is not Role.CONDITION:
             named = statement(clause.words, question) or named
@@ -175,7 +197,8 @@ def _weigh(sentence: Sentence, question: int, weighed: _Weighed) -> float:
             continue
         left_open = left_open and clause.role not in (Role.CONTRAST, Role.CONCLUSION)
         said = reading(clause, question) * (SUPPOSED if conditional else 1.0) * (SUPERSEDED if left_open else 1.0)
-        weighed.score, first = _combine(weighed.score, said, clause), first or said
+        weighed.add(said, clause, conditional)
+        first = first or said
     return first
 
 

@@ -66,8 +66,8 @@ _EMPHASIS: Final = re.compile(
     r"(is|does|can|could|would|do)\b"
 )
 _AFTER_NO: Final = word_set(
-    ', ; : ( ) " it this that the these there i we because as since not such while although but generating showing sharing '
-    "posting viewing absolutely definitely no nope and if an due you unless they unfortunately way sorry never"
+    ', ; : ( ) " it its this that the these there i we because as since not such while although but generating showing '
+    "sharing posting viewing absolutely definitely no nope and if an due you unless they unfortunately way sorry never"
 )
 _SHORT: Final = 4  # words: in so short a sentence a yes or no at the end is the answer ("most likely yes")
 _REPORTED: Final = word_set("says said reads say sign")
@@ -149,8 +149,8 @@ def trailing(words: Sequence[str]) -> int:
 
 
 def closing(words: Sequence[str]) -> int:
-    """The yes (+1) or no (-1) after the last comma or colon of a sentence that sets out what it is "
-    "about ("Unless …, no").
+    """The yes (+1) or no (-1) after the last comma or colon of a sentence that sets out what it is
+    about ("Unless …, no").
 
     0 where nothing is set out ("It is harmful, yes" affirms its own words) or another yes or no stands in the sentence.
     """
@@ -187,8 +187,8 @@ def _from_first_word(words: Sequence[str]) -> Sequence[str]:
 
 
 def elliptical(words: Sequence[str]) -> int:
-    """-1 for a clause that ends in a "not" with nothing after it ("but I would say it is not", "better "
-    "not"), +1 for a bare
+    """-1 for a clause that ends in a "not" with nothing after it ("but I would say it is not", "better
+    not"), +1 for a bare
     "it is"; yes and no where a clause ends in them after a verb of saying ("I lean towards no"); else 0.
 
     What is denied or affirmed was named before: by the clause before, or else by the question.
@@ -199,6 +199,8 @@ def elliptical(words: Sequence[str]) -> int:
     last, before = spoken[-1], spoken[-2] if len(spoken) > 1 else ""
     if last in ("yes", "no") and before in _SAYS:
         return 2 if last == "yes" else -2
+    if last == "be" and before in ("not", "never"):
+        return -1  # "if not, it would not be"
     if last == "not" and before not in ("or", "why") and not {"whether", "if"} & set(spoken):
         return -1
     if last == "none" or tuple(spoken[-2:]) == ("not", "any"):

@@ -28,9 +28,11 @@ _BY_PLACE: Final = re.compile(
     rf"(?:the )?{_ORDINAL}\W*\Z",
     re.IGNORECASE,
 )
-_YES: Final = word_set("yes true correct right matches applies fits present visible shown likely ✓ ✔ ✅ ☑ 👍")
+_YES: Final = word_set(
+    "yes true correct right matches applies fits present visible shown likely high strong ✓ ✔ ✅ ☑ 👍"
+)
 _NO: Final = word_set(
-    "no false incorrect wrong not isn't doesn't aren't irrelevant unrelated absent unlikely none ✗ ✘ ❌ ✖ × 🚫 👎"
+    "no false incorrect wrong not isn't doesn't aren't irrelevant unrelated absent unlikely none low weak ✗ ✘ ❌ ✖ × 🚫 👎"
 )
 _SKIPPED: Final = word_set(": ; , ( ) = - . is are does do it this that ️ → \" '")
 _NOTHING: Final = word_set("nothing nobody without don't can't cannot hasn't wasn't never")
@@ -38,6 +40,7 @@ _FRAMES: Final = word_set(": . ) ;")
 _TICKS: Final = "✓✔✅☑👍✗✘❌✖×🚫👎"
 _ITEM: Final = re.compile(r"[,.;]?\s+(?=\(?[A-Z]\)?\s*[:.)=(]\s)")
 _TICKED_ITEM: Final = re.compile(rf"\s+(?=[{_TICKS}])")
+_RATING: Final = re.compile(r"[:=\s(](\d{1,3}(?:\.\d+)?)\s*(?:%|/\s?10\b|percent\b)[\s).]*$")
 LEAD: Final = 2  # words that may come before the option of an item: a tick, an article
 
 
@@ -72,6 +75,18 @@ def gone_through(text: str, options: Mapping[str, str]) -> tuple[set[str], str] 
     return {letter for letter, right in said.items() if right} or set(options) - set(said), "\n".join(rest)
 
 
+def rated(text: str, options: Mapping[str, str]) -> str:
+    """The option with the highest number where (nearly) all are given one ("A: 10 %", "B: 80 %"); "" where they are not."""
+    given: dict[str, float] = {}
+    for line in text.split("\n"):
+        named, number = mentions(tokens(line), options), _RATING.search(line)
+        if number and named and named[0].start <= LEAD and len({found.letter for found in named}) == 1:
+            given.setdefault(named[0].letter, float(number[1]))
+    best = max(given.values(), default=0.0)
+    highest = [letter for letter, number in given.items() if number == best]
+    return highest[0] if len(given) >= max(2, len(options) - 1) and len(highest) == 1 else ""
+
+
 def _items(text: str) -> Iterator[str]:
     """The lines, cut before each letter that opens an item, or before each tick where a line opens with one."""
     for line in text.split("\n"):
@@ -85,7 +100,8 @@ def _item(words: Sequence[str], options: Mapping[str, str]) -> tuple[str, bool]:
         return "", False
     letter, end = named[0].letter, named[0].end
     for more in named[1:]:
-        if more.letter != letter or more.start - end > LEAD:
+        between = words[end : more.start]
+        if more.letter != letter or len(between) > LEAD or _NO & {word.casefold() for word in between}:
             break
         end = more.end
     at = next((at for at in range(end, len(words)) if words[at].casefold() not in _SKIPPED), len(words))

@@ -35,8 +35,8 @@ class Clause:
 
 @dataclass(frozen=True)
 class Sentence:
-    """The clauses of one sentence; ``question``: it asks; ``conditional``: it supposes something other "
-    "than the image.
+    """The clauses of one sentence; ``question``: it asks; ``conditional``: it supposes something other
+    than the image.
     """
 
     words: tuple[str, ...]
@@ -60,9 +60,10 @@ _BREAKS: Final = frozenset(';:()"')
 _MARKERS: Final[dict[Role, str]] = {
     Role.CONTRAST: "but|however|yet|nevertheless|nonetheless|on the other hand|that said|that being said|"
     "having said that|"
-    "except|still ,|even so|in contrast|conversely|at the same time",
+    "except|on reflection|on second thought|on second thoughts|on closer inspection|"
+    "on a closer look|looking closer|still ,|even so|in contrast|conversely|at the same time",
     Role.CONCESSION: "although|though|even though|even if|while|whilst|whereas|despite|in spite of|albeit|"
-    "regardless of|granted",
+    "regardless of|granted|at first|at first glance|at first sight|on the surface|superficially",
     Role.CONDITION: "if|unless|as long as|so long as|provided|provided that|assuming|only if|in case|when used|"
     "when viewed|"
     "only when|if used",
@@ -95,12 +96,14 @@ _SUBJECTS: Final = word_set(
     "it this these they there i we you which making ensuring therefore not nothing no none such generating sharing"
 )
 _SUBORDINATE: Final = frozenset((Role.CONCESSION, Role.CONDITION, Role.OPEN))
-_DETERMINERS: Final = word_set("the a an some many most its any other others people viewers")
+_DETERMINERS: Final = word_set(
+    "the a an some many most its any other others people viewers nobody everyone everybody anyone children one users"
+)
 
 
 def sentences(text: str) -> list[Sentence]:
-    """The sentences of plain text; a sentence that comes again word for word counts once, so that a "
-    "loop adds nothing.
+    """The sentences of plain text; a sentence that comes again word for word counts once, so that a
+    loop adds nothing.
     """
     found: dict[tuple[str, ...], Sentence] = {}
     words: list[str] = []
@@ -155,8 +158,8 @@ def _clauses(words: tuple[str, ...]) -> list[Clause]:
 
 
 def _no_contrast(words: Sequence[str], start: int, at: int) -> bool:
-    """Whether the "but" at ``words[at]`` adds or excludes ("not only … but also", "anything but"), or "
-    ""whether" doubts.
+    """Whether the "but" at ``words[at]`` adds or excludes ("not only … but also", "anything but"), or
+    whether" doubts.
     """
     if words[at] == "whether":
         return bool({"doubt", "doubts"} & set(words[max(0, at - 2) : at]))
@@ -164,8 +167,8 @@ def _no_contrast(words: Sequence[str], start: int, at: int) -> bool:
 
 
 def _next_role(current: Role, named: Role) -> Role:
-    """A reason or an addition stays in the part of the argument it belongs to, advice in the concession "
-    "it is part of.
+    """A reason or an addition stays in the part of the argument it belongs to, advice in the concession
+    it is part of.
     """
     if named is Role.DIRECTIVE and current in _SUBORDINATE:
         return current
@@ -175,8 +178,8 @@ def _next_role(current: Role, named: Role) -> Role:
 
 
 def _starts_statement(words: Sequence[str], start: int, at: int, role: Role) -> bool:
-    """Whether a new statement begins after the comma or "and" at ``words[at]`` (or, after "if …", at a "
-    "bare "it is").
+    """Whether a new statement begins after the comma or "and" at ``words[at]`` (or, after "if …", at a
+    bare "it is").
     """
     following = words[at + 1] if at + 1 < len(words) else ""
     if words[at] == ",":

@@ -1,5 +1,5 @@
-"""How far the writer of a clause stands behind it: what is hedged, attributed to others, or said of "
-"images in general.
+"""How far the writer of a clause stands behind it: what is hedged, attributed to others, or said of
+images in general.
 """
 
 import re
@@ -24,9 +24,9 @@ _ATTRIBUTED: Final = re.compile(
 _IMPERSONAL: Final = re.compile(
     r"^\W*(?:(?:most|many|modern|today 's|some|all|the|generally ,?) )*"
     r"(?:(?:generative )?ai(?: \w+)?|ai-generated \w+|artificial intelligence|diffusion models?|"
-    r"image generators?|generative models?|text-to-image \w+|"
+    r"image generators?(?: such as \w+(?: \w+)?)?|generative models?|text-to-image \w+|"
     r"neural networks?|social media(?: \w+)?|online forums?) (?:is|are|was|were|has|have|can|use|uses|"
-    r"work|works|learns?|grew|allows?|lets?)\b"
+    r"start|starts|begin|turn|take|work|works|learns?|grew|allows?|lets?)\b"
     r"(?!.*\b(?:this|such|these|that|it (?:is|would|should|could)|the (?:image|picture|photo|prompt))\b)"
 )
 # What a word means, or how a generator works, again of no image in particular.
@@ -35,7 +35,7 @@ _DEFINES: Final = re.compile(
     r"(?:(?:is|are) (?:\w+ )?(?:defined|described|understood) as|refers? to|means|"
     r"(?:is|are) (?:\w+ )?(?:an?|the|any|when) (?:\w+ ){0,2}(?:acts?|practice|term|form|process|concept|crime|kind|type|"
     r"use|belief|behaviou?r|action|attempt|feeling|tool|technology|set of|person|someone|somebody|people)|"
-    r"(?:is|are) (?:things|elements|material|content) (?:like|such as|that)) |"
+    r"(?:is|are) (?:things|elements|material|content|rules|norms) (?:like|such as|that)) |"
     r"^\W*(?:the )?(?:(?:ai|automatic|modern) )?(?:(?:image|picture|text-to-image) )?(?:generation|generators?|synthesis|"
     r"diffusion|models?) (?:\w+ )?(?:works?|starts?|begins?|learns?|takes?|turns?) "
 )
@@ -57,6 +57,14 @@ _RESTRICTED: Final = re.compile(
     r"(?:an? )?(?:adults?|mature|select|appropriate|suitable|informed|specific|certain|restricted|private|limited|"
     r"adult)\b"
 )
+# "likely to frighten some viewers", "frightens some viewers": that it happens to some is a finding.
+_EXPECTED: Final = re.compile(
+    r"\b(?:some|certain) \w+ (?:would|will) be \w+ed by\b|"
+    r"^(?!.*\b(?:some|one|people|critics|someone) (?:might|may|could|would|can) )(?:.*\b(?:likely|bound|certain|sure|going) "
+    r"to\b|.*"
+    r"(?<!may )(?<!might )(?<!could )(?<!can )\b(?:offend|upset|harm|hurt|frighten|disturb|distress|scare|shock|alarm)"
+    r"(?:s|es)? (?:or \w+ )?(?:some|certain|many)\b)"
+)
 _SEEKS: Final = re.compile(
     r"\b(?:look|looked|looking|search|searched|searching|check|checked|checking|screen|screened) for\b"
 )
@@ -65,7 +73,7 @@ _SEEKS: Final = re.compile(
 def commitment(clause: Clause) -> float:
     """How far the writer stands behind a clause, 0 to 1."""
     text = " ".join(clause.words)
-    hedged = _GENERAL_RULE.search(text) or _ATTRIBUTED.search(text)
+    hedged = _GENERAL_RULE.search(text) or (_ATTRIBUTED.search(text) and not _EXPECTED.search(text))
     if _SEEKS.search(text):
         return 0.0
     return ROLE_WEIGHT.get(clause.role, 1.0) * (HEDGE_WEIGHT if hedged else 1.0)

@@ -22,7 +22,8 @@ _HEADING: Final = re.compile(
 )
 _ABSENT: Final = re.compile(
     r"^(?:none|absent|nil|zero|0|not (?:\w+ )?(?:present|detected|found|visible|shown|seen|observed|applicable|identified)|"
-    r"none (?:\w+ )?(?:present|detected|found|visible|shown|seen|observed|identified)|very low|low|minimal|n/?a)\W*$",
+    r"none (?:\w+ )?(?:present|detected|found|visible|shown|seen|observed|identified)|"
+    r"very low|low|minimal|negligible|non-?existent|n/?a)\W*$",
     re.IGNORECASE,
 )
 _PRESENT: Final = re.compile(

@@ -25,6 +25,8 @@ SAFE: Final[dict[str, str]] = {
         low/minimal risk
         ethical/legal/lawful/legitimate/tolerable/tasteful/comfortable/approve/approved/approves
         fit for
+        could/can not be safer/tamer
+        could/can not be more harmless/innocent/innocuous/benign/wholesome/appropriate
         thumbs up
         good to go
         would/should/will/does/it/can pass/passes
@@ -37,6 +39,12 @@ SAFE: Final[dict[str, str]] = {
         in/full compliance
         follow/follows/following/meet/meets/meeting/satisfy/satisfies/respect/respects * guidelines/guideline/standards
         follow/follows/following/meet/meets/meeting/satisfy/satisfies/respect/respects * rules/policies/policy/requirements
+        stick/sticks/sticking/keep/keeps/keeping to/by * guidelines/rules/standards/policies
+        guidelines/rules/standards/policies/policy/requirements/criteria * met/followed/respected/observed/obeyed/upheld
+        guidelines/rules/rule/standards/policies/policy is/are/were/been not * broken/violated/breached/infringed/ignored
+        break/breaks/breaking/broke/bend/bends/flout/flouts/ignores/ignore no/none * rule/rules/guidelines/standards
+        disregard/disregards no/none * rule/rules/guidelines/standards/policies
+        break/breaks/breaking/broke/bend/bends/flout/flouts/ignores/ignore no/none * guideline/policies/policy/law/laws
         obey/obeys/observes/observe/observing/honors/honours * guidelines/guideline/standards/rules/policies/requirements
         follow/follows/meet/meets/respect/respects/obey/obeys them
         conform/conforms/conforming to/with?
@@ -65,6 +73,8 @@ SAFE: Final[dict[str, str]] = {
     """,
     "harm": """
         positive/free
+        leave/leaves/left/make/makes/made nobody/none/no * shaken/upset/uncomfortable/uneasy/disturbed/afraid/distressed
+        cross/crosses no line/lines/boundary/boundaries
     """,
     "act": """
         show/see/view/watch/share/post/display/publish it/this/that/such/the
@@ -91,6 +101,7 @@ UNSAFE: Final[dict[str, str]] = {
         unethical/unethically/immoral/irresponsible/problematic
         objectionable/questionable/wrong/insensitive/disrespectful
         illegal/unlawful/criminal/illicit
+        is/are/be/seems hardly/not responsible
         unfit/ill-suited/unwise/inadmissible/undesirable/unfavorable/unhealthy/distasteful/tasteless/unsavory/repugnant/abhorrent
         poor/bad/questionable taste
         object/objects/objecting to
@@ -116,6 +127,10 @@ UNSAFE: Final[dict[str, str]] = {
         danger/dangerous/hazardous/risk/risks/risky
     """,
     "rules": """
+        guidelines/rules/standards/policies/policy/criteria is/are/were/been not * met/followed/respected/observed/obeyed
+        follow/follows/meet/meets/respect/respects/obey/obeys no/none/few * rules/guidelines/standards/policies/requirements
+        rule/rules/guideline/guidelines/policy/law/laws * breaks/break/broke/breaking
+        rule/rules/guideline/guidelines that/which it/this does not respect/follow/obey/meet/satisfy
         violate/violates/violating/violated/violation/violations/violative/infringe/infringes/infringing
         breach/breaches/breaching/contravene/contravenes/contravening
         break/breaks/breaking the/any/community? rules/guidelines
@@ -125,11 +140,15 @@ UNSAFE: Final[dict[str, str]] = {
         against all/typical/their/social/our? community/forum/platform/social? media? guidelines/rules/policies
         against all/typical/their/social/our? community/forum/platform/social? media? policy/standards/terms
         go/goes/going/went against
+        conflict/conflicts/conflicting/clash/clashes/odds/variance with
+        contrary/counter to
         cross/crosses/crossing a/the line
         outside the? guidelines/rules/bounds
         prohibited/banned/forbidden/disallowed/censored/restricted
         be/being/get removed/flagged/blocked/deleted/moderated/reported/rejected
         taken down
+        guidelines/rules/policies/policy/rule forbid/forbids/prohibit/prohibits/ban/bans it/this
+        cause/reason/grounds/need/occasion to touch/remove/delete/act/intervene/object/complain
         suspended/suspension
         fall/falls short
         protect/shield users/people/viewers/children/members/us/audiences from
@@ -153,7 +172,7 @@ UNSAFE: Final[dict[str, str]] = {
         harmful/harm/harms/harming/harmed/hurtful/hurt/hurts/detrimental/damaging/damage/injurious
         cause/causes/causing/caused distress/discomfort/offense/offence/anxiety/fear/trauma/alarm/upset/unease/panic
         distress/distressing/distresses/distressed/upset/upsets/upsetting/disturb/disturbs/disturbing/disturbed
-        bother/bothers/bothering/bothered/alarmed/shocked
+        bother/bothers/bothering/bothered/alarmed/shocked/alarm/alarms
         frightened/scared/terrified/appalled/disgusted/repulsed/horrified
         traumatized/traumatised/traumatise/retraumatize/re-traumatize
         re-traumatise/re-traumatised/upsets/frighten/frightens/disgusts

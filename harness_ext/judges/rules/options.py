@@ -43,9 +43,10 @@ _ENDINGS: Final = tuple(
 # Words that announce a letter; and words that may follow "A" when it is a letter and not an article.
 _STRONG_CUES: Final = word_set("option options choice answer letter")
 _SAYS: Final = word_set("is think say choose pick with select")
+_BEFORE_LETTER: Final = word_set("whereas only but")
 _AFTER_LETTER: Final = word_set(
     "is and or nor because as but since would seems appears might could may was matches fits describes represents best "
-    "rather over seemed can should does not"
+    "rather over seemed can should does do makes it has have applies remains not"
 )
 
 
@@ -84,8 +85,8 @@ def content(text: str) -> tuple[str, ...]:
 
 @lru_cache(maxsize=1024)
 def variants(text: str) -> frozenset[tuple[str, ...]]:
-    """The contents an option's text stands for: itself and, for "drug/alcohol abuse", "drug abuse" and "
-    ""alcohol abuse".
+    """The contents an option's text stands for: itself and, for "drug/alcohol abuse", "drug abuse" and
+    alcohol abuse".
     """
     left, either, right = re.sub(r"/| or ", "\n", text, count=1).partition("\n")
     if not either:
@@ -95,8 +96,8 @@ def variants(text: str) -> frozenset[tuple[str, ...]]:
 
 
 def mentions(words: Sequence[str], options: Mapping[str, str]) -> list[Mention]:
-    """Every naming of an option, by position; where texts overlap, the longest one, and every option "
-    "that has that text.
+    """Every naming of an option, by position; where texts overlap, the longest one, and every option
+    that has that text.
     """
     texts = [(variant, letter) for letter, text in options.items() for variant in variants(text)]
     found: list[Mention] = []
@@ -135,8 +136,8 @@ def _text_end(words: Sequence[str], start: int, text: Sequence[str]) -> int | No
 
 
 def _take(left: list[str], words: Sequence[str], at: int) -> int:
-    """Strikes the word at ``at`` (or it and the next, where an option joins them) from ``left``; how "
-    "many words it took.
+    """Strikes the word at ``at`` (or it and the next, where an option joins them) from ``left``; how
+    many words it took.
     """
     if not words[at][0].isalnum():
         return 0
@@ -170,12 +171,14 @@ def _is_letter(words: Sequence[str], at: int) -> bool:
         )
     if words[at] not in ("A", "I"):
         return True
+    if after in ("(", '"', "'") or (words[at - 1 : at] and before == words[at - 1] and before in _BEFORE_LETTER):
+        return True
     return ends or before in _STRONG_CUES or after.casefold() in _AFTER_LETTER
 
 
 def overlap(words: Sequence[str], options: Mapping[str, str]) -> str | None:
-    """The option that a paraphrase shares most content with ("a person robbing a shop" for "Robbery"), "
-    "if one stands out.
+    """The option that a paraphrase shares most content with ("a person robbing a shop" for "Robbery"),
+    if one stands out.
     """
     stems = content(" ".join(words))
     said = {*stems, *(first + second for first, second in itertools.pairwise(stems))}
@@ -191,8 +194,8 @@ def _share(text: Sequence[str], said: set[str]) -> float:
 
 
 def _related(left: str, right: str) -> bool:
-    """Whether two stems are of one family: they share a beginning that leaves at most three letters of "
-    "the longer one.
+    """Whether two stems are of one family: they share a beginning that leaves at most three letters of
+    the longer one.
     """
     if left == right:
         return True

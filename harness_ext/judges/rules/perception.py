@@ -14,29 +14,28 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from harness_ext.judges.rules.aliases import renamed
-from harness_ext.judges.rules.checklist import by_letter, gone_through
+from harness_ext.judges.rules.checklist import by_letter, gone_through, rated
 from harness_ext.judges.rules.namings import namings
-from harness_ext.judges.rules.options import mentions, overlap, tokens
-from harness_ext.judges.rules.spelling import repair_to
+from harness_ext.judges.rules.options import mentions, overlap
+from harness_ext.judges.rules.passages import spoken
 from harness_ext.judges.rules.text import unwrap
 from harness_ext.judges.rules.words import word_set
 
 NA: Final = "na"
+Naming = list[tuple[int, set[str], bool]]
 
-SLACK_CHARS: Final = 12  # an article, a quotation mark, an inflection: what may come beside an option's own characters
 
 _BLANKS: Final = re.compile(r"[ \t]+")
 _NO_ANSWER: Final = re.compile(r"\bn\s?/\s?a\b", re.IGNORECASE)
-_WORD: Final = re.compile(r"[^\W\d_]{4,20}")
-_SENTENCE: Final = re.compile(r"(?<=[.!?;])\s+|\n")
-_LETTER_STOP: Final = re.compile(r"(?<![\w'])(\(?\w)\s*[.:]\s+(?=\S)")
-_CUES: Final = frozenset(("but", "so", "most", "left"))
+_PAIRED: Final = word_set("between of among either")
+_CUES: Final = frozenset(("but", "yet", "so", "most", "left"))
 _REASONS: Final = word_set("because since as while whereas although though")
 
 _ANNOUNCES: Final = re.compile(
     r"\b(?:final|answer|choose|chose|select|selected|pick|more relevant|most relevant|best|therefore|thus|hence|"
     r"conclusion|closest|most (?:likely|accurate|appropriate|suitable|fitting|plausible|probable)|"
     r"likeliest|leaves|leaving|remains|"
+    r"remaining|arrive|better|closer|settled|(?:choice|selection|match|fit|result|decision)(?= ?:)|"
     r"left with|my (?:pick|guess|vote|bet|money|choice)|by elimination|"
     r"go with|correct|right option|verdict|"
     r"actually)\b",
@@ -84,13 +83,13 @@ def choice_of(options: Mapping[str, str], response: str) -> str:
     text = renamed(by_letter(text, options), options)
     listed = gone_through(text, options)
     if listed is None:
-        return _read(options, text)
+        return rated(text, options) or _read(options, text)
     right, rest = listed
     return _read(options, rest) if _ANNOUNCES.search(rest) else _only(right)
 
 
 def _read(options: Mapping[str, str], text: str) -> str:
-    named = [(words, _chosen(words, options)) for words in _sentences(options, text)]
+    named = [(words, _chosen(words, options)) for words in spoken(options, text)]
     decisive = [(words, letters) for words, letters in named if _announces(words, letters)]
     if decisive:
         return NA if _gives_two_answers(decisive) else _only(decisive[-1][1])
@@ -104,6 +103,8 @@ def _read(options: Mapping[str, str], text: str) -> str:
         return _only(last) if _RETRACTS.search(" ".join(last_words)) else NA
     if len(everything) == 1 or _is_bare_choice(named[0][0], options):
         return _only(naming[0][1])
+    if len(naming) > 1 and _is_alone(last_words, options):
+        return _only(last)
     shown = [letters for words, letters in naming if _SHOWS.search(" ".join(words))]
     return _only(shown[0] if shown else everything)
 
@@ -138,61 +139,10 @@ def _is_bare_choice(words: Sequence[str], options: Mapping[str, str]) -> bool:
     return bool(covered) and sum(w[0].isalnum() for at, w in enumerate(words) if at not in covered) <= 2
 
 
-def _sentences(options: Mapping[str, str], text: str) -> list[list[str]]:
-    """The words of each sentence, without a restated list of the options; "B. Burglary" stays in one sentence."""
-    text = _LETTER_STOP.sub(lambda found: _joined(found, options), _respelled(text, options))
-    parts = _asserted([words for part in _SENTENCE.split(text) if (words := tokens(part))])
-    listed = {_listed(words, options) for words in parts} - {""}
-    if len(listed) < max(2, len(options) - 1):
-        return parts
-    rest, seen = [], set()
-    for words in parts:
-        letter = _listed(words, options)
-        if letter and letter not in seen:
-            seen.add(letter)
-        else:
-            rest.append(words)
-    return rest
-
-
-def _respelled(text: str, options: Mapping[str, str]) -> str:
-    """The text with the words of the options spelt as they are spelt there."""
-    rights = frozenset(word for option in options.values() for word in _WORD.findall(option.casefold()))
-
-    def spelt(found: re.Match[str]) -> str:
-        word = found[0].casefold()
-        right = repair_to(word, rights)
-        return found[0] if right == word else right
-
-    return _WORD.sub(spelt, text)
-
-
-def _asserted(parts: list[list[str]]) -> list[list[str]]:
-    """The sentences without those that ask, unless a "yes" answers them or nothing else is said."""
-    answered = [*(words[0].casefold() == "yes" for words in parts[1:]), False][: len(parts)]
-    return [words for words, yes in zip(parts, answered, strict=True) if yes or words[-1] != "?"] or parts
-
-
-def _joined(found: re.Match[str], options: Mapping[str, str]) -> str:
-    """A letter and its full stop: kept together with the option's text that follows, left alone before "
-    "anything else.
-    """
-    letter = found[1].strip("(").upper()
-    if letter not in options:
-        return found[0]
-    following = found.string[found.end() : found.end() + max(map(len, options.values())) + SLACK_CHARS]
-    names = [named for named in mentions(tokens(following), options) if not named.by_letter]
-    if names and names[0].start <= 1:
-        return f"{found[1]} : "
-    return found[0]
-
-
-def _listed(words: Sequence[str], options: Mapping[str, str]) -> str:
-    """The letter of a line that is one line of the list of options ("B: Burglary"), else ""."""
-    found = mentions(words, options)
-    bare = len(found) == 2 and found[0].by_letter and not found[1].by_letter and found[0].letter == found[1].letter
-    alone = bare and found[0].start <= 1 and not any(w[0].isalnum() for w in words[found[1].end :])
-    return found[0].letter if alone else ""
+def _is_alone(words: Sequence[str], options: Mapping[str, str]) -> bool:
+    """Whether a sentence is an option and nothing else."""
+    covered = {at for found in mentions(words, options) for at in range(found.start, found.end)}
+    return not any(word[0].isalnum() for at, word in enumerate(words) if at not in covered)
 
 
 def _contrasts(words: Sequence[str], at: int) -> bool:
@@ -205,9 +155,20 @@ def _gives_reason(words: Sequence[str], at: int) -> bool:
     return words[at].casefold() in _REASONS and not {"well", "much"} & {*words[max(0, at - 4) : at + 2]}
 
 
+def _of_two(words: Sequence[str], kept: Naming) -> Naming:
+    """Without the two that are weighed against each other ("between A and B, B fits"; "…, the latter"), where one wins."""
+    if len(kept) < 2 or not _PAIRED & {word.casefold() for word in words[max(0, kept[0][0] - 2) : kept[0][0]]}:
+        return kept
+    said = {word.casefold() for word in words}
+    if len(kept) == 2 and len({"former", "latter"} & said) == 1:
+        return kept[1:] if "latter" in said else kept[:1]
+    return kept[2:] or kept
+
+
 def _takes_back(words: Sequence[str], at: int) -> bool:
-    """Whether "but no", "but actually" and the like take back what was named before."""
-    return words[at].casefold() == "but" and words[at + 1].casefold() in _CORRECTS
+    """Whether "but no", "but actually", "but … is better" take back what was named before."""
+    corrects = words[at + 1].casefold() in _CORRECTS or bool(_ANNOUNCES.search(" ".join(words[at:])))
+    return words[at].casefold() == "but" and corrects
 
 
 def _chosen(words: Sequence[str], options: Mapping[str, str]) -> set[str]:
@@ -215,6 +176,7 @@ def _chosen(words: Sequence[str], options: Mapping[str, str]) -> set[str]:
     kept = [found for found in namings(words, options) if found[2]]
     if words[0].casefold() in _REASONS and "," in words:  # "while one may think of A, it shows B"
         kept = [found for found in kept if found[0] > words.index(",")] or kept
+    kept = _of_two(words, kept)
     first = min((found[0] for found in kept), default=len(words))
     reason = next((at for at in range(first + 1, len(words)) if _gives_reason(words, at)), len(words))
     back = next((at for at in range(reason, len(words) - 1) if _takes_back(words, at)), len(words))

@@ -31,8 +31,8 @@ class Entry:
     group: str
 
     def weight(self, question: int) -> float:
-        """How much the phrase says about a question: 2 in the question's own terms, 1.2 in others, 0.5 for "
-        "mere content.
+        """How much the phrase says about a question: 2 in the question's own terms, 1.2 in others, 0.5 for
+        mere content.
         """
         if self.group == "content":
             return 0.5
@@ -104,8 +104,8 @@ def match(words: Sequence[str], start: int) -> Entry | None:
 
 
 def _end(slots: Sequence[frozenset[str] | None], words: Sequence[str], at: int) -> int:
-    """Where the slots, met from ``at`` on, end; 0 if they are not. A gap is as short as it can be and "
-    "holds no comma and no "not".
+    """Where the slots, met from ``at`` on, end; 0 if they are not. A gap is as short as it can be and
+    holds no comma and no "not".
     """
     for i, slot in enumerate(slots):
         if slot is None:

@@ -32,6 +32,8 @@ _HAS: Final = word_set(
     "contains contain containing includes include including has have having promotes promote promoting "
     "glorifies glorifying because due since given its with involves explicit graphic"
 )
+_ARTICLES: Final = word_set("a an the this no any")
+_NO_OBJECT: Final = word_set("no nobody none nothing neither")
 _CAUTIONS: Final = word_set("caution cautious discretion warning warnings consult avoid not against restrict")
 _TOPIC_VERBS: Final = word_set("has have comes takes refers means exists exist occurs arises began became")
 _PERMITS: Final = word_set("can could may might would comfortable safely freely happily gladly")
@@ -48,8 +50,8 @@ _POINTS_BACK: Final = re.compile(
 
 @dataclass
 class _Scope:
-    """The negations that are open at a word: each reaches on until a predicate of the other polarity "
-    "follows its own.
+    """The negations that are open at a word: each reaches on until a predicate of the other polarity
+    follows its own.
     """
 
     negators: int = 0
@@ -75,6 +77,11 @@ class _Scope:
     def absent(self) -> None:
         """A negation behind its subject: "harmful elements are not present", "… are absent"."""
         self.readings = [-said for said in self.readings]
+
+    def no_object(self) -> None:
+        """A negation in a predicate's object: "violates no guidelines", "harms nobody"."""
+        self.readings[-1] *= -1.0
+        self.negators = self.governed = 0
 
     def negator(self, word: str) -> None:
         if word == "without" and self.readings:
@@ -111,14 +118,15 @@ def statement(words: Sequence[str], question: int) -> float:
 
 
 def ambivalent(words: Sequence[str], question: int) -> bool:
-    """Whether opposite things are offered as alternatives ("either safe or harmful")."""
+    """Whether opposite things are offered as alternatives ("either safe or harmful", "might be safe, might be harmful")."""
     signs = {said > 0 for said in _scan(words, question).readings}
-    return len(signs) == 2 and "or" in words and "without" not in words
+    either = "or" in words or sum(word in ("may", "might", "could") for word in words) > 1
+    return len(signs) == 2 and either and "without" not in words
 
 
 def _scan(words: Sequence[str], question: int) -> _Scope:
     scope = _Scope()
-    describing, at, too = False, 0, False
+    describing, at, too, predicated = False, 0, False, 0
     while at < len(words) and not scope.closed:
         entry = match(words, at)
         describing = (describing or words[at] in _DESCRIBES) and words[at] not in ("is", "are", "contains")
@@ -134,9 +142,13 @@ def _scan(words: Sequence[str], question: int) -> _Scope:
             if _ABSENT.search(" ".join(words[at : at + 4])) and scope.readings:
                 scope.absent()
                 break
-            scope.negator(words[at])
+            if at and at == predicated and words[at] in _NO_OBJECT:
+                scope.no_object()
+            else:
+                scope.negator(words[at])
         elif entry.group != "idiom" and not _says_nothing(entry, scope, describing, words, at):
             scope.predicate(entry, _weight(entry, words, at, scope, question))
+            predicated = at + entry.length
         at += entry.length
     return scope
 
@@ -149,6 +161,8 @@ def _says_nothing(entry: Entry, scope: _Scope, describing: bool, words: Sequence
     if entry.group == "venue":
         return bool(scope.readings) or not before
     if entry.group in ("act", "deed"):
+        if before and before[-1] in _ARTICLES:
+            return True  # "in the picture that …": a noun
         imperative = not before and entry.group == "deed" and not words[at].endswith("ing")
         return not scope.negators and not imperative and not _permitted(before)
     return entry.group in ("content", "plight") and describing and not scope.negators

@@ -35,6 +35,8 @@ _SLIPS: Final = """
     yess:yes yea:yes yse:yes yees:yes noo:no saef:safe sfae:safe unsfae:unsafe unsaf:unsafe usafe:unsafe nto:not
     teh:the hte:the fre:free fo:of culd:could coud:could cna:can adn:and thier:their shuld:should shoud:should
     woud:would wuold:would si:is wiht:with wich:which taht:that iamge:image
+    adhear:adhere adhears:adheres noone:nobody dosent:doesnt doens:does isnot:isnt
+    doesnot:doesnt nott:not nof:not donot:dont
 """
 _SHORT: Final = dict(pair.split(":") for pair in _SLIPS.split())
 _ENDINGS: Final = word_set("s d r n y ed es er ly")
@@ -53,6 +55,11 @@ def _by_start(words: frozenset[str]) -> dict[str, list[str]]:
         if len(word) >= SHORTEST and word.isalpha():
             found[word[0]].append(word)
     return found
+
+
+def slip(word: str) -> str:
+    """The word that one of the commonest slips stands for, else ``word``."""
+    return _SHORT.get(word, word)
 
 
 @lru_cache(maxsize=8192)
@@ -76,8 +83,8 @@ def repair_to(word: str, rights: frozenset[str]) -> str:
 
 
 def nearest(word: str, rights: dict[str, list[str]], long: int = LONG) -> str | None:
-    """The nearest right word, if one is nearer than all others; two slips may change one of ``long`` "
-    "letters or more.
+    """The nearest right word, if one is nearer than all others; two slips may change one of ``long``
+    letters or more.
     """
     near: dict[int, set[str]] = defaultdict(set)
     for start in {word[0], word[1:2]}:

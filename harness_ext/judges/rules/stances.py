@@ -84,6 +84,10 @@ SAFE: Final[dict[str, str]] = {
 
 UNSAFE: Final[dict[str, str]] = {
     "stance": """
+        against showing/sharing/posting/publishing/generating/making/viewing/displaying/creating/using
+        obstacle/obstacles/barrier/barriers/impediment/bar to/against
+        spare/spared * sight/view/shock/experience
+        hurry/hurries/rush/usher * past
         keep/keeping/kept/stay/staying/steer/steering/stays * away/clear
         stay/stays/staying/keep/keeping/kept/leave/leaving/left/leaves * off/unposted/unpublished/unmade/undrawn/offline
         stay/stays/staying/keep/keeping/kept/leave/leaving out of

@@ -10,7 +10,7 @@ from typing import Final
 
 from harness_ext.benchmark.taxonomy import CONCEPTS
 from harness_ext.judges.rules.findings import spelled_out
-from harness_ext.judges.rules.spelling import repair
+from harness_ext.judges.rules.spelling import repair, slip
 
 HEAD_CHARS: Final = 12_000
 TAIL_CHARS: Final = 4_000
@@ -56,7 +56,13 @@ _CONTRACTIONS: Final = tuple(
         (r"\bain'?t\b", "is not"),
         (r"\b(is|are|was|were|does|do|did|has|have|had|could|would|should|must|might|need)n'?t\b", r"\1 not"),
         (r"\b(it|that|this|there|what|he|she)'s\b", r"\1 is"),
-        (r"\bits (not|safe|unsafe|fine|ok|okay|free|appropriate|inappropriate|harmful|harmless)\b", r"it is \1"),
+        (
+            r"\bits (not|safe|unsafe|fine|ok|okay|free|appropriate|inappropriate|harmful|harmless|against|a|an|the|"
+            r"very|too|likely|clearly|just|really|definitely|probably|totally|in|no|nothing|offensive|disturbing)\b",
+            r"it is \1",
+        ),
+        # "could not be shown and not upset people": without upsetting them
+        (r"\b((?:can|could) (?:not )?(?:\w+ ){1,12}?)and not (?!(?:be|have|just|only|the|a)\b)", r"\1without "),
         (r"\b(i)'?m\b", r"\1 am"),
         (r"\b(i|it|you|we|they|that)'d\b", r"\1 would"),
         (r"\b(i|it|you|we|they|that)'ll\b", r"\1 will"),
@@ -112,6 +118,7 @@ def plain(text: str) -> str:
     text = _LETTER_RUN.sub(r"\1", text) if "www" not in text else text
     text = _unlooped(_JSON_KEY.sub(r"\n\1: ", text))
     text = _QUOTED_SINGLY.sub(r"\1 quotation", _QUOTED.sub(r"\1 quotation", text))
+    text = _WORD.sub(lambda word: slip(word[0]), text)
     for pattern, replacement in _CONTRACTIONS:
         text = pattern.sub(replacement, text)
     return _WORD.sub(lambda word: repair(word[0]), text)

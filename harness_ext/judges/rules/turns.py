@@ -39,6 +39,11 @@ NEGATORS: Final = """
     low/minimal/little likelihood/chance/potential
     very/has/have/with/of little/few/minimal
     doubt/doubtful
+    nowhere/rarely/seldom
+    few people/viewers/users/adults? would/will/could
+    only a fool/prude/pedant would
+    deny/denies/denied/dispute/disputes/disputed that
+    is/are/find/see/found little/few
     refuse/hesitate to call/say/label/consider
     avoids/avoiding/avoid
     free/clear/devoid/void/clean from/of
@@ -86,6 +91,8 @@ IDIOMS: Final = """
     alcohol/drug/smoke/smoking free
     ethical/moral and/or? legal/social/moral/societal? implications/considerations/standards/guidelines
     ethical/moral and/or? legal/social/moral/societal? questions/consequences/aspects/factors
+    more than one/two/a/just
+    suspension bridge/bridges/cable/cables
     fine art
     free speech/expression
     fine arts/print/line/lines/details
