@@ -34,6 +34,9 @@ _HAS: Final = word_set(
 )
 _ARTICLES: Final = word_set("a an the this no any")
 _NO_OBJECT: Final = word_set("no nobody none nothing neither")
+# A concept's name (see ``text``) is content only where it is given as a finding.
+_NAME: Final = "concept-name"
+_FINDS: Final = _HAS - word_set("with involves explicit graphic")
 _CAUTIONS: Final = word_set("caution cautious discretion warning warnings consult avoid not against restrict")
 _TOPIC_VERBS: Final = word_set("has have comes takes refers means exists exist occurs arises began became")
 _PERMITS: Final = word_set("can could may might would comfortable safely freely happily gladly")
@@ -184,6 +187,8 @@ def _weight(entry: Entry, words: Sequence[str], at: int, scope: _Scope, question
     if entry.group == "venue" and not scope.negators:
         return MENTIONED
     if entry.group == "content":
+        if words[at] == _NAME and not scope.negators and not _FINDS & set(before):
+            return MENTIONED  # "It is X.", "X": what is seen is named, and not judged
         if scope.negators or (before and before[-1] in ("is", "are", "be", "too", "very")):
             return 1.0
         return entry.weight(question) if _HAS & set(before) or len(words) <= _LABEL else MENTIONED
