@@ -5,11 +5,13 @@ so that a name in a YAML file is all that a new model needs.
 """
 
 import inspect
+from pathlib import Path
 from typing import Any, Final
 
 from harness_ext.errors import UserError
 from harness_ext.models.catalogue import Entry, load_catalogue, model_attribute
 from harness_ext.models.hf import HuggingFaceVLM
+from harness_ext.provenance import record_provenance
 
 GLYPHWORLD: Final = "glyphworld:"
 
@@ -44,6 +46,11 @@ def __getattr__(name: str) -> type[HuggingFaceVLM]:
 
 def _model_class(name: str, entry: Entry) -> type[HuggingFaceVLM]:
     def init(self: HuggingFaceVLM, **options: Any) -> None:
-        HuggingFaceVLM.__init__(self, **_resolve(name, entry, options))
+        resolved = _resolve(name, entry, options)
+        HuggingFaceVLM.__init__(self, **resolved)
+        named = str(options.get("pretrained") or entry.weights)
+        if named.startswith(GLYPHWORLD):
+            # Not where this machine keeps it, but what it is: the folder is named after the seed and the recipe's hash.
+            record_provenance(weights=f"{named} ({Path(resolved['pretrained']).name})")
 
     return type(name, (HuggingFaceVLM,), {"__init__": init, "__module__": __name__, "__doc__": entry.note})
