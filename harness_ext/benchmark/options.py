@@ -115,7 +115,7 @@ def generated_options(concepts: Sequence[str], categories: Sequence[str], seed: 
             raise ValueError(f"concept {concept!r} has two categories, {category!r} and {category_of[concept]!r}")
     outside = {
         category: sorted(concept for concept, other in category_of.items() if other != category)
-        for category in set(category_of.values())
+        for category in dict.fromkeys(category_of.values())
     }
     for category, candidates in outside.items():
         if len(candidates) < len(LETTERS) - 1:
