@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from harness_ext.benchmark import SOURCES
 from harness_ext.benchmark.preflight import check_access_for
 from harness_ext.errors import UserError
 from harness_ext.models.catalogue import describe_names, load_catalogue
@@ -61,7 +62,7 @@ def _check(arguments: Sequence[str]) -> None:
 
 
 def _hidden_by_a_folder(name: str) -> bool:
-    return name.startswith(("unsafeconcepts", "glyphworld")) and Path(name).is_dir()
+    return name.startswith(SOURCES) and Path(name).is_dir()
 
 
 def _run() -> list[Exception]:

@@ -7,10 +7,9 @@ import argparse
 import difflib
 from collections.abc import Iterator
 
+from harness_ext.benchmark import SOURCES
 from harness_ext.errors import UserError
 from harness_ext.models.catalogue import describe_names, load_catalogue
-
-_PREFIXES = ("unsafeconcepts", "glyphworld")
 
 
 def check_options(arguments: argparse.Namespace) -> None:
@@ -32,7 +31,7 @@ def check_model_name(name: str) -> None:
 
 def _problems(arguments: argparse.Namespace) -> Iterator[str]:
     our_model = arguments.model in load_catalogue()
-    our_task = any(name.startswith(_PREFIXES) for name in (arguments.tasks or "").split(","))
+    our_task = any(name.startswith(SOURCES) for name in (arguments.tasks or "").split(","))
     if our_model and arguments.use_cache:
         yield (
             "--use_cache: lmms-eval's cache does not know the weights behind a name or an adapter, keeps failed requests as "

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from harness_ext.benchmark import SOURCES
 from harness_ext.errors import UserError
 from harness_ext.models.catalogue import CATALOGUE_FILE, load_catalogue, model_attribute, read_catalogue
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from lmms_eval.models.registry_v2 import ModelManifest
 
 _MODELS_MODULE: Final = "harness_ext.models.names"
-_PREFIXES: Final = ("unsafeconcepts", "glyphworld")
 
 
 def task_folder(harness: str) -> Path:
@@ -82,7 +82,7 @@ def _with_source_check(match: Callable[..., Any]) -> Callable[..., Any]:
         asked = list(task_list)
         names = match(manager, asked)
         for name in asked:
-            if name.startswith(_PREFIXES) and "*" not in name and name not in manager.all_tasks:
+            if name.startswith(SOURCES) and "*" not in name and name not in manager.all_tasks:
                 near = difflib.get_close_matches(name, manager.all_tasks, n=3)
                 raise UserError(
                     f"no task {name!r}; did you mean {' or '.join(near) or 'one of `lmms_eval tasks list`'}?"

@@ -62,10 +62,11 @@ def load_model(
     except (OSError, ValueError) as error:
         raise UserError(f"cannot load the weights of {pretrained!r}: {error}") from error
     if not device_map:
+        target = device or default_device()
         try:
-            model = model.to(torch.device(device or default_device()))
+            model = model.to(torch.device(target))
         except RuntimeError as error:
-            raise UserError(f"cannot put the model on device {device or default_device()!r}: {error}") from error
+            raise UserError(f"cannot put the model on device {target!r}: {error}") from error
     if adapter:
         model = _with_adapter(model, adapter, pretrained)
     return model.eval()

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from harness_ext.benchmark import SOURCES
 from harness_ext.errors import UserError
 from harness_ext.metrics.records import Judgement
 from harness_ext.report.samples import read_samples
@@ -20,7 +21,6 @@ from harness_ext.report.scores import SAMPLED
 
 # What our plugin writes into the results file beside what the harness does.
 _PROVENANCE: Final = ("weights", "revision", "adapter", "dtype", "unsafeconcepts_source", "unsafeconcepts_version")
-SOURCES: Final = ("unsafeconcepts", "glyphworld")
 _Kind = tuple[str, bool]
 _KINDS: Final[tuple[_Kind, ...]] = tuple((source, sampled) for source in SOURCES for sampled in (False, True))
 _RESULTS: Final = re.compile(r"(\d{8}_\d{6})_results\.json")
