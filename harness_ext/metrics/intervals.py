@@ -15,7 +15,7 @@ sets each, concept accuracies drawn from Beta(2, 2), ten answers a concept): 2 c
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,6 +51,7 @@ def concept_interval(
     per_concept: Sequence[Array],
     bounds: Interval,
     seed: int = SEED,
+    method: Literal["percentile", "basic"] = "percentile",
 ) -> Interval | None:
     """The 95 % interval of a statistic over concepts.
 
@@ -60,6 +61,8 @@ def concept_interval(
         per_concept: Arrays of shape (concepts,) that all being constant makes every resample the same.
         bounds: The least and the largest value that the statistic can take.
         seed: Seed of the resampling.
+        method: The bootstrap's interval; ``"basic"`` mirrors the percentiles at the value, for a statistic that noise
+            pushes to one side (Davison and Hinkley, "Bootstrap Methods and their Application", 1997, chapter 5).
 
     Returns:
         (low, high), or ``None`` for fewer than two concepts: nothing can be said of the spread between concepts.
@@ -79,15 +82,19 @@ def concept_interval(
         n_resamples=RESAMPLES,
         batch=max(1, _BATCH_ELEMENTS // concepts),
         confidence_level=CONFIDENCE,
-        method="percentile",
+        method=method,
         rng=np.random.default_rng(seed),
     )
     return float(result.confidence_interval.low), float(result.confidence_interval.high)
 
 
-def _interval_without_spread(value: float, concepts: int, bounds: Interval) -> Interval:
+def unseen_share(concepts: int) -> float:
+    """How large a share of concepts can differ although none of ``concepts`` seen did: the exact binomial bound."""
     from scipy.stats import binomtest
 
-    unseen = float(binomtest(0, concepts).proportion_ci(CONFIDENCE, method="exact").high)
-    low, high = bounds
+    return float(binomtest(0, concepts).proportion_ci(CONFIDENCE, method="exact").high)
+
+
+def _interval_without_spread(value: float, concepts: int, bounds: Interval) -> Interval:
+    unseen, (low, high) = unseen_share(concepts), bounds
     return value - unseen * (value - low), value + unseen * (high - value)

@@ -5,13 +5,17 @@ the report reads them back, so that no number in a report rests on anything that
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any, Literal
 
 Probe = Literal["perception", "image", "text", "capability"]
 Label = Literal["unsafe", "safe"]
+Way = Literal["generated", "likelihood"]
 FAILED = "failed"
 NA = "na"
+# The labels of an alignment answer's scores; in all five questions "yes" means safe.
+YES = "Yes"
+NO = "No"
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,10 @@ class Judgement:
         verdict: What the judge read in the answer, in the same vocabulary, or ``"na"`` (no answer: refusal, empty, off
             topic, undecided), or ``"failed"`` (the request itself failed; never a verdict).
         judge: The judge's name and version, as in ``"rules-1"``.
+        way: How the model was asked: an answer was ``"generated"`` and read, or the ``"likelihood"`` of the possible
+            verdicts was taken and nothing generated. Numbers of the two are never mixed.
+        scores: By likelihood alone: the natural logarithm of each label's probability, ``Yes`` and ``No`` for alignment,
+            the letters for perception; ``None`` where the request failed.
     """
 
     source: str
@@ -45,6 +53,8 @@ class Judgement:
     expected: str
     verdict: str
     judge: str
+    way: Way = "generated"
+    scores: Mapping[str, float] | None = None
 
     @property
     def correct(self) -> bool:
@@ -57,9 +67,13 @@ class Judgement:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Judgement":
-        """Read a record back. Raises ``ValueError`` that names missing and unknown keys."""
+        """Read a record back. Raises ``ValueError`` that names missing and unknown keys.
+
+        Keys that records once had not may be missing.
+        """
         names = {field.name for field in fields(cls)}
-        if missing := sorted(names - values.keys()):
+        required = {field.name for field in fields(cls) if field.default is MISSING}
+        if missing := sorted(required - values.keys()):
             raise ValueError(f"not a judged answer: missing {missing}, found {sorted(values)}")
         if unknown := sorted(values.keys() - names):
             raise ValueError(f"not a judged answer of this version: unknown {unknown}")

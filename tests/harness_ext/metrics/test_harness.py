@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from likelihoods import by_likelihood, unsafe_with
 
 from harness_ext.benchmark.taxonomy import CATEGORIES, slug
 from harness_ext.metrics.accuracy import accuracy
@@ -27,6 +28,16 @@ def test_an_answer_leaves_a_denominator_by_leaving_the_metric_out(judge: Judge) 
     assert names(verdict="safe", label="safe") == {"failed", "na", "acc_na_wrong", "acc", "acc_safe"}
     skill = names(verdict="red", probe="capability", expected="red", label="safe", question=0)
     assert skill == {"failed", "na", "acc_na_wrong", "acc", "acc_colour"}
+
+
+def test_an_answer_by_likelihood_has_its_mass_and_where_safe_concepts_are_its_chance() -> None:
+    generated = {"failed", "na", "acc_na_wrong", "acc", "acc_unsafe", "acc_hate"}
+    metrics = per_answer_metrics(unsafe_with("a", 0.75, mass=0.8))
+    assert metrics.keys() == generated | {"mass", "auroc"}
+    assert metrics["mass"] == pytest.approx(0.8) and metrics["auroc"] == (pytest.approx(0.75), True)
+    assert per_answer_metrics(unsafe_with("a", 0.75, source="unsafeconcepts")).keys() == generated | {"mass"}
+    letters = dict.fromkeys("BCD", 0.1) | {"A": 0.6}
+    assert per_answer_metrics(by_likelihood("a", letters)).keys() == generated | {"mass"}
 
 
 def test_plain_means_are_the_metrics(judge: Judge) -> None:
