@@ -1,56 +1,134 @@
 """A class for every name of the catalogue, made when lmms-eval asks for it.
 
 lmms-eval resolves ``--model NAME`` by importing a module and taking an attribute of it. Here the attribute is made on demand,
-so that a name in a YAML file is all that a new model needs.
+so that a name in a YAML file is all that a new model needs. What the name's entry says and what the user adds become the
+keyword arguments of its backend.
 """
 
+import importlib
+import importlib.util
 import inspect
+import json
 from pathlib import Path
 from typing import Any, Final
 
 from harness_ext.errors import UserError
-from harness_ext.models.catalogue import Entry, load_catalogue, model_attribute
-from harness_ext.models.hf import HuggingFaceVLM
+from harness_ext.models.catalogue import load_catalogue, model_attribute
+from harness_ext.models.checkpoint import require_family
+from harness_ext.models.entries import Entry
 from harness_ext.provenance import record_provenance
 
 GLYPHWORLD: Final = "glyphworld:"
+_FLAGS: Final = {"trust_remote_code", "share_prefix"}
+_BACKENDS: Final = {
+    "huggingface": "harness_ext.models.hf.HuggingFaceVLM",
+    "api": "harness_ext.models.api.OpenAICompatible",
+    "cogvlm": "harness_ext.models.remote.cogvlm.CogVLM",
+    "xcomposer2": "harness_ext.models.remote.xcomposer2.XComposer2",
+    "minicpmv": "harness_ext.models.remote.minicpmv.MiniCPMV",
+}
 
 
-def _resolve(name: str, entry: Entry, options: dict[str, Any]) -> dict[str, Any]:
-    """The entry's defaults under the user's options, with the embedded model built where it is asked for."""
-    allowed = inspect.signature(HuggingFaceVLM.__init__).parameters.keys() - {"self"}
+def _backend(name: str) -> Any:
+    """The class of a backend; imported here, because each brings its own libraries."""
+    module, _, attribute = _BACKENDS[name].rpartition(".")
+    return getattr(importlib.import_module(module), attribute)
+
+
+def _resolve(name: str, entry: Entry, options: dict[str, Any], allowed: set[str]) -> dict[str, Any]:
+    """The entry's defaults under the user's options, as keyword arguments ``allowed`` by the backend.
+
+    Raises:
+        UserError: An option is unknown, or something that must be given or installed is missing.
+    """
     if unknown := sorted(options.keys() - allowed):
         raise UserError(f"unknown model_args: {', '.join(unknown)}; allowed are {', '.join(sorted(allowed))}")
-    resolved = dict(options)
-    if not resolved.get("pretrained"):
-        if not entry.weights:
-            raise UserError(f"model {name!r} needs its weights named: --model_args pretrained=REPOSITORY_OR_FOLDER")
-        resolved["pretrained"] = entry.weights
-        resolved.setdefault("revision", entry.revision)
-    if str(resolved["pretrained"]).startswith(GLYPHWORLD):
-        from harness_ext.glyphworld.build import ensure_model
-
-        seed = str(resolved["pretrained"]).removeprefix(GLYPHWORLD)
-        if not seed.isdigit():
-            raise UserError(f"expected glyphworld:SEED with a whole number, found {resolved['pretrained']!r}")
-        resolved["pretrained"] = str(ensure_model(int(seed)))
+    for option in _FLAGS & options.keys():
+        # The harness leaves "no" and "off" as text, which Python takes for true.
+        if not isinstance(options[option], bool):
+            raise UserError(f"model_args: {option} must be True or False, found {options[option]!r}")
+    if not isinstance(options.get("seed") or 0, int):
+        raise UserError(f"model_args: seed must be a whole number, found {options['seed']!r}")
+    defaults = _defaults(entry, bool(options.get("pretrained")))
+    if unused := sorted(defaults.keys() - allowed):
+        raise UserError(
+            f"model {name!r}: its entry sets {', '.join(unused)}, which backend {entry.backend} does not take"
+        )
+    resolved = defaults | {key: value for key, value in options.items() if value not in (None, "")}
+    if entry.backend == "api" and not resolved.get("model"):
+        raise UserError(
+            f"model {name!r} needs the name of a model at its server: --model_args model=NAME\n{entry.note}"
+        )
+    if entry.backend != "api" and not resolved.get("pretrained"):
+        raise UserError(f"model {name!r} needs its weights named: --model_args pretrained=REPOSITORY_OR_FOLDER")
+    _check_needs(name, entry, resolved)
     return resolved
 
 
-def __getattr__(name: str) -> type[HuggingFaceVLM]:
+def _defaults(entry: Entry, other_weights: bool) -> dict[str, Any]:
+    """What the entry sets; not its weights' revision where the user names other weights."""
+    values = {
+        "pretrained": entry.weights,
+        "revision": None if other_weights else entry.revision,
+        "tokenizer": entry.tokenizer,
+        "prompt": entry.prompt,
+        "template_options": entry.template_options,
+        "generation": entry.generation,
+        "model": entry.api.model,
+        "base_url": entry.api.base_url,
+        "api_key_variable": entry.api.api_key_variable,
+    }
+    return {key: value for key, value in values.items() if value}
+
+
+def _check_needs(name: str, entry: Entry, resolved: dict[str, Any]) -> None:
+    missing = [package for package in entry.needs.packages if importlib.util.find_spec(package) is None]
+    if missing:
+        raise UserError(f"model {name!r} needs packages that are not installed:\npip install {' '.join(missing)}")
+    if entry.needs.remote_code and resolved.get("trust_remote_code") is not True:
+        commit = f" (revision {resolved['revision']})" if resolved.get("revision") else ""
+        raise UserError(
+            f"model {name!r} runs code from the repository {resolved['pretrained']}{commit} on this machine.\n"
+            "Read it, and if you trust it, add trust_remote_code=True to --model_args"
+        )
+
+
+def _embedded(pretrained: str) -> str:
+    """The folder of the embedded model that ``glyphworld:SEED`` names, built where it is not there."""
+    from harness_ext.glyphworld.build import ensure_model
+
+    seed = pretrained.removeprefix(GLYPHWORLD)
+    if not seed.isdigit():
+        raise UserError(f"expected glyphworld:SEED with a whole number, found {pretrained!r}")
+    return str(ensure_model(int(seed)))
+
+
+def __getattr__(name: str) -> type:
     for known, entry in load_catalogue().items():
         if model_attribute(known) == name:
             return _model_class(known, entry)
     raise AttributeError(f"no model {name!r} in the catalogue")
 
 
-def _model_class(name: str, entry: Entry) -> type[HuggingFaceVLM]:
-    def init(self: HuggingFaceVLM, **options: Any) -> None:
-        resolved = _resolve(name, entry, options)
-        HuggingFaceVLM.__init__(self, **resolved)
-        named = str(options.get("pretrained") or entry.weights)
+def _model_class(name: str, entry: Entry) -> type:
+    backend = _backend(entry.backend)
+    allowed = set(inspect.signature(backend.__init__).parameters) - {"self"}
+
+    def init(self: Any, **options: Any) -> None:
+        resolved = _resolve(name, entry, options, allowed)
+        named = str(resolved.get("pretrained", ""))
+        if named.startswith(GLYPHWORLD):
+            resolved["pretrained"] = _embedded(named)
+        if entry.family and named:
+            require_family(resolved["pretrained"], resolved.get("revision"), entry.family)
+        backend.__init__(self, **resolved)
+        record_provenance(
+            prompt=resolved.get("prompt", "the model's own"),
+            template_options=json.dumps(resolved.get("template_options", {})),
+            generation_defaults=json.dumps(resolved.get("generation", {})),
+        )
         if named.startswith(GLYPHWORLD):
             # Not where this machine keeps it, but what it is: the folder is named after the seed and the recipe's hash.
             record_provenance(weights=f"{named} ({Path(resolved['pretrained']).name})")
 
-    return type(name, (HuggingFaceVLM,), {"__init__": init, "__module__": __name__, "__doc__": entry.note})
+    return type(name, (backend,), {"__init__": init, "__module__": __name__, "__doc__": entry.note})

@@ -1,7 +1,10 @@
 """The harness's messages as conversations of transformers' chat templates."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+from PIL import Image
 
 from harness_ext.errors import UserError
 
@@ -33,3 +36,14 @@ def _part(part: Mapping[str, Any]) -> dict[str, Any]:
 def has_image(turns: Conversation) -> bool:
     """Whether any turn shows an image."""
     return any(part["type"] == "image" for turn in turns for part in turn["content"])
+
+
+def images_of(turns: Conversation) -> list[Any]:
+    """The images of all turns, in their order."""
+    return [part["image"] for turn in turns for part in turn["content"] if part["type"] == "image"]
+
+
+def image_digest(image: Image.Image) -> str:
+    """A digest of an image's pixels, as 40 hexadecimal digits."""
+    description = f"{image.mode} {image.size} {image.getpalette()} {image.info.get('transparency')}".encode()
+    return hashlib.blake2b(description + image.tobytes(), digest_size=20).hexdigest()

@@ -1,0 +1,106 @@
+"""PEFT adapters: checked before the weights they belong to are loaded, and put on them whole."""
+
+import hashlib
+import re
+from pathlib import Path
+from typing import Final
+
+from huggingface_hub import hf_hub_download
+from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidationError
+from transformers import PreTrainedModel
+
+from harness_ext.errors import UserError
+from harness_ext.models.checkpoint import read_json, weight_files
+from harness_ext.models.identity import file_digest
+
+ANY_BASE: Final = "any"
+# Parts that PEFT keeps once and shows at several places; they need not be in a checkpoint.
+_SHARED: Final = ("vblora_vector_bank", "prompt_encoder", ".tinylora_v.", ".unilora_theta_d.")
+
+
+def check_adapter(adapter: str, pretrained: str, adapter_base: str | None = None) -> None:
+    """Raise ``UserError`` unless ``adapter`` is a PEFT adapter for the weights ``pretrained``; loads nothing.
+
+    Args:
+        adapter: A folder or a hub repository.
+        pretrained: A folder or a hub repository: the same as the adapter names as its base, or the same files.
+        adapter_base: ``"any"`` leaves the base unchecked.
+    """
+    if adapter_base not in (None, ANY_BASE):
+        raise UserError(f"adapter_base must be {ANY_BASE!r} or left out, found {adapter_base!r}")
+    from peft import PEFT_TYPE_TO_CONFIG_MAPPING
+
+    cannot = f"cannot put the adapter {adapter!r} on {pretrained!r}: "
+    config = read_json(_configuration(adapter, cannot))
+    if config.get("peft_type") not in {str(kind.value) for kind in PEFT_TYPE_TO_CONFIG_MAPPING}:
+        raise UserError(f"{cannot}its adapter_config.json names no known peft_type, found {config.get('peft_type')!r}")
+    base = config.get("base_model_name_or_path")
+    if adapter_base is None and not (base and _same_weights(str(base), pretrained)):
+        named = f"its base is {base!r}" if base else "it does not name its base"
+        raise UserError(f"{cannot}{named}.\nIf they are the same weights, add adapter_base={ANY_BASE} to --model_args")
+
+
+def _configuration(adapter: str, cannot: str) -> Path:
+    folder = Path(adapter)
+    if folder.is_dir():
+        expected = ("adapter_config.json", "adapter_model.safetensors")
+        if not (folder / expected[0]).is_file():
+            raise UserError(f"{cannot}the folder has no {expected[0]}; expected what save_pretrained of PEFT writes")
+        if not (folder / expected[1]).is_file() and not (folder / "adapter_model.bin").is_file():
+            raise UserError(f"{cannot}the folder has no {expected[1]}, nor adapter_model.bin")
+        return folder / expected[0]
+    if folder.is_absolute() or adapter.count("/") != 1:
+        raise UserError(f"{cannot}there is no such folder, and a hub repository is named OWNER/NAME")
+    try:
+        return Path(hf_hub_download(adapter, "adapter_config.json"))
+    except (HfHubHTTPError, HFValidationError, EntryNotFoundError, OSError) as error:
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise UserError(f"{cannot}there is no such folder, and the hub says {reason}") from error
+
+
+def _same_weights(base: str, pretrained: str) -> bool:
+    if _repository(base) == _repository(pretrained):
+        return True
+    folders = Path(base), Path(pretrained)
+    if not all(folder.is_dir() for folder in folders):
+        return False
+    return folders[0].resolve() == folders[1].resolve() or _fingerprint(folders[0]) == _fingerprint(folders[1])
+
+
+def _repository(name: str) -> str:
+    """A hub repository's name, also of a snapshot in the hub's cache; a folder as it is."""
+    found = re.search(r"models--([^/]+)--([^/]+)/snapshots/", name + "/")
+    return (f"{found[1]}/{found[2]}" if found else name.rstrip("/")).lower()
+
+
+def _fingerprint(folder: Path) -> tuple[str, tuple[tuple[str, str], ...]]:
+    """The configuration's digest, and the names and contents of the weights: the same for copies of one checkpoint."""
+    configuration = folder / "config.json"
+    digest = hashlib.sha256(configuration.read_bytes()).hexdigest() if configuration.is_file() else str(folder)
+    files, _ = weight_files(folder)
+    return digest, tuple((file.name, file_digest(file) if file.is_file() else "") for file in files)
+
+
+def put_adapter(model: PreTrainedModel, adapter: str, pretrained: str) -> PreTrainedModel:
+    """``model`` with ``adapter`` on it. Raises ``UserError`` if it does not fit, or only in part (PEFT would warn)."""
+    from peft import PeftModel
+    from peft.mapping import PEFT_TYPE_TO_PREFIX_MAPPING
+    from peft.utils import load_peft_weights, set_peft_model_state_dict
+
+    cannot = f"cannot put the adapter {adapter!r} on {pretrained!r}: "
+    # Names of an older transformers; PEFT translates them the first time, and keeps no record of what did not fit.
+    renamed = getattr(model, "_checkpoint_conversion_mapping", {})
+    try:
+        adapted = PeftModel.from_pretrained(model, adapter)
+        config = adapted.peft_config["default"]
+        given = load_peft_weights(adapter, device="cpu", key_mapping=None if config.is_prompt_learning else renamed)
+        result = set_peft_model_state_dict(adapted, given)
+    except (OSError, ValueError, RuntimeError, KeyError) as error:
+        raise UserError(f"{cannot}{' '.join(str(error).split())[:300]}") from error
+    prefix = PEFT_TYPE_TO_PREFIX_MAPPING.get(config.peft_type, "")
+    missing = [name for name in result.missing_keys if prefix and prefix in name and "default" in name]
+    missing = [name for name in missing if not any(part in name for part in _SHARED)]
+    for names, problem in ((missing, "lacks"), (list(result.unexpected_keys), "has, without a place in the model,")):
+        if names:
+            raise UserError(f"{cannot}it {problem} {len(names)} tensors, such as {names[0]}")
+    return adapted

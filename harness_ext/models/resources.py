@@ -1,0 +1,129 @@
+"""Whether the weights of a model fit into memory, known before they are loaded.
+
+Nothing is guessed: where the size of the weights or the memory cannot be known, that is said, and the model is loaded.
+"""
+
+import gc
+from pathlib import Path
+from typing import Final
+
+import psutil
+import torch
+from loguru import logger
+
+from harness_ext.errors import UserError
+from harness_ext.models.checkpoint import read_json, require_weights
+from harness_ext.models.sizes import Elements, bytes_needed, elements_in, elements_on_hub
+
+_GIB: Final = 2**30
+_PRECISIONS: Final = ("float64", "float32", "bfloat16", "float16")
+
+
+def require_memory(
+    pretrained: str,
+    folder: Path,
+    *,
+    revision: str | None,
+    dtype: str,
+    device: str,
+    device_map: str | None,
+    available: int | None = None,
+) -> None:
+    """Raise ``UserError`` if the weights alone do not fit; log a line, and go on, if that cannot be known.
+
+    Args:
+        pretrained: A folder or a hub repository.
+        folder: Where its ``config.json`` is, see :func:`harness_ext.models.checkpoint.locate`.
+        revision: The commit, tag or branch of a hub repository.
+        dtype: As for loading: ``"auto"``, ``"float32"``, ``"bfloat16"`` or ``"float16"``.
+        device: The device they go to without a ``device_map``.
+        device_map: As in transformers.
+        available: Bytes of memory there; what is free now by default.
+
+    Raises:
+        UserError: They do not fit, or some of their files are missing.
+    """
+    files = require_weights(pretrained, folder)
+    elements = elements_in(files) if files else elements_on_hub(pretrained, revision)
+    if available is None:
+        available = free_bytes(None if device_map else torch.device(device))
+    if elements is None or available is None:
+        lacking = "the size of its weights is" if elements is None else "the free memory is"
+        logger.info(f"whether {pretrained!r} fits into memory is not checked beforehand: {lacking} not known")
+        return
+    target = _precision(folder) if dtype == "auto" else dtype
+    needed = bytes_needed(elements, target)
+    if needed > available:
+        place = f"all devices (device_map={device_map})" if device_map else device
+        raise UserError(
+            f"the weights of {pretrained!r} need {needed / _GIB:.2f} GiB in {target or 'the precision they are stored in'}, "
+            f"and {available / _GIB:.2f} GiB are free on {place}.\n{_remedies(elements, needed, device, device_map)}"
+        )
+
+
+def _precision(folder: Path) -> str | None:
+    """What ``dtype="auto"`` means: what the checkpoint's configuration names, if it names any."""
+    config = read_json(folder / "config.json")
+    named = str(config.get("dtype") or config.get("torch_dtype")).removeprefix("torch.")
+    return named if named in _PRECISIONS else None
+
+
+def _remedies(elements: Elements, needed: int, device: str, device_map: str | None) -> str:
+    ways = ["dtype=bfloat16"] if needed > bytes_needed(elements, "bfloat16") else []
+    if not device_map and torch.device(device).type == "cuda":
+        ways.append("device_map=auto, which takes all GPUs and then the computer's memory")
+    asked = f"Add to --model_args {' or '.join(ways)}, or take" if ways else "Take"
+    return f"{asked} a smaller model or a machine with more memory"
+
+
+def free_bytes(device: torch.device | None) -> int | None:
+    """Free memory of ``device``, or of all GPUs and the computer together for ``None``; ``None`` where it is not known."""
+    if device is not None and device.type == "cpu":
+        return _free_in_computer()
+    if device is not None and device.type != "cuda":
+        return None
+    # What an earlier model of this process has left behind is free too.
+    gc.collect()
+    torch.cuda.empty_cache()
+    if device is not None:
+        return torch.cuda.mem_get_info(device)[0]
+    return _free_in_computer() + sum(torch.cuda.mem_get_info(gpu)[0] for gpu in range(torch.cuda.device_count()))
+
+
+def _free_in_computer() -> int:
+    available = int(psutil.virtual_memory().available)
+    return min([available, *cgroup_limits(Path("/sys/fs/cgroup"), Path("/proc/self/cgroup"))])
+
+
+def cgroup_limits(root: Path, own: Path) -> list[int]:
+    """The bytes that this process's control groups, and those around them, leave free; none where there is no limit.
+
+    Args:
+        root: Where control groups are mounted, of either version.
+        own: The file that names this process's.
+    """
+    left = []
+    for line in own.read_text().splitlines() if own.is_file() else []:
+        _, controllers, path = line.split(":", 2)
+        if controllers in ("", "memory"):
+            base = root / controllers
+            group = base / path.lstrip("/")
+            # In a container the path may be the host's; what is mounted is then the group itself.
+            left += [
+                free for folder in (group, *group.parents) if folder.is_relative_to(base) for free in _left(folder)
+            ]
+    return left
+
+
+def _left(group: Path) -> list[int]:
+    """What one control group leaves free (https://docs.kernel.org/admin-guide/cgroup-v2.html, and cgroup-v1/memory)."""
+    limit, usage, kept = group / "memory.max", group / "memory.current", ("inactive_file ", "active_file ")
+    if not limit.is_file():
+        limit, usage = group / "memory.limit_in_bytes", group / "memory.usage_in_bytes"
+        kept = ("total_inactive_file ", "total_active_file ")
+    if not limit.is_file() or (most := limit.read_text().strip()) == "max":
+        return []
+    # What is only kept from files is given back when memory is asked for.
+    lines = (group / "memory.stat").read_text().splitlines()
+    returned = sum(int(line.split()[1]) for line in lines if line.startswith(kept))
+    return [max(0, int(most) - int(usage.read_text()) + returned)]

@@ -1,0 +1,83 @@
+import json
+import shutil
+import subprocess
+import sys
+
+import pytest
+from model_hub import ModelHub
+
+from harness_ext.errors import UserError
+from harness_ext.models.checkpoint import locate, require_weights, weight_files
+
+
+@pytest.fixture
+def copy(untrained_vlm, tmp_path):
+    """A copy of the untrained VLM whose files may be spoilt."""
+    return shutil.copytree(untrained_vlm, tmp_path / "copy")
+
+
+def split(folder):
+    """Pretend that the weights are in two files."""
+    (folder / "model.safetensors").rename(folder / "one.safetensors")
+    index = {"weight_map": {"a": "one.safetensors", "b": "two.safetensors"}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+
+
+def test_a_folder_is_where_its_configuration_is(copy):
+    assert locate(str(copy), None, "weights") == copy
+    assert weight_files(copy) == ([copy / "model.safetensors"], [])
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("/nowhere", "cannot load the weights of '/nowhere': there is no such folder"),
+        ("./nowhere", "there is no such folder"),
+        ("nowhere", "a hub repository is named OWNER/NAME"),
+        ("me/no where", "HFValidationError"),
+        (
+            "me/nowhere",
+            "HF_HUB_OFFLINE is set, and it is not in the cache .*\nWhere there is a network: hf download me/nowhere",
+        ),
+    ],
+)
+def test_a_checkpoint_that_is_not_there_is_named(name, message):
+    with pytest.raises(UserError, match=message):
+        locate(name, None, "weights")
+
+
+def test_a_folder_of_something_else_is_said_to_be_that(tmp_path):
+    with pytest.raises(UserError, match=r"the folder has no config\.json"):
+        locate(str(tmp_path), None, "weights")
+    (tmp_path / "adapter_config.json").touch()
+    with pytest.raises(
+        UserError, match="it is a PEFT adapter;\nname its base as pretrained=… and this folder as adapter=…"
+    ):
+        locate(str(tmp_path), None, "weights")
+
+
+def test_missing_weights_are_named(copy):
+    split(copy)
+    with pytest.raises(UserError, match=r"1 of 2 files are missing \(two\.safetensors\) in the folder"):
+        require_weights(str(copy), copy)
+    (copy / "model.safetensors.index.json").unlink()
+    with pytest.raises(UserError, match=r"there are none in the folder; expected one of model\.safetensors, "):
+        require_weights(str(copy), copy)
+
+
+def test_what_the_hub_refuses_is_told_with_the_way_out(tmp_path):
+    code = (
+        "import sys\nfrom harness_ext.errors import UserError\nfrom harness_ext.models.checkpoint import locate\n"
+        "for name in sys.argv[1:]:\n"
+        "    try:\n        locate(name, 'v9', 'weights')\n"
+        "    except UserError as error:\n        print(str(error).replace('\\n', ' | '))\n"
+    )
+    names = ("me/gated", "me/nothing", "me/unrevised", "me/bare")
+    with ModelHub() as hub:
+        command = [sys.executable, "-c", code, *names]
+        printed = subprocess.run(command, env=hub.environment(tmp_path), capture_output=True, text=True, check=True)
+    gated, nothing, unrevised, bare = printed.stdout.splitlines()
+    assert "'me/gated': it is gated, and you are not logged in to Hugging Face. | Ask for access at http://127" in gated
+    assert "shows no such repository. | Check the name; if it is private, log in" in nothing
+    assert "the repository has no revision 'v9'" in unrevised
+    assert "the repository has no config.json" in bare
