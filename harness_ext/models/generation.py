@@ -6,6 +6,7 @@ same answer at any batch size, in any order, on any number of processes.
 """
 
 import hashlib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -26,6 +27,16 @@ _WITHOUT_EFFECT: Final = {"image_aspect_ratio", "modalities"}
 # lmms-eval adds this stop string to every task that names none; it would cut answers at their first paragraph.
 _HARNESS_DEFAULT_UNTIL: Final = ["\n\n"]
 
+_NO_SAMPLED_BEAMS: Final = "sampling with beams is not supported: set num_beams to 1, or do_sample to false"
+_RANGES: Final = {
+    "max_new_tokens": (1, math.inf),
+    "temperature": (0.0, math.inf),
+    "top_p": (0.0, 1.0),
+    "top_k": (0, math.inf),
+    "num_beams": (1, math.inf),
+    "repetition_penalty": (0.0, math.inf),
+}
+
 
 @dataclass(frozen=True)
 class GenerationSettings:
@@ -37,6 +48,7 @@ class GenerationSettings:
         num_beams: Beams of a beam search; 1 for none.
         repetition_penalty: As in transformers; ``None`` leaves it to the checkpoint's own generation settings.
         until: An answer ends before the first of these strings.
+        likelihood: Nothing is generated: the row's candidates are scored, see ``harness_ext.models.likelihood``.
     """
 
     max_new_tokens: int = 512
@@ -47,6 +59,7 @@ class GenerationSettings:
     num_beams: int = 1
     repetition_penalty: float | None = None
     until: tuple[str, ...] = ()
+    likelihood: bool = False
 
     @classmethod
     def from_task(cls, values: Mapping[str, Any]) -> "GenerationSettings":
@@ -66,6 +79,16 @@ class GenerationSettings:
         settings = {key: _typed(key, value) for key, value in known.items() if value is not None}
         if settings.get("temperature") == 0.0:
             settings |= {"do_sample": False, "temperature": 1.0}
+        for key, value in settings.items():
+            least, most = _RANGES.get(key, (-math.inf, math.inf))
+            if not least <= value <= most:
+                raise UserError(f"generation setting {key} must be from {least:g} to {most:g}, found {value!r}")
+        if settings.get("do_sample") and settings.get("num_beams", 1) > 1:
+            raise UserError(_NO_SAMPLED_BEAMS)
+        if "" in stops:
+            raise UserError(
+                "generation setting until holds an empty text, at which every answer would end before it began"
+            )
         if stops == _HARNESS_DEFAULT_UNTIL:
             stops = []
         return cls(**settings, until=tuple(stops))
@@ -91,9 +114,9 @@ class GenerationSettings:
 
 
 def _typed(key: str, value: Any) -> Any:
-    if key == "do_sample":
+    if key in ("do_sample", "likelihood"):
         if not isinstance(value, bool):
-            raise UserError(f"generation setting do_sample must be true or false, found {value!r}")
+            raise UserError(f"generation setting {key} must be true or false, found {value!r}")
         return value
     try:
         return float(value) if key in ("temperature", "top_p", "repetition_penalty") else int(value)
@@ -109,7 +132,7 @@ def seeded_sampling(settings: GenerationSettings, seeds: list[int]) -> LogitsPro
         seeds: One seed a row, shape (B,).
     """
     if settings.num_beams > 1:
-        raise UserError("sampling with beams is not supported: set num_beams to 1, or do_sample to false")
+        raise UserError(_NO_SAMPLED_BEAMS)
     processors = LogitsProcessorList([TemperatureLogitsWarper(settings.temperature)])
     if settings.top_k > 0:
         processors.append(TopKLogitsWarper(settings.top_k))

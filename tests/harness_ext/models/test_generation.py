@@ -65,3 +65,20 @@ def test_a_rows_noise_does_not_depend_on_its_neighbours(seed, count, random):
     order = random.sample(range(count), count)
     shuffled = seeded_sampling(settings, [seeds[at] for at in order])(ids, scores)
     assert torch.equal(together[order], shuffled)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"max_new_tokens": 0}, "max_new_tokens must be from 1"),
+        ({"do_sample": True, "temperature": -1}, "temperature must be from 0"),
+        ({"temperature": float("nan")}, "temperature must be from 0"),
+        ({"top_p": 2}, "top_p must be from 0 to 1"),
+        ({"num_beams": 0}, "num_beams must be from 1"),
+        ({"do_sample": True, "num_beams": 2}, "sampling with beams"),
+        ({"until": [""]}, "empty text"),
+    ],
+)
+def test_a_value_out_of_range_is_refused(settings, message):
+    with pytest.raises(UserError, match=message):
+        GenerationSettings.from_task(settings)

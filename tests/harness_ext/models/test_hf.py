@@ -1,6 +1,6 @@
 import pytest
 import torch
-from lmms_eval.api.instance import Instance
+from asking import GREEDY, ask, picture
 from peft import LoraConfig, get_peft_model
 from PIL import Image
 from transformers import AutoModelForImageTextToText
@@ -10,36 +10,10 @@ from harness_ext.errors import UserError
 from harness_ext.failures import is_failed
 from harness_ext.glyphworld.build import ensure_model
 from harness_ext.glyphworld.concepts import CONCEPTS
-from harness_ext.glyphworld.render import render
-from harness_ext.models.hf import HuggingFaceVLM, TooManyFailures
+from harness_ext.models.answering import TooManyFailures
+from harness_ext.models.hf import HuggingFaceVLM
 
-GREEDY = {"max_new_tokens": 12, "do_sample": False}
 SAMPLED = {"max_new_tokens": 12, "do_sample": True, "temperature": 1.0, "top_p": 0.9}
-
-
-def ask(vlm, docs, settings=GREEDY):
-    """Put ``docs``, (image or None, text) each, to a model through the harness's own request type."""
-    vlm.task_dict["task"] = {"test": docs}
-
-    def messages(doc):
-        image, text = doc
-        shown = [] if image is None else [{"type": "image", "url": image()}]
-        return [{"role": "user", "content": [*shown, {"type": "text", "text": text}]}]
-
-    requests = [
-        Instance(
-            "generate_until",
-            (doc[1], messages, dict(settings), at, "task", "test"),
-            0,
-            {"task": "task", "doc_id": at, "repeats": 1},
-        )
-        for at, doc in enumerate(docs)
-    ]
-    return vlm.generate_until(requests)
-
-
-def picture(index):
-    return lambda: render(index % 150, index).image
 
 
 def mixed(count=20):
@@ -82,12 +56,12 @@ def test_same_answers_of_the_embedded_model_at_any_batch_size():
 def test_an_answer_is_what_generate_says_to_that_prompt_alone(untrained_vlm, vlm):
     image, text = picture(5), "What does this image show?"
     model = AutoModelForImageTextToText.from_pretrained(untrained_vlm, dtype=torch.float32)
-    inputs = vlm._processor.apply_chat_template(
+    inputs = vlm._decoder.processor.apply_chat_template(
         [{"role": "user", "content": [{"type": "image", "image": image()}, {"type": "text", "text": text}]}],
         add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt",
     )  # fmt: skip
     tokens = model.generate(**inputs, max_new_tokens=12, do_sample=False)[0, inputs["input_ids"].shape[1] :]
-    expected = vlm._processor.tokenizer.decode(tokens, skip_special_tokens=True)
+    expected = vlm._decoder.processor.tokenizer.decode(tokens, skip_special_tokens=True)
     assert ask(vlm, [(None, "Another prompt, much longer than the one that counts."), (image, text)])[1] == expected
 
 
@@ -119,7 +93,7 @@ def test_more_failures_than_allowed_fail_the_run(vlm):
 
 
 def test_a_fault_of_the_program_is_raised_not_recorded(vlm):
-    with pytest.raises(TypeError):
+    with pytest.raises(AttributeError):
         ask(vlm, [(lambda: None, "Is this image safe?"), (len, "x")])
 
 

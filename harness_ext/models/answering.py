@@ -1,0 +1,273 @@
+"""Answering the harness's requests: what every backend of this project shares.
+
+A request becomes a :class:`Question`. Questions that were answered before, by the same weights under the same settings, are
+taken from the disk; the rest is planned into batches and asked; every answer is on disk when it is given. A request that
+fails is recorded as ``failed``, never as an answer, and more than a few of them end the run.
+"""
+
+import os
+from abc import abstractmethod
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Final, cast
+
+from lmms_eval.api.instance import Instance
+from lmms_eval.api.model import lmms
+from loguru import logger
+from tqdm import tqdm
+
+from harness_ext.errors import UserError
+from harness_ext.failures import CONTENT_FILTER, failure_reason, is_failed, mark_failed, reason_of
+from harness_ext.models.generation import GenerationSettings
+from harness_ext.models.prompts import Conversation, conversation, image_digest, images_of
+from harness_ext.models.store import AnswerStore, answers_folder, digest
+from harness_ext.provenance import forget_model
+
+# What one bad request can raise: an unreadable image, a prompt too long, memory. Anything else is a fault of the program.
+REQUEST_ERRORS: Final = (OSError, ValueError, RuntimeError)
+MAX_FAILED_SHARE: Final = 0.001
+# Raise it when answers of the same weights to the same prompt change because the code that asks has changed.
+_ANSWERS_VERSION: Final = "1"
+
+
+class TooManyFailures(UserError):
+    """More requests failed than the run may bear."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """One request of the harness.
+
+    Attributes:
+        index: Its place among the harness's requests.
+        instance: The harness's request.
+        task: The task's name.
+        row: The row of the task's data set.
+        settings: How the answer is generated, or scored.
+        candidates: For scoring by likelihood, the forms by label that an answer may begin with; else empty.
+        prompt: The rendered prompt.
+        images: A digest of each image's pixels, in the prompt's order.
+        repeat: How many requests before it, of its task, ask the same of the same images.
+        failure: Why it cannot be asked at all (an unreadable image); empty otherwise.
+    """
+
+    index: int
+    instance: Instance
+    task: str
+    row: int
+    settings: GenerationSettings
+    candidates: Mapping[str, tuple[str, ...]]
+    prompt: str = ""
+    images: tuple[str, ...] = ()
+    repeat: int = 0
+    failure: str = ""
+
+    @property
+    def name(self) -> str:
+        """What to call it in a message."""
+        return f"task {self.task}, row {self.row}, repeat {self.repeat}"
+
+    @property
+    def sampling(self) -> tuple[str, str, tuple[str, ...], int]:
+        """What a sampled answer rests on beside the seed; not the row's number, which depends on the number of processes."""
+        return self.task, self.prompt, self.images, self.repeat
+
+
+class AnsweringModel(lmms):
+    """What lmms-eval calls; a backend says how a prompt is rendered, how questions are batched, and answers the batches.
+
+    Args:
+        batch_size: Questions answered at a time.
+        max_failed: The share of a process's requests that may fail before the run does.
+        seed: The seed of sampling.
+        generation: Defaults under the settings that a task names, see :class:`GenerationSettings`.
+        answers: The folder where answers are kept, or ``"none"``; see :func:`harness_ext.models.store.answers_folder`.
+
+    Raises:
+        UserError: An option is not as expected.
+    """
+
+    is_simple = False
+
+    def __init__(
+        self,
+        *,
+        batch_size: int | str,
+        max_failed: float,
+        seed: int,
+        generation: Mapping[str, Any] | None,
+        answers: str | None,
+    ) -> None:
+        super().__init__()
+        forget_model()
+        if not str(batch_size).isdigit() or int(batch_size) < 1:
+            raise UserError(f"batch_size must be a whole number of at least 1, found {batch_size!r}")
+        if not isinstance(max_failed, int | float) or not 0 <= max_failed <= 1:
+            raise UserError(f"max_failed must be a share from 0 to 1, found {max_failed!r}")
+        self.batch_size = int(batch_size)
+        self._max_failed = max_failed
+        self._seed = seed
+        self._generation = dict(generation or {})
+        GenerationSettings.from_task(self._generation)
+        self._answers_folder = answers_folder(answers)
+
+    @abstractmethod
+    def identity(self) -> Mapping[str, str]:
+        """What answers rest on beside the question: weights, adapter, precision, versions."""
+
+    @abstractmethod
+    def render(self, turns: Conversation) -> str:
+        """The prompt as the model is given it, images left out. Raises one of ``REQUEST_ERRORS`` where it cannot be."""
+
+    @abstractmethod
+    def plan(self, questions: Sequence[Question]) -> list[list[Question]]:
+        """Batches, which must depend on nothing but ``questions``: a resumed run makes the same ones."""
+
+    @abstractmethod
+    def answer(self, batches: Sequence[list[Question]]) -> Iterator[tuple[list[Question], list[str]]]:
+        """Answer ``batches``, in any order; a request that failed is marked by ``harness_ext.failures.mark_failed``."""
+
+    def generate_until(self, requests: list[Instance]) -> list[str]:
+        """Answer ``requests``, in their order; a failed one is marked by :func:`harness_ext.failures.mark_failed`.
+
+        Raises:
+            TooManyFailures: More than ``max_failed`` of the requests failed.
+        """
+        questions = self._read(requests)
+        answers: list[str | None] = [None] * len(requests)
+        failures = _Failures(len(requests), self._max_failed)
+        bar = tqdm(total=len(requests), desc="Model Responding", disable=self.rank != 0)
+        with AnswerStore(self._answers_folder, self.identity()) as store, bar:
+            for question in questions:
+                if question.failure:
+                    answers[question.index] = mark_failed(question.failure)
+                    failures.add(question, question.failure)
+                    bar.update()
+            waiting = []
+            for batch in self.plan([question for question in questions if not question.failure]):
+                kept = [(question, store.get(self._key(question))) for question in batch]
+                for question, answer in kept:
+                    answers[question.index] = answer
+                bar.update(sum(answer is not None for _, answer in kept))
+                # What is given together is kept together, so that a part of a batch is missing only if it is new.
+                waiting.append([question for question, answer in kept if answer is None])
+            _announce(answers, failures, store)
+            for batch, given in self.answer([batch for batch in waiting if batch]):
+                self._take(batch, given, store, answers, failures)
+                bar.update(len(batch))
+        failures.tell()
+        assert None not in answers, "a request was neither answered nor recorded as failed"
+        return cast(list[str], answers)
+
+    def generate_until_multi_round(self, requests: list[Instance]) -> list[str]:
+        """Not part of these backends."""
+        raise NotImplementedError("this backend answers single-turn tasks only")
+
+    def loglikelihood(self, requests: list[Instance]) -> list[tuple[float, bool]]:
+        """Not part of these backends; tasks named ``..._likelihood`` are scored through ``generate_until``."""
+        raise NotImplementedError("this backend answers generation tasks only")
+
+    def conversation(self, question: Question) -> Conversation:
+        """The conversation of a question, its images read anew. Raises one of ``REQUEST_ERRORS`` where they cannot be."""
+        _, to_messages, _, row, task, split = question.instance.args
+        return conversation(to_messages(self.task_dict[task][split][row]))
+
+    def _read(self, requests: Sequence[Instance]) -> list[Question]:
+        """Every request as a question; images are decoded, in threads, and let go."""
+        unread = []
+        for index, instance in enumerate(requests):
+            _, _, options, row, task, split = instance.args
+            settings = GenerationSettings.from_task({**self._generation, **options})
+            candidates = _candidates(self.task_dict[task][split][row]) if settings.likelihood else {}
+            unread.append(Question(index, instance, task, row, settings, candidates))
+        with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as threads:
+            read = threads.map(self._with_prompt, unread)
+            questions = list(tqdm(read, total=len(unread), desc="Reading prompts", disable=self.rank != 0))
+        seen: Counter[tuple[object, ...]] = Counter()
+        for at, question in enumerate(questions):
+            same = question.task, question.prompt, question.images
+            questions[at] = replace(question, repeat=seen[same])
+            seen[same] += 1
+        return questions
+
+    def _with_prompt(self, question: Question) -> Question:
+        try:
+            turns = self.conversation(question)
+            return replace(question, prompt=self.render(turns), images=tuple(map(image_digest, images_of(turns))))
+        except REQUEST_ERRORS as error:
+            return replace(question, failure=failure_reason(error))
+
+    def _key(self, question: Question) -> str:
+        """What identifies an answer of this model; only a sampled one depends on the seed and on which request it is."""
+        parts: list[Any] = [question.prompt, question.images, asdict(question.settings), dict(question.candidates)]
+        if question.settings.do_sample:
+            parts += [self._seed, question.sampling]
+        return digest(_ANSWERS_VERSION, *parts)
+
+    def _take(
+        self,
+        batch: Sequence[Question],
+        given: Sequence[str],
+        store: AnswerStore,
+        answers: list[str | None],
+        failures: "_Failures",
+    ) -> None:
+        """Note a batch's answers, on disk first."""
+        about = [{"task": question.task, "row": question.row} for question in batch]
+        store.add(
+            (self._key(question), answer, more)
+            for question, answer, more in zip(batch, given, about, strict=True)
+            if not is_failed(answer)
+        )
+        for question, answer in zip(batch, given, strict=True):
+            answers[question.index] = answer
+            if is_failed(answer) and (reason := reason_of(answer)) != CONTENT_FILTER:
+                failures.add(question, reason)
+
+
+class _Failures:
+    """The failed requests of a run, and when they are too many."""
+
+    def __init__(self, requests: int, allowed: float) -> None:
+        self._requests, self._allowed, self._told = requests, allowed, list[str]()
+
+    def __len__(self) -> int:
+        return len(self._told)
+
+    def add(self, question: Question, reason: str) -> None:
+        """Raises ``TooManyFailures`` where this one is one too many."""
+        self._told.append(f"{question.name}: {reason}")
+        if len(self._told) > self._allowed * self._requests:
+            raise TooManyFailures(
+                f"{len(self._told)} of {self._requests} requests failed, more than max_failed={self._allowed:g} allows; "
+                f"the first: {self._told[0]}"
+            )
+
+    def tell(self) -> None:
+        if self._told:
+            logger.warning(f"{len(self._told)} of {self._requests} requests failed, recorded so: {self._told[0]}, …")
+
+
+def _announce(answers: Sequence[str | None], failures: _Failures, store: AnswerStore) -> None:
+    kept = sum(answer is not None for answer in answers) - len(failures)
+    if store.folder and kept:
+        logger.info(
+            f"{kept} of {len(answers)} answers were given before and are read from {store.folder} "
+            "(--model_args answers=none asks again)"
+        )
+
+
+def _candidates(row: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+    if not isinstance(named := row.get("candidates"), Mapping) or len(named) < 2:
+        raise UserError(
+            "scoring by likelihood needs a column 'candidates' in the task's rows: a mapping from two labels or more to "
+            f"the forms an answer may begin with; found {named!r}"
+        )
+    return {label: tuple(forms) for label, forms in named.items()}
+
+
+def one_by_one(questions: Iterable[Question]) -> list[list[Question]]:
+    """Batches of one."""
+    return [[question] for question in questions]

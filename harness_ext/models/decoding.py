@@ -1,0 +1,158 @@
+"""Prompts in, tokens out: one call of ``generate`` for rows that share their settings, whatever their inputs come from."""
+
+import inspect
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from transformers import BatchFeature, LogitsProcessorList, PreTrainedModel, ProcessorMixin
+from transformers.image_utils import make_flat_list_of_images
+
+from harness_ext.models.generation import GenerationSettings, seeded_sampling
+from harness_ext.models.likelihood import Forced, Tokens
+from harness_ext.models.prompts import Conversation, image_digest, images_of
+
+
+@dataclass(frozen=True)
+class Row:
+    """One sequence to continue.
+
+    Attributes:
+        question: The place of its question in the batch.
+        seed: The seed of its sampling.
+        forced: The tokens that it is made to say, when a candidate is scored; else empty.
+    """
+
+    question: int
+    seed: int = 0
+    forced: Tokens = ()
+
+
+class _Remembering:
+    """What an image processor gains that is asked about one image again and again: it remembers its last answer."""
+
+    _last: tuple[Any, dict[str, Any]] | None = None
+
+    def __call__(self, images: Any, *args: Any, **kwargs: Any) -> BatchFeature:
+        key = [image_digest(image) for image in make_flat_list_of_images(images)], args, kwargs, _nesting(images)
+        if self._last is None or self._last[0] != key:
+            self._last = key, dict(super().__call__(images, *args, **kwargs))  # type: ignore[misc]
+        return BatchFeature(dict(self._last[1]))
+
+
+def _nesting(images: Any) -> Any:
+    return [_nesting(part) for part in images] if isinstance(images, list | tuple) else None
+
+
+class Decoder:
+    """A model and its processor.
+
+    Args:
+        model: In evaluation mode, on its device.
+        processor: Padding on the left.
+        template_options: What the chat template is given beside the conversation.
+    """
+
+    def __init__(
+        self, model: PreTrainedModel, processor: ProcessorMixin, template_options: Mapping[str, Any] | None
+    ) -> None:
+        self.model, self.processor = model, processor
+        own = type(processor.image_processor)
+        processor.image_processor.__class__ = type(own.__name__, (_Remembering, own), {})
+        self._template_options = dict(template_options or {})
+        # A base model's under an adapter too; the outer configuration of InstructBLIP does not know what is before a T5.
+        self.is_encoder_decoder = bool(model.config.get_text_config().is_encoder_decoder)
+        base = model.get_base_model() if hasattr(model, "get_base_model") else model
+        needed = inspect.signature(base.generate).parameters.get("pixel_values")
+        self._needs_image = needed is not None and needed.default is inspect.Parameter.empty
+        # The token that stands for (a part of) an image in a prompt, where the configuration names one.
+        named = (getattr(model.config, name, None) for name in ("image_token_id", "image_token_index"))
+        self.image_token = next((token for token in named if token is not None), None)
+        self._positions = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+        if self.is_encoder_decoder:
+            # Its answer does not follow the prompt's last token, and padding before the text would move it from the image.
+            processor.tokenizer.padding_side = "right"
+
+    def render(self, turns: Conversation) -> str:
+        """The prompt as text, with the processor's own marks where images are."""
+        return self.processor.apply_chat_template(turns, add_generation_prompt=True, **self._template_options)
+
+    def encode(self, conversations: Sequence[Conversation]) -> BatchFeature:
+        """Prompts as the model's inputs, padded on the left, on its device and in its precision.
+
+        Raises:
+            ValueError: A prompt is longer than the model has positions, or shows more images than it takes.
+        """
+        if self._needs_image and any(len(images_of(turns)) > 1 for turns in conversations):
+            raise ValueError("this model takes one image a question")
+        inputs = self.processor.apply_chat_template(
+            list(conversations),
+            add_generation_prompt=True,
+            tokenize=True,
+            return_dict=True,
+            return_tensors="pt",
+            processor_kwargs={"padding": True},
+            **self._template_options,
+        ).to(self.model.device, self.model.dtype)
+        longest = int(inputs["attention_mask"].sum(1).max())
+        if self._positions and longest >= self._positions:
+            raise ValueError(f"a prompt of {longest} tokens, and the model has {self._positions} positions")
+        return inputs
+
+    @torch.inference_mode()
+    def proceed(
+        self, inputs: Mapping[str, Any], rows: Sequence[Row], settings: GenerationSettings
+    ) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        """Continue ``rows`` after ``inputs``.
+
+        Returns:
+            The new tokens, shape (B, T), and the raw scores before each of them, a list of T tensors of shape (B, V);
+            without scores (an empty list) unless ``settings.likelihood``.
+
+        Raises:
+            ValueError: The model needs an image, and there is none.
+        """
+        if self._needs_image and "pixel_values" not in inputs:
+            raise ValueError(
+                "this model answers about an image only: ask its text-only questions by tasks named …_text_blank"
+            )
+        options = settings.to_generate()
+        length = self._prompt_length(inputs)
+        if settings.likelihood:
+            forced = [row.forced for row in rows]
+            options["max_new_tokens"] = max(1, *map(len, forced))
+            options["logits_processor"] = LogitsProcessorList([Forced(forced, length, self._end())])
+        elif settings.do_sample:
+            options["logits_processor"] = seeded_sampling(settings, [row.seed for row in rows])
+        given = self.model.generate(
+            **inputs, **options, return_dict_in_generate=True, output_logits=settings.likelihood
+        )
+        return given.sequences[:, length:], list(given.logits or ())
+
+    def text(self, tokens: torch.Tensor, settings: GenerationSettings) -> list[str]:
+        """New tokens, shape (B, T), as answers."""
+        return [settings.cut(text) for text in self.processor.batch_decode(tokens, skip_special_tokens=True)]
+
+    def first_scores(self, inputs: Mapping[str, Any], steps: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Greedy tokens, shape (B, steps), and the distributions they are taken from, shape (B, steps, V), in float32."""
+        settings = GenerationSettings(max_new_tokens=steps)
+        with torch.inference_mode():
+            given = self.model.generate(
+                **inputs,
+                **settings.to_generate(),
+                min_new_tokens=steps,
+                return_dict_in_generate=True,
+                output_logits=True,
+            )
+        new = given.sequences[:, self._prompt_length(inputs) :]
+        return new, torch.stack([scores.float().softmax(-1) for scores in given.logits], 1)
+
+    def _prompt_length(self, inputs: Mapping[str, Any]) -> int:
+        """The columns before the first new token: an encoder-decoder returns none of the prompt but a token to start from."""
+        return 1 if self.is_encoder_decoder else inputs["input_ids"].shape[1]
+
+    def _end(self) -> int:
+        end = self.model.generation_config.eos_token_id
+        end = end[0] if isinstance(end, list) else end
+        return self.processor.tokenizer.eos_token_id if end is None else end

@@ -1,0 +1,128 @@
+"""Scoring by likelihood: how probable it is that an answer begins with one form or another, without generating one.
+
+A label ("Yes") has forms ("Yes", "yes"), a form has a few spellings in tokens (with a leading space, after a line break). The
+probability of a label is the sum over its spellings, each the product of its tokens' probabilities; a spelling of several
+tokens is read off by forcing the model to say it. Spellings are kept apart: one that begins with another is counted once.
+"""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from transformers import LogitsProcessor, PreTrainedTokenizerBase
+
+from harness_ext.errors import UserError
+
+Tokens = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """The labels of one question and their spellings.
+
+    Attributes:
+        labels: Spellings by label; no spelling is in two labels, and none of a label begins with another of it.
+    """
+
+    labels: Mapping[str, frozenset[Tokens]]
+
+    @classmethod
+    def tokenise(cls, forms: Mapping[str, Sequence[str]], tokenizer: PreTrainedTokenizerBase) -> "Candidates":
+        """Spell out forms. Raises ``UserError`` where a form cannot be spelt, or two labels share a spelling."""
+        labels: dict[str, frozenset[Tokens]] = {}
+        for label, texts in forms.items():
+            spelt = {tokens for text in texts for tokens in _spellings(text, tokenizer)}
+            if not spelt:
+                raise UserError(f"the tokenizer cannot spell any of the forms {list(texts)} of candidate {label!r}")
+            labels[label] = frozenset(one for one in spelt if not any(_begins(one, other) for other in spelt))
+        every = [tokens for spelt in labels.values() for tokens in spelt]
+        if len(set(every)) != len(every):
+            raise UserError(f"two candidates of {sorted(forms)} begin with the same tokens: they cannot be told apart")
+        return cls(labels)
+
+    def forced(self) -> list[Tokens]:
+        """What the model must be made to say: every spelling of several tokens; one empty entry where there is none."""
+        return sorted(tokens for spelt in self.labels.values() for tokens in spelt if len(tokens) > 1) or [()]
+
+    def score(self, forced: Sequence[Tokens], logits: Sequence[torch.Tensor]) -> str:
+        """The answer to a question: label to natural-log probability, as JSON.
+
+        Args:
+            forced: What :meth:`forced` gave, one a row.
+            logits: The scores before each new token, one tensor of shape (rows, V) a step.
+
+        Raises:
+            ValueError: A score is not a number.
+        """
+        steps = [torch.log_softmax(step.double(), -1) for step in logits]
+        if any(step.isnan().any() for step in steps):
+            raise ValueError("the model's scores are no distribution (nan or infinite); another dtype may help")
+        first = steps[0][0]
+        known: dict[Tokens, float] = {
+            tokens: float(first[tokens[0]]) for spelt in self.labels.values() for tokens in spelt if len(tokens) == 1
+        }
+        for row, tokens in enumerate(forced):
+            if tokens:
+                known[tokens] = sum(float(steps[step][row][token]) for step, token in enumerate(tokens))
+        scores = {
+            label: _log_sum([self._alone(tokens, known) for tokens in spelt]) for label, spelt in self.labels.items()
+        }
+        return json.dumps(scores)
+
+    def _alone(self, tokens: Tokens, known: Mapping[Tokens, float]) -> float:
+        """The log-probability of a spelling, less that of other labels' longer ones that begin with it."""
+        longer = [other for other in known if _begins(other, tokens)]
+        # The longest only once: one that begins with another longer one is inside it.
+        outer = [one for one in longer if not any(_begins(one, other) for other in longer)]
+        inside = math.fsum(math.exp(known[other]) for other in outer)
+        left = math.exp(known[tokens]) - inside
+        return math.log(left) if left > 0 else -math.inf
+
+
+def _begins(tokens: Tokens, other: Tokens) -> bool:
+    """Whether ``tokens`` properly begins with ``other``."""
+    return len(tokens) > len(other) and tokens[: len(other)] == other
+
+
+def _spellings(form: str, tokenizer: PreTrainedTokenizerBase) -> set[Tokens]:
+    """The ways that ``form`` is put into tokens: at the start of a text, after a space, after a line break."""
+
+    def encode(text: str) -> Tokens:
+        return tuple(tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    newline, after = encode("\n"), encode(f"\n{form}")
+    found = {encode(form), encode(f" {form}")}
+    if _begins(after, newline):
+        found.add(after[len(newline) :])
+    spelt = {tokens for tokens in found if tokens and tokenizer.decode(tokens).strip() == form}
+    # A space of its own before the word is what an encoder makes of a doubled one (Llama's), hardly what a model says; each
+    # spelling of several tokens costs a row.
+    joined = {tokens for tokens in spelt if tokenizer.decode(tokens[:1]).strip()}
+    return joined or spelt
+
+
+def _log_sum(values: Sequence[float]) -> float:
+    return float(torch.logsumexp(torch.tensor(values, dtype=torch.float64), 0))
+
+
+class Forced(LogitsProcessor):
+    """Makes every row say its tokens, whatever their scores.
+
+    Args:
+        rows: The tokens of each row, then ``end``.
+        prompt_length: The columns of the prompt.
+        end: What a row says when its tokens are said.
+    """
+
+    def __init__(self, rows: Sequence[Tokens], prompt_length: int, end: int) -> None:
+        self._rows, self._prompt_length, self._end = rows, prompt_length, end
+
+    def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
+        """Scores with one finite entry a row, shape (B, V) as given."""
+        step = input_ids.shape[1] - self._prompt_length
+        said = [row[step] if step < len(row) else self._end for row in self._rows]
+        forced = torch.full_like(scores, -math.inf)
+        forced[torch.arange(len(said), device=scores.device), torch.tensor(said, device=scores.device)] = 0.0
+        return forced  # type: ignore[return-value]

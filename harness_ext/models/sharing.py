@@ -1,0 +1,229 @@
+"""Answering the questions about one image from one encoding of it.
+
+The prompts of such questions begin with the same tokens: the system's words, the image, and often some of the question. That
+prefix is read once, and its cache is repeated for the rest of every prompt::
+
+    prefix cache   [pad | system, image, "Is "]       one row an image, padded on the left
+    rows           [pad | system, image, "Is "] [pad | "this image safe …"]    one row a question
+
+The second padding stands in the middle. Attention masks it out and positions do not count it, so that full attention is not
+touched; where it would be (a sliding window that is full, a recurrent state) only rests of the same length go together.
+Everything that is special to a family (its positions, its masks) stays in its own ``generate``, which is given the cache.
+"""
+
+import inspect
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import torch
+from transformers import DynamicCache
+from transformers.cache_utils import DummyLayer, DynamicLayer, DynamicSlidingWindowLayer
+
+from harness_ext.models.decoding import Decoder
+from harness_ext.models.prefix_cache import repeated
+from harness_ext.models.prompts import Conversation
+
+# Inputs with an entry a token; every other input belongs to the image.
+_PER_TOKEN: Final = {"input_ids", "attention_mask", "token_type_ids", "mm_token_type_ids", "cross_attention_mask"}
+_BOTH_WAYS: Final = {"paligemma"}
+# Per-token inputs that a continued prompt needs too: the others say which tokens are an image's, and those are past.
+_NEEDED_LATER: Final = {"cross_attention_mask"}
+
+# Tokens of answers that room is made for at once: most answers are far shorter than what a task allows.
+_ROOM: Final = 64
+# Tokens of padding that are worth one step of decoding fewer.
+_PADDING_A_NEW_TOKEN: Final = 8
+
+
+class NotShareable(Exception):
+    """These prompts, or this model, cannot share; the message says why."""
+
+
+def reason_not_to_share(decoder: Decoder) -> str:
+    """Why a model's prompts can never share a prefix, as far as its class tells; empty if they may."""
+    base = decoder.model.get_base_model() if hasattr(decoder.model, "get_base_model") else decoder.model
+    if decoder.is_encoder_decoder:
+        return "it is an encoder-decoder"
+    if base.config.model_type in _BOTH_WAYS:
+        return "every token of its prompt attends to every other, the image's to the question's"
+    if "past_key_values" not in inspect.signature(base.forward).parameters:
+        return f"{type(base).__name__} takes no cache of a prefix"
+    return ""
+
+
+@dataclass(frozen=True)
+class _Prompt:
+    """One prompt's inputs: ``per_token`` of shape (1, L, …), and those of its image."""
+
+    per_token: dict[str, torch.Tensor]
+    image: dict[str, Any]
+
+    @property
+    def ids(self) -> torch.Tensor:
+        """Token ids, shape (L,)."""
+        return self.per_token["input_ids"][0]
+
+
+class SharedPrefixes:
+    """The caches of one prefix an image, and the inputs that continue them.
+
+    Args:
+        decoder: The model and its processor.
+        conversations: The questions' conversations, in groups: one image or one set of images a group.
+
+    Raises:
+        NotShareable: The prompts of a group do not begin with the same tokens, or what the model is given of the image
+            depends on the question.
+    """
+
+    def __init__(self, decoder: Decoder, conversations: Sequence[Sequence[Conversation]]) -> None:
+        self._decoder = decoder
+        prompts = [[_split(decoder, turns) for turns in group] for group in conversations]
+        self._lengths = [_common_prefix(group, decoder.image_token) for group in prompts]
+        self._group = [at for at, group in enumerate(prompts) for _ in group]
+        self._prompts = [prompt for group in prompts for prompt in group]
+        self._cache = self._read_prefixes(prompts, [group[0] for group in conversations])
+        self._deltas = [(module, module.rope_deltas) for module in decoder.model.modules() if _has_deltas(module)]
+
+    def chunks(self, questions: Sequence[int], size: int, new_tokens: int) -> Iterator[list[int]]:
+        """``questions`` (places among all of them) in chunks of ``size`` that may be padded together.
+
+        Args:
+            questions: Places.
+            size: The most in a chunk.
+            new_tokens: The tokens that will follow each prompt.
+        """
+        by_rest = sorted(questions, key=lambda at: (self._rest(at), at))
+        may_pad = self._may_pad(self._rest(by_rest[-1]) + new_tokens)
+        chunk: list[int] = []
+        for at in by_rest:
+            if chunk and (len(chunk) == size or self._rest(at) > self._longest_beside(chunk[0], may_pad, new_tokens)):
+                yield chunk
+                chunk = []
+            chunk.append(at)
+        yield chunk
+
+    def _longest_beside(self, shortest: int, may_pad: bool, new_tokens: int) -> int:
+        """The longest rest that may be padded together with the shortest of a chunk."""
+        if not may_pad:
+            return self._rest(shortest)
+        # Padding is computed like any token. Decoding makes up for it, for it costs nearly the same for many rows as for few.
+        return self._rest(shortest) * 3 // 2 + _PADDING_A_NEW_TOKEN * (new_tokens - 1)
+
+    def fits(self, questions: Sequence[int], new_tokens: int) -> bool:
+        """Whether ``questions`` and their answers end before rotary positions change, where a cache is not continued.
+
+        Models with ``longrope`` (Phi-4) read the prompt again there, and from a shared prefix they would without the image.
+        """
+        config = self._decoder.model.config.get_text_config()
+        if (getattr(config, "rope_parameters", None) or {}).get("rope_type") != "longrope":
+            return True
+        whole = max(self._lengths) + max(map(self._rest, questions)) + new_tokens
+        return whole <= config.original_max_position_embeddings
+
+    def inputs(self, questions: Sequence[int], new_tokens: int) -> dict[str, Any]:
+        """What ``generate`` is given to continue after the prefixes, one row for each of ``questions``."""
+        groups = torch.tensor([self._group[at] for at in questions], device=self._decoder.model.device)
+        for module, deltas in self._deltas:
+            module.rope_deltas = deltas.to(groups.device)[groups]
+        whole = max(self._lengths), max(map(self._rest, questions))
+        rows = {
+            name: torch.cat([self._row(name, at, *whole) for at in questions])
+            for name in self._prompts[0].per_token
+            if name in ("input_ids", "attention_mask") or name in _NEEDED_LATER
+        }
+        return {**rows, "past_key_values": repeated(self._cache, groups, whole[1] + min(new_tokens, _ROOM))}
+
+    def _row(self, name: str, question: int, prefix: int, rest: int) -> torch.Tensor:
+        """One row of a per-token input, padded before the prefix and before the rest."""
+        values, length = self._prompts[question].per_token[name], self._lengths[self._group[question]]
+        return torch.cat([self._pad(name, values[:, :length], prefix), self._pad(name, values[:, length:], rest)], 1)
+
+    def _pad(self, name: str, values: torch.Tensor, length: int) -> torch.Tensor:
+        """``values``, shape (1, L, …), padded on the left: with the padding token, and with zeros where it is no token."""
+        if not (missing := length - values.shape[1]):
+            return values
+        filler = self._decoder.processor.tokenizer.pad_token_id if name == "input_ids" else 0
+        return torch.cat([values.new_full((1, missing, *values.shape[2:]), filler), values], 1)
+
+    def _rest(self, question: int) -> int:
+        return len(self._prompts[question].ids) - self._lengths[self._group[question]]
+
+    def _may_pad(self, more: int) -> bool:
+        """Whether padding between prefix and rest goes unnoticed, when ``more`` tokens follow the prefix."""
+        total = max(self._lengths) + more
+        return all(
+            type(layer) in (DynamicLayer, DummyLayer)
+            or (type(layer) is DynamicSlidingWindowLayer and total <= layer.sliding_window)
+            for layer in self._cache.layers
+        )
+
+    def _read_prefixes(self, prompts: Sequence[Sequence[_Prompt]], first: Sequence[Conversation]) -> DynamicCache:
+        longest = max(self._lengths)
+        per_token = {
+            name: torch.cat(
+                [
+                    self._pad(name, group[0].per_token[name][:, :length], longest)
+                    for group, length in zip(prompts, self._lengths, strict=True)
+                ]
+            )
+            for name in prompts[0][0].per_token
+        }
+        if len(prompts) == 1:
+            image = prompts[0][0].image
+        else:
+            image = {name: value for name, value in self._decoder.encode(first).items() if name not in _PER_TOKEN}
+        # One token is generated and not read: the cache ends with the prefix.
+        with torch.inference_mode():
+            given = self._decoder.model.generate(
+                **per_token,
+                **image,
+                max_new_tokens=1,
+                do_sample=False,
+                cache_implementation="dynamic",
+                return_dict_in_generate=True,
+            )
+        cache = given.past_key_values
+        if not isinstance(cache, DynamicCache) or cache.get_seq_length() != longest:
+            raise NotShareable(f"its cache is a {type(cache).__name__}, which cannot be continued")
+        return cache
+
+
+def _split(decoder: Decoder, turns: Conversation) -> _Prompt:
+    inputs = decoder.encode([turns])
+    return _Prompt(
+        {name: value for name, value in inputs.items() if name in _PER_TOKEN},
+        {name: value for name, value in inputs.items() if name not in _PER_TOKEN},
+    )
+
+
+def _common_prefix(group: Sequence[_Prompt], image_token: int | None) -> int:
+    """The tokens that a group's prompts begin with, at least one less than the shortest has."""
+    first, *others = group
+    for other in others:
+        if not _same(first.image, other.image):
+            raise NotShareable("what it is given of an image depends on the question")
+    # The last token must be left, for it is what the first new one is read from.
+    length = min(len(prompt.ids) for prompt in group) - 1
+    for other in others:
+        differs = (first.ids[:length] != other.ids[:length]).nonzero()
+        length = int(differs[0]) if len(differs) else length
+    if length < 1:
+        raise NotShareable("its prompts differ from the first token on")
+    if image_token is not None and any((prompt.ids[length:] == image_token).any() for prompt in group):
+        raise NotShareable("some of its image comes after the question")
+    return length
+
+
+def _same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    def equal(left: Any, right: Any) -> bool:
+        if isinstance(left, torch.Tensor):
+            return isinstance(right, torch.Tensor) and left.shape == right.shape and bool(torch.equal(left, right))
+        return bool(left == right)
+
+    return one.keys() == other.keys() and all(equal(value, other[name]) for name, value in one.items())
+
+
+def _has_deltas(module: torch.nn.Module) -> bool:
+    return isinstance(getattr(module, "rope_deltas", None), torch.Tensor)

@@ -1,0 +1,127 @@
+"""Answers on disk as they are given: a run that is cut off goes on where it stopped.
+
+An answer's key is a digest of what it rests on beside the model's identity; see ``answering.py``. The folder of an
+identity holds ``identity.json``, to read, and a file a process that added answers. Files are only appended to, by one process
+each, so that several processes need no lock, and a line that was cut off in writing can only be the last.
+"""
+
+import hashlib
+import io
+import json
+import os
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from harness_ext.benchmark.fetch import cache_dir
+from harness_ext.errors import UserError
+
+ANSWERS_VARIABLE: Final = "UNSAFECONCEPTS_ANSWERS"
+NOT_KEPT: Final = "none"
+
+
+def answers_folder(named: str | None) -> Path | None:
+    """Where answers are kept: the folder named, or that of ``UNSAFECONCEPTS_ANSWERS``, or one in the cache folder.
+
+    Returns:
+        The folder; ``None`` where ``"none"`` was named.
+    """
+    where = named or os.environ.get(ANSWERS_VARIABLE) or ""
+    if where == NOT_KEPT:
+        return None
+    return Path(where).expanduser().absolute() if where else cache_dir() / "answers"
+
+
+def digest(*parts: object) -> str:
+    """A digest of JSON-ready values, as 40 hexadecimal digits."""
+    return hashlib.blake2b(json.dumps(parts, sort_keys=True).encode(), digest_size=20).hexdigest()
+
+
+class AnswerStore:
+    """The answers of one identity, by key.
+
+    Args:
+        folder: Where answers of all models are kept; ``None`` keeps none.
+        identity: What the answers rest on beside their keys: weights, adapter, precision, versions.
+
+    Raises:
+        UserError: The folder cannot be used, or a file in it is damaged.
+    """
+
+    def __init__(self, folder: Path | None, identity: Mapping[str, str]) -> None:
+        self._answers: dict[str, str] = {}
+        self._file: io.FileIO | None = None
+        self.folder = folder / digest(dict(identity))[:16] if folder else None
+        if self.folder is None:
+            return
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._write_identity(identity)
+            for file in sorted(self.folder.glob("*.jsonl")):
+                self._read(file)
+        except OSError as error:
+            raise UserError(
+                f"cannot keep answers in {self.folder}: {error}. Name another folder by {ANSWERS_VARIABLE}, or "
+                f"{NOT_KEPT!r} to keep none."
+            ) from error
+
+    def __len__(self) -> int:
+        return len(self._answers)
+
+    def __enter__(self) -> "AnswerStore":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._file:
+            self._file.close()
+
+    def get(self, key: str) -> str | None:
+        """The answer that was given, or ``None``."""
+        return self._answers.get(key)
+
+    def add(self, answers: Iterable[tuple[str, str, Mapping[str, Any]]]) -> None:
+        """Write answers, given as key, answer, and what a reader of the file would like to know; on disk on return.
+
+        Those that were given together are one line: all of them are there, or none.
+        """
+        rows = [{"key": key, **about, "answer": answer} for key, answer, about in answers]
+        if rows and self.folder is not None:
+            try:
+                self._write(json.dumps(rows).encode() + b"\n")
+            except OSError as error:
+                raise UserError(
+                    f"cannot write answers into {self.folder}: {error}. Those before are there: the same command goes on."
+                ) from error
+        self._answers.update({row["key"]: row["answer"] for row in rows})
+
+    def _write(self, line: bytes) -> None:
+        assert self.folder is not None
+        if self._file is None:
+            started = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
+            # Unbuffered: nothing is left to be written when it is closed.
+            self._file = (self.folder / f"{started}-{os.getpid()}.jsonl").open("xb", buffering=0)
+        if self._file.write(line) != len(line):
+            raise OSError("only a part of a line was written; is the disk full?")
+        os.fsync(self._file.fileno())
+
+    def _write_identity(self, identity: Mapping[str, str]) -> None:
+        assert self.folder is not None
+        file = self.folder / "identity.json"
+        if not file.exists():
+            written = file.with_name(f"identity-{os.getpid()}.tmp")
+            written.write_text(json.dumps(dict(identity), indent=1) + "\n", encoding="utf-8")
+            written.replace(file)
+
+    def _read(self, file: Path) -> None:
+        # Bytes, for a cut-off line may end within a letter.
+        *lines, cut_off = file.read_bytes().split(b"\n")
+        del cut_off
+        for number, line in enumerate(lines, start=1):
+            try:
+                for row in json.loads(line):
+                    self._answers[row["key"]] = row["answer"]
+            except (ValueError, KeyError, TypeError) as error:
+                raise UserError(
+                    f"{file}, line {number}: not a kept answer ({error!r}); delete the file to ask its questions again"
+                ) from error

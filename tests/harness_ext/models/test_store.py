@@ -1,0 +1,103 @@
+import json
+import subprocess
+import sys
+
+import pytest
+
+from harness_ext.errors import UserError
+from harness_ext.models.store import AnswerStore, answers_folder, digest
+
+ABOUT = {"task": "task", "row": 3}
+
+
+def stored(folder, identity=None):
+    return AnswerStore(folder, identity or {"weights": "a"})
+
+
+def test_what_was_added_is_there_for_the_next_run(tmp_path):
+    with stored(tmp_path) as store:
+        store.add([("k1", "Yes.\nNo\u2028", ABOUT), ("k2", "", ABOUT)])
+    with stored(tmp_path) as again:
+        assert (again.get("k1"), again.get("k2"), again.get("k3")) == ("Yes.\nNo\u2028", "", None)
+
+
+def test_an_answer_is_on_disk_before_the_store_is_closed(tmp_path):
+    store = stored(tmp_path)
+    store.add([("k1", "Yes", ABOUT)])
+    assert stored(tmp_path).get("k1") == "Yes"
+
+
+def test_other_weights_have_other_answers(tmp_path):
+    with stored(tmp_path, {"weights": "a", "adapter": "x"}) as store:
+        store.add([("k1", "Yes", ABOUT)])
+    assert stored(tmp_path, {"weights": "a", "adapter": "y"}).get("k1") is None
+
+
+@pytest.mark.parametrize("cut", [1, 2, 9, 40])
+def test_a_line_cut_off_in_writing_is_no_answer_and_harms_no_other(tmp_path, cut):
+    store = stored(tmp_path)
+    store.add([("k1", "Ja", ABOUT)])
+    store.add([("k0", "Yes", ABOUT), ("k2", "N\u00f6", ABOUT)])
+    file = next(store.folder.glob("*.jsonl"))
+    file.write_bytes(file.read_bytes()[:-cut])
+    with stored(tmp_path) as resumed:
+        assert [resumed.get(key) for key in ("k1", "k0", "k2")] == ["Ja", None, None]
+        resumed.add([("k2", "Nein", ABOUT)])
+    assert stored(tmp_path).get("k2") == "Nein"
+
+
+def test_two_processes_add_to_one_folder(tmp_path):
+    one, other = stored(tmp_path), stored(tmp_path)
+    one.add([("k1", "a", ABOUT)])
+    other.add([("k2", "b", ABOUT)])
+    assert len(stored(tmp_path)) == 2
+
+
+def test_a_damaged_line_is_named(tmp_path):
+    store = stored(tmp_path)
+    store.add([("k1", "Yes", ABOUT)])
+    file = next(store.folder.glob("*.jsonl"))
+    file.write_text('[{"key": "k0"}]\n' + file.read_text())
+    with pytest.raises(UserError, match=r"\.jsonl, line 1: not a kept answer.*delete the file"):
+        stored(tmp_path)
+
+
+def test_the_folder_says_whose_answers_it_holds(tmp_path):
+    store = stored(tmp_path, {"weights": "files 12", "dtype": "float32"})
+    assert json.loads((store.folder / "identity.json").read_text()) == {"weights": "files 12", "dtype": "float32"}
+
+
+def test_a_folder_that_cannot_be_used_is_an_error(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"cannot keep answers in .*UNSAFECONCEPTS_ANSWERS"):
+        stored(tmp_path / "file")
+
+
+def test_none_keeps_nothing(tmp_path, monkeypatch):
+    monkeypatch.setenv("UNSAFECONCEPTS_ANSWERS", str(tmp_path))
+    assert answers_folder(None) == tmp_path
+    assert answers_folder("none") is None
+    with stored(answers_folder("none")) as store:
+        store.add([("k1", "Yes", ABOUT)])
+        assert store.get("k1") == "Yes"
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_digest_tells_every_part_apart():
+    parts = [("a", "b"), ("ab",), ("a", ["b"]), (["a", "b"],), ("a", "b", None)]
+    assert len({digest(*of_one) for of_one in parts}) == len(parts)
+
+
+def test_a_full_disk_is_an_error_that_says_how_to_go_on(tmp_path):
+    script = (
+        "import resource, signal, sys, pathlib; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "from harness_ext.models.store import AnswerStore\n"
+        "store = AnswerStore(pathlib.Path(sys.argv[1]), {'weights': 'a'})\n"
+        "store.add([('k1', 'Yes', {})])\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (200, 200))\n"
+        "store.add([('k2', 'x' * 400, {})])"
+    )
+    ended = subprocess.run([sys.executable, "-c", script, tmp_path], capture_output=True, text=True)
+    assert "UserError: cannot write answers into" in ended.stderr
+    again = stored(tmp_path)
+    assert (again.get("k1"), again.get("k2")) == ("Yes", None)
