@@ -1,0 +1,184 @@
+"""Asking a model with code of its own, one question at a time: what its adapters share."""
+
+import importlib.metadata
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from typing import Any, ClassVar
+
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from harness_ext import __version__
+from harness_ext.errors import UserError
+from harness_ext.failures import failure_reason, mark_failed
+from harness_ext.models.adapters import check_adapter
+from harness_ext.models.answering import MAX_FAILED_SHARE, REQUEST_ERRORS, AnsweringModel, Question, one_by_one
+from harness_ext.models.generation import GenerationSettings, request_seed, seeded_sampling
+from harness_ext.models.identity import adapter_identity, weights_identity
+from harness_ext.models.prompts import Conversation
+from harness_ext.models.remote.loading import adapted, load_model, load_tokenizer, tokenizer_identity
+from harness_ext.models.remote.repository import open_repository
+from harness_ext.provenance import record_provenance
+
+
+class RemoteCodeModel(AnsweringModel):
+    """A model that is asked through a method of its own; a subclass says which, and how.
+
+    Args:
+        pretrained: A hub repository or a folder.
+        revision: The commit, tag or branch of it; of its code too.
+        tokenizer: The repository or folder of its tokenizer, where it has none of its own.
+        adapter: A folder or repository of a PEFT adapter for these weights.
+        adapter_base: ``"any"`` to put an adapter on weights it does not name as its base.
+        dtype: ``"auto"`` (the checkpoint's), ``"float32"``, ``"bfloat16"`` or ``"float16"``.
+        device: ``"cpu"``, ``"cuda"``, ``"cuda:1"``; the GPU of this process if there is one, else the CPU.
+        device_map: ``"auto"`` spreads the model over all GPUs; instead of ``device``.
+        generation: Defaults under the settings that a task names.
+        batch_size: 1; these interfaces take one question at a time.
+        max_batch_size: Given by lmms-eval, without effect here.
+        max_failed: The share of a process's requests that may fail before the run does; 0.001 by default.
+        seed: Seed of sampling; lmms-eval's ``--seed`` (its torch seed) by default.
+        answers: The folder where answers are kept, ``"none"`` for not at all; the cache folder by default.
+        trust_remote_code: Run the repository's code; never unless you say so.
+
+    Raises:
+        UserError: The word to run its code was not given, its code does not work here, or an option is not as expected.
+    """
+
+    # The key of the repository's auto_map that names the model's class, and the method that it is asked by.
+    auto_class: ClassVar[str] = "AutoModelForCausalLM"
+    method: ClassVar[str]
+    # Whether it searches with beams where a task asks for them.
+    beams: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        pretrained: str,
+        revision: str | None = None,
+        tokenizer: str | None = None,
+        adapter: str | None = None,
+        adapter_base: str | None = None,
+        dtype: str = "auto",
+        device: str | None = None,
+        device_map: str | None = None,
+        generation: Mapping[str, Any] | None = None,
+        batch_size: int | str = 1,
+        max_batch_size: int | None = None,
+        max_failed: float = MAX_FAILED_SHARE,
+        seed: int | None = None,
+        answers: str | None = None,
+        trust_remote_code: bool = False,
+    ) -> None:
+        repository = open_repository(pretrained, revision, trust_remote_code)
+        super().__init__(
+            batch_size=batch_size,
+            max_failed=max_failed,
+            seed=torch.initial_seed() if seed is None else int(seed),
+            generation=generation,
+            answers=answers,
+        )
+        if self.batch_size > 1:
+            raise UserError(f"{self.method} of {pretrained!r} takes one question at a time: leave batch_size at 1")
+        if adapter:
+            check_adapter(adapter, pretrained, adapter_base)
+        elif adapter_base:
+            raise UserError("adapter_base is given, but no adapter")
+        self._repository = repository
+        self._tokenizer: PreTrainedTokenizerBase = load_tokenizer(repository, tokenizer)
+        model = load_model(repository, self.auto_class, dtype=dtype, device=device, device_map=device_map)
+        if not hasattr(model, self.method):
+            raise UserError(f"the model of {pretrained!r} has no method {self.method}, which it is to be asked by")
+        if adapter:
+            model = adapted(model, adapter, repository)
+        self._model: PreTrainedModel = model
+        with repository.running(loading=True):
+            self.prepare(model)
+        record_provenance(
+            weights=pretrained,
+            revision=repository.commit,
+            adapter=adapter,
+            dtype=str(model.dtype).removeprefix("torch."),
+            trust_remote_code=True,
+        )
+        # The harness deletes every module of this object once generation is over, and asks for the device after that.
+        self._device = model.device
+        self._identity = {
+            "backend": type(self).method,
+            "weights": weights_identity(pretrained, repository.commit),
+            "tokenizer": tokenizer_identity(tokenizer),
+            "adapter": adapter_identity(adapter) if adapter else "none",
+            "dtype": str(model.dtype),
+            "device": self._device.type,
+            "torch": torch.__version__,
+            "transformers": importlib.metadata.version("transformers"),
+            "unsafeconcepts": __version__,
+        }
+
+    @abstractmethod
+    def ask(self, turns: Conversation, settings: GenerationSettings, seed: int) -> str:
+        """The model's answer; ``seed`` is that of this one answer, if it is sampled."""
+
+    def prepare(self, model: PreTrainedModel) -> None:
+        """What its code needs done once, before it is asked; nothing by default."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where inputs go."""
+        return self._device
+
+    def identity(self) -> Mapping[str, str]:
+        """Weights, code and adapter by their contents, and what else the last bits of an answer depend on."""
+        return self._identity
+
+    def plan(self, questions: Sequence[Question]) -> list[list[Question]]:
+        """One by one. Raises ``UserError`` for settings that these interfaces cannot honour."""
+        for settings in {question.settings for question in questions}:
+            if settings.likelihood:
+                raise UserError(
+                    f"{self.method} of {self._repository.name!r} gives answers, not the scores behind them: use the tasks "
+                    "without '_likelihood'"
+                )
+            if settings.num_beams > 1 and not self.beams:
+                raise UserError(f"{self._repository.name!r} is not asked with beams here: set num_beams to 1")
+            if settings.num_beams > 1 and settings.do_sample:
+                raise UserError("sampling with beams is not supported: set num_beams to 1, or do_sample to false")
+        return one_by_one(questions)
+
+    def answer(self, batches: Sequence[list[Question]]) -> Iterator[tuple[list[Question], list[str]]]:
+        """Answer one question after the other."""
+        for batch in batches:
+            yield batch, [self._answer(question) for question in batch]
+
+    def _answer(self, question: Question) -> str:
+        seed = request_seed(self._seed, *question.sampling)
+        # Code that says no more than `.cuda()` means the current device.
+        current = torch.cuda.device(self._device) if self._device.type == "cuda" else nullcontext()
+        try:
+            turns = self.conversation(question)
+            with torch.inference_mode(), current, self._repository.running():
+                return question.settings.cut(self.ask(turns, question.settings, seed))
+        except REQUEST_ERRORS as error:
+            if self._device.type == "cuda":
+                torch.cuda.empty_cache()
+            return mark_failed(failure_reason(error))
+
+
+def question_parts(turns: Conversation) -> list[dict[str, Any]]:
+    """The texts and images of the one question that is asked.
+
+    Raises:
+        UserError: There are other turns; these interfaces have each their own way with them.
+    """
+    roles = [turn["role"] for turn in turns]
+    if roles != ["user"]:
+        raise UserError(f"this backend asks single questions of a user, found turns of {', '.join(roles) or 'nobody'}")
+    return turns[0]["content"]
+
+
+def generate_options(settings: GenerationSettings, seed: int) -> dict[str, Any]:
+    """Keyword arguments of ``generate`` for one answer, seeded where it is sampled."""
+    options = settings.to_generate()
+    if settings.do_sample:
+        options["logits_processor"] = seeded_sampling(settings, [seed])
+    return options

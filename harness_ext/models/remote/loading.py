@@ -1,0 +1,160 @@
+"""Models and tokenizers of repositories with their own code, made as that code expects.
+
+Such code was mostly written for transformers 4. ``from_pretrained`` of transformers 5 makes a model without memory for its
+tensors and fills those that are in no checkpoint, such as tables of positions, with whatever the memory holds: the model
+answers, and wrongly. So the class is called as it used to be, only its parameters without memory, and the weights are then
+put in, each of which must be there.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import chain
+from pathlib import Path
+from typing import Final
+
+import torch
+from accelerate import dispatch_model, infer_auto_device_map, init_empty_weights, load_checkpoint_in_model
+from transformers import AutoConfig, AutoTokenizer, GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.dynamic_module_utils import get_class_from_dynamic_module
+from transformers.models.auto.auto_factory import add_generation_mixin_to_remote_model
+
+from harness_ext.errors import UserError
+from harness_ext.failures import failure_reason
+from harness_ext.models.adapters import put_adapter
+from harness_ext.models.checkpoint import locate
+from harness_ext.models.identity import weights_identity
+from harness_ext.models.loading import default_device
+from harness_ext.models.remote.repository import Repository
+from harness_ext.models.resources import require_memory
+
+_DTYPES: Final = ("auto", "bfloat16", "float16", "float32")
+
+
+def load_tokenizer(repository: Repository, named: str | None) -> PreTrainedTokenizerBase:
+    """The tokenizer of ``repository``, or of the one ``named``, whose code is not run: the user's word was not for it."""
+    source = named or str(repository.folder)
+    try:
+        with repository.running():
+            return AutoTokenizer.from_pretrained(source, trust_remote_code=not named)
+    except (OSError, ValueError, RuntimeError) as error:
+        reason = failure_reason(error)
+        raise UserError(
+            f"cannot load the tokenizer of {named or repository.name!r}: {reason}. A model without one of its own is given "
+            "one by --model_args tokenizer=REPOSITORY_OR_FOLDER."
+        ) from error
+
+
+def tokenizer_identity(named: str | None) -> str:
+    """Which tokenizer :func:`load_tokenizer` loads."""
+    if named is None:
+        return "of the weights"
+    commit = None if Path(named).is_dir() else locate(named, None, "tokenizer").name
+    return weights_identity(named, commit)
+
+
+def load_model(
+    repository: Repository, auto_class: str, *, dtype: str, device: str | None, device_map: str | None
+) -> PreTrainedModel:
+    """The model in evaluation mode, on its device.
+
+    Args:
+        repository: Where class and weights are.
+        auto_class: The key of its ``auto_map`` that names the class.
+        dtype: ``"auto"`` (what its config.json names, else float32), ``"float32"``, ``"bfloat16"`` or ``"float16"``.
+        device: As torch calls it; the GPU of this process if there is one, else the CPU.
+        device_map: ``"auto"`` spreads the model over all GPUs; instead of ``device``.
+
+    Raises:
+        UserError: Its code fails, or its weights are not what that code expects.
+    """
+    if dtype not in _DTYPES:
+        raise UserError(f"dtype must be one of {', '.join(_DTYPES)}, found {dtype!r}")
+    if device and device_map:
+        raise UserError("give either device or device_map, not both")
+    if device_map not in (None, "auto"):
+        raise UserError(f"device_map must be 'auto' for a model with code of its own, found {device_map!r}")
+    with repository.running(loading=True):
+        model = _make(repository, auto_class, dtype)
+    places = {"": device or default_device()}
+    require_memory(
+        repository.name,
+        repository.folder,
+        revision=repository.commit,
+        dtype=dtype,
+        device=places[""],
+        device_map=device_map,
+    )
+    files = repository.weights()
+    if device_map:
+        places = infer_auto_device_map(model, no_split_module_classes=model._no_split_modules)
+    try:
+        for file in files:
+            load_checkpoint_in_model(model, str(file), device_map=places)
+        _check_complete(model, repository)
+        model = dispatch_model(model, places) if device_map else model.to(places[""])
+    except (OSError, ValueError, RuntimeError, AssertionError) as error:
+        where = ", ".join(sorted(set(map(str, places.values()))))
+        raise UserError(f"cannot put the weights of {repository.name!r} on {where}: {failure_reason(error)}") from error
+    return model.eval()
+
+
+def adapted(model: PreTrainedModel, adapter: str, repository: Repository) -> PreTrainedModel:
+    """The model with a PEFT adapter inside, under its own methods. Raises ``UserError`` where that cannot be."""
+    from peft import PeftConfig
+
+    if PeftConfig.from_pretrained(adapter).is_prompt_learning:
+        raise UserError(
+            f"the adapter {adapter!r} learns prompts, which {repository.name!r} would never see: use a LoRA"
+        )
+    return put_adapter(model, adapter, repository.name).get_base_model()
+
+
+def _make(repository: Repository, auto_class: str, dtype: str) -> PreTrainedModel:
+    """The model without its weights; what is in no checkpoint is there."""
+    folder = str(repository.folder)
+    config = AutoConfig.from_pretrained(folder, trust_remote_code=True)
+    # Transformers 5 drops what a config.json says of generation; code may read it (XComposer2 its max_length).
+    dropped = {name: value for name, value in repository.described("config.json").items() if not hasattr(config, name)}
+    for name, value in dropped.items():
+        setattr(config, name, value)
+    if getattr(config, "quantization_config", None):
+        raise UserError(f"the weights of {repository.name!r} are quantised, which is not supported here: name others")
+    if auto_class not in (getattr(config, "auto_map", None) or {}):
+        raise UserError(f"the config.json of {repository.name!r} names no code for {auto_class}")
+    model_class = get_class_from_dynamic_module(config.auto_map[auto_class], folder)
+    precision = (config.dtype or torch.float32) if dtype == "auto" else getattr(torch, dtype)
+    with _default_dtype(precision), init_empty_weights(include_buffers=False):
+        model = add_generation_mixin_to_remote_model(model_class)(config)
+    for name in dropped:
+        # A model whose configuration holds such settings is not decoded by transformers 5.
+        delattr(config, name)
+    if (repository.folder / "generation_config.json").exists():
+        model.generation_config = GenerationConfig.from_pretrained(folder)
+    return model
+
+
+@contextmanager
+def _default_dtype(dtype: torch.dtype) -> Iterator[None]:
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+def _check_complete(model: PreTrainedModel, repository: Repository) -> None:
+    """Raises ``UserError`` where a tensor is still without values."""
+
+    def lacking() -> list[str]:
+        return [name for name, value in chain(model.named_parameters(), model.named_buffers()) if value.is_meta]
+
+    if lacking():
+        # Weights that are also another's may be in the checkpoint once.
+        with repository.running():
+            model.tie_weights()
+    if names := lacking():
+        raise UserError(
+            f"the weights of {repository.name!r} lack {len(names)} tensors that its code has, {names[0]} the first: code and "
+            "weights are not of one version"
+        )
