@@ -1,0 +1,208 @@
+"""The backend for models behind an OpenAI-compatible API: a provider's, or a vLLM or SGLang server of one's own.
+
+Questions are asked several at a time, and an answer is on disk before another question takes its place: a run that is cut off
+has lost no more than what was under way. The provider is told not to store what it is sent.
+"""
+
+import asyncio
+import itertools
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+import torch
+from loguru import logger
+
+from harness_ext.errors import UserError
+from harness_ext.failures import failure_reason, is_failed, mark_failed
+from harness_ext.models.answering import MAX_FAILED_SHARE, REQUEST_ERRORS, AnsweringModel, Question, one_by_one
+from harness_ext.models.api_client import ChatClient, Server
+from harness_ext.models.api_options import (
+    checked_url,
+    extra_fields,
+    is_openai,
+    number,
+    one_of,
+    questions_at_a_time,
+    read_key,
+)
+from harness_ext.models.api_request import DETAILS, FORMATS, MAX_TOKENS_KEYS, RequestForm, messages
+from harness_ext.models.generation import request_seed
+from harness_ext.models.prompts import Conversation
+from harness_ext.provenance import record_provenance
+
+OPENAI: Final = "https://api.openai.com/v1"
+
+
+class OpenAICompatible(AnsweringModel):
+    """A model behind an OpenAI-compatible chat completions API.
+
+    What a server runs under a name cannot be seen from here: where other weights come to be served under a name that has
+    answered before, name another folder by ``answers``.
+
+    Args:
+        model: The model, as the server calls it.
+        base_url: Where the API begins, mostly ending in ``/v1``; OpenAI's by default.
+        api_key_variable: The environment variable that holds the key; ``OPENAI_API_KEY`` for OpenAI, none for other servers.
+        concurrency: Questions under way at a time, of each process; ``batch_size`` if that is more than 1, else 8.
+        batch_size: lmms-eval's; another word for ``concurrency`` here.
+        max_batch_size: Given by lmms-eval, without effect here.
+        timeout: Seconds that a request may take.
+        max_retries: How often a request is tried again after a failure that may pass.
+        backoff: Seconds before the first of these, doubled for each further one, up to a minute.
+        image_format: ``"png"``, without loss, or ``"jpeg"`` of quality 95, a fraction of the size.
+        detail: OpenAI's resolution of images, ``"low"``, ``"high"`` or ``"auto"``; the server's own default where not given.
+        max_tokens_key: What the server calls the most tokens of an answer: ``"max_completion_tokens"`` (by default at OpenAI)
+            or ``"max_tokens"`` (by default elsewhere).
+        extra_body: Further fields of a request, as a mapping or in JSON; null leaves out a field that would be sent.
+        generation: Defaults under the settings that a task names.
+        max_failed: The share of a process's requests that may fail before the run does, those not counted that the service's
+            content filter refused; 0.001 by default.
+        seed: Seed of sampling, sent with each request; lmms-eval's ``--seed`` (its torch seed) by default.
+        answers: The folder where answers are kept, ``"none"`` for not at all; the cache folder by default.
+
+    Raises:
+        UserError: An option is not as expected, or the key is missing.
+    """
+
+    def __init__(
+        self,
+        model: str = "",
+        base_url: str = OPENAI,
+        api_key_variable: str | None = None,
+        concurrency: int | None = None,
+        batch_size: int | str = 1,
+        max_batch_size: int | None = None,
+        timeout: float = 120.0,
+        max_retries: int = 6,
+        backoff: float = 1.0,
+        image_format: str = "png",
+        detail: str | None = None,
+        max_tokens_key: str | None = None,
+        extra_body: Mapping[str, Any] | str | None = None,
+        generation: Mapping[str, Any] | None = None,
+        max_failed: float = MAX_FAILED_SHARE,
+        seed: int | None = None,
+        answers: str | None = None,
+    ) -> None:
+        super().__init__(
+            batch_size=batch_size,
+            max_failed=max_failed,
+            seed=torch.initial_seed() if seed is None else int(seed),
+            generation=generation,
+            answers=answers,
+        )
+        if not model:
+            raise UserError("which model is asked for? Add model=NAME, as the server calls it, to --model_args")
+        base_url = checked_url(base_url)
+        at_openai = is_openai(base_url)
+        self._server = Server(
+            base_url=base_url,
+            key=read_key(base_url, api_key_variable or ("OPENAI_API_KEY" if at_openai else None)),
+            is_openai=at_openai,
+            concurrency=questions_at_a_time(concurrency, self.batch_size),
+            timeout=number("timeout", timeout, 0.001),
+            max_retries=int(number("max_retries", max_retries, 0)),
+            backoff=number("backoff", backoff, 0),
+        )
+        self._form = RequestForm(
+            model=str(model),
+            at_openai=at_openai,
+            image_format=one_of("image_format", image_format, tuple(FORMATS)),
+            detail=one_of("detail", detail, DETAILS),
+            max_tokens_key=one_of("max_tokens_key", max_tokens_key or MAX_TOKENS_KEYS[at_openai], MAX_TOKENS_KEYS),
+            extra_body=extra_fields(extra_body, at_openai),
+        )
+        record_provenance(weights=f"{model} at {base_url}")
+
+    @property
+    def device(self) -> torch.device:
+        """Where lmms-eval puts what several processes tell each other."""
+        return torch.device("cpu")
+
+    def identity(self) -> Mapping[str, str]:
+        """The server, the name of the model there, and what of a request the question does not hold."""
+        return {
+            "model": self._form.model,
+            "base_url": self._server.base_url,
+            "image_format": self._form.image_format,
+            "detail": str(self._form.detail),
+            "extra_body": json.dumps(dict(self._form.extra_body), sort_keys=True),
+        }
+
+    def render(self, turns: Conversation) -> str:
+        """The messages as JSON, with a place held for each image."""
+        return json.dumps(messages(turns, lambda image: {"type": "image_url"}))
+
+    def plan(self, questions: Sequence[Question]) -> list[list[Question]]:
+        """Each question by itself, in the harness's order: those about one image in a row, for a server that keeps prefixes.
+
+        Raises:
+            UserError: A task asks for what an API does not do.
+        """
+        for settings in {question.settings for question in questions}:
+            self._form.check(settings)
+        return one_by_one(questions)
+
+    def answer(self, batches: Sequence[list[Question]]) -> Iterator[tuple[list[Question], list[str]]]:
+        """Ask up to ``concurrency`` questions at a time, and give each answer as it comes.
+
+        Raises:
+            UserError: The server would answer none: a wrong key, an unknown model, a limit that does not pass.
+        """
+        if not batches:
+            return
+        server = self._server
+        logger.info(
+            f"asking {self._form.model} at {server.base_url}: {len(batches)} requests, {server.concurrency} at a time"
+        )
+        with asyncio.Runner() as runner:
+            client = ChatClient(server)
+            under_way: dict[asyncio.Task[str], list[Question]] = {}
+            try:
+                yield from self._answers(runner, client, batches, under_way)
+            finally:
+                runner.run(_leave(client, under_way))
+                client.tell()
+
+    def _answers(
+        self,
+        runner: asyncio.Runner,
+        client: ChatClient,
+        batches: Sequence[list[Question]],
+        under_way: dict[asyncio.Task[str], list[Question]],
+    ) -> Iterator[tuple[list[Question], list[str]]]:
+        waiting = iter(batches)
+        while True:
+            for batch in itertools.islice(waiting, self._server.concurrency - len(under_way)):
+                under_way[runner.get_loop().create_task(self._ask(client, batch[0]))] = batch
+            if not under_way:
+                return
+            try:
+                runner.run(asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED))
+            finally:
+                # Ctrl-C too: what was answered by then is kept. What ends the run comes last.
+                done = [task for task in under_way if task.done()]
+                for task in sorted(done, key=lambda task: task.exception() is not None):
+                    yield under_way[task], [task.result()]
+                    del under_way[task]
+
+    async def _ask(self, client: ChatClient, question: Question) -> str:
+        try:
+            body = await asyncio.to_thread(self._body, question)
+        except REQUEST_ERRORS as error:
+            return mark_failed(failure_reason(error))
+        answer = await client.ask(body)
+        return answer if is_failed(answer) else question.settings.cut(answer)
+
+    def _body(self, question: Question) -> dict[str, Any]:
+        seed = request_seed(self._seed, *question.sampling)
+        return self._form.body(self.conversation(question), question.settings, seed)
+
+
+async def _leave(client: ChatClient, under_way: Mapping["asyncio.Task[str]", object]) -> None:
+    """Break off what is under way, and wait until it is."""
+    for task in under_way:
+        task.cancel()
+    await asyncio.gather(*under_way, return_exceptions=True)
+    await client.close()

@@ -1,0 +1,202 @@
+"""Asking one question of an OpenAI-compatible server until it is answered, given up, or asking on is of no use.
+
+What passes is tried again (a dropped connection, a time-out, half an answer, a status of 5xx), what a service refuses for its
+content is recorded so, and what every request would meet (a wrong key, an unknown model) ends the run.
+"""
+
+import asyncio
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import openai
+from loguru import logger
+from openai.types.chat import ChatCompletion
+
+from harness_ext.errors import UserError
+from harness_ext.failures import CONTENT_FILTER, failure_reason, mark_failed
+from harness_ext.models.api_errors import (
+    ENDS_THE_RUN,
+    hint,
+    is_filtered,
+    is_out_of_credit,
+    is_too_large,
+    seconds_to_wait,
+    words_of,
+)
+from harness_ext.models.api_pace import LONGEST_ASKED_FOR, LONGEST_WAIT, Pace, back_off
+from harness_ext.provenance import record_provenance
+
+# Refused for no reason of its own that we know: after so many, and not one answer, all are thought to be refused.
+_REFUSED_ALIKE: Final = 3
+
+
+@dataclass(frozen=True)
+class Server:
+    """Where to ask, and how.
+
+    Attributes:
+        base_url: Where the API begins.
+        key: The API's key; empty for a server without one.
+        is_openai: Whether it is OpenAI's own, and the environment's OpenAI organization and project its business.
+        concurrency: Requests under way at a time, at most.
+        timeout: Seconds that one request may take.
+        max_retries: How often a request that failed is tried again.
+        backoff: Seconds before the first of these, doubled for each further one.
+    """
+
+    base_url: str
+    key: str = field(repr=False)
+    is_openai: bool
+    concurrency: int
+    timeout: float
+    max_retries: int
+    backoff: float
+
+
+class ChatClient:
+    """A server's chat completions, asked at the pace that it allows; for one event loop."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._pace = Pace(server.concurrency, server.backoff, server.max_retries)
+        connect = min(server.timeout, LONGEST_WAIT)
+        self._client = openai.AsyncOpenAI(
+            api_key=server.key or "none",
+            base_url=server.base_url,
+            max_retries=0,
+            timeout=openai.Timeout(server.timeout, connect=connect),
+        )
+        if not server.is_openai:
+            self._client.organization = self._client.project = None
+        self._answered = self._refused = self._filtered = self._cut_to_nothing = 0
+        self._served: dict[str, set[str]] = {"answered_by": set(), "system_fingerprint": set()}
+
+    async def close(self) -> None:
+        """Close its connections."""
+        await self._client.close()
+
+    async def ask(self, body: Mapping[str, Any]) -> str:
+        """The answer to a request's ``body``, or the failure marked as one.
+
+        Raises:
+            UserError: No request would be answered.
+        """
+        for tries in itertools.count(1):
+            try:
+                return self._answer(await self._completion(body))
+            except openai.APIStatusError as error:
+                if error.status_code < 500 and error.status_code not in (408, 409):
+                    return self._refusal(error, body)
+                reason = f"the server answered {error.status_code}: {self._words(error)}"
+                wait = min(seconds_to_wait(error) or 0.0, LONGEST_ASKED_FOR)
+            except (openai.APIConnectionError, TimeoutError, ValueError) as error:
+                reason, wait = self._failure(error), 0.0
+            if tries > self._server.max_retries:
+                return mark_failed(f"{reason} (asked {tries} times)")
+            await asyncio.sleep(max(wait, back_off(self._server.backoff, tries)))
+        raise AssertionError("unreachable")
+
+    def tell(self) -> None:
+        """Log what a reader of the results should know."""
+        if self._filtered:
+            logger.warning(
+                f"{self._filtered} requests were refused by the service's content filter and recorded as failed"
+            )
+        if self._cut_to_nothing:
+            logger.warning(
+                f"{self._cut_to_nothing} answers were empty because max_new_tokens was used up before they began"
+            )
+
+    async def _completion(self, body: Mapping[str, Any]) -> ChatCompletion:
+        """What the server sends, however often it says that it is asked too often first."""
+        rest = {key: value for key, value in body.items() if key not in ("model", "messages")}
+        while True:
+            async with self._pace.turn() as began:
+                try:
+                    async with asyncio.timeout(self._server.timeout):
+                        return await self._client.chat.completions.create(
+                            model=body["model"], messages=body["messages"], extra_body=rest
+                        )
+                except openai.RateLimitError as error:
+                    if is_out_of_credit(error) or is_too_large(error):
+                        raise
+                    self._pace.refused(began, seconds_to_wait(error))
+
+    def _answer(self, completion: ChatCompletion) -> str:
+        """Raises ``ValueError`` for what is no chat completion: openai's client does not check what it is sent."""
+        try:
+            choice = completion.choices[0]
+            content, refusal, finish = choice.message.content, choice.message.refusal, choice.finish_reason
+        except (AttributeError, IndexError, TypeError) as error:
+            raise ValueError(f"not a chat completion: {completion!r:.200}") from error
+        if content is not None and not isinstance(content, str):
+            raise ValueError(f"not a text: {content!r:.200}")
+        self._pace.answered()
+        self._answered += 1
+        self._note(completion)
+        if finish == "content_filter":
+            self._filtered += 1
+            return mark_failed(CONTENT_FILTER)
+        answer = content or refusal or ""
+        if not answer and finish == "length":
+            if not self._cut_to_nothing:
+                logger.warning(
+                    "an answer is empty because max_new_tokens was used up before it began: a model that reasons needs more, "
+                    "--gen_kwargs max_new_tokens=4096"
+                )
+            self._cut_to_nothing += 1
+        return answer
+
+    def _note(self, completion: ChatCompletion) -> None:
+        """Record which models, by their own account, have answered: a name may come to stand for another one."""
+        for fact, said in (("answered_by", completion.model), ("system_fingerprint", completion.system_fingerprint)):
+            if said and said not in self._served[fact]:
+                self._served[fact].add(said)
+                record_provenance(**{fact: ", ".join(sorted(self._served[fact]))})
+
+    def _refusal(self, error: openai.APIStatusError, body: Mapping[str, Any]) -> str:
+        """A refused request as failed. Raises ``UserError`` where all are refused."""
+        status, words = error.status_code, self._words(error)
+        if is_filtered(error):
+            self._filtered += 1
+            return mark_failed(CONTENT_FILTER)
+        if status == 401 and not self._server.key:
+            raise UserError(
+                f"{self._server.base_url} wants a key: export it, and name its variable by api_key_variable"
+            ) from None
+        if status in ENDS_THE_RUN:
+            raise UserError(f"{self._server.base_url} {ENDS_THE_RUN[status]} ({status}):\n{words}") from None
+        if is_out_of_credit(error):
+            raise UserError(
+                f"{self._server.base_url} answers no more until the account has credit (429):\n{words}"
+            ) from None
+        self._refused += 1
+        reason = f"the server refused it ({status}): {words}{hint(error, body)}"
+        if not self._answered and self._refused >= _REFUSED_ALIKE:
+            raise UserError(
+                f"{self._server.base_url} refused each of the first {self._refused} requests; the last:\n{reason}"
+            ) from None
+        return mark_failed(reason)
+
+    def _failure(self, error: Exception) -> str:
+        """Why no answer came, in one line. Raises ``UserError`` where nothing is there to answer."""
+        if isinstance(error, TimeoutError | openai.APITimeoutError):
+            reason = f"no answer within {self._server.timeout:g} seconds"
+        else:
+            reason = self._without_key(failure_reason(error))
+        # By name: openai has changed the library whose errors these are.
+        if type(error.__cause__).__name__ in ("ConnectError", "ConnectTimeout"):
+            reason = f"no connection: {error.__cause__}"
+            if not self._answered:
+                raise UserError(
+                    f"no server is to be reached at {self._server.base_url} ({reason}); start it, or see base_url"
+                ) from None
+        return reason
+
+    def _words(self, error: openai.APIStatusError) -> str:
+        return self._without_key(words_of(error))
+
+    def _without_key(self, text: str) -> str:
+        return text.replace(self._server.key, "[API key]") if self._server.key else text

@@ -1,0 +1,88 @@
+"""The options of an API model, checked before anything is asked. Each function raises ``UserError`` for a wrong one."""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, TypeVar
+from urllib.parse import urlsplit
+
+from harness_ext.errors import UserError
+
+_AT_A_TIME: Final = 8
+# What every request has to say for itself, and what would make of one answer several, or pieces.
+_NOT_EXTRA: Final = {"model", "messages", "stream", "n"}
+
+_Choice = TypeVar("_Choice")
+
+
+def checked_url(base_url: str) -> str:
+    """Where an API begins, without a slash at the end."""
+    parts = urlsplit(str(base_url))
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.rstrip("/").endswith("/completions"):
+        raise UserError(
+            "base_url must be where the API begins, without /chat/completions, as in http://localhost:8000/v1; "
+            f"found {base_url!r}"
+        )
+    if parts.username or parts.password or parts.query:
+        # Not repeated here: it may be a key.
+        raise UserError("base_url must hold no user, password or query; a key belongs into an environment variable")
+    return str(base_url).rstrip("/")
+
+
+def is_openai(base_url: str) -> bool:
+    """Whether a server is OpenAI's own."""
+    host = urlsplit(base_url).hostname or ""
+    return host == "openai.com" or host.endswith(".openai.com")
+
+
+def read_key(base_url: str, variable: str | None) -> str:
+    """The key in an environment variable; empty where none is named, lest OpenAI's key is sent to other servers."""
+    if variable is None:
+        return ""
+    if key := os.environ.get(variable, "").strip():
+        return key
+    raise UserError(
+        f"{base_url} needs a key, in the environment variable {variable}, which is not set: export {variable}=…\n"
+        "Another variable is named by api_key_variable=NAME, another server by base_url=URL."
+    )
+
+
+def questions_at_a_time(concurrency: int | None, batch_size: int) -> int:
+    """``concurrency``, or the batch size where only that is given; lmms-eval's default of 1 is not."""
+    if concurrency is None:
+        return batch_size if batch_size > 1 else _AT_A_TIME
+    if batch_size not in (1, concurrency):
+        raise UserError(f"concurrency={concurrency} and a batch size of {batch_size} contradict each other; give one")
+    return int(number("concurrency", concurrency, 1))
+
+
+def number(name: str, value: Any, least: float) -> float:
+    """A number of at least ``least``."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value >= least:
+        raise UserError(f"{name} must be a number of at least {least:g}, found {value!r}")
+    return value
+
+
+def one_of(name: str, value: _Choice, allowed: Sequence[_Choice]) -> _Choice:
+    """One of the values ``allowed``."""
+    if value not in allowed:
+        raise UserError(f"{name} must be one of {', '.join(str(one) for one in allowed if one)}; found {value!r}")
+    return value
+
+
+def extra_fields(given: Mapping[str, Any] | str | None, at_openai: bool) -> dict[str, Any]:
+    """Further fields of a request, given as a mapping or in JSON."""
+    try:
+        fields = json.loads(given) if isinstance(given, str) else given or {}
+    except ValueError as error:
+        raise UserError(
+            f'extra_body must be JSON, as in extra_body={{"top_k":20}}; found {given!r}: {error}'
+        ) from error
+    if not isinstance(fields, Mapping):
+        raise UserError(f"extra_body must be a mapping from fields to values; found {given!r}")
+    if taken := sorted(_NOT_EXTRA & fields.keys()):
+        raise UserError(f"extra_body may not set {', '.join(taken)}")
+    store = fields.get("store", False)
+    if store is not False and (store is not None or at_openai):
+        raise UserError("extra_body may not set store: what is asked here is never stored at the provider")
+    return dict(fields)

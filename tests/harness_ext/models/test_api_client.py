@@ -1,0 +1,172 @@
+import pytest
+from api_asking import ALWAYS, KEY, expected, kept, model, questions
+from api_stub import BROKEN, SLOW, ApiStub, Fault, answer_to
+from asking import ask
+
+from harness_ext.errors import UserError
+from harness_ext.failures import is_failed, reason_of
+from harness_ext.models.answering import TooManyFailures
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        *(Fault(status, times=2) for status in (408, 409, 429, 500, 502, 503, 504)),
+        Fault(429, times=3, retry_after="0.05"),
+        Fault(429, retry_after="Wed, 01 Jan 2020 00:00:00 GMT"),
+        Fault(503, retry_after="0.05"),
+        *(Fault(kind, times=2) for kind in BROKEN),
+    ],
+    ids=lambda fault: f"{fault.kind}{'-wait' * bool(fault.retry_after)}",
+)
+def test_what_passes_is_asked_again(fault):
+    times = fault.times
+    with ApiStub(fault) as stub:
+        assert ask(model(stub, timeout=0.5 if fault.kind in SLOW else 30.0), questions()) == expected()
+    assert len(stub.asked) >= len(expected()) + times
+
+
+def test_a_rate_limit_costs_no_request_its_tries():
+    with ApiStub(allows=2, window=0.1) as stub:
+        assert ask(model(stub, concurrency=8, max_retries=2, backoff=0.1), questions(24)) == expected(24)
+    assert stub.too_often > 2
+
+
+@pytest.mark.parametrize("kind", [500, *BROKEN])
+def test_one_that_keeps_failing_is_recorded_as_failed_after_its_tries(kind):
+    with ApiStub(Fault(kind, times=ALWAYS, text="Question 7?")) as stub:
+        answers = ask(model(stub, max_retries=2, timeout=0.5 if kind in SLOW else 30.0, max_failed=0.1), questions())
+    assert [is_failed(answer) for answer in answers] == [at == 7 for at in range(12)]
+    assert "asked 3 times" in answers[7]
+    assert answers[:7] + answers[8:] == expected()[:7] + expected()[8:]
+
+
+def test_more_failures_than_allowed_end_the_run_and_what_was_answered_is_kept(tmp_path):
+    told = r"1 of 12 requests failed.*row 7.*the server answered 500: a 500"
+    with ApiStub(Fault(500, times=ALWAYS, text="Question 7?")) as stub, pytest.raises(TooManyFailures, match=told):
+        ask(model(stub, concurrency=1, answers=str(tmp_path)), questions())
+    assert kept(tmp_path) == 7
+
+
+@pytest.mark.parametrize(
+    ("fault", "options", "message"),
+    [
+        (
+            None,
+            {"api_key_variable": "WRONG"},
+            r"does not accept the key.*\(401\):\nIncorrect API key provided: Bearer \[API",
+        ),
+        (Fault(401, ALWAYS), {}, "wants a key: export it, and name its variable by api_key_variable"),
+        (Fault(403, ALWAYS), {}, r"does not allow it \(403\):\na 403"),
+        (None, {"model": "gpt-5v"}, r"does not know the model.*\(404\):\nThe model `gpt-5v` does not exist"),
+        (Fault(402, ALWAYS), {}, r"wants to be paid first \(402\)"),
+        (Fault(429, error={"type": "insufficient_quota", "message": "no credit"}), {}, "until the account has credit"),
+        (Fault(429, ALWAYS), {}, "4 times in a row that it is asked too often"),
+        (
+            Fault(400, ALWAYS, error="nonsense"),
+            {"max_failed": 1},
+            r"refused each of the first \d requests.*\n.*nonsense",
+        ),
+    ],
+)
+def test_what_every_request_would_meet_ends_the_run_at_once(monkeypatch, fault, options, message):
+    monkeypatch.setenv("WRONG", KEY)
+    stub = ApiStub(*([fault] if fault else []), key="right" if "api_key_variable" in options else "")
+    with stub, pytest.raises(UserError, match=message) as error:
+        ask(model(stub, **options), questions(40))
+    assert len(stub.asked) < 30
+    assert KEY not in str(error.value)
+    assert len(str(error.value).splitlines()) <= 2
+
+
+def test_a_path_that_is_no_api_is_told_from_an_unknown_model():
+    with ApiStub() as stub, pytest.raises(UserError, match="base_url is not where its API begins"):
+        ask(model(stub, base_url=stub.url.removesuffix("/v1")), questions(3))
+
+
+def test_no_server_ends_the_run_at_once():
+    with ApiStub() as stub:
+        url = stub.url
+    with pytest.raises(UserError, match=f"no server is to be reached at {url}"):
+        ask(model(stub), questions(3))
+
+
+GEMINI = [
+    {"error": {"code": 400, "message": 'Invalid JSON payload received. Unknown name "store": Cannot find field.'}}
+]
+OPENAI_TEMPERATURE = {
+    "message": "Unsupported value: 'temperature' does not support 0 with this model. Only the default (1) is supported.",
+    "param": "temperature",
+    "code": "unsupported_value",
+}
+OPENAI_MAX_TOKENS = {
+    "message": "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead.",
+    "param": "max_tokens",
+    "code": "unsupported_parameter",
+}
+TRANSFORMERS_SERVE = """{"detail": "Unexpected fields in the request: {'store'}"}"""
+VLLM_TOO_LONG = {
+    "message": "'max_tokens' or 'max_completion_tokens' is too large: 512. The maximum context length is 256."
+}
+
+
+@pytest.mark.parametrize(
+    ("error", "hint"),
+    [
+        (OPENAI_MAX_TOKENS, "set max_tokens_key=max_completion_tokens"),
+        (OPENAI_TEMPERATURE, "--gen_kwargs do_sample=true,temperature=1,top_p=1"),
+        (GEMINI, r'extra_body={"store":null} leaves it out'),
+        (TRANSFORMERS_SERVE, r"\(400\): Unexpected fields.*; extra_body={\"store\":null}"),
+        (VLLM_TOO_LONG, r"length is 256\.$"),
+    ],
+)
+def test_a_field_that_a_server_refuses_is_told_with_what_to_do(error, hint):
+    with ApiStub(Fault(400, ALWAYS, error=error)) as stub, pytest.raises(UserError, match=hint):
+        ask(model(stub, max_failed=1), questions())
+
+
+TOO_LARGE = {"message": "Request too large for stub-vlm: Limit 30000, Requested 50000.", "code": "rate_limit_exceeded"}
+ECHO = {"message": "cannot read data:image/png;base64,iVBORw0KGgo=", "code": "invalid_image"}
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "reason"),
+    [
+        (400, VLLM_TOO_LONG, "the server refused it (400): 'max_tokens' or 'max_completion_tokens' is too large"),
+        (400, ECHO, "the server refused it (400): cannot read [image]"),
+        (413, "", "the server refused it (413)"),
+        (429, TOO_LARGE, "the server refused it (429): Request too large"),
+    ],
+)
+def test_a_request_refused_for_itself_fails_alone(status, error, reason):
+    with ApiStub(Fault(status, ALWAYS, text="Question 7?", error=error)) as stub:
+        answers = ask(model(stub, max_failed=0.1), questions())
+    assert answers[:7] + answers[8:] == expected()[:7] + expected()[8:]
+    assert reason_of(answers[7]).startswith(reason)
+    assert len(stub.asked) == 12
+
+
+AZURE = {"message": "The response was filtered.", "code": "content_filter", "param": "prompt"}
+OPENROUTER = {
+    "message": "openai requires moderation. Your input was flagged.",
+    "code": 403,
+    "metadata": {"reasons": []},
+}
+
+
+@pytest.mark.parametrize(
+    "status_and_error", [(400, AZURE), (403, OPENROUTER), (200, None)], ids=["400", "403", "finish"]
+)
+def test_a_content_filter_is_recorded_not_retried_and_no_fault_of_the_run(status_and_error):
+    status, error = status_and_error
+
+    def message(asked):
+        filtered = status == 200 and asked.text == "Question 7?"
+        return {"content": "I" if filtered else answer_to(asked)}, "content_filter" if filtered else "stop"
+
+    faults = [] if status == 200 else [Fault(status, ALWAYS, text="Question 7?", error=error)]
+    with ApiStub(*faults, message=message) as stub:
+        answers = ask(model(stub, max_failed=0), questions())
+    assert is_failed(answers[7]) and reason_of(answers[7]) == "content filter"
+    assert answers[:7] + answers[8:] == expected()[:7] + expected()[8:]
+    assert len(stub.asked) == 12

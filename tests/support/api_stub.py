@@ -1,0 +1,261 @@
+"""An OpenAI-compatible server on loopback that answers by what it is shown, and fails on demand in every usual way.
+
+An answer is made of digests of the prompt and of the pixels shown, so that two runs can be compared and an image that arrives
+damaged shows. By hand: ``python tests/support/api_stub.py`` prints the command to evaluate it with.
+"""
+
+import base64
+import hashlib
+import io
+import json
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Event, Lock, Thread
+
+from PIL import Image
+
+MODEL = "stub-vlm"
+SNAPSHOT = "stub-vlm-2025-01-01"
+
+
+@dataclass
+class Asked:
+    """One request that came in: its body, its headers (lower case), the prompt's text and the images that were shown."""
+
+    body: dict
+    headers: dict
+    text: str
+    images: list = field(default_factory=list)
+
+
+@dataclass
+class Fault:
+    """What goes wrong with requests whose text holds ``text``, ``times`` times: a status, or one of ``BROKEN``.
+
+    ``error`` is the error that is sent with a status, ``retry_after`` its header.
+    """
+
+    kind: int | str
+    times: float = 1
+    text: str = ""
+    error: Mapping | list | str | None = None
+    retry_after: str | None = None
+
+
+# Ways to fail without an error status: no answer in time, or one that never ends; none at all, half of one, one that is no
+# JSON, no completion.
+SLOW = ("silent", "trickling")
+BROKEN = (*SLOW, "dropped", "half", "bad json", "html", "no choices")
+
+
+def answer_to(asked: Asked) -> str:
+    """The stub's answer: a verdict and what it rests on."""
+    pixels = hashlib.sha256(b"".join(bytes(str(image.size), "ascii") + image.tobytes() for image in asked.images))
+    prompt = hashlib.sha256(asked.text.encode())
+    said = "Yes" if prompt.digest()[0] % 2 else "No"
+    return f"{said}, I saw {pixels.hexdigest()[:8]} and read {prompt.hexdigest()[:8]}."
+
+
+class ApiStub:
+    """The server; a context manager that serves from entering to leaving.
+
+    ``key`` is what it wants to be shown, ``delay`` the seconds that an answer takes, ``message`` makes the message and
+    ``finish_reason`` of an answer, ``allows`` how many requests it takes in ``window`` seconds before it says 429. ``faults``
+    go wrong first come, first served. ``holds_after`` lets so many requests be answered and keeps the rest waiting.
+    ``asked`` lists what came in, ``most_at_once`` how many were under way together.
+    """
+
+    def __init__(
+        self,
+        *faults: Fault,
+        key: str = "",
+        delay: float = 0.0,
+        message: Callable[[Asked], tuple[dict, str]] = lambda asked: ({"content": answer_to(asked)}, "stop"),
+        allows: float = float("inf"),
+        window: float = 0.5,
+        holds_after: float = float("inf"),
+    ) -> None:
+        self.faults, self.key, self.delay, self.message = list(faults), key, delay, message
+        self.allows, self.window, self.holds_after = allows, window, holds_after
+        self.asked: list[Asked] = []
+        self.most_at_once = self.answered = self.too_often = 0
+        self.lock, self.stopped = Lock(), Event()
+        self._under_way, self._recent = 0, list[float]()
+        self._reached: dict[int, Event] = {}
+        self._server = _Server(("127.0.0.1", 0), type("Handler", (_Handler,), {"stub": self}))
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._server.server_port}/v1"
+
+    def __enter__(self) -> "ApiStub":
+        Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stopped.set()
+        self._server.shutdown()
+        self._server.server_close()
+
+    def when_asked(self, times: int) -> Event:
+        """Set when so many requests have come in."""
+        self._reached[times] = Event()
+        return self._reached[times]
+
+    def begin(self, asked: Asked) -> Fault | None:
+        """Note a request; returns what is to go wrong with it."""
+        with self.lock:
+            self.asked.append(asked)
+            if len(self.asked) in self._reached:
+                self._reached[len(self.asked)].set()
+            self._under_way += 1
+            self.most_at_once = max(self.most_at_once, self._under_way)
+            for fault in self.faults:
+                if fault.times > 0 and fault.text in asked.text:
+                    fault.times -= 1
+                    return fault
+            now = time.monotonic()
+            self._recent = [at for at in self._recent if at > now - self.window]
+            if len(self._recent) >= self.allows:
+                self.too_often += 1
+                return Fault(429, error={"code": "rate_limit_exceeded", "message": "Rate limit reached."})
+            self._recent.append(now)
+        return None
+
+    def end(self) -> None:
+        """A request is over."""
+        with self.lock:
+            self._under_way -= 1
+
+    def waits(self) -> bool:
+        """Whether the next answer is one to be held back."""
+        with self.lock:
+            self.answered += 1
+            return self.answered > self.holds_after
+
+
+class _Server(ThreadingHTTPServer):
+    """Quiet about clients that hang up, as those with a time limit do."""
+
+    daemon_threads = True
+    request_queue_size = 64
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """One connection to the stub."""
+
+    protocol_version = "HTTP/1.1"
+    stub: ApiStub
+
+    def log_message(self, *_: object) -> None:
+        """Quiet: ``ApiStub.asked`` has it."""
+
+    def do_POST(self) -> None:
+        asked = self._read()
+        fault = self.stub.begin(asked)
+        try:
+            self._answer(asked, fault)
+        finally:
+            self.stub.end()
+
+    def _read(self) -> Asked:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        asked = Asked(body, {name.lower(): value for name, value in self.headers.items()}, "")
+        for message in body["messages"]:
+            content = message["content"]
+            for part in [{"type": "text", "text": content}] if isinstance(content, str) else content:
+                if part["type"] == "text":
+                    asked.text += part["text"]
+                else:
+                    data = base64.b64decode(part["image_url"]["url"].split(",", 1)[1], validate=True)
+                    asked.images.append(Image.open(io.BytesIO(data)))
+        return asked
+
+    def _answer(self, asked: Asked, fault: Fault | None) -> None:
+        if self.path != "/v1/chat/completions":
+            self._send(404, b"404 page not found", "text/plain")
+        elif self.stub.key and self.headers.get("Authorization") != f"Bearer {self.stub.key}":
+            self._error(401, {"message": f"Incorrect API key provided: {self.headers.get('Authorization')}"})
+        elif asked.body["model"] != MODEL:
+            self._error(
+                404, {"message": f"The model `{asked.body['model']}` does not exist.", "code": "model_not_found"}
+            )
+        elif fault and isinstance(fault.kind, int):
+            self._error(fault.kind, fault.error or {"message": f"a {fault.kind}"}, fault.retry_after)
+        elif fault:
+            self._break(fault.kind)
+        else:
+            self._complete(asked)
+
+    def _complete(self, asked: Asked) -> None:
+        if self.stub.waits():
+            self.stub.stopped.wait()
+        if self.stub.delay:
+            time.sleep(self.stub.delay)
+        message, finish = self.stub.message(asked)
+        completion = {
+            "id": "chatcmpl-0",
+            "object": "chat.completion",
+            "created": 0,
+            "model": SNAPSHOT,
+            "system_fingerprint": "fp_stub",
+            "choices": [{"index": 0, "message": {"role": "assistant", **message}, "finish_reason": finish}],
+            "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2},
+        }
+        self._send(200, json.dumps(completion).encode())
+
+    def _break(self, kind: str) -> None:
+        if kind == "silent":
+            self.stub.stopped.wait()
+        elif kind == "trickling":
+            self._send(200, b"{", length=10**6)
+            while not self.stub.stopped.wait(0.05):
+                self.wfile.write(b" ")
+        elif kind == "half":
+            self._send(200, b'{"id": "chatcmpl-0", "choices": [{"mess', length=500)
+        elif kind == "bad json":
+            self._send(200, b'{"id": "chatcmpl-0", "choices": [{"mess')
+        elif kind == "html":
+            self._send(200, b"<html>Welcome</html>", "text/html")
+        elif kind == "no choices":
+            self._send(200, b'{"error": {"message": "upstream failed", "code": 502}}')
+        self.close_connection = True
+
+    def _error(self, status: int, error: object, retry_after: str | None = None) -> None:
+        body = {"error": error} if isinstance(error, Mapping) else error
+        data = body.encode() if isinstance(body, str) else json.dumps(body).encode()
+        self._send(status, data, headers={"Retry-After": retry_after} if retry_after else {})
+
+    def _send(
+        self,
+        status: int,
+        content: bytes,
+        kind: str = "application/json",
+        length: int | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(length or len(content)))
+        for name, value in (headers or {}).items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(content)
+
+
+if __name__ == "__main__":
+    with ApiStub(delay=0.2) as stub:
+        options = f"model={MODEL},base_url={stub.url}"
+        print(f"lmms_eval --model api-vlm --model_args {options} --tasks glyphworld_image --limit 20", flush=True)
+        try:
+            while True:
+                time.sleep(3600)
+        except KeyboardInterrupt:
+            pass
