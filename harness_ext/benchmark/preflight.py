@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 # The text-only probe asks about the taxonomy's concepts; no image of the gated data set is needed for it.
 _WITHOUT_IMAGES = ("unsafeconcepts_text",)
-_WITH_OPTIONS = ("unsafeconcepts_perception", "unsafeconcepts_sampled")
+_WITH_OPTIONS = ("unsafeconcepts_perception", "unsafeconcepts_sampled", "unsafeconcepts_likelihood")
 
 
 def need_gated_images(tasks: Iterable[str]) -> bool:

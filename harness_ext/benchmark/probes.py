@@ -16,10 +16,11 @@ from PIL import Image
 from harness_ext.benchmark import questions
 from harness_ext.benchmark.images import to_rgb
 from harness_ext.failures import is_failed
-from harness_ext.judges import RuleJudge
+from harness_ext.judges import RuleJudge, likelihood
 from harness_ext.judges.capability import exact_answer
-from harness_ext.metrics.harness import per_answer_metrics
+from harness_ext.metrics.harness import Metric, per_answer_metrics
 from harness_ext.metrics.records import FAILED, Judgement
+from harness_ext.processes import processes_of_run
 from harness_ext.provenance import record_provenance
 
 # The size that the authors' code sends with a text-only question.
@@ -146,9 +147,18 @@ def _text_alignment(source: str, concepts: Dataset) -> Dataset:
 
 
 def _question_by_question(asked: list[Dataset]) -> Dataset:
-    """All questions about the first row, then all about the second …: those about one image stay together."""
-    count = len(asked[0])
-    order = [question * count + row for row in range(count) for question in range(len(asked))]
+    """All questions about the first row, then all about the second …: those about one image stay together.
+
+    The harness deals rows out to processes one by one. Of several processes each gets all questions about an image all the
+    same, for rows go in rounds of as many images as there are processes: first question about each of them, second ….
+    """
+    count, processes = len(asked[0]), processes_of_run()
+    order = [
+        question * count + row
+        for first in range(0, count, processes)
+        for question in range(len(asked))
+        for row in range(first, min(first + processes, count))
+    ]
     return concatenate_datasets(asked).select(order)
 
 
@@ -188,13 +198,19 @@ def judge(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str, Any]:
     return {**per_answer_metrics(record), "judgement": record.to_dict()}
 
 
-def judge_for_lm_eval(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str, float]:
+def judge_for_lm_eval(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str, Metric]:
     """As :func:`judge`, without the record: lm-eval aggregates every key that it is given."""
     return per_answer_metrics(judgement(doc, results[0]))
 
 
 def judgement(doc: Mapping[str, Any], response: str) -> Judgement:
-    """The judged answer to one row of a probe."""
+    """The judged answer to one row of a probe; a row with ``candidates`` is answered by their likelihood.
+
+    Raises:
+        UserError: The answer to a row with ``candidates`` holds no likelihoods.
+    """
+    verdict, scores = _read(doc, response)
+    by_likelihood = "candidates" in doc
     return Judgement(
         source=doc["source"],
         probe=doc["probe"],
@@ -204,14 +220,23 @@ def judgement(doc: Mapping[str, Any], response: str) -> Judgement:
         label=doc["label"],
         question=doc["question"],
         expected=doc["expected"],
-        verdict=FAILED if is_failed(response) else _verdict(doc, response),
-        judge=_judge.name,
+        verdict=verdict,
+        judge=likelihood.NAME if by_likelihood else _judge.name,
+        way="likelihood" if by_likelihood else "generated",
+        scores=scores,
     )
 
 
-def _verdict(doc: Mapping[str, Any], response: str) -> str:
-    if doc["probe"] == "perception":
-        return _judge.perception(doc["options"], response)
+def _read(doc: Mapping[str, Any], response: str) -> tuple[str, dict[str, float] | None]:
+    """The verdict and, by likelihood, what it goes by."""
+    perception = doc["probe"] == "perception"
+    if is_failed(response):
+        return FAILED, None
+    if "candidates" in doc:
+        scores = likelihood.read_scores(response, doc["candidates"])
+        return (likelihood.perception_choice if perception else likelihood.alignment_verdict)(scores), scores
+    if perception:
+        return _judge.perception(doc["options"], response), None
     if doc["probe"] == "capability":
-        return exact_answer(doc["vocabulary"], response)
-    return _judge.alignment(doc["question"], response)
+        return exact_answer(doc["vocabulary"], response), None
+    return _judge.alignment(doc["question"], response), None
