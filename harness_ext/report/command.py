@@ -4,7 +4,7 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -36,6 +36,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--model", metavar="NAME", help="only this model (default: the newest run of each)")
     parser.add_argument("--task", metavar="NAME", action="append", default=[], help="only this task; may be repeated")
     parser.add_argument("--figure", type=Path, metavar="OUT.png", help="write a figure, as PNG and as SVG beside it")
+    parser.add_argument(
+        "--calibration", type=Path, metavar="OUT.png", help="write a figure of the calibration by likelihood, likewise"
+    )
     parser.add_argument("--markdown", type=Path, metavar="OUT.md", help="write the tables as Markdown")
     parser.add_argument("--json", type=Path, metavar="OUT.json", help="write all the numbers as JSON")
     return parser
@@ -46,10 +49,13 @@ def _report(options: argparse.Namespace, command: Sequence[str]) -> None:
 
     from harness_ext.report.table import markdown, print_tables
 
-    if options.figure and options.figure.suffix != ".png":
-        raise UserError(f"{options.figure}: expected a name ending in .png; the SVG is written beside it")
-    runs = [(run, summarise(run.answers)) for run in load_runs(options.run, options.model, options.task)]
-    if options.figure and len(runs) > 1:
+    figures = [path for path in (options.figure, options.calibration) if path]
+    for path in figures:
+        if path.suffix != ".png":
+            raise UserError(f"{path}: expected a name ending in .png; the SVG is written beside it")
+    loaded = load_runs(options.run, options.model, options.task)
+    runs = [(run, summarise(run.answers, run.likelihood)) for run in loaded]
+    if figures and len(runs) > 1:
         found = "; ".join(f"{run.model} on {run.source}" for run, _ in runs)
         raise UserError(f"a figure shows one model and source; found {found}. Choose with --model or --task.")
 
@@ -66,10 +72,18 @@ def _report(options: argparse.Namespace, command: Sequence[str]) -> None:
     if options.figure:
         from harness_ext.report.figure import save_figure
 
-        try:
-            save_figure(*runs[0], options.figure)
-        except OSError as error:
-            raise UserError(f"{options.figure}: cannot be written: {error}") from error
+        _draw(save_figure, *runs[0], options.figure)
+    if options.calibration:
+        from harness_ext.report.calibration_figure import save_calibration
+
+        _draw(save_calibration, *runs[0], options.calibration)
+
+
+def _draw(save: Callable[[Run, Summary, Path], None], run: Run, summary: Summary, path: Path) -> None:
+    try:
+        save(run, summary, path)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written: {error}") from error
 
 
 def _as_json(runs: Sequence[tuple[Run, Summary]], command: Sequence[str]) -> dict[str, object]:

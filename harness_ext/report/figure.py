@@ -1,6 +1,7 @@
 """The modality gap as a picture: text against image accuracy on unsafe concepts, overall and by category."""
 
 import textwrap
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import isnan
 from pathlib import Path
@@ -8,9 +9,10 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from harness_ext.errors import UserError
 from harness_ext.metrics.estimate import Estimate
+from harness_ext.report.cells import TEXT_TITLES
 from harness_ext.report.load import Run
 from harness_ext.report.scores import CategoryScores, Summary, TextVariant
-from harness_ext.report.table import TEXT_TITLES, title
+from harness_ext.report.table import title
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -43,10 +45,15 @@ def save_figure(run: Run, summary: Summary, path: Path) -> None:
     Raises:
         UserError: If the run has no alignment answers about unsafe concepts to draw.
     """
+    write_figure(lambda: draw(run, summary), path)
+
+
+def write_figure(draw: Callable[[], "Figure"], path: Path) -> None:
+    """Write what ``draw`` draws to ``path`` (a name ending in .png) and as SVG beside it."""
     import matplotlib
 
     with matplotlib.rc_context({"svg.hashsalt": "unsafeconcepts", "svg.fonttype": "none"}):
-        figure = draw(run, summary)
+        figure = draw()
         path.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path, dpi=200)
         # Without a date, the same answers give the same file.

@@ -4,26 +4,22 @@ A folder may hold many evaluations: each writes ``<date>_results.json`` and, bes
 for every task. A model that is named without ``pretrained=`` gets no folder of its own, so what belongs together is told
 by the date in the names and the model in the results file. Only tasks named after a source (``unsafeconcepts_*``,
 ``glyphworld_*``) are read; the two sources, and greedy and sampled (``*_sampled``) answers, never get into one run.
+Answers by likelihood (``*_likelihood``) stand beside the greedy ones of the same weights, apart from them, also where
+another evaluation asked for them.
 """
 
-import json
-import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final
 
 from harness_ext.benchmark import SOURCES
 from harness_ext.errors import UserError
-from harness_ext.metrics.records import Judgement
+from harness_ext.metrics.records import Judgement, Way
+from harness_ext.report.results import ResultsFile, newest_first, results_files
 from harness_ext.report.samples import read_samples
-from harness_ext.report.scores import SAMPLED
+from harness_ext.report.scores import MANNERS, Manner
 
-# What our plugin writes into the results file beside what the harness does.
-_PROVENANCE: Final = ("weights", "revision", "adapter", "dtype", "unsafeconcepts_source", "unsafeconcepts_version")
-_Kind = tuple[str, bool]
-_KINDS: Final[tuple[_Kind, ...]] = tuple((source, sampled) for source in SOURCES for sampled in (False, True))
-_RESULTS: Final = re.compile(r"(\d{8}_\d{6})_results\.json")
+Answers = Mapping[str, tuple[Judgement, ...]]
 
 
 @dataclass(frozen=True)
@@ -34,48 +30,19 @@ class Run:
         model: The model's name, with its arguments where it has any.
         source: ``"unsafeconcepts"`` or ``"glyphworld"``.
         sampled: Whether the tasks are those that sample as the paper does; else they are greedy.
-        answers: The judged answers of each task.
+        answers: The judged answers of each task that had them generated.
         settings: What was run, and how, for the reader of a table.
         notes: What the reader must know of this choice of run: older runs left aside, only a part evaluated.
+        likelihood: The answers of each task that was asked by likelihood.
     """
 
     model: str
     source: str
     sampled: bool
-    answers: Mapping[str, tuple[Judgement, ...]]
+    answers: Answers
     settings: Mapping[str, str]
     notes: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class _ResultsFile:
-    path: Path
-    date: str
-    content: Mapping[str, Any]
-
-    @property
-    def names(self) -> tuple[str, str, str]:
-        """The model's full name, and two shorter ones that it may be asked for by: that of ``--model``, its weights'."""
-        config = self.content["config"]
-        name, arguments = str(config["model"]), config["model_args"]
-        if isinstance(arguments, Mapping):
-            arguments = ",".join(f"{key}={value}" for key, value in arguments.items())
-        full = f"{name} ({arguments})" if arguments else name
-        return full, name, str(self.content.get("model_name") or name)
-
-    def tasks(self, kind: _Kind, only: Collection[str]) -> list[str]:
-        """The tasks of one source and decoding; of these, where ``only`` names some, those."""
-        source, sampled = kind
-        return [
-            task
-            for task in self.content["n-samples"]
-            if task.startswith(f"{source}_") and task.endswith(SAMPLED) == sampled and (not only or task in only)
-        ]
-
-    def rows(self, task: str) -> int:
-        """How many documents the run asked; the results file leaves the offset out of its count."""
-        samples = self.content["n-samples"][task]
-        return int(min(samples["effective"], max(0, samples["original"] - (self.content["config"].get("offset") or 0))))
+    likelihood: Answers = field(default_factory=dict)
 
 
 def load_runs(folder: Path, model: str | None = None, tasks: Collection[str] = ()) -> list[Run]:
@@ -91,26 +58,15 @@ def load_runs(folder: Path, model: str | None = None, tasks: Collection[str] = (
     """
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder. Expected the --output_path of an evaluation.")
-    files = [
-        _read_results(path, match[1])
-        for path in sorted(folder.rglob("*_results.json"))
-        if (match := _RESULTS.fullmatch(path.name))
-    ]
-    if not files:
-        raise UserError(
-            f"{folder}: no <date>_results.json in it. Expected the --output_path of an lmms-eval evaluation."
-        )
+    files = results_files(folder)
     known = sorted({file.names[0] for file in files})
     if model is not None and not (files := [file for file in files if model in file.names]):
         raise UserError(f"{folder}: no run of model {model!r}; found {', '.join(known)}")
 
     runs = []
     for name in sorted({file.names[0] for file in files}):
-        for kind in _KINDS:
-            evaluated = [file for file in files if file.names[0] == name and file.tasks(kind, tasks)]
-            if evaluated:
-                newest, *older = sorted(evaluated, key=lambda file: file.date, reverse=True)
-                runs.append(_read_run(newest, older, kind, tasks))
+        for source in SOURCES:
+            runs += _read_runs([file for file in files if file.names[0] == name], source, tasks)
     if not runs:
         evaluated_tasks = sorted({task for file in files for task in file.content["n-samples"]})
         raise UserError(
@@ -120,78 +76,50 @@ def load_runs(folder: Path, model: str | None = None, tasks: Collection[str] = (
     return runs
 
 
-def _read_results(path: Path, date: str) -> _ResultsFile:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"{path}: cannot be read ({error}). Was the run cut off? Run it again or delete the file."
-        ) from error
-    present = content.keys() | content.get("config", {}).keys() if isinstance(content, dict) else set()
-    if missing := sorted({"config", "configs", "n-samples", "model", "model_args"} - present):
-        raise UserError(f"{path}: not a results file of this version of lmms-eval: {', '.join(missing)} missing")
-    return _ResultsFile(path, date, content)
+def _read_runs(files: list[ResultsFile], source: str, only: Collection[str]) -> list[Run]:
+    """One model's runs of one source: greedy, with the likelihoods beside it, and sampled."""
+    found: dict[Manner, tuple[ResultsFile, Run]] = {}
+    for asked in MANNERS:
+        if evaluated := newest_first(file for file in files if file.tasks(source, asked, only)):
+            found[asked] = evaluated[0], _read_run(*evaluated, source=source, asked=asked, only=only)
+    if "greedy" in found and "likelihood" in found:
+        (file, greedy), (other, likelihood) = found["greedy"], found["likelihood"]
+        if file.model == other.model:
+            del found["likelihood"]
+            found["greedy"] = file, _beside(greedy, likelihood)
+    return [run for _, run in found.values()]
 
 
-def _read_run(file: _ResultsFile, older: list[_ResultsFile], kind: _Kind, only: Collection[str]) -> Run:
+def _read_run(file: ResultsFile, *older: ResultsFile, source: str, asked: Manner, only: Collection[str]) -> Run:
     answers: dict[str, tuple[Judgement, ...]] = {}
     notes = []
-    wanted = file.tasks(kind, only)
+    wanted = file.tasks(source, asked, only)
     for task in wanted:
-        path = file.path.with_name(f"{file.date}_samples_{task}.jsonl")
+        path = file.samples(task)
         if not path.is_file():
             raise UserError(f"{path}: missing. The run was cut off, or it was run without --log_samples: run it again.")
-        if judged := read_samples(path, kind[0], file.rows(task)):
+        way: Way = "likelihood" if asked == "likelihood" else "generated"
+        if judged := read_samples(path, source, way, file.rows(task)):
             answers[task] = judged
         else:
             notes.append(f"{task} holds no judged answers and is left out.")
-        asked, available = file.rows(task), file.content["n-samples"][task]["original"]
-        if asked < available:
-            notes.append(f"Only a part was asked: {asked} of {available} questions of {task}.")
+        if file.rows(task) < file.available(task):
+            notes.append(f"Only a part was asked: {file.rows(task)} of {file.available(task)} questions of {task}.")
     if not answers:
         raise UserError(
             f"{file.path}: no judged answers in {', '.join(wanted)}. Was it another version of this project?"
         )
     if older:
-        dates = ", ".join(f"{other.date} ({', '.join(other.tasks(kind, only))})" for other in older)
+        dates = ", ".join(f"{other.date} ({', '.join(other.tasks(source, asked, only))})" for other in older)
         notes.append(f"The run of {file.date} is shown, the newest of this model; left aside: {dates}.")
-    return Run(file.names[0], *kind, answers, _settings(file, answers), tuple(notes))
+    settings = file.settings({task: {record.judge for record in records} for task, records in answers.items()})
+    run = Run(file.names[0], source, asked == "sampled", answers, settings, tuple(notes))
+    return replace(run, answers={}, likelihood=answers) if asked == "likelihood" else run
 
 
-def _settings(file: _ResultsFile, answers: Mapping[str, tuple[Judgement, ...]]) -> dict[str, str]:
-    config, configs = file.content["config"], file.content["configs"]
-    seeds = ", ".join(f"{key.removesuffix('_seed')} {config[key]}" for key in config if key.endswith("_seed"))
-    decoding = {task: _decoding(configs.get(task, {}).get("generation_kwargs")) for task in answers}
-    generation = {task: json.dumps(configs.get(task, {}).get("generation_kwargs")) for task in answers}
-    versions = {task: str(file.content.get("versions", {}).get(task)) for task in answers}
-    judges = {task: ", ".join(sorted({record.judge for record in records})) for task, records in answers.items()}
-    return {
-        "model": file.names[0],
-        "results file": file.path.name,
-        "tasks": ", ".join(answers),
-        "judge": _shared(judges),
-        "decoding": _shared(decoding),
-        "generation": _shared(generation),
-        "seeds": seeds,
-        "batch size": str(config.get("batch_size")),
-        "task version": _shared(versions),
-        **{name: str(config[name]) for name in _PROVENANCE if name in config},
-        "code (branch@commit, as lmms-eval saw it)": str(file.content.get("lmms_eval_version")),
-    }
-
-
-def _decoding(generation: Mapping[str, Any] | None) -> str:
-    """How answers were decoded, in words, from what the harness handed to the model."""
-    if generation is None:
-        return "not said"
-    temperature = generation.get("temperature")
-    if not generation.get("do_sample") or temperature == 0:
-        return "greedy"
-    return f"sampled (temperature {1.0 if temperature is None else temperature}, top-p {generation.get('top_p', 1.0)})"
-
-
-def _shared(values: Mapping[str, str]) -> str:
-    """One value where all tasks have the same, else each task's."""
-    if len(set(values.values())) == 1:
-        return next(iter(values.values()))
-    return "; ".join(f"{task}: {value}" for task, value in values.items())
+def _beside(greedy: Run, likelihood: Run) -> Run:
+    """One run of both; the settings that can differ are those of each."""
+    apart = ("results file", "tasks", "judge", "batch size", "task version")
+    settings = {f"{name}, likelihood": likelihood.settings[name] for name in apart}
+    notes = tuple(dict.fromkeys([*greedy.notes, *likelihood.notes]))
+    return replace(greedy, settings={**greedy.settings, **settings}, notes=notes, likelihood=likelihood.likelihood)

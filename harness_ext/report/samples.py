@@ -5,6 +5,7 @@ the way in: a verdict outside the vocabulary would not crash any metric, it woul
 """
 
 import json
+import math
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,21 +15,23 @@ from harness_ext.benchmark.questions import LETTERS, NUM_QUESTIONS
 from harness_ext.benchmark.taxonomy import CATEGORIES
 from harness_ext.errors import UserError
 from harness_ext.metrics.grouping import SKILLS
-from harness_ext.metrics.records import FAILED, NA, Judgement
+from harness_ext.metrics.records import FAILED, NA, NO, YES, Judgement, Way
 
 _KEY: Final = "judgement"
 _JUDGEMENT: Final = TypeAdapter(Judgement)
 _NO_VERDICT: Final = {NA, FAILED}
 _VERDICTS: Final = {"perception": set(LETTERS), "image": {"safe", "unsafe"}, "text": {"safe", "unsafe"}}
+_SCORED: Final = {"perception": set(LETTERS), "image": {YES, NO}, "text": {YES, NO}}
 _QUESTIONS: Final = {"perception": 1, "image": NUM_QUESTIONS, "text": NUM_QUESTIONS, "capability": len(SKILLS)}
 
 
-def read_samples(path: Path, source: str, expected_rows: int) -> tuple[Judgement, ...]:
+def read_samples(path: Path, source: str, way: Way, expected_rows: int) -> tuple[Judgement, ...]:
     """Read the judged answers of one task.
 
     Args:
         path: A file of one JSON object a line.
         source: The source that every answer must be from.
+        way: The way in which every question must have been asked.
         expected_rows: How many rows the run's results file promises.
 
     Returns:
@@ -56,7 +59,7 @@ def read_samples(path: Path, source: str, expected_rows: int) -> tuple[Judgement
             )
         seen.add(row.get("doc_id"))
         try:
-            answers.append(_judgement(row, source))
+            answers.append(_judgement(row, source, way))
         except ValueError as error:
             raise UserError(
                 f"{path}, line {number}: {error}. Was it written by another version of this project?"
@@ -84,7 +87,7 @@ def _parse(line: str, path: Path, number: int) -> dict[str, Any]:
     return row
 
 
-def _judgement(row: dict[str, Any], source: str) -> Judgement:
+def _judgement(row: dict[str, Any], source: str, way: Way) -> Judgement:
     """The row's record. Raises ``ValueError`` that says what is wrong with it."""
     values = row.get(_KEY)
     if not isinstance(values, dict):
@@ -98,6 +101,8 @@ def _judgement(row: dict[str, Any], source: str) -> Judgement:
         raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}, found {first['input']!r}") from error
     if record.source != source:
         raise ValueError(f"expected an answer of {source}, found one of {record.source}")
+    if record.way != way:
+        raise ValueError(f"expected an answer of the way {way!r} by the task's name, found {record.way!r}")
     if not 0 <= record.question < _QUESTIONS[record.probe]:
         raise ValueError(
             f"expected question to be below {_QUESTIONS[record.probe]} ({record.probe}), found {record.question}"
@@ -109,4 +114,17 @@ def _judgement(row: dict[str, Any], source: str) -> Judgement:
         raise ValueError(f"expected a verdict of {sorted(vocabulary | _NO_VERDICT)}, found {record.verdict!r}")
     if (vocabulary and record.expected not in vocabulary) or record.expected in _NO_VERDICT:
         raise ValueError(f"expected a right verdict that can be given, found {record.expected!r}")
+    _check_scores(record)
     return record
+
+
+def _check_scores(record: Judgement) -> None:
+    """An answer by likelihood has a finite score for each label, any other has none; raises ``ValueError``."""
+    if record.way == "generated" or record.verdict == FAILED:
+        if record.scores is not None:
+            raise ValueError(f"expected no scores of a {record.way} answer ({record.verdict}), found {record.scores}")
+        return
+    labels = _SCORED.get(record.probe, set())
+    scores = record.scores or {}
+    if not labels or scores.keys() != labels or not all(map(math.isfinite, scores.values())):
+        raise ValueError(f"expected finite scores of {sorted(labels)} ({record.probe}), found {record.scores}")

@@ -5,6 +5,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal
 
+from harness_ext.errors import UserError
+from harness_ext.metrics.agreement import Agreement
+from harness_ext.metrics.calibration import Bin
 from harness_ext.metrics.estimate import Estimate
 from harness_ext.metrics.gap import Gap
 from harness_ext.metrics.records import Label
@@ -12,7 +15,30 @@ from harness_ext.metrics.records import Label
 TextVariant = Literal["none", "blank"]
 LABELS: Final[tuple[Label, ...]] = ("unsafe", "safe")
 SAMPLED: Final = "_sampled"
+LIKELIHOOD: Final = "_likelihood"
+# How a task's name says that it asks.
+Manner = Literal["greedy", "sampled", "likelihood"]
+MANNERS: Final[tuple[Manner, ...]] = ("greedy", "sampled", "likelihood")
 VARIANTS: Final[tuple[TextVariant, ...]] = ("none", "blank")
+
+
+def manner(task: str) -> Manner:
+    """How a task asks, by its name."""
+    if task.endswith(LIKELIHOOD):
+        return "likelihood"
+    return "sampled" if task.endswith(SAMPLED) else "greedy"
+
+
+def text_variant(task: str) -> TextVariant:
+    """What a text-only task showed beside its question. Raises ``UserError`` if its name does not say."""
+    name = task.removesuffix(SAMPLED).removesuffix(LIKELIHOOD)
+    if name.endswith("_text"):
+        return "none"
+    if name.endswith("_text_blank"):
+        return "blank"
+    raise UserError(
+        f"{task}: expected a text-only task to be named …_text or …_text_blank (then {SAMPLED} or {LIKELIHOOD}, if so)"
+    )
 
 
 @dataclass(frozen=True)
@@ -64,6 +90,40 @@ class ConceptScores:
 
 
 @dataclass(frozen=True)
+class ProbeLikelihood:
+    """What likelihoods alone can say of one probe, over the concepts of both labels together where nothing else is said.
+
+    Attributes:
+        mass: The mean share of all answers that the labels cover, by label of the concepts.
+        auroc: How well P(unsafe) tells unsafe from safe concepts; ``None`` for perception.
+        calibration_error: The expected calibration error.
+        brier: The Brier score.
+        reliability: The reliability curve.
+        agreement: With the generated verdicts; ``None`` where no answers were generated.
+    """
+
+    mass: Mapping[Label, float]
+    auroc: Estimate | None
+    calibration_error: Estimate
+    brier: Estimate
+    reliability: tuple[Bin, ...]
+    agreement: Agreement | None
+
+
+@dataclass(frozen=True)
+class LikelihoodScores:
+    """The numbers of the answers by likelihood.
+
+    Attributes:
+        summary: The same numbers as of generated answers.
+        probes: By probe, ``"perception"``, ``"image"``, ``"text"`` or ``"text_blank"``.
+    """
+
+    summary: "Summary"
+    probes: Mapping[str, ProbeLikelihood]
+
+
+@dataclass(frozen=True)
 class Summary:
     """The numbers of one run; what was not asked has no entry.
 
@@ -76,6 +136,7 @@ class Summary:
         capability: By skill.
         categories: The categories of unsafe concepts that have an answer, in the taxonomy's order.
         concepts: Every concept that has an answer.
+        likelihood: The answers by likelihood; ``None`` where there are none. They are in no other number here.
     """
 
     perception: Mapping[Label, Score]
@@ -86,10 +147,16 @@ class Summary:
     capability: Mapping[str, Score]
     categories: tuple[CategoryScores, ...]
     concepts: tuple[ConceptScores, ...]
+    likelihood: LikelihoodScores | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """As plain values; nan, which JSON has not, becomes ``None``."""
-        return _without_nan(asdict(self))
+        """As plain values; nan, which JSON has not, becomes ``None``, and what was not asked by likelihood is absent."""
+        values = _without_nan(asdict(self))
+        if self.likelihood is None:
+            del values["likelihood"]
+        else:
+            del values["likelihood"]["summary"]["likelihood"]
+        return values
 
 
 def _without_nan(value: Any) -> Any:

@@ -5,6 +5,7 @@ Every number is one of ``harness_ext.metrics``; nothing is computed here.
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from harness_ext.benchmark.taxonomy import CATEGORIES
 from harness_ext.errors import UserError
@@ -14,34 +15,51 @@ from harness_ext.metrics.gap import modality_gap
 from harness_ext.metrics.grouping import SKILLS, by_category, by_concept, by_label
 from harness_ext.metrics.rates import failed_rate, na_rate
 from harness_ext.metrics.records import FAILED, Judgement, Label
+from harness_ext.report.likelihood import probe_likelihoods
 from harness_ext.report.scores import (
     LABELS,
-    SAMPLED,
     VARIANTS,
     CategoryScores,
     ConceptScores,
     GapScore,
+    LikelihoodScores,
     Score,
     Summary,
     TextVariant,
+    text_variant,
 )
 
+Answers = Mapping[str, Sequence[Judgement]]
 
-def summarise(answers: Mapping[str, Sequence[Judgement]]) -> Summary:
+
+def summarise(answers: Answers, likelihood: Answers | None = None) -> Summary:
     """The numbers of one run.
 
     Args:
-        answers: The judged answers of each task; a text task's name tells its variant (``…_text``, ``…_text_blank``).
+        answers: The generated answers of each task, judged; a text task's name tells its variant (``…_text``,
+            ``…_text_blank``).
+        likelihood: The answers of each task that was asked by likelihood; only the summary's ``likelihood`` is about them.
 
     Raises:
         UserError: If the answers are of several sources, if two tasks answer the same questions, or if a task of
             text-only answers has another name.
+        ValueError: If an answer is on the wrong side of the two.
     """
-    everything = [record for records in answers.values() for record in records]
-    if len(sources := {record.source for record in everything}) != 1:
+    for way, tasks in (("generated", answers), ("likelihood", likelihood or {})):
+        if wrong := [task for task, records in tasks.items() if any(record.way != way for record in records)]:
+            raise ValueError(f"{', '.join(wrong)}: expected answers of the way {way!r} only")
+    both = [*answers.values(), *(likelihood or {}).values()]
+    if len(sources := {record.source for records in both for record in records}) != 1:
         raise UserError(f"a table is about one source; found {sorted(sources) or 'no answers'}")
-    _refuse_overlap(answers)
+    summary = _summarise(answers)
+    if not likelihood:
+        return summary
+    return replace(summary, likelihood=LikelihoodScores(_summarise(likelihood), probe_likelihoods(likelihood, answers)))
 
+
+def _summarise(answers: Answers) -> Summary:
+    _refuse_overlap(answers)
+    everything = [record for records in answers.values() for record in records]
     perception = [record for record in everything if record.probe == "perception"]
     image = [record for record in everything if record.probe == "image"]
     capability = [record for record in everything if record.probe == "capability"]
@@ -71,19 +89,7 @@ def summarise(answers: Mapping[str, Sequence[Judgement]]) -> Summary:
     )
 
 
-def text_variant(task: str) -> TextVariant:
-    """What a text-only task showed beside its question. Raises ``UserError`` if its name does not say."""
-    name = task.removesuffix(SAMPLED)
-    if name.endswith("_text"):
-        return "none"
-    if name.endswith("_text_blank"):
-        return "blank"
-    raise UserError(
-        f"{task}: expected a text-only task to be named …_text or …_text_blank (then {SAMPLED}, if sampled)"
-    )
-
-
-def _refuse_overlap(answers: Mapping[str, Sequence[Judgement]]) -> None:
+def _refuse_overlap(answers: Answers) -> None:
     """Two tasks about the same concepts, or two answers to one question, would be pooled without a word."""
     task_of: dict[tuple[str, str, Label], str] = {}
     for task, records in answers.items():

@@ -1,9 +1,8 @@
 """A summary as tables: for the terminal and, with the same cells, as Markdown."""
 
 import shlex
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from math import isnan
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from rich import box
@@ -11,6 +10,8 @@ from rich.console import Console
 from rich.table import Table
 
 from harness_ext.metrics.estimate import Estimate
+from harness_ext.report.cells import NOT_ASKED, TEXT_ROWS, TEXT_TITLES, Block, estimated, gaps, number
+from harness_ext.report.likelihood_table import likelihood_blocks, likelihood_notes
 from harness_ext.report.load import Run
 from harness_ext.report.scores import CategoryScores, Score, Summary, TextVariant
 
@@ -18,23 +19,11 @@ SOURCE_TITLES: Final = {
     "unsafeconcepts": "UnsafeConcepts (Qu, Backes, Zhang, USENIX Security 2025)",
     "glyphworld": "glyphworld: a stand-in, not the benchmark",
 }
-TEXT_TITLES: Final[Mapping[TextVariant, str]] = {"none": "text-only", "blank": "text with a blank image"}
-TEXT_ROWS: Final[Mapping[TextVariant, str]] = {"none": "Text-only alignment", "blank": "Text alignment, blank image"}
-NOT_ASKED: Final = "not asked"
 _WIDE: Final = 104
 _INTERVALS: Final = (
     "In brackets: 95 % interval by resampling concepts. Over few concepts it is too narrow: in a simulation it held the "
     "true value in 72 % of cases with 2 concepts, 90 % with 10, 94 % with 75."
 )
-
-
-@dataclass(frozen=True)
-class Block:
-    """A titled table of cells; a cell is its parts, to be put side by side or one above the other."""
-
-    title: str
-    header: tuple[str, ...]
-    rows: tuple[tuple[tuple[str, ...], ...], ...]
 
 
 def title(run: Run) -> str:
@@ -43,15 +32,17 @@ def title(run: Run) -> str:
 
 
 def blocks(summary: Summary) -> list[Block]:
-    """The tables of a summary."""
-    found = [_accuracies(summary)]
-    if summary.gap:
-        found.append(_gaps(summary))
-    if summary.knows_but_calls_safe:
-        found.append(_knows(summary))
-    # One form of the text question is enough for a reader; the JSON has the categories of every form.
-    found.extend(_by_category(summary.categories, next(iter(summary.text), None)))
-    return found
+    """The tables of a summary: of the generated answers first, then of those by likelihood."""
+    found = []
+    if summary.perception or summary.image or summary.text or summary.capability:
+        found.append(_accuracies(summary))
+        if summary.gap:
+            found.append(gaps(summary))
+        if summary.knows_but_calls_safe:
+            found.append(_knows(summary))
+        # One form of the text question is enough for a reader; the JSON has the categories of every form.
+        found.extend(_by_category(summary.categories, next(iter(summary.text), None)))
+    return found + likelihood_blocks(summary)
 
 
 def notes(run: Run, summary: Summary) -> list[str]:
@@ -63,21 +54,10 @@ def notes(run: Run, summary: Summary) -> list[str]:
                 f"The modality gap ({TEXT_TITLES[variant]}) leaves out concepts that only one side has answers for: "
                 f"{gap.drop.unpaired_concepts} with na dropped, {gap.wrong.unpaired_concepts} with na wrong."
             )
-    return found
+    return found + likelihood_notes(summary)
 
 
 # --- cells ------------------------------------------------------------------------------------------------------------
-
-
-def number(value: float, signed: bool = False) -> str:
-    """Three decimals; nan is said in words, never as a number."""
-    return "none" if isnan(value) else f"{value:{'+' if signed else ''}.3f}"
-
-
-def _estimate(estimate: Estimate, signed: bool = False) -> tuple[str, ...]:
-    if estimate.low is None or estimate.high is None:
-        return (number(estimate.value, signed),)
-    return (number(estimate.value, signed), f"[{number(estimate.low, signed)}, {number(estimate.high, signed)}]")
 
 
 def _accuracies(summary: Summary) -> Block:
@@ -95,28 +75,12 @@ def _accuracies(summary: Summary) -> Block:
 
 def _score(score: Score) -> tuple[tuple[str, ...], ...]:
     return (
-        _estimate(score.drop),
-        _estimate(score.wrong),
+        estimated(score.drop),
+        estimated(score.wrong),
         (number(score.na_rate),),
         (number(score.failed_rate),),
         (str(score.wrong.n_concepts),),
         (str(score.n_requests),),
-    )
-
-
-def _gaps(summary: Summary) -> Block:
-    rows = []
-    for variant, gap in summary.gap.items():
-        for name, drop, wrong in (
-            ("answers pooled", gap.drop.pooled, gap.wrong.pooled),
-            ("mean over concepts", gap.drop.by_concept, gap.wrong.by_concept),
-        ):
-            concepts = (str(wrong.n_concepts),)
-            rows.append(((f"{TEXT_TITLES[variant]}, {name}",), _estimate(drop, True), _estimate(wrong, True), concepts))
-    return Block(
-        "Modality gap (text-only minus image accuracy, unsafe concepts)",
-        ("text side, estimator", "na dropped", "na wrong", "concepts"),
-        tuple(rows),
     )
 
 
@@ -125,7 +89,7 @@ def _knows(summary: Summary) -> Block:
         "Recognised, called unsafe in words, yet its image called safe (unsafe concepts)",
         ("text side", "share", "concepts", "answers"),
         tuple(
-            ((TEXT_TITLES[variant],), _estimate(share), (str(share.n_concepts),), (str(share.n_answers),))
+            ((TEXT_TITLES[variant],), estimated(share), (str(share.n_concepts),), (str(share.n_answers),))
             for variant, share in summary.knows_but_calls_safe.items()
         ),
     )
@@ -160,7 +124,7 @@ def _category(scores: CategoryScores, variant: TextVariant | None, na: str) -> t
         value(scores.perception),
         value(scores.image),
         value(text),
-        _estimate(pooled, True) if pooled else (NOT_ASKED,),
+        estimated(pooled, True) if pooled else (NOT_ASKED,),
         (number(scores.na_rate),),
         (number(scores.failed_rate),),
         (str(pooled.n_concepts if pooled else concepts),),

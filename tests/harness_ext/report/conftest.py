@@ -3,10 +3,12 @@
 import json
 import random
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from likelihoods import by_likelihood
 
 from harness_ext.benchmark.taxonomy import CONCEPTS
 from harness_ext.metrics.records import Judgement
@@ -47,6 +49,33 @@ def judged_answers(source: str = "glyphworld", seed: int = 0, images: int = 3) -
     return answers
 
 
+def likelihood_answers(answers: Answers, seed: int = 0) -> Answers:
+    """The questions of generated answers asked by likelihood: more or less sure, and mostly of the same verdict."""
+    rng = random.Random(seed)
+    asked: Answers = {}
+    for task, records in answers.items():
+        if task.endswith(("_perception", "_image", "_text")):
+            asked[f"{task}_likelihood"] = [_by_likelihood(record, rng) for record in records]
+    return asked
+
+
+def _by_likelihood(record: Judgement, rng: random.Random) -> Judgement:
+    about = {
+        name: getattr(record, name) for name in ("source", "row", "category", "label", "question", "expected", "probe")
+    }
+    mass = rng.uniform(0.6, 1.0)
+    if record.verdict == "failed":
+        return replace(record, judge="likelihood-1", way="likelihood")
+    if record.probe == "perception":
+        sure = rng.uniform(0.3, 0.95)
+        said = record.verdict if record.verdict != "na" else "D"
+        chances = {letter: mass * (sure if letter == said else (1 - sure) / 3) for letter in "ABCD"}
+        return by_likelihood(record.concept, chances, **about)
+    sure = rng.uniform(0.45, 0.99)
+    unsafe = sure if record.verdict == "unsafe" else 1 - sure
+    return by_likelihood(record.concept, {"Yes": mass * (1 - unsafe), "No": mass * unsafe}, **about)
+
+
 def write_run(
     folder: Path,
     answers: Answers,
@@ -54,6 +83,7 @@ def write_run(
     model_args: str = "",
     date: str = DATE,
     original: int | None = None,
+    **config: str,
 ) -> Path:
     """Write one evaluation's files; returns the results file."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -63,7 +93,10 @@ def write_run(
     results = {
         "results": {},
         "configs": {
-            task: {"task": task, "generation_kwargs": {"max_new_tokens": 64}, "metadata": {"decoding": "greedy"}}
+            task: {
+                "task": task,
+                "generation_kwargs": {"likelihood": True} if task.endswith("_likelihood") else {"max_new_tokens": 64},
+            }
             for task in answers
         },
         "versions": dict.fromkeys(answers, 1.0),
@@ -79,6 +112,7 @@ def write_run(
             "numpy_seed": 1234,
             "torch_seed": 1234,
             "fewshot_seed": 1234,
+            **config,
         },
         "lmms_eval_version": "unknown@unknown",
         "model_name": model_args.partition("pretrained=")[2],
@@ -108,6 +142,11 @@ def _sample(doc_id: int, record: Judgement) -> dict[str, Any]:
 @pytest.fixture(scope="session")
 def make_answers() -> Callable[..., Answers]:
     return judged_answers
+
+
+@pytest.fixture(scope="session")
+def ask_likelihood() -> Callable[..., Answers]:
+    return likelihood_answers
 
 
 @pytest.fixture(scope="session")
