@@ -5,30 +5,54 @@ model. This command registers the plugin first, checks access to gated data befo
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from harness_ext.benchmark import SOURCES
 from harness_ext.benchmark.preflight import check_access_for
 from harness_ext.errors import UserError
-from harness_ext.models.catalogue import describe_names, load_catalogue
+from harness_ext.models.catalogue import OPTION_FILE_VARIABLE, describe_names, load_catalogue
 from harness_ext.options import check_model_name, check_options
+
+_MODELS_FILE: Final = "--models-file"
 
 
 def main() -> None:
     """Run lmms-eval; exits 1 when an evaluation failed, 2 when what was asked for cannot be."""
-    arguments = sys.argv[1:]
     try:
+        arguments = _take_models_file(sys.argv[1:])
+        # lmms-eval reads them again, and does not know our option.
+        sys.argv[1:] = arguments
         if _is_evaluation(arguments):
             _check(arguments)
         failures = _run()
+        if arguments[:1] == ["models"]:
+            print(describe_names())
     except UserError as error:
         _say(error)
         sys.exit(2)
     if failures:
         sys.exit(2 if all(isinstance(failure, UserError) for failure in failures) else 1)
+
+
+def _take_models_file(arguments: Sequence[str]) -> list[str]:
+    """``arguments`` without ``--models-file FILE`` or ``--models-file=FILE``, whose names are known from here on."""
+    rest = []
+    given = iter(arguments)
+    for argument in given:
+        option, equals, value = argument.partition("=")
+        if option != _MODELS_FILE:
+            rest.append(argument)
+            continue
+        file = value if equals else next(given, "")
+        if not file or file.startswith("--"):
+            raise UserError(f"{_MODELS_FILE} is not followed by a file; expected {_MODELS_FILE} NAMES.yaml")
+        os.environ[OPTION_FILE_VARIABLE] = str(Path(file).expanduser().absolute())
+        load_catalogue()
+    return rest
 
 
 def _is_evaluation(arguments: Sequence[str]) -> bool:

@@ -8,6 +8,7 @@ import difflib
 import functools
 import hashlib
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -126,8 +127,9 @@ def _name_result_folders() -> None:
     @functools.wraps(log_arguments)
     def log_experiment_args(tracker: Any, *args: Any, **kwargs: Any) -> None:
         log_arguments(tracker, *args, **kwargs)
-        if not tracker.model_name and tracker.model_source in load_catalogue():
-            tracker.model_name = result_name(tracker.model_source, str(kwargs.get("model_args") or ""))
+        arguments = str(kwargs.get("model_args") or "")
+        if tracker.model_source in load_catalogue() and (not tracker.model_name or "adapter=" in arguments):
+            tracker.model_name = result_name(tracker.model_name or tracker.model_source, arguments)
             tracker.model_name_sanitized = sanitize_model_name(tracker.model_name)
 
     GeneralConfigTracker.log_experiment_args = log_experiment_args
@@ -136,9 +138,19 @@ def _name_result_folders() -> None:
     @functools.wraps(save)
     def save_results_aggregated(tracker: Any, results: Any, *args: Any, **kwargs: Any) -> None:
         results["config"] |= provenance()
-        save(tracker, results, *args, **kwargs)
+        save(tracker, {**results, "configs": _without_addresses(results["configs"])}, *args, **kwargs)
 
     EvaluationTracker.save_results_aggregated = save_results_aggregated
+
+
+def _without_addresses(value: Any) -> Any:
+    """A task's configuration as it is the same in every run: lmms-eval writes where in memory a function was."""
+    if isinstance(value, dict):
+        return {key: _without_addresses(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_without_addresses(inner) for inner in value]
+    text = str(value) if callable(value) else value
+    return re.sub(r"<function (\S+) at 0x[0-9a-f]+>", r"<function \1>", text) if isinstance(text, str) else text
 
 
 def result_name(model: str, model_args: str) -> str:
@@ -146,5 +158,6 @@ def result_name(model: str, model_args: str) -> str:
     options = dict(part.split("=", 1) for part in model_args.split(",") if "=" in part)
     if not (adapter := options.get("adapter")):
         return model
-    path = Path(adapter).absolute()
-    return f"{model}+{path.name}-{hashlib.sha256(str(path).encode()).hexdigest()[:6]}"
+    # A repository has the same name wherever the command is run.
+    place = Path(adapter).absolute() if Path(adapter).is_dir() else Path(adapter)
+    return f"{model}+{place.name}-{hashlib.sha256(str(place).encode()).hexdigest()[:6]}"

@@ -12,8 +12,18 @@ _recorded: Final[dict[str, str]] = {}
 
 
 def record_provenance(**facts: object) -> None:
-    """Note facts about this run, as text; ``None`` notes nothing."""
-    _recorded.update({name: str(value) for name, value in facts.items() if value is not None})
+    """Note facts about this run, as text; ``None`` takes an earlier one back."""
+    for name, value in facts.items():
+        if value is None:
+            _recorded.pop(name, None)
+        else:
+            _recorded[name] = str(value)
+
+
+def forget_model() -> None:
+    """Take back what was noted of a model: another one is about to be run by the same process. Data stay loaded."""
+    for name in [name for name in _recorded if not name.endswith("_source")]:
+        del _recorded[name]
 
 
 def provenance() -> dict[str, str]:

@@ -12,6 +12,10 @@ import pytest
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HF_DATASETS_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+# Tables are as wide as the terminal, and a test process may have none.
+os.environ["COLUMNS"] = "120"
+# A test that asks a model must get its answer, not one that an earlier test was given.
+os.environ.setdefault("UNSAFECONCEPTS_ANSWERS", "none")
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 

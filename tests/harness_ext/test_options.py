@@ -53,9 +53,51 @@ def test_what_would_be_ignored_is_refused(options, message):
         check(**options)
 
 
-def test_a_misspelt_model_gets_the_nearest_names():
-    with pytest.raises(UserError, match="Did you mean glyph-vlm") as error:
-        check_model_name("glyph-vlmm")
-    assert "UNSAFECONCEPTS_MODELS" in str(error.value)
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"tasks": "glyphworld_gap_likelihood", "model": "llava_hf"},
+            "scored by this project's Hugging Face backend only",
+        ),
+        (
+            {"tasks": "glyphworld_image_likelihood", "model": "gpt-4v"},
+            "scored by this project's Hugging Face backend only",
+        ),
+        ({"tasks": "glyphworld_likelihood", "gen_kwargs": "max_new_tokens=8"}, "nothing is generated"),
+    ],
+)
+def test_what_cannot_be_scored_is_refused(options, message):
+    with pytest.raises(UserError, match=message):
+        check(**options)
+
+
+def test_a_limit_must_cut_off_the_same_questions_in_several_processes(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    check(limit=40.0)
+    with pytest.raises(UserError, match="no multiple of 20"):
+        check(limit=30.0)
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("glyph-vlmm", "Did you mean glyph-vlm"),
+        ("LLaVA_7b", "Did you mean llava-7b"),
+        ("qwen25-vl-7b", "Did you mean qwen2.5-vl-7b"),
+        ("llava-hf/llava-1.5-13b-hf", r"Did you mean llava-13b\?\n"),
+        ("me/mine", "For weights: --model hf-vlm --model_args pretrained=me/mine\n"),
+        (
+            "xyzzy",
+            r"named 'xyzzy'\.\n`lmms_eval models` lists all names; --models-file and UNSAFECONCEPTS_MODELS add yours$",
+        ),
+    ],
+)
+def test_an_unknown_model_gets_the_nearest_names(name, hint):
+    with pytest.raises(UserError, match=hint):
+        check_model_name(name)
+
+
+def test_a_known_model_is_let_through():
     check_model_name("llava-7b")
     check_model_name("huggingface")

