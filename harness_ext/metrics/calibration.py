@@ -81,8 +81,8 @@ def _binned(records: Iterable[Judgement]) -> tuple[list[Judgement], Array, Any]:
     confidences = np.array([max(probabilities.values()) for _, probabilities in pairs])
     if not pairs:
         return [], confidences, np.array([], int)
-    # The answers on which the quantiles fall, by whole numbers: an interpolated quantile can be off by a last bit, and an answer
-    # that lies on the edge would change its bin.
+    # The answers on which the quantiles fall, by whole numbers: an interpolated quantile can be off by a last bit, and an
+    # answer that lies on the edge would change its bin.
     edges = np.sort(confidences)[np.arange(1, BINS) * (len(pairs) - 1) // BINS]
     return [record for record, _ in pairs], confidences, np.searchsorted(edges, confidences)
 
