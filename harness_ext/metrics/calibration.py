@@ -27,6 +27,7 @@ from harness_ext.metrics.probabilities import normalised, scored
 from harness_ext.metrics.records import NA, Judgement
 
 BINS: Final = 10
+_DIGITS: Final = 12
 
 
 @dataclass(frozen=True)
@@ -82,9 +83,10 @@ def _binned(records: Iterable[Judgement]) -> tuple[list[Judgement], Array, Any]:
     if not pairs:
         return [], confidences, np.array([], int)
     # The answers on which the quantiles fall, by whole numbers: an interpolated quantile can be off by a last bit, and an
-    # answer that lies on the edge would change its bin.
-    edges = np.sort(confidences)[np.arange(1, BINS) * (len(pairs) - 1) // BINS]
-    return [record for record, _ in pairs], confidences, np.searchsorted(edges, confidences)
+    # answer that lies on the edge would change its bin. So would one of two that are equal but for how they were computed.
+    rounded = confidences.round(_DIGITS)
+    edges = np.sort(rounded)[np.arange(1, BINS) * (len(pairs) - 1) // BINS]
+    return [record for record, _ in pairs], confidences, np.searchsorted(edges, rounded)
 
 
 def _error(*sums: Array, axis: int = -1) -> Any:
