@@ -1,0 +1,134 @@
+"""The settings of PPO: those of TRL's GRPO that it shares, its own, and a refusal of those that would be without effect."""
+
+from dataclasses import dataclass, field, fields
+from typing import Final
+
+from trl import GRPOConfig
+
+from harness_ext.errors import UserError
+
+# Of GRPO alone: a value other than the default would be ignored here. `beta` has a name of its own, `kl_coef`.
+WITHOUT_EFFECT: Final = (
+    "beta",
+    "delta",
+    "importance_sampling_level",
+    "loss_type",
+    "mask_truncated_completions",
+    "multi_objective_aggregation",
+    "num_generations",
+    "off_policy_mask_threshold",
+    "scale_rewards",
+    "sync_ref_model",
+    "top_entropy_quantile",
+    "use_bias_correction_kl",
+    "use_adaptive_entropy",
+)
+# Rollouts are drawn with noise of their own, by which a resumed run and one on several processes draw the same.
+UNSUPPORTED: Final = ("use_transformers_continuous_batching", "use_vllm")
+
+
+@dataclass
+class PPOConfig(GRPOConfig):
+    """Arguments of :class:`align.ppo.trainer.PPOTrainer`.
+
+    A rollout is ``per_device_train_batch_size * steps_per_generation`` responses a process, one to each prompt. It is then
+    optimised on for ``num_iterations`` passes of ``steps_per_generation / gradient_accumulation_steps`` updates each;
+    ``epsilon`` and ``epsilon_high`` clip the policy's ratio. ``entropy_coef`` weights the entropy bonus.
+    """
+
+    kl_coef: float = field(
+        default=0.1, metadata={"help": "Weight of the per-token KL to the reference, in the reward."}
+    )
+    kl_target: float | None = field(
+        default=None, metadata={"help": "Adapt kl_coef to hold this KL to the reference, in nats a response."}
+    )
+    kl_horizon: int = field(default=10_000, metadata={"help": "How slowly it adapts, in responses."})
+    gamma: float = field(default=1.0, metadata={"help": "Discount of later rewards."})
+    lam: float = field(default=0.95, metadata={"help": "Lambda of generalized advantage estimation."})
+    whiten_advantages: bool = field(default=True, metadata={"help": "Whiten advantages over a rollout's real tokens."})
+    target_kl: float | None = field(
+        default=None,
+        metadata={
+            "help": "Once the mean KL a token from the rollout's policy to the new one is above this, draw the next rollout."
+        },
+    )
+    max_kl: float = field(
+        default=50.0, metadata={"help": "Stop the run when the KL to the reference, in nats a response, is above this."}
+    )
+    stop_on_na: bool = field(
+        default=True, metadata={"help": "Stop the run when not one answer of a rollout can be read as a verdict."}
+    )
+    critic_learning_rate: float = field(default=3e-3, metadata={"help": "Of the value head's own Adam."})
+    critic_steps: int = field(default=40, metadata={"help": "Updates of the value head a rollout."})
+    critic_batch: int = field(default=512, metadata={"help": "Tokens in each of them."})
+    critic_replay: int = field(default=10, metadata={"help": "Rollouts that they are drawn from, the latest ones."})
+    critic_warmup: int = field(default=4, metadata={"help": "Rollouts in which only the critic is trained."})
+    critic_lam: float = field(
+        default=1.0, metadata={"help": "Lambda of the critic's targets; 1 for Monte-Carlo returns."}
+    )
+    cliprange_value: float | None = field(
+        default=None, metadata={"help": "Keeps the value within this of the rollout's own, in the value loss."}
+    )
+    # What follows are defaults of TRL's that are different here.
+    learning_rate: float = field(default=3e-5, metadata={"help": "Of the policy."})
+    num_generations: int = field(default=1, metadata={"help": "Responses to a prompt: one, a critic is the baseline."})
+    num_iterations: int = field(default=4, metadata={"help": "Optimisation passes over a rollout."})
+    disable_dropout: bool = field(
+        default=True, metadata={"help": "Without it, the ratio of the first update would not be 1."}
+    )
+    scale_rewards: str = field(default="none", metadata={"help": "Rewards are not scaled."})
+    num_train_epochs: float = field(default=1.0, metadata={"help": "Always 1; `passes` says how often a row is used."})
+    shuffle_dataset: bool = field(default=False, metadata={"help": "The rows come in the order of their passes."})
+
+    def __post_init__(self) -> None:
+        defaults = {each.name: each.default for each in fields(self)}
+        set_in_vain = [name for name in WITHOUT_EFFECT if getattr(self, name) != defaults[name]]
+        if set_in_vain:
+            raise UserError(
+                f"{', '.join(set_in_vain)}: without effect in PPO, where a response is not compared with others; take it out"
+            )
+        if unsupported := [name for name in UNSUPPORTED if getattr(self, name)]:
+            raise UserError(
+                f"{', '.join(unsupported)}: PPO draws its rollouts itself; take it out, or train by `align grpo`"
+            )
+        self._check_ranges()
+        self.beta = self.kl_coef
+        # TRL's own check asks for two or more responses to a prompt, to compare them.
+        self.num_generations = 2
+        super().__post_init__()
+        self.num_generations = 1
+        if self.steps_per_generation % self.gradient_accumulation_steps:
+            raise UserError(
+                f"steps_per_generation: expected a multiple of gradient_accumulation_steps "
+                f"({self.gradient_accumulation_steps}), found {self.steps_per_generation}"
+            )
+
+    @property
+    def updates_per_rollout(self) -> int:
+        """Optimiser steps between one rollout and the next."""
+        return self.num_iterations * self.steps_per_generation // self.gradient_accumulation_steps
+
+    def _check_ranges(self) -> None:
+        positive = (
+            "num_iterations",
+            "kl_horizon",
+            "max_kl",
+            "critic_learning_rate",
+            "critic_steps",
+            "critic_batch",
+            "critic_replay",
+        )
+        optional = ("kl_target", "target_kl", "cliprange_value")
+        for name in (*positive, *(name for name in optional if getattr(self, name) is not None)):
+            if not getattr(self, name) > 0:
+                raise UserError(f"{name}: expected more than 0, found {getattr(self, name)}")
+        for name in ("gamma", "lam", "critic_lam"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise UserError(f"{name}: expected 0 to 1, found {getattr(self, name)}")
+        for name in ("kl_coef", "critic_warmup"):
+            if not getattr(self, name) >= 0:
+                raise UserError(f"{name}: expected 0 or more, found {getattr(self, name)}")
+        if self.num_train_epochs != 1:
+            raise UserError(
+                f"num_train_epochs: expected 1, found {self.num_train_epochs:g}; say `passes` for how often each row is used"
+            )

@@ -1,0 +1,82 @@
+"""What stops a run of PPO, on every process at once, with the samples it happened on."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import gather_object
+from torch import Tensor
+
+from align.rewards.verdicts import read_verdicts
+from align.stopped import TrainingStopped
+
+_KEYS = ("row", "concept", "label", "question")
+
+
+class Guards:
+    """Checks that all processes take together: each of them raises, or none does.
+
+    Args:
+        accelerator: Of the trainer.
+        step: Gives the optimiser step that is to come, for the message.
+    """
+
+    def __init__(self, accelerator: Accelerator, step: Callable[[], int]) -> None:
+        self._accelerator = accelerator
+        self._step = step
+        self._inputs: list[dict[str, Any]] = []
+        self._responses: list[str] = []
+
+    def begin(self, inputs: list[dict[str, Any]], completions: list[Any]) -> None:
+        """Note this process's samples of a rollout: its rows and what they were answered."""
+        self._inputs = inputs
+        self._responses = [each if isinstance(each, str) else each[0]["content"] for each in completions]
+
+    def scores(self, scores: Tensor) -> None:
+        """Every response's score, shape (B,), is a finite number."""
+        self._stop_if(~scores.isfinite(), "a response's reward is not a finite number")
+
+    def answers(self) -> None:
+        """At least one response of the rollout, of all processes, has a verdict. Rows need a ``question``."""
+        verdicts = read_verdicts(self._responses, [each["question"] for each in self._inputs])
+        unread = torch.tensor([verdict == "na" for verdict in verdicts], device=self._accelerator.device)
+        if bool(self._accelerator.gather(unread).all()):
+            self._stop_if(
+                unread,
+                f"none of the rollout's {len(verdicts) * self._accelerator.num_processes} responses could be read as a "
+                "verdict: the model no longer answers the question (stop_on_na: false to go on all the same)",
+            )
+
+    def log_probabilities(self, values: Sequence[Tensor], mask: Tensor) -> None:
+        """Log-probabilities, each of shape (B, T), are finite at every real token."""
+        wrong = torch.stack([~each.isfinite() & mask.bool() for each in values]).any(0).any(1)
+        self._stop_if(wrong, "a log-probability is not a finite number: the weights or the precision are at fault")
+
+    def kl(self, kl: float, most: float) -> None:
+        """The KL to the reference, in nats a response, is at most ``most``."""
+        if not kl <= most:
+            raise TrainingStopped(
+                f"the KL to the reference is {kl:.3g} nats a response, and max_kl is {most:g}: lower the learning rate, or "
+                "raise kl_coef",
+                self._step(),
+                self._all(range(len(self._inputs))),
+            )
+
+    def loss(self, loss: Tensor) -> None:
+        """The loss, shape (), is finite on every process."""
+        self._stop_if((~loss.detach().isfinite())[None], "the loss is not a finite number", known=False)
+
+    def _stop_if(self, wrong: Tensor, reason: str, known: bool = True) -> None:
+        """Stop where ``wrong``, shape (B,), is true anywhere; ``known``: it is about this rollout's samples, in order."""
+        count = self._accelerator.reduce(wrong.sum(), reduction="sum")
+        if int(count):
+            at = wrong.nonzero()[:, 0].tolist() if known else []
+            raise TrainingStopped(reason, self._step(), self._all(at))
+
+    def _all(self, at: Sequence[int]) -> list[dict[str, Any]]:
+        here = [
+            {**{key: self._inputs[i][key] for key in _KEYS if key in self._inputs[i]}, "response": self._responses[i]}
+            for i in at
+        ]
+        return [{"row": None, **sample} for sample in gather_object(here)]

@@ -1,0 +1,296 @@
+"""PPO for vision-language models, on TRL's GRPO machinery.
+
+TRL draws the responses, prepares whatever inputs a family of models needs, calls the reward functions, and computes the
+log-probabilities under the policy and, with the LoRA off, under the reference. What is PPO is here: one response a prompt, a
+critic in the place of other responses as the baseline, the KL in the reward, advantages for each token, a clipped loss over
+several passes. What is used of TRL's private surface is listed in ``surface.py``.
+
+A rollout begins with one pass of the policy over its own responses, which gives the old log-probabilities and the critic's
+features, and one of the reference. Everything that is a mean is one over the real tokens of all processes, so that a run on
+several processes takes the steps of one.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from accelerate.utils import is_peft_model
+from datasets import Dataset
+from peft import PeftConfig, PeftModel
+from torch import Tensor
+from transformers import PreTrainedModel, ProcessorMixin, TrainerCallback
+from trl import GRPOTrainer
+
+from align.ppo.config import PPOConfig
+from align.ppo.critic import Critic
+from align.ppo.guards import Guards
+from align.ppo.maths import (
+    Moments,
+    adapted_kl_coef,
+    generalized_advantages,
+    moments,
+    policy_loss,
+    token_rewards,
+    whiten,
+)
+from align.ppo.sampling import greedy, row_seeds, seeded
+from align.ppo.surface import FORWARD_KEYS, micro_batches
+from align.ppo.trunk import Trunk
+from harness_ext.errors import UserError
+
+_STATE_FILE = "ppo_state.pt"
+
+
+class PPOTrainer(GRPOTrainer):
+    """Trains a LoRA by PPO.
+
+    Args:
+        model: The base model, with ``peft_config``, or a PEFT model. The reference is the base model.
+        reward_funcs: Functions of TRL's signature; a response's score is their sum, weighted by ``args.reward_weights``.
+        args: The settings.
+        train_dataset: Rows with a ``prompt`` and an ``image``; their other columns go to the reward functions.
+        processing_class: The model's processor.
+        peft_config: The LoRA to put on ``model``.
+        callbacks: Of transformers' Trainer.
+
+    Raises:
+        UserError: There is no adapter to train, or the rows do not fill a rollout.
+        TrainingStopped: Something is not a number, the KL exploded, or no answer of a rollout could be read.
+    """
+
+    _tag_names: ClassVar = ["trl", "ppo"]
+    _name: ClassVar = "PPO"
+    args: PPOConfig
+
+    def __init__(
+        self,
+        model: PreTrainedModel | PeftModel,
+        reward_funcs: Callable[..., list[float]] | list[Callable[..., list[float]]],
+        args: PPOConfig,
+        train_dataset: Dataset,
+        processing_class: ProcessorMixin,
+        peft_config: PeftConfig | None = None,
+        callbacks: list[TrainerCallback] | None = None,
+    ) -> None:
+        if not is_peft_model(model) and peft_config is None:
+            raise UserError("PPO trains an adapter, for its reference is the model without it: give a peft_config")
+        if len(train_dataset) < args.generation_batch_size:
+            raise UserError(
+                f"a rollout takes {args.generation_batch_size} rows, and there are {len(train_dataset)}: "
+                "lower per_device_train_batch_size or steps_per_generation"
+            )
+        super().__init__(
+            model=model,
+            reward_funcs=reward_funcs,
+            args=args,
+            train_dataset=train_dataset,
+            processing_class=processing_class,
+            peft_config=peft_config,
+            callbacks=callbacks,
+        )
+        self._guards = Guards(self.accelerator, lambda: int(self.state.global_step))
+        self._trunk = Trunk(self.model)
+        self._critic = Critic(self._trunk.width, args, self.accelerator.device)
+        self._sampling = greedy(self.generation_config)
+        self._kl_coef = args.kl_coef
+        # Of the rollout that is drawn just now.
+        self._scores = torch.empty(0)
+        self._old: Tensor | None = None
+        self._features: Tensor | None = None
+        # Of the rollout that is optimised on: its parts, whether its passes are over, what the next update has seen.
+        self._micro_batches: list[dict[str, Any]] = []
+        self._over = False
+        self._update: list[Tensor] = []
+
+    # --- drawing a rollout -------------------------------------------------------------------------------------------
+
+    @property
+    def rollout(self) -> int:
+        """The number of the rollout that is drawn or optimised on, from 0 on."""
+        return int(self.state.global_step) // self.args.updates_per_rollout
+
+    def _prepare_inputs(self, generation_batch: Any) -> dict[str, Any]:
+        """One micro-batch of the rollout, which is drawn first where it is time."""
+        if not self.model.training:
+            raise UserError(
+                "PPO has no evaluation of its own: set eval_strategy to 'no', and evaluate through lmms_eval"
+            )
+        every = self.args.steps_per_generation * self.num_iterations
+        if self._step % every == 0 or not self._micro_batches:
+            rollout = self._generate_and_score_completions(generation_batch)
+            self._micro_batches = micro_batches(rollout, self.args.steps_per_generation)
+            self._count_tokens(self._micro_batches)
+            self._over = False
+        return self._micro_batches[self._step % self.args.steps_per_generation]
+
+    def _count_tokens(self, batches: list[dict[str, Any]]) -> None:
+        """Note with every micro-batch the real tokens of its update, on all processes: what its loss is divided by."""
+        tokens = torch.stack([batch["completion_mask"].sum() for batch in batches])
+        tokens = self.accelerator.reduce(tokens, reduction="sum").view(-1, self.args.gradient_accumulation_steps).sum(1)
+        for at, batch in enumerate(batches):
+            batch["update_tokens"] = tokens[at // self.args.gradient_accumulation_steps]
+
+    def _generate_single_turn(self, prompt_ids: list[Any], *args: Any, **kwargs: Any) -> Any:
+        first = self.accelerator.process_index * len(prompt_ids)
+        seeds = row_seeds(self.args.seed, self.rollout, range(first, first + len(prompt_ids)))
+        with seeded(self.model, self._sampling, seeds):
+            return super()._generate_single_turn(prompt_ids, *args, **kwargs)
+
+    def _get_per_token_logps_and_entropies(
+        self, model: Any, input_ids: Tensor, attention_mask: Tensor, logits_to_keep: int, *args: Any, **kwargs: Any
+    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        given = model, input_ids, attention_mask, logits_to_keep
+        if torch.is_grad_enabled() or self._trunk.is_reference:
+            return super()._get_per_token_logps_and_entropies(*given, *args, **kwargs)
+        with self._trunk.recording():
+            scored = super()._get_per_token_logps_and_entropies(*given, *args, **kwargs)
+        self._old, self._features = scored[0], self._trunk.take(logits_to_keep)
+        return scored
+
+    def _calculate_rewards(
+        self, inputs: list[dict[str, Any]], prompts: list[Any], completions: list[Any], completion_ids: list[list[int]]
+    ) -> Tensor:
+        by_function = super()._calculate_rewards(inputs, prompts, completions, completion_ids)
+        weighted = (by_function * self.reward_weights.to(by_function.device)).nansum(dim=1)
+        weighted[by_function.isnan().all(dim=1)] = torch.nan
+        first = self.accelerator.process_index * len(prompts)
+        self._scores = weighted[first : first + len(prompts)]
+        self._guards.begin(inputs, completions)
+        self._guards.scores(self._scores)
+        if self.args.stop_on_na:
+            self._guards.answers()
+        return by_function
+
+    def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
+        """A rollout: what TRL makes of it, with advantages of shape (B, T) and the old log-probabilities."""
+        self._old = self._features = None
+        batch = super()._generate_and_score_completions(inputs)
+        if self._features is None:  # with a single pass, TRL leaves the old log-probabilities out
+            with torch.no_grad():
+                self._score(self.model, batch, compute_entropy=False)
+        assert self._old is not None and self._features is not None
+        mask, old, features = batch["completion_mask"], self._old, self._features
+        reference = batch.pop("ref_per_token_logps", old)
+        self._metrics["train"].pop("frac_reward_zero_std", None)
+        self._guards.log_probabilities((old, reference), mask)
+        kl = self._mean_kl(old, reference, mask)
+        self._guards.kl(kl, self.args.max_kl)
+
+        values = self._critic.values(features)
+        rewards = token_rewards(self._scores, old, reference, mask, self._kl_coef)
+        advantages = generalized_advantages(rewards, values, mask, self.args.gamma, self.args.lam)
+        returns = generalized_advantages(rewards, values, mask, self.args.gamma, self.args.critic_lam) + values
+        if self.args.whiten_advantages:
+            advantages = whiten(advantages, mask, self._of_all(moments(advantages, mask)))
+        self._train_critic(features, returns, values, mask)
+        self._adapt(kl, len(inputs) * self.accelerator.num_processes)
+        batch["advantages"], batch["old_per_token_logps"] = advantages, old
+        return batch
+
+    def _score(self, model: Any, batch: dict[str, Any], compute_entropy: bool) -> tuple[Tensor, Tensor | None]:
+        """Log-probabilities of the drawn tokens, and entropies, each of shape (B, T)."""
+        log_probabilities, entropies, _ = self._get_per_token_logps_and_entropies(
+            model,
+            torch.cat([batch["prompt_ids"], batch["completion_ids"]], dim=1),
+            torch.cat([batch["prompt_mask"], batch["completion_mask"]], dim=1),
+            batch["completion_ids"].size(1),
+            batch_size=self.args.per_device_train_batch_size,
+            compute_entropy=compute_entropy,
+            **{key: batch.get(key) for key in FORWARD_KEYS},
+        )
+        return log_probabilities, entropies
+
+    def _train_critic(self, features: Tensor, returns: Tensor, values: Tensor, mask: Tensor) -> None:
+        tokens = mask.bool()
+        features, returns, values = (self._gathered(part, tokens) for part in (features, returns, values))
+        self._log("ppo/value_loss", self._critic.learn(features, returns, values, self.rollout))
+        self._log("ppo/value", float(values.mean()))
+        self._log("ppo/explained_variance", self._critic.explained_variance())
+
+    def _gathered(self, part: Tensor, tokens: Tensor) -> Tensor:
+        """The real tokens of all processes, response by response: ``part`` (B, T, …) becomes (N, …)."""
+        if self.accelerator.num_processes == 1:
+            return part[tokens]
+        part = self.accelerator.gather(self.accelerator.pad_across_processes(part, dim=1))
+        tokens = self.accelerator.gather(self.accelerator.pad_across_processes(tokens, dim=1))
+        return part[tokens]
+
+    def _mean_kl(self, old: Tensor, reference: Tensor, mask: Tensor) -> float:
+        """The KL to the reference in nats a response, estimated over all processes."""
+        total = torch.stack([torch.where(mask.bool(), old - reference, 0.0).sum(), mask.new_tensor(len(mask)).float()])
+        total = self.accelerator.reduce(total, reduction="sum")
+        return float(total[0] / total[1])
+
+    def _adapt(self, kl: float, responses: int) -> None:
+        self._log("ppo/kl", kl)
+        if self.args.kl_target is not None:
+            self._log("ppo/kl_coef", self._kl_coef)
+            self._kl_coef = adapted_kl_coef(self._kl_coef, kl, self.args.kl_target, self.args.kl_horizon, responses)
+
+    def _of_all(self, of_this: Moments) -> Moments:
+        return Moments(*self.accelerator.reduce(torch.stack(of_this), reduction="sum"))
+
+    # --- optimising on it --------------------------------------------------------------------------------------------
+
+    def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any) -> Tensor:
+        """A forward and backward pass, or none: in the critic's warm-up, and after the passes were ended early.
+
+        Without a gradient the optimiser leaves the weights alone; a loss of zero would not do, for momentum moves them.
+        """
+        if self.rollout >= self.args.critic_warmup and not (self._over and not self._is_time_to_draw()):
+            return super().training_step(model, inputs, num_items_in_batch)
+        model.train()
+        self._prepare_inputs(inputs)
+        self._step += 1
+        return torch.zeros((), device=self.accelerator.device)
+
+    def _is_time_to_draw(self) -> bool:
+        return bool(self._step % (self.args.steps_per_generation * self.num_iterations) == 0)
+
+    def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> Tensor:
+        mask = inputs["completion_mask"]
+        new, entropies = self._score(model, inputs, compute_entropy=True)
+        assert entropies is not None
+        loss = policy_loss(
+            new, inputs["old_per_token_logps"], inputs["advantages"], mask, self.epsilon_low, self.epsilon_high
+        )
+        entropy = torch.where(mask.bool(), entropies, 0.0).sum()
+        # Processes' gradients are averaged, those of the micro-batches of an update are added up.
+        weight = self.accelerator.num_processes / inputs["update_tokens"]
+        total = (loss.loss - self.args.entropy_coef * entropy) * weight
+        self._guards.loss(total)
+        if self._is_time_to_draw():
+            deviation = (
+                torch.where(mask.bool(), (new.detach() - inputs["old_per_token_logps"]).exp() - 1, 0.0).abs().max()
+            )
+            self._log("ppo/first_ratio_deviation", float(deviation))
+        self._note(torch.stack([loss.kl, loss.clipped, entropy.detach()]) / inputs["update_tokens"])
+        return total
+
+    def _note(self, sums: Tensor) -> None:
+        """Log an update once its last micro-batch is through, and end the rollout's passes where it went too far."""
+        self._update.append(sums)
+        if len(self._update) < self.args.gradient_accumulation_steps:
+            return
+        kl, clipped, entropy = self.accelerator.reduce(torch.stack(self._update).sum(0), reduction="sum").tolist()
+        self._update = []
+        self._log("ppo/policy_kl", kl)
+        self._log("ppo/clipped", clipped)
+        self._log("entropy", entropy)
+        self._over = self._over or (self.args.target_kl is not None and kl > self.args.target_kl)
+
+    def _log(self, name: str, value: float) -> None:
+        self._metrics["train"][name].append(value)
+
+    # --- checkpoints -------------------------------------------------------------------------------------------------
+
+    def save_extra(self, folder: Path) -> None:
+        """Write the critic, and what else a resumed run needs to go on as if nothing had happened."""
+        self._critic.save(folder)
+        torch.save({"kl_coef": self._kl_coef}, folder / _STATE_FILE)
+
+    def load_extra(self, folder: Path) -> None:
+        """Read what `save_extra` wrote."""
+        self._critic.load(folder)
+        self._kl_coef = torch.load(folder / _STATE_FILE, weights_only=True)["kl_coef"]

@@ -1,0 +1,37 @@
+"""PPO on two processes takes the steps that one process takes."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import ppo_runs
+import pytest
+import torch
+from safetensors.torch import load_file
+
+REPOSITORY = Path(__file__).parents[3]
+
+
+def test_two_processes_follow_one(untrained_vlm: Path, tmp_path: Path) -> None:
+    out = {}
+    for processes in (1, 2):
+        out[processes] = tmp_path / str(processes)
+        launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", str(processes), "--standalone"]
+        run = subprocess.run(
+            [*launcher, ppo_runs.__file__, str(untrained_vlm), str(out[processes]), str(processes)],
+            env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)},
+            capture_output=True,
+            text=True,
+            timeout=600,
+        )
+        assert run.returncode == 0, run.stderr[-3000:]
+    one, two = (json.loads((out[processes] / "history.json").read_text()) for processes in (1, 2))
+    assert len(one) == len(two) == 13
+    for mine, other in zip(one, two, strict=True):
+        assert mine == pytest.approx(other, rel=1e-3, abs=1e-5)
+    for file in ("adapter_model.safetensors", "head.safetensors"):
+        mine, other = (load_file(out[processes] / file) for processes in (1, 2))
+        for name, each in mine.items():
+            torch.testing.assert_close(each, other[name], rtol=1e-3, atol=1e-4)

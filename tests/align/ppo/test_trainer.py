@@ -1,0 +1,237 @@
+"""PPO on a real, tiny, untrained VLM."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from ppo_runs import even_length, rows, settings, trainer
+from safetensors.torch import load_file
+
+from align.ppo.trainer import PPOTrainer
+from align.stopped import TrainingStopped
+from harness_ext.errors import UserError
+
+
+def logged(run: PPOTrainer, name: str) -> list[float]:
+    return [entry[name] for entry in run.state.log_history if name in entry]
+
+
+def weights(run: PPOTrainer) -> dict[str, torch.Tensor]:
+    return {name: each.detach().clone() for name, each in run.model.named_parameters() if each.requires_grad}
+
+
+def test_a_run_trains_the_lora_and_nothing_else(untrained_vlm: Path, tmp_path: Path) -> None:
+    run = trainer(untrained_vlm, settings(tmp_path))
+    before = weights(run)
+    frozen = {name: each.clone() for name, each in run.model.named_parameters() if not each.requires_grad}
+    run.train()
+    assert before and all("lora_" in name and "vision" not in name for name in before)
+    assert any(not torch.equal(each, before[name]) for name, each in weights(run).items())
+    assert all(torch.equal(dict(run.model.named_parameters())[name], each) for name, each in frozen.items())
+    assert run.state.global_step == 8 and run.rollout == 2
+
+
+@pytest.mark.parametrize("parts", [{}, {"per_device_train_batch_size": 8, "steps_per_generation": 1}])
+def test_the_first_ratio_of_a_rollout_is_exactly_one(
+    untrained_vlm: Path, tmp_path: Path, parts: dict[str, int]
+) -> None:
+    """With dropout anywhere, or with another forward pass than the one that scored, it would not be."""
+    run = trainer(untrained_vlm, settings(tmp_path, **parts))
+    run.train()
+    deviations = logged(run, "ppo/first_ratio_deviation")
+    assert len(deviations) == 2
+    assert max(deviations) == 0.0 if parts else max(deviations) < 1e-6
+    assert max(logged(run, "ppo/policy_kl")) > 0
+
+
+def test_it_learns_what_is_rewarded(untrained_vlm: Path, tmp_path: Path) -> None:
+    args = settings(tmp_path, per_device_train_batch_size=16, max_completion_length=1, learning_rate=1e-2, kl_coef=0.0)
+
+    def liked(completion_ids: list[list[int]], **_: Any) -> list[float]:
+        """Half of all words, those on one side of a plane through their embeddings: a LoRA can move towards it."""
+        words = run.model.get_input_embeddings().weight.detach()
+        side = words @ torch.randn(words.shape[1], generator=torch.Generator().manual_seed(0)) < 0
+        return [1.0 if side[ids[0]] else -1.0 for ids in completion_ids]
+
+    run = trainer(untrained_vlm, args, count=640, reward=liked)
+    with torch.no_grad():  # untrained, it finds all words about as likely, and hardly any way to change that
+        run.model.get_input_embeddings().weight.mul_(3)
+    run.train()
+    rewards = logged(run, "reward")
+    assert len(rewards) == 20
+    assert sum(rewards[-4:]) / 4 > sum(rewards[:4]) / 4 + 0.5
+
+
+def test_clipping_acts(untrained_vlm: Path, tmp_path: Path) -> None:
+    run = trainer(untrained_vlm, settings(tmp_path, learning_rate=3e-2, epsilon=0.05, num_iterations=4))
+    run.train()
+    assert logged(run, "ppo/clipped")[0] == 0.0
+    assert max(logged(run, "ppo/clipped")) > 0
+
+
+def test_in_the_critics_warmup_the_policy_stays(untrained_vlm: Path, tmp_path: Path) -> None:
+    run = trainer(untrained_vlm, settings(tmp_path, critic_warmup=2))
+    before = weights(run)
+    head = run._critic.head.value.weight.detach().clone()
+    run.train()
+    assert all(torch.equal(each, before[name]) for name, each in weights(run).items())
+    assert not torch.equal(run._critic.head.value.weight, head)
+
+
+def test_the_passes_end_where_the_policy_went_too_far(untrained_vlm: Path, tmp_path: Path) -> None:
+    """Of eight updates a rollout the first ones are made, and the next rollout begins anew."""
+    run = trainer(untrained_vlm, settings(tmp_path, num_iterations=4, target_kl=1e-9, learning_rate=1e-2))
+    run.train()
+    assert run.state.global_step == 16
+    updates = len(logged(run, "ppo/policy_kl"))
+    assert 2 <= updates < 16
+    assert len(logged(run, "ppo/first_ratio_deviation")) == 2
+
+
+def test_a_single_pass_gives_old_log_probabilities_too(untrained_vlm: Path, tmp_path: Path) -> None:
+    run = trainer(
+        untrained_vlm, settings(tmp_path, num_iterations=1, gradient_accumulation_steps=2, steps_per_generation=2)
+    )
+    run.train()
+    assert len(logged(run, "ppo/policy_kl")) == 2
+    assert max(logged(run, "ppo/first_ratio_deviation")) < 1e-6
+
+
+def test_accumulated_micro_batches_are_one_update(untrained_vlm: Path, tmp_path: Path) -> None:
+    one = {"per_device_train_batch_size": 8, "steps_per_generation": 1}
+    four = {"per_device_train_batch_size": 2, "steps_per_generation": 4, "gradient_accumulation_steps": 4}
+    ends = []
+    for parts in (one, four):
+        # Plain gradient steps: Adam would make of a rounding error a step as long as any.
+        run = trainer(untrained_vlm, settings(tmp_path, optim="sgd", learning_rate=0.1, max_grad_norm=0.0, **parts))
+        run.train()
+        assert run.state.global_step == 4
+        ends.append(weights(run))
+    for name, each in ends[0].items():
+        torch.testing.assert_close(each, ends[1][name], rtol=1e-4, atol=1e-6)
+
+
+def test_the_kl_coefficient_adapts(untrained_vlm: Path, tmp_path: Path) -> None:
+    run = trainer(untrained_vlm, settings(tmp_path, kl_target=1e-3, kl_horizon=8, learning_rate=1e-2))
+    run.train()
+    coefficients = logged(run, "ppo/kl_coef")
+    assert len(coefficients) == 2 and run._kl_coef != 0.1
+
+
+def test_explained_variance_is_pooled(untrained_vlm: Path, tmp_path: Path) -> None:
+    run = trainer(untrained_vlm, settings(tmp_path, critic_steps=50, critic_learning_rate=1e-2), count=48)
+    run.train()
+    found = logged(run, "ppo/explained_variance")
+    assert len(found) == 6 and all(math.isfinite(each) for each in found)
+
+
+# --- what stops a run -------------------------------------------------------------------------------------------------
+
+
+def test_a_reward_that_is_no_number_stops_the_run(untrained_vlm: Path, tmp_path: Path) -> None:
+    def broken(completion_ids: list[list[int]], row: list[int], **_: Any) -> list[float]:
+        return [math.nan if each in (1, 3) else 0.0 for each in row]
+
+    run = trainer(untrained_vlm, settings(tmp_path), count=8, reward=broken)
+    with pytest.raises(
+        TrainingStopped, match=r"step 0: a response's reward is not a finite number; rows 1, 3$"
+    ) as stopped:
+        run.train()
+    assert [sample["row"] for sample in stopped.value.samples] == [1, 3]
+    assert all(isinstance(sample["response"], str) for sample in stopped.value.samples)
+
+
+def test_answers_without_a_verdict_stop_the_run(untrained_vlm: Path, tmp_path: Path) -> None:
+    run = trainer(untrained_vlm, settings(tmp_path, stop_on_na=True, max_completion_length=1))
+    with pytest.raises(TrainingStopped, match="none of the rollout's 8 responses could be read as a verdict"):
+        run.train()
+
+
+def test_an_exploding_kl_stops_the_run(untrained_vlm: Path, tmp_path: Path) -> None:
+    run = trainer(untrained_vlm, settings(tmp_path, max_kl=1e-4, learning_rate=0.1))
+    with pytest.raises(TrainingStopped, match=r"max_kl is 0.0001: lower the learning rate, or raise kl_coef; rows"):
+        run.train()
+
+
+def test_broken_weights_stop_the_run(untrained_vlm: Path, tmp_path: Path) -> None:
+    run = trainer(untrained_vlm, settings(tmp_path))
+    name = next(name for name in weights(run) if "lora_B" in name)
+    with torch.no_grad():
+        run.model.get_parameter(name).fill_(math.nan)
+    with pytest.raises(TrainingStopped, match="a log-probability is not a finite number"):
+        run.train()
+
+
+# --- bad input --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"loss_type": "grpo"}, "loss_type: without effect in PPO"),
+        ({"beta": 0.3}, "beta: without effect in PPO"),
+        ({"num_generations": 4}, "num_generations: without effect in PPO"),
+        ({"use_vllm": True}, "use_vllm: PPO draws its rollouts itself"),
+        ({"num_train_epochs": 3}, "say `passes` for how often each row is used"),
+        ({"lam": 1.5}, "lam: expected 0 to 1, found 1.5"),
+        ({"target_kl": 0}, "target_kl: expected more than 0, found 0"),
+        (
+            {"gradient_accumulation_steps": 4},
+            "steps_per_generation: expected a multiple of gradient_accumulation_steps",
+        ),
+    ],
+)
+def test_settings_that_cannot_be(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        settings(tmp_path, **changes)
+
+
+def test_too_few_rows(untrained_vlm: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="a rollout takes 8 rows, and there are 6"):
+        trainer(untrained_vlm, settings(tmp_path), count=6)
+
+
+# --- going on ---------------------------------------------------------------------------------------------------------
+
+
+class Saving(PPOTrainer):
+    """Writes what a resumed run needs beside the trainer's own state."""
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        super()._save_checkpoint(model, trial)
+        self.save_extra(Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}")
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        super()._load_optimizer_and_scheduler(checkpoint)
+        if checkpoint is not None:
+            self.load_extra(Path(checkpoint))
+
+
+def test_a_resumed_run_ends_with_the_same_bits(untrained_vlm: Path, tmp_path: Path) -> None:
+    args = {"save_strategy": "steps", "save_steps": 4, "kl_target": 0.1, "max_steps": 12}
+    whole = trainer(untrained_vlm, settings(tmp_path / "whole", **args), count=24, kind=Saving)
+    whole.train()
+    resumed = trainer(untrained_vlm, settings(tmp_path / "resumed", **args), count=24, kind=Saving)
+    resumed.train(resume_from_checkpoint=str(tmp_path / "whole" / "checkpoint-4"))
+    for name, each in weights(whole).items():
+        assert torch.equal(each, weights(resumed)[name]), name
+    heads = [load_file(tmp_path / run / "checkpoint-12" / "value_head.safetensors") for run in ("whole", "resumed")]
+    assert all(torch.equal(each, heads[1][name]) for name, each in heads[0].items())
+    history = [json.dumps([entry.get("reward"), entry.get("ppo/kl")]) for entry in whole.state.log_history]
+    assert history == [json.dumps([entry.get("reward"), entry.get("ppo/kl")]) for entry in resumed.state.log_history]
+
+
+def test_rows_and_rewards_match(untrained_vlm: Path, tmp_path: Path) -> None:
+    """Rewards get the columns of their own rows, once each, in the rollout's order."""
+    seen: list[int] = []
+
+    def reward(row: list[int], completion_ids: list[list[int]], **columns: Any) -> list[float]:
+        seen.extend(row)
+        assert columns["label"] == [rows(16)["label"][each] for each in row]
+        return even_length(completion_ids)
+
+    trainer(untrained_vlm, settings(tmp_path), reward=reward).train()
+    assert seen == list(range(16))

@@ -1,0 +1,106 @@
+"""A small PPO run on a tiny VLM, for tests in this process and in others."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from datasets import Dataset
+from peft import LoraConfig
+from safetensors.torch import save_file
+from transformers import AutoModelForImageTextToText, AutoProcessor
+
+from align.ppo.config import PPOConfig
+from align.ppo.trainer import PPOTrainer
+from harness_ext.benchmark.questions import IMAGE_QUESTIONS
+from harness_ext.glyphworld.concepts import CONCEPTS
+from harness_ext.glyphworld.render import ALIGNMENT_SEEDS, render
+
+
+def rows(count: int) -> Dataset:
+    """As many training rows, alternately of unsafe and of safe concepts."""
+    concepts = [i // 2 % 75 + (75 if i % 2 else 0) for i in range(count)]
+    return Dataset.from_list(
+        [
+            {
+                "image": render(concept, ALIGNMENT_SEEDS[i]).image,
+                "prompt": [{"role": "user", "content": IMAGE_QUESTIONS[i % 5]}],
+                "row": i,
+                "concept": CONCEPTS[concept].name,
+                "label": CONCEPTS[concept].label,
+                "question": i % 5,
+            }
+            for i, concept in enumerate(concepts)
+        ]
+    )
+
+
+def even_length(completion_ids: list[list[int]], **_: Any) -> list[float]:
+    """A reward that untrained models can earn: 1 for an answer of an even first token, -1 otherwise."""
+    return [1.0 if ids[0] % 2 == 0 else -1.0 for ids in completion_ids]
+
+
+def settings(output: Path, **changes: Any) -> PPOConfig:
+    """Settings for seconds on a CPU: rollouts of 8, two passes of two updates."""
+    arguments: dict[str, Any] = {
+        "output_dir": str(output),
+        "per_device_train_batch_size": 4,
+        "steps_per_generation": 2,
+        "num_iterations": 2,
+        "max_completion_length": 6,
+        "learning_rate": 1e-3,
+        "entropy_coef": 0.01,
+        "critic_warmup": 0,
+        "critic_steps": 3,
+        "critic_batch": 16,
+        "stop_on_na": False,
+        "logging_steps": 1,
+        "report_to": "none",
+        "save_strategy": "no",
+        "bf16": False,
+        "use_cpu": True,
+        "gradient_checkpointing": False,
+        "disable_tqdm": True,
+        "remove_unused_columns": False,
+    }
+    return PPOConfig(**{**arguments, **changes})
+
+
+def trainer(
+    folder: Path, args: PPOConfig, count: int = 16, kind: type[PPOTrainer] = PPOTrainer, **more: Any
+) -> PPOTrainer:
+    """A trainer of ``kind`` on the checkpoint in ``folder``, with a LoRA that is not silent from the start."""
+    processor = AutoProcessor.from_pretrained(folder)
+    model = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32)
+    lora = LoraConfig(
+        r=4, lora_dropout=0.1, target_modules=r".*language_model.*(q|v)_proj", init_lora_weights="gaussian"
+    )
+    return kind(
+        model=model,
+        reward_funcs=more.pop("reward", even_length),
+        args=args,
+        train_dataset=rows(count),
+        processing_class=processor,
+        peft_config=lora,
+        **more,
+    )
+
+
+def main() -> None:
+    """``python ppo_runs.py CHECKPOINT OUT PROCESSES``: a run on as many processes as it is started in."""
+    checkpoint, out, processes = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
+    args = settings(out, per_device_train_batch_size=4 // processes, kl_target=0.1, max_grad_norm=0.5, num_iterations=3)
+    run = trainer(checkpoint, args)
+    assert run.accelerator.num_processes == processes
+    run.train()
+    if run.accelerator.is_main_process:
+        save_file(run._critic.head.state_dict(), out / "head.safetensors")
+        run.model.save_pretrained(out)
+        kept = ("reward", "ppo/kl", "ppo/explained_variance", "ppo/policy_kl", "entropy", "grad_norm", "ppo/kl_coef")
+        history = [{key: entry[key] for key in kept if key in entry} for entry in run.state.log_history]
+        (out / "history.json").write_text(json.dumps(history))
+
+
+if __name__ == "__main__":
+    main()
