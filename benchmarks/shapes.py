@@ -1,0 +1,96 @@
+"""LLaVA-1.5's shapes with random weights, for benchmarks: how long a step takes does not hang on what a model knows."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from transformers import (
+    CLIPImageProcessor,
+    CLIPVisionConfig,
+    LlamaConfig,
+    LlavaConfig,
+    LlavaForConditionalGeneration,
+    LlavaProcessor,
+)
+
+from harness_ext.glyphworld.processor import build_processor
+
+# Width, inner width, layers, heads of the tower; then of the language model, and its vocabulary.
+SHAPES: dict[str, tuple[dict[str, int], dict[str, int]]] = {
+    "narrow": (
+        {"hidden_size": 192, "intermediate_size": 768, "num_hidden_layers": 4, "num_attention_heads": 3},
+        {
+            "hidden_size": 256,
+            "intermediate_size": 704,
+            "num_hidden_layers": 6,
+            "num_attention_heads": 4,
+            "vocab_size": 2048,
+        },
+    ),
+    "small": (
+        {"hidden_size": 384, "intermediate_size": 1536, "num_hidden_layers": 8, "num_attention_heads": 6},
+        {
+            "hidden_size": 512,
+            "intermediate_size": 1408,
+            "num_hidden_layers": 8,
+            "num_attention_heads": 8,
+            "vocab_size": 2048,
+        },
+    ),
+    "llava-7b": (
+        {"hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 24, "num_attention_heads": 16},
+        {
+            "hidden_size": 4096,
+            "intermediate_size": 11008,
+            "num_hidden_layers": 32,
+            "num_attention_heads": 32,
+            "vocab_size": 32064,
+        },
+    ),
+}
+
+
+def llava(shapes: str, folder: Path, dtype: torch.dtype, device: str) -> None:
+    """Write a LLaVA of LLaVA-1.5's shapes with random weights."""
+    # Glyphworld's tokenizer: any text, about as many tokens as LLaVA's own takes for the questions.
+    tokenizer = build_processor().tokenizer
+    tokenizer.model_max_length = 4096
+    processor = LlavaProcessor(
+        image_processor=CLIPImageProcessor(size={"shortest_edge": 336}, crop_size={"height": 336, "width": 336}),
+        tokenizer=tokenizer,
+        patch_size=14,
+        vision_feature_select_strategy="default",
+        num_additional_image_tokens=1,
+        chat_template=build_processor().chat_template,
+    )
+    vision, text = SHAPES[shapes]
+    config = LlavaConfig(
+        vision_config=CLIPVisionConfig(**vision, image_size=336, patch_size=14, projection_dim=768),
+        text_config=LlamaConfig(
+            **text,
+            max_position_embeddings=4096,
+            bos_token_id=None,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+        ),
+        image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
+        image_seq_length=576,
+    )
+    torch.manual_seed(0)
+    with torch.device(device):
+        torch.set_default_dtype(dtype)
+        model = LlavaForConditionalGeneration(config)
+        torch.set_default_dtype(torch.float32)
+    # Every answer has all its tokens.
+    ids = range(text["vocab_size"])
+    model.generation_config.suppress_tokens = [*tokenizer.all_special_ids, *(at for at in ids if at >= len(tokenizer))]
+    model.generation_config.pad_token_id = tokenizer.pad_token_id
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)
+
+
+def noise_images(count: int) -> list[Image.Image]:
+    """Images of noise, the same every time."""
+    rng = np.random.default_rng(0)
+    return [Image.fromarray(rng.integers(0, 256, (336, 336, 3), dtype=np.uint8)) for _ in range(count)]
