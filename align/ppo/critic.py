@@ -106,7 +106,7 @@ class Critic:
         return total / steps
 
     def explained_variance(self) -> float:
-        """The share of the returns' variance that the values explained, pooled over the latest rollouts, before they were seen."""
+        """The share of the returns' variance that the values explained, pooled over the latest rollouts, as they came."""
         returns, errors = (
             Moments(*(torch.stack(parts).sum(0) for parts in zip(*measured, strict=True)))
             for measured in zip(*self._measured, strict=True)
