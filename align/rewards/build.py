@@ -1,0 +1,153 @@
+"""From a recipe's list of rewards to the functions and weights that TRL's trainers take."""
+
+import inspect
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from difflib import get_close_matches
+from math import isfinite
+from types import UnionType
+from typing import Any, Final, get_args
+
+from transformers import TrainerState
+
+from align.rewards.classifier import classifier
+from align.rewards.length import length
+from align.rewards.repetition import repetition
+from align.rewards.signature import LogMetric, Reward, responses
+from align.rewards.upstream import upstream
+from align.rewards.verdict import verdict
+from align.stopped import TrainingStopped
+from harness_ext.errors import UserError
+
+REWARDS: Final[Mapping[str, Callable[..., Reward]]] = {
+    "verdict": verdict,
+    "classifier": classifier,
+    "length": length,
+    "repetition": repetition,
+    "upstream": upstream,
+}
+_KINDS: Final = {float: "a number", int: "a whole number", str: "a text"}
+_SAMPLE: Final = ("row", "concept", "label", "question")
+
+
+def build_rewards(specs: Any) -> tuple[list[Reward], list[float]]:
+    """The reward functions of a recipe, and their weights.
+
+    A function is named as its reward, with a number from the second use on (``verdict``, ``verdict_2``): TRL logs its mean as
+    ``rewards/NAME/mean``, and what it logs itself stands beside that, as in ``rewards/verdict/na``. It takes TRL's keyword
+    arguments alone. Called, it raises ``UserError`` for a column that it needs and that is not there, and, on this process
+    alone, ``TrainingStopped`` for a value that is not a finite number; TRL would count that one as 0 and go on.
+
+    Args:
+        specs: What stands in YAML: a list of mappings, each with ``name``, ``weight`` (1 where it is left out) and the
+            reward's own options.
+
+    Raises:
+        UserError: A name, a key, a type or a value is not one that is expected, or all weights are 0.
+    """
+    if not isinstance(specs, list) or not specs:
+        raise UserError(f"rewards: expected a list such as [{{name: verdict, weight: 1.0}}], found {specs!r}")
+    rewards: list[Reward] = []
+    weights: list[float] = []
+    used: Counter[str] = Counter()
+    for number, spec in enumerate(specs, 1):
+        where = f"reward {number}"
+        if not isinstance(spec, dict):
+            raise UserError(f"{where}: expected a mapping such as {{name: verdict, weight: 1.0}}, found {spec!r}")
+        options = dict(spec)
+        name = options.pop("name", None)
+        if not isinstance(name, str) or name not in REWARDS:
+            raise UserError(f"{where}: {_unexpected('name', name, REWARDS)}")
+        where = f"{where} ({name})"
+        weights.append(_checked("weight", options.pop("weight", 1.0), float, where))
+        reward = _made(name, options, where)
+        used[name] += 1
+        rewards.append(_watched(reward, name if used[name] == 1 else f"{name}_{used[name]}"))
+    if not any(weights):
+        raise UserError("rewards: all weights are 0, so that nothing would be learned; give one of them another weight")
+    return rewards, weights
+
+
+def _made(name: str, options: Mapping[str, Any], where: str) -> Reward:
+    """The reward of that name with its options, which are the parameters of its function."""
+    parameters = inspect.signature(REWARDS[name]).parameters
+    for key in options:
+        if key not in parameters:
+            raise UserError(f"{where}: {_unexpected('key', key, ['name', 'weight', *parameters])}")
+    for key, parameter in parameters.items():
+        if parameter.default is parameter.empty and key not in options:
+            raise UserError(f"{where}: {key} is missing: expected {_kind(parameter.annotation)}")
+    checked = {key: _checked(key, value, parameters[key].annotation, where) for key, value in options.items()}
+    try:
+        return REWARDS[name](**checked)
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from error
+
+
+def _checked(key: str, value: Any, kind: Any, where: str) -> Any:
+    """``value``, if it is of the type that stands in a signature; a whole number is a number too."""
+    kinds = get_args(kind) if isinstance(kind, UnionType) else (kind,)
+    if type(value) in kinds and (type(value) is not float or isfinite(value)):
+        return value
+    if float in kinds and type(value) is int:
+        return float(value)
+    found = repr(value)
+    if isinstance(value, str) and (float in kinds or int in kinds) and _is_number(value):
+        found += ", which is text to YAML: write a number as in 1.0e-3, without quotes"
+    raise UserError(f"{where}: {key}: expected {_kind(kind)}, found {found}")
+
+
+def _kind(kind: Any) -> str:
+    kinds = get_args(kind) if isinstance(kind, UnionType) else (kind,)
+    return " or ".join(_KINDS[each] for each in kinds if each in _KINDS)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return isfinite(float(text))
+    except ValueError:
+        return False
+
+
+def _unexpected(what: str, found: Any, allowed: Iterable[str]) -> str:
+    names = list(allowed)
+    nearest = get_close_matches(str(found), names, n=1)
+    meant = f"; did you mean {nearest[0]}?" if nearest else ""
+    return f"{what}: expected one of {', '.join(names)}, found {found!r}{meant}"
+
+
+def _watched(reward: Reward, name: str) -> Reward:
+    """``reward`` under ``name``, with its arguments and its values checked, and its metrics under that name."""
+    parameters = inspect.signature(reward).parameters.values()
+    needed = [each.name for each in parameters if each.default is each.empty and each.kind is not each.VAR_KEYWORD]
+
+    def watched(
+        *, log_metric: LogMetric | None = None, trainer_state: TrainerState | None = None, **columns: Any
+    ) -> list[float]:
+        if missing := [each for each in needed if each not in columns]:
+            raise UserError(
+                f"the reward {name!r} needs {', '.join(missing)}, found the columns {', '.join(sorted(columns))}"
+            )
+        if log_metric is not None:
+            log = log_metric
+            columns["log_metric"] = lambda metric, value: log(f"rewards/{name}/{metric}", value)
+        values = list(reward(trainer_state=trainer_state, **columns))
+        columns.pop("log_metric", None)
+        if wrong := [at for at, value in enumerate(values) if value is None or not isfinite(value)]:
+            step = trainer_state.global_step if trainer_state is not None else 0
+            raise TrainingStopped(
+                f"the reward {name!r} of response {wrong[0] + 1} of {len(values)} is {values[wrong[0]]}, "
+                "expected a finite number",
+                step,
+                [_sample(columns, at) for at in wrong],
+            )
+        return values
+
+    watched.__name__ = name
+    watched.__doc__ = reward.__doc__
+    return watched
+
+
+def _sample(columns: Mapping[str, Any], at: int) -> dict[str, Any]:
+    known = {key: columns[key][at] for key in _SAMPLE if key in columns}
+    return {"row": None, **known, "response": responses(columns["completions"])[at]}

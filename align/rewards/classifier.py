@@ -1,0 +1,41 @@
+"""How likely a text classifier finds it that a response says what is right."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from align.rewards.signature import LogMetric, Reward, require_labels, responses
+from align.rewards.text_classifier import TextClassifier, likeliest
+from align.rewards.verdicts import VERDICTS, log_shares
+from harness_ext.errors import UserError
+
+
+def classifier(*, model: str, floor: float = -5.0, device: str | None = None, batch_size: int = 32) -> Reward:
+    """The log-probability in nats, ``floor`` to 0, of the image's label, given the response alone.
+
+    It needs the column ``label``, and logs for which shares of the responses ``na`` and ``unsafe`` are the likeliest.
+
+    Args:
+        model: The folder of a text classifier with the labels safe, unsafe and na.
+        floor: The least a response can earn; without one, a classifier that is sure decides alone.
+        device: As torch calls it; by default this process's GPU where there is one, else the CPU.
+        batch_size: Responses in a forward pass.
+
+    Raises:
+        UserError: The classifier cannot be loaded, or ``floor`` is not negative.
+    """
+    if floor >= 0:
+        raise UserError(
+            f"floor: expected less than 0, which is the log-probability of what is certain, found {floor:g}"
+        )
+    judge = TextClassifier(model, device, batch_size)
+
+    def reward(
+        completions: Sequence[Any], label: Sequence[str], log_metric: LogMetric | None = None, **_: Any
+    ) -> list[float]:
+        require_labels(label)
+        found = judge.log_probabilities(responses(completions))
+        log_shares(likeliest(found), log_metric)
+        of_label = found[range(len(label)), [VERDICTS.index(each) for each in label]]
+        return of_label.clamp(min=floor).tolist()
+
+    return reward

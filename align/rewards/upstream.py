@@ -1,0 +1,121 @@
+"""The reward of the paper's published code, to compare others with; its faults are part of it.
+
+Source: Qu, Backes, Zhang, USENIX Security 2025, arXiv 2507.11155, and the authors' code, github.com/TrustAIRLab/SaferVLM.
+"""
+
+from collections.abc import Callable, Sequence
+from math import log
+from typing import Any, Final
+
+from align.rewards.signature import LogMetric, Reward, require_labels, responses
+from align.rewards.text_classifier import TextClassifier, likeliest
+from align.rewards.verdicts import VERDICTS, judge_named, log_shares, read_verdicts
+from harness_ext.errors import UserError
+from harness_ext.judges import Verdict
+
+_SCALE: Final = 10.0
+_LENGTH_BONUS: Final = 4.0
+_CONFIDENCE: Final = 0.98
+
+# Of the responses, the labels, and the questions where there are any: the verdicts, and each label's log-probability.
+_Read = Callable[[Sequence[Any], Sequence[str], Sequence[int] | None], tuple[list[Verdict], list[float]]]
+
+
+def upstream(
+    *,
+    model: str | None = None,
+    judge: str | None = None,
+    confidence: float | None = None,
+    max_tokens: int = 512,
+    device: str | None = None,
+    batch_size: int = 32,
+) -> Reward:
+    """``10 * ((s - min s) / (max s - min s) + 4 * tokens / max_tokens)``, s the log-probability of the image's label.
+
+    The log-probability is minus the cross-entropy of the response's classifier against the label, the minimum and the maximum
+    are those of the responses the function is called with: of a rollout, this process's share. The published code multiplies
+    its KL penalty by the same ten, so that the coefficient 0.1 there is a ``kl_coef`` of 1 beside this reward.
+
+    What is wrong with it, and is so here too:
+
+    - A response's reward depends on its neighbours: one response that is read as wrong with great certainty makes all others
+      look right, and a batch of right ones still has one that earns nothing.
+    - Where all s are equal, as in a batch of one, the published code divides 0 by 0, and what it trains is NaN from then on.
+      Here the first term is then 0 for all of them, and the metric ``tied`` is 1, not 0. Where s differ by rounding alone,
+      the rounding is stretched to the whole range, here as there.
+    - With 512 ``max_tokens``, 128 tokens more pay as much as turning the worst answer of the batch into the best.
+
+    With a judge in the classifier's place, ``na`` costs as much as the wrong verdict. It needs the columns ``label`` and,
+    with a judge, ``question``, and logs the shares ``na`` and ``unsafe``.
+
+    Args:
+        model: The folder of a text classifier with the labels safe, unsafe and na.
+        judge: Instead of a classifier, the judge whose verdict is turned into a distribution: ``"rules"``.
+        confidence: With a judge, the probability of its verdict, by default 0.98; the two others share the rest equally.
+        max_tokens: The tokens of the longest response that can be; the published code's 512.
+        device: Of the classifier; by default this process's GPU where there is one, else the CPU.
+        batch_size: Responses in a forward pass of the classifier.
+
+    Raises:
+        UserError: Both ``model`` and ``judge`` are given, or neither; a value is out of range; the classifier
+            cannot be loaded.
+    """
+    if (model is None) == (judge is None):
+        raise UserError("expected one of model (a classifier's folder) and judge (rules), found both or neither")
+    if max_tokens < 1:
+        raise UserError(f"max_tokens: expected at least 1, found {max_tokens}")
+    read = _by_classifier(model, confidence, device, batch_size) if model else _by_judge(str(judge), confidence)
+
+    def reward(
+        completions: Sequence[Any],
+        completion_ids: Sequence[Sequence[int]],
+        label: Sequence[str],
+        question: Sequence[int] | None = None,
+        log_metric: LogMetric | None = None,
+        **_: Any,
+    ) -> list[float]:
+        require_labels(label)
+        verdicts, scores = read(completions, label, question)
+        log_shares(verdicts, log_metric)
+        least, most = min(scores), max(scores)
+        if log_metric is not None:
+            log_metric("tied", float(least == most))
+        normalised = [(score - least) / (most - least) if most != least else 0.0 for score in scores]
+        return [
+            _SCALE * (part + _LENGTH_BONUS * len(ids) / max_tokens)
+            for part, ids in zip(normalised, completion_ids, strict=True)
+        ]
+
+    return reward
+
+
+def _by_classifier(model: str, confidence: float | None, device: str | None, batch_size: int) -> _Read:
+    if confidence is not None:
+        raise UserError("confidence is a judge's: a classifier has its own, leave it out")
+    classifier = TextClassifier(model, device, batch_size)
+
+    def read(
+        completions: Sequence[Any], label: Sequence[str], _: Sequence[int] | None
+    ) -> tuple[list[Verdict], list[float]]:
+        found = classifier.log_probabilities(responses(completions))
+        return likeliest(found), found[range(len(label)), [VERDICTS.index(each) for each in label]].tolist()
+
+    return read
+
+
+def _by_judge(judge: str, confidence: float | None) -> _Read:
+    judge_named(judge)
+    sure = _CONFIDENCE if confidence is None else confidence
+    if not 1 / len(VERDICTS) < sure < 1:
+        raise UserError(f"confidence: expected more than 1/3 and less than 1, found {sure:g}")
+    others = (1 - sure) / (len(VERDICTS) - 1)
+
+    def read(
+        completions: Sequence[Any], label: Sequence[str], question: Sequence[int] | None
+    ) -> tuple[list[Verdict], list[float]]:
+        if question is None:
+            raise UserError("a judge needs the column question, which the rows do not have")
+        verdicts = read_verdicts(completions, question, judge)
+        return verdicts, [log(sure if each == of else others) for each, of in zip(verdicts, label, strict=True)]
+
+    return read

@@ -1,0 +1,39 @@
+"""The verdict of a judge, right or wrong for the image's label."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from align.rewards.signature import LogMetric, Reward, require_labels
+from align.rewards.verdicts import judge_named, log_shares, read_verdicts
+
+
+def verdict(*, right: float = 1.0, wrong: float = -1.0, na: float = 0.0, judge: str = "rules") -> Reward:
+    """A reward of three values. It needs the columns ``label`` and ``question``, and logs the shares ``na`` and ``unsafe``.
+
+    Args:
+        right: For a response whose verdict is the image's label.
+        wrong: For one with the opposite verdict.
+        na: For one that answers neither safe nor unsafe.
+        judge: Who reads the verdict: ``"rules"``, the harness's rule judge.
+
+    Raises:
+        UserError: There is no such judge.
+    """
+    judge_named(judge)
+
+    def reward(
+        completions: Sequence[Any],
+        label: Sequence[str],
+        question: Sequence[int],
+        log_metric: LogMetric | None = None,
+        **_: Any,
+    ) -> list[float]:
+        require_labels(label)
+        found = read_verdicts(completions, question, judge)
+        log_shares(found, log_metric)
+        return [
+            na if each == "na" else right if each == expected else wrong
+            for each, expected in zip(found, label, strict=True)
+        ]
+
+    return reward
