@@ -1,6 +1,5 @@
 """PEFT adapters: checked before the weights they belong to are loaded, and put on them whole."""
 
-import hashlib
 import re
 from pathlib import Path
 from typing import Final
@@ -10,6 +9,7 @@ from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidat
 from transformers import PreTrainedModel
 
 from harness_ext.errors import UserError
+from harness_ext.failures import failure_reason
 from harness_ext.models.checkpoint import read_json, weight_files
 from harness_ext.models.identity import file_digest
 
@@ -18,14 +18,18 @@ ANY_BASE: Final = "any"
 _SHARED: Final = ("vblora_vector_bank", "prompt_encoder", ".tinylora_v.", ".unilora_theta_d.")
 
 
-def check_adapter(adapter: str, pretrained: str, adapter_base: str | None = None) -> None:
+def check_adapter(adapter: str | None, pretrained: str, adapter_base: str | None = None) -> None:
     """Raise ``UserError`` unless ``adapter`` is a PEFT adapter for the weights ``pretrained``; loads nothing.
 
     Args:
-        adapter: A folder or a hub repository.
+        adapter: A folder or a hub repository; with none, all that could be wrong is an ``adapter_base``.
         pretrained: A folder or a hub repository: the same as the adapter names as its base, or the same files.
         adapter_base: ``"any"`` leaves the base unchecked.
     """
+    if not adapter:
+        if adapter_base:
+            raise UserError("adapter_base is given, but no adapter")
+        return
     if adapter_base not in (None, ANY_BASE):
         raise UserError(f"adapter_base must be {ANY_BASE!r} or left out, found {adapter_base!r}")
     from peft import PEFT_TYPE_TO_CONFIG_MAPPING
@@ -54,8 +58,7 @@ def _configuration(adapter: str, cannot: str) -> Path:
     try:
         return Path(hf_hub_download(adapter, "adapter_config.json"))
     except (HfHubHTTPError, HFValidationError, EntryNotFoundError, OSError) as error:
-        reason = f"{type(error).__name__}: {error}".splitlines()[0]
-        raise UserError(f"{cannot}there is no such folder, and the hub says {reason}") from error
+        raise UserError(f"{cannot}there is no such folder, and the hub says {failure_reason(error)}") from error
 
 
 def _same_weights(base: str, pretrained: str) -> bool:
@@ -76,7 +79,7 @@ def _repository(name: str) -> str:
 def _fingerprint(folder: Path) -> tuple[str, tuple[tuple[str, str], ...]]:
     """The configuration's digest, and the names and contents of the weights: the same for copies of one checkpoint."""
     configuration = folder / "config.json"
-    digest = hashlib.sha256(configuration.read_bytes()).hexdigest() if configuration.is_file() else str(folder)
+    digest = file_digest(configuration) if configuration.is_file() else str(folder)
     files, _ = weight_files(folder)
     return digest, tuple((file.name, file_digest(file) if file.is_file() else "") for file in files)
 

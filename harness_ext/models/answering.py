@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final, cast
 
+import torch
 from lmms_eval.api.instance import Instance
 from lmms_eval.api.model import lmms
 from loguru import logger
@@ -50,6 +51,7 @@ class Question:
         prompt: The rendered prompt.
         images: A digest of each image's pixels, in the prompt's order.
         repeat: How many requests before it, of its task, ask the same of the same images.
+        key: What its answer is kept under, see :class:`harness_ext.models.store.AnswerStore`.
         failure: Why it cannot be asked at all (an unreadable image); empty otherwise.
     """
 
@@ -62,6 +64,7 @@ class Question:
     prompt: str = ""
     images: tuple[str, ...] = ()
     repeat: int = 0
+    key: str = ""
     failure: str = ""
 
     @property
@@ -81,7 +84,7 @@ class AnsweringModel(lmms):
     Args:
         batch_size: Questions answered at a time.
         max_failed: The share of a process's requests that may fail before the run does.
-        seed: The seed of sampling.
+        seed: The seed of sampling; torch's own by default.
         generation: Defaults under the settings that a task names, see :class:`GenerationSettings`.
         answers: The folder where answers are kept, or ``"none"``; see :func:`harness_ext.models.store.answers_folder`.
 
@@ -96,7 +99,7 @@ class AnsweringModel(lmms):
         *,
         batch_size: int | str,
         max_failed: float,
-        seed: int,
+        seed: int | None,
         generation: Mapping[str, Any] | None,
         answers: str | None,
     ) -> None:
@@ -108,7 +111,7 @@ class AnsweringModel(lmms):
             raise UserError(f"max_failed must be a share from 0 to 1, found {max_failed!r}")
         self.batch_size = int(batch_size)
         self._max_failed = max_failed
-        self._seed = seed
+        self._seed = torch.initial_seed() if seed is None else int(seed)
         self._generation = dict(generation or {})
         GenerationSettings.from_task(self._generation)
         self._answers_folder = answers_folder(answers)
@@ -147,7 +150,7 @@ class AnsweringModel(lmms):
                     bar.update()
             waiting = []
             for batch in self.plan([question for question in questions if not question.failure]):
-                kept = [(question, store.get(self._key(question))) for question in batch]
+                kept = [(question, store.get(question.key)) for question in batch]
                 for question, answer in kept:
                     answers[question.index] = answer
                 bar.update(sum(answer is not None for _, answer in kept))
@@ -188,7 +191,8 @@ class AnsweringModel(lmms):
         seen: Counter[tuple[object, ...]] = Counter()
         for at, question in enumerate(questions):
             same = question.task, question.prompt, question.images
-            questions[at] = replace(question, repeat=seen[same])
+            numbered = replace(question, repeat=seen[same])
+            questions[at] = replace(numbered, key=self._key(numbered))
             seen[same] += 1
         return questions
 
@@ -217,7 +221,7 @@ class AnsweringModel(lmms):
         """Note a batch's answers, on disk first."""
         about = [{"task": question.task, "row": question.row} for question in batch]
         store.add(
-            (self._key(question), answer, more)
+            (question.key, answer, more)
             for question, answer, more in zip(batch, given, about, strict=True)
             if not is_failed(answer)
         )

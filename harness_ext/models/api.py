@@ -86,11 +86,7 @@ class OpenAICompatible(AnsweringModel):
         answers: str | None = None,
     ) -> None:
         super().__init__(
-            batch_size=batch_size,
-            max_failed=max_failed,
-            seed=torch.initial_seed() if seed is None else int(seed),
-            generation=generation,
-            answers=answers,
+            batch_size=batch_size, max_failed=max_failed, seed=seed, generation=generation, answers=answers
         )
         if not model:
             raise UserError("which model is asked for? Add model=NAME, as the server calls it, to --model_args")

@@ -63,8 +63,9 @@ class Decoder:
         self._template_options = dict(template_options or {})
         # A base model's under an adapter too; the outer configuration of InstructBLIP does not know what is before a T5.
         self.is_encoder_decoder = bool(model.config.get_text_config().is_encoder_decoder)
-        base = model.get_base_model() if hasattr(model, "get_base_model") else model
-        needed = inspect.signature(base.generate).parameters.get("pixel_values")
+        # Without the adapter, whose methods take whatever they are given.
+        self.base = model.get_base_model() if hasattr(model, "get_base_model") else model
+        needed = inspect.signature(self.base.generate).parameters.get("pixel_values")
         self._needs_image = needed is not None and needed.default is inspect.Parameter.empty
         # The token that stands for (a part of) an image in a prompt, where the configuration names one.
         named = (getattr(model.config, name, None) for name in ("image_token_id", "image_token_index"))

@@ -27,7 +27,6 @@ _WITHOUT_EFFECT: Final = {"image_aspect_ratio", "modalities"}
 # lmms-eval adds this stop string to every task that names none; it would cut answers at their first paragraph.
 _HARNESS_DEFAULT_UNTIL: Final = ["\n\n"]
 
-_NO_SAMPLED_BEAMS: Final = "sampling with beams is not supported: set num_beams to 1, or do_sample to false"
 _RANGES: Final = {
     "max_new_tokens": (1, math.inf),
     "temperature": (0.0, math.inf),
@@ -84,7 +83,7 @@ class GenerationSettings:
             if not least <= value <= most:
                 raise UserError(f"generation setting {key} must be from {least:g} to {most:g}, found {value!r}")
         if settings.get("do_sample") and settings.get("num_beams", 1) > 1:
-            raise UserError(_NO_SAMPLED_BEAMS)
+            raise UserError("sampling with beams is not supported: set num_beams to 1, or do_sample to false")
         if "" in stops:
             raise UserError(
                 "generation setting until holds an empty text, at which every answer would end before it began"
@@ -131,8 +130,6 @@ def seeded_sampling(settings: GenerationSettings, seeds: list[int]) -> LogitsPro
         settings: Temperature, top-p and top-k.
         seeds: One seed a row, shape (B,).
     """
-    if settings.num_beams > 1:
-        raise UserError(_NO_SAMPLED_BEAMS)
     processors = LogitsProcessorList([TemperatureLogitsWarper(settings.temperature)])
     if settings.top_k > 0:
         processors.append(TopKLogitsWarper(settings.top_k))

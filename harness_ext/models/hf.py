@@ -5,7 +5,6 @@ image, and turn an error into an empty answer, which a judge then reads as "no a
 questions about one image are answered from one encoding of it.
 """
 
-import importlib.metadata
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -13,23 +12,21 @@ from typing import Any, Final
 
 import torch
 
-from harness_ext import __version__
 from harness_ext.failures import failure_reason, mark_failed
-from harness_ext.models.answering import MAX_FAILED_SHARE, REQUEST_ERRORS, AnsweringModel, Question
+from harness_ext.models.answering import MAX_FAILED_SHARE, REQUEST_ERRORS, Question
 from harness_ext.models.asking import Asker, grouped
 from harness_ext.models.checkpoint import locate
 from harness_ext.models.decoding import Decoder
-from harness_ext.models.identity import adapter_identity, weights_identity
 from harness_ext.models.loading import load_model, load_processor
+from harness_ext.models.local import LocalModel
 from harness_ext.models.prompts import Conversation
-from harness_ext.provenance import record_provenance
 
 # Questions about one image that are planned together; more of them (a blank image has hundreds) are more than one plan, so
 # that not too many answers wait to be written.
 _MOST_TOGETHER: Final = 32
 
 
-class HuggingFaceVLM(AnsweringModel):
+class HuggingFaceVLM(LocalModel):
     """A VLM of transformers behind lmms-eval's ``generate_until``.
 
     Args:
@@ -78,16 +75,15 @@ class HuggingFaceVLM(AnsweringModel):
         trust_remote_code: bool = False,
     ) -> None:
         super().__init__(
-            batch_size=batch_size,
-            max_failed=max_failed,
-            seed=torch.initial_seed() if seed is None else int(seed),
-            generation=generation,
-            answers=answers,
+            batch_size=batch_size, max_failed=max_failed, seed=seed, generation=generation, answers=answers
         )
-        processor = load_processor(pretrained, revision, trust_remote_code, prompt)
-        self._model = load_model(
+        # The hub's cache names a snapshot by its commit: looked up once, so that all that follows is of that one.
+        folder = locate(pretrained, revision, "processor")
+        commit = None if Path(pretrained).is_dir() else folder.name
+        processor = load_processor(pretrained, commit, trust_remote_code, prompt)
+        model = load_model(
             pretrained,
-            revision=revision,
+            revision=commit,
             adapter=adapter,
             adapter_base=adapter_base,
             dtype=dtype,
@@ -96,41 +92,16 @@ class HuggingFaceVLM(AnsweringModel):
             attn_implementation=attn_implementation,
             trust_remote_code=trust_remote_code,
         )
-        # The folder of a hub's snapshot is named after its commit.
-        commit = None if Path(pretrained).is_dir() else locate(pretrained, revision, "weights").name
-        record_provenance(
-            weights=pretrained,
-            revision=commit,
-            adapter=adapter,
-            dtype=str(self._model.dtype).removeprefix("torch."),
-        )
-        # The harness deletes every module of this object once generation is over, and asks for the device after that.
-        self._device = self._model.device
-        self._decoder = Decoder(self._model, processor, template_options)
+        self._decoder = Decoder(model, processor, template_options)
         self._asker = Asker(self._decoder, batch_size=self.batch_size, seed=self._seed, share_prefix=share_prefix)
         self._shares = self._asker.shares
-        self._identity = {
-            "weights": weights_identity(pretrained, commit),
-            "adapter": adapter_identity(adapter) if adapter else "none",
-            "dtype": str(self._model.dtype),
-            "device": self._device.type,
-            "attention": str(self._model.config._attn_implementation),
+        rests_on = {
+            "attention": str(model.config._attn_implementation),
             "share_prefix": str(self._shares),
             # Some of them reach the processor, and change what an image becomes without changing the rendered prompt.
             "template_options": json.dumps(dict(template_options or {}), sort_keys=True, default=str),
-            "torch": torch.__version__,
-            "transformers": importlib.metadata.version("transformers"),
-            "unsafeconcepts": __version__,
         }
-
-    @property
-    def device(self) -> torch.device:
-        """Where inputs go."""
-        return self._device
-
-    def identity(self) -> Mapping[str, str]:
-        """Weights and adapter by their contents, and what else the last bits of an answer depend on."""
-        return self._identity
+        self.loaded(model, pretrained, commit, adapter, rests_on)
 
     def render(self, turns: Conversation) -> str:
         """The prompt as text, by the chat template."""

@@ -15,7 +15,7 @@ from harness_ext.models.checkpoint import locate, read_json
 from harness_ext.models.entries import prompt_text
 from harness_ext.models.resources import require_memory
 
-_DTYPES: Final = {"auto", "float32", "bfloat16", "float16"}
+_DTYPES: Final = ("auto", "bfloat16", "float16", "float32")
 # What a repository may name its own code for a VLM.
 _CLASSES: Final = {"AutoModelForImageTextToText", "AutoModelForMultimodalLM"}
 _TRIAL: Final = "What does this image show?"
@@ -110,16 +110,10 @@ def load_model(
         UserError: Something cannot be loaded: files are missing, the adapter is for other weights, they do not fit into
             memory. All of these are found out before the weights are read.
     """
-    if dtype not in _DTYPES:
-        raise UserError(f"dtype must be one of {', '.join(sorted(_DTYPES))}, found {dtype!r}")
-    if device and device_map:
-        raise UserError("give either device or device_map, not both")
+    check_options(dtype, device, device_map)
     target = _checked_device(device or default_device())
     folder = locate(pretrained, revision, "weights")
-    if adapter:
-        check_adapter(adapter, pretrained, adapter_base)
-    elif adapter_base:
-        raise UserError("adapter_base is given, but no adapter")
+    check_adapter(adapter, pretrained, adapter_base)
     if trust_remote_code and _CLASSES & set(read_json(folder / "config.json").get("auto_map") or {}):
         raise UserError(
             f"the model of {pretrained!r} is code of its own repository, which this backend does not load: transformers 5 "
@@ -164,6 +158,14 @@ def _let_the_tower_look_both_ways(model: PreTrainedModel) -> None:
     for module in model.modules():
         if type(module).__name__ == "Phi4MultimodalVisionAttention":
             module.is_causal = False
+
+
+def check_options(dtype: str, device: str | None, device_map: str | None) -> None:
+    """Raise ``UserError`` unless ``dtype`` is one that is known here, and the model's place is named once at most."""
+    if dtype not in _DTYPES:
+        raise UserError(f"dtype must be one of {', '.join(_DTYPES)}, found {dtype!r}")
+    if device and device_map:
+        raise UserError("give either device or device_map, not both")
 
 
 def default_device() -> str:

@@ -42,13 +42,12 @@ class NotShareable(Exception):
 
 def reason_not_to_share(decoder: Decoder) -> str:
     """Why a model's prompts can never share a prefix, as far as its class tells; empty if they may."""
-    base = decoder.model.get_base_model() if hasattr(decoder.model, "get_base_model") else decoder.model
     if decoder.is_encoder_decoder:
         return "it is an encoder-decoder"
-    if base.config.model_type in _BOTH_WAYS:
+    if decoder.base.config.model_type in _BOTH_WAYS:
         return "every token of its prompt attends to every other, the image's to the question's"
-    if "past_key_values" not in inspect.signature(base.forward).parameters:
-        return f"{type(base).__name__} takes no cache of a prefix"
+    if "past_key_values" not in inspect.signature(decoder.base.forward).parameters:
+        return f"{type(decoder.base).__name__} takes no cache of a prefix"
     return ""
 
 

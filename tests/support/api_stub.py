@@ -8,13 +8,12 @@ import base64
 import hashlib
 import io
 import json
-import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Event, Lock, Thread
+from threading import Event, Lock
 
+from loopback import Handler, Loopback, until_interrupted
 from PIL import Image
 
 MODEL = "stub-vlm"
@@ -59,7 +58,7 @@ def answer_to(asked: Asked) -> str:
     return f"{said}, I saw {pixels.hexdigest()[:8]} and read {prompt.hexdigest()[:8]}."
 
 
-class ApiStub:
+class ApiStub(Loopback):
     """The server; a context manager that serves from entering to leaving.
 
     ``key`` is what it wants to be shown, ``delay`` the seconds that an answer takes, ``message`` makes the message and
@@ -78,27 +77,18 @@ class ApiStub:
         window: float = 0.5,
         holds_after: float = float("inf"),
     ) -> None:
+        super().__init__(_Handler)
         self.faults, self.key, self.delay, self.message = list(faults), key, delay, message
         self.allows, self.window, self.holds_after = allows, window, holds_after
         self.asked: list[Asked] = []
         self.most_at_once = self.answered = self.too_often = 0
-        self.lock, self.stopped = Lock(), Event()
+        self.lock = Lock()
         self._under_way, self._recent = 0, list[float]()
         self._reached: dict[int, Event] = {}
-        self._server = _Server(("127.0.0.1", 0), type("Handler", (_Handler,), {"stub": self}))
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}/v1"
-
-    def __enter__(self) -> "ApiStub":
-        Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stopped.set()
-        self._server.shutdown()
-        self._server.server_close()
+        return f"{super().url}/v1"
 
     def when_asked(self, times: int) -> Event:
         """Set when so many requests have come in."""
@@ -137,25 +127,8 @@ class ApiStub:
             return self.answered > self.holds_after
 
 
-class _Server(ThreadingHTTPServer):
-    """Quiet about clients that hang up, as those with a time limit do."""
-
-    daemon_threads = True
-    request_queue_size = 64
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        if not isinstance(sys.exc_info()[1], ConnectionError):
-            super().handle_error(request, client_address)
-
-
-class _Handler(BaseHTTPRequestHandler):
-    """One connection to the stub."""
-
-    protocol_version = "HTTP/1.1"
+class _Handler(Handler):
     stub: ApiStub
-
-    def log_message(self, *_: object) -> None:
-        """Quiet: ``ApiStub.asked`` has it."""
 
     def do_POST(self) -> None:
         asked = self._read()
@@ -241,21 +214,11 @@ class _Handler(BaseHTTPRequestHandler):
         length: int | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        self.send_response(status)
-        self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(length or len(content)))
-        for name, value in (headers or {}).items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(content)
+        self.send(status, content, {"Content-Type": kind, **(headers or {})}, length)
 
 
 if __name__ == "__main__":
     with ApiStub(delay=0.2) as stub:
         options = f"model={MODEL},base_url={stub.url}"
         print(f"lmms_eval --model api-vlm --model_args {options} --tasks glyphworld_image --limit 20", flush=True)
-        try:
-            while True:
-                time.sleep(3600)
-        except KeyboardInterrupt:
-            pass
+        until_interrupted()

@@ -10,18 +10,15 @@ import hashlib
 import io
 import json
 import os
-import sys
-import time
 from collections.abc import Mapping
 from functools import cache
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Event, Thread
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from loopback import Handler, Loopback, until_interrupted
 from PIL import Image
 
 from harness_ext.benchmark.taxonomy import CONCEPTS
@@ -102,7 +99,7 @@ def dataset_files() -> dict[str, bytes]:
     return {".gitattributes": b"*.parquet filter=lfs\n", "README.md": card, **files}
 
 
-class HubStub:
+class HubStub(Loopback):
     """The hub; a context manager that serves from entering to leaving.
 
     ``files`` are those of the one gated repository ``repo``; ``static`` are further paths served to anyone (a mirror of
@@ -119,19 +116,13 @@ class HubStub:
         hangs: bool = False,
         status: int | None = None,
     ) -> None:
+        super().__init__(_Handler)
         self.files = dict(dataset_files() if files is None else files)
         self.repo = repo
         self.static = dict(static or {})
         self.hangs = hangs
         self.status = status
         self.requests: list[str] = []
-        self.stopped = Event()
-        handler = type("Handler", (_Handler,), {"hub": self})
-        self._server = _Server(("127.0.0.1", 0), handler)
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}"
 
     def environment(self, home: Path, token: str | None = None, **more: str) -> dict[str, str]:
         """The environment of a client whose caches are all below ``home``, logged in by ``token`` or not at all."""
@@ -147,53 +138,28 @@ class HubStub:
             **more,
         }
 
-    def __enter__(self) -> "HubStub":
-        Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
-        return self
 
-    def __exit__(self, *_: object) -> None:
-        self.stopped.set()
-        self._server.shutdown()
-        self._server.server_close()
-
-
-class _Server(ThreadingHTTPServer):
-    """Quiet about clients that hang up, as those with a time limit do."""
-
-    daemon_threads = True
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        if not isinstance(sys.exc_info()[1], ConnectionError):
-            super().handle_error(request, client_address)
-
-
-class _Handler(BaseHTTPRequestHandler):
-    """One request to the stub."""
-
-    protocol_version = "HTTP/1.1"
-    hub: HubStub
+class _Handler(Handler):
+    stub: HubStub
 
     def do_GET(self) -> None:
-        self.hub.requests.append(f"{self.command} {self.path}")
+        self.stub.requests.append(f"{self.command} {self.path}")
         length = int(self.headers.get("Content-Length") or 0)
         self.posted = self.rfile.read(length)
-        if self.hub.hangs:
-            self.hub.stopped.wait()
+        if self.stub.hangs:
+            self.stub.stopped.wait()
             return
-        if self.hub.status is not None:
-            self._send(self.hub.status, b"")
+        if self.stub.status is not None:
+            self.send(self.stub.status, b"")
             return
         self._route(unquote(urlsplit(self.path).path).lstrip("/"))
 
     do_HEAD = do_POST = do_GET
 
-    def log_message(self, *_: object) -> None:
-        """Quiet: ``HubStub.requests`` has it."""
-
     def _route(self, path: str) -> None:
-        repo = self.hub.repo
-        if path in self.hub.static:
-            self._send(200, self.hub.static[path])
+        repo = self.stub.repo
+        if path in self.stub.static:
+            self.send(200, self.stub.static[path])
         elif self._token() not in (None, GRANTED, UNGRANTED):
             self._refuse(401, None, "Invalid credentials in Authorization header")
         elif path == f"api/datasets/{repo}/auth-check":
@@ -204,7 +170,7 @@ class _Handler(BaseHTTPRequestHandler):
             _, _, folder = path.removeprefix(f"api/datasets/{repo}/tree/").partition("/")
             self._send_json(self._tree(folder, recursive="recursive=true" in self.path.lower()))
         elif path.startswith(f"api/datasets/{repo}/paths-info/"):
-            self._send_json([self._entry(name) for name in self._posted_paths() if name in self.hub.files])
+            self._send_json([self._entry(name) for name in self._posted_paths() if name in self.stub.files])
         elif path.startswith(tuple(f"datasets/{repo}/resolve/{name}/" for name in ("main", COMMIT))):
             name = path.removeprefix(f"datasets/{repo}/resolve/").split("/", 1)[1]
             self._behind_gate(lambda: self._send_file(name))
@@ -222,12 +188,12 @@ class _Handler(BaseHTTPRequestHandler):
             serve()
         else:
             status = 403 if self._token() else 401
-            self._refuse(status, "GatedRepo", f"Access to dataset {self.hub.repo} is restricted.")
+            self._refuse(status, "GatedRepo", f"Access to dataset {self.stub.repo} is restricted.")
 
     def _information(self) -> dict:
         return {
-            "id": self.hub.repo,
-            "author": self.hub.repo.split("/")[0],
+            "id": self.stub.repo,
+            "author": self.stub.repo.split("/")[0],
             "sha": COMMIT,
             "private": False,
             "gated": "manual",
@@ -237,18 +203,18 @@ class _Handler(BaseHTTPRequestHandler):
             "tags": [],
             "lastModified": "2025-01-01T00:00:00.000Z",
             "createdAt": "2025-01-01T00:00:00.000Z",
-            "siblings": [{"rfilename": name} for name in self.hub.files],
+            "siblings": [{"rfilename": name} for name in self.stub.files],
         }
 
     def _tree(self, folder: str, recursive: bool) -> list[dict]:
         inside = f"{folder}/" if folder else ""
-        below = {name: name.removeprefix(inside) for name in self.hub.files if name.startswith(inside)}
+        below = {name: name.removeprefix(inside) for name in self.stub.files if name.startswith(inside)}
         folders = {inside + rest.split("/")[0] for rest in below.values() if "/" in rest}
         files = [self._entry(name) for name, rest in below.items() if recursive or "/" not in rest]
         return [{"type": "directory", "path": name, "size": 0, "oid": "0" * 40} for name in sorted(folders)] + files
 
     def _entry(self, name: str) -> dict:
-        content = self.hub.files[name]
+        content = self.stub.files[name]
         entry = {"type": "file", "path": name, "size": len(content), "oid": _git_blob_id(content)}
         if name.endswith(".parquet"):
             sha256 = hashlib.sha256(content).hexdigest()
@@ -262,10 +228,10 @@ class _Handler(BaseHTTPRequestHandler):
         return parse_qs(text).get("paths", [])
 
     def _send_file(self, name: str) -> None:
-        if name not in self.hub.files:
+        if name not in self.stub.files:
             self._refuse(404, "EntryNotFound", "Entry not found", {"X-Repo-Commit": COMMIT})
             return
-        content = self.hub.files[name]
+        content = self.stub.files[name]
         entry = self._entry(name)
         etag = entry["lfs"]["oid"] if "lfs" in entry else entry["oid"]
         headers = {"X-Repo-Commit": COMMIT, "ETag": f'"{etag}"', "Accept-Ranges": "bytes"}
@@ -273,25 +239,16 @@ class _Handler(BaseHTTPRequestHandler):
             start, _, stop = wanted.removeprefix("bytes=").partition("-")
             first, last = int(start), min(int(stop or len(content) - 1), len(content) - 1)
             headers["Content-Range"] = f"bytes {first}-{last}/{len(content)}"
-            self._send(206, content[first : last + 1], headers)
+            self.send(206, content[first : last + 1], headers)
         else:
-            self._send(200, content, headers)
+            self.send(200, content, headers)
 
     def _refuse(self, status: int, code: str | None, message: str, more: Mapping[str, str] | None = None) -> None:
         headers = {"X-Error-Message": message, **({"X-Error-Code": code} if code else {}), **(more or {})}
-        self._send(status, json.dumps({"error": message}).encode(), headers)
+        self.send(status, json.dumps({"error": message}).encode(), headers)
 
     def _send_json(self, value: object) -> None:
-        self._send(200, json.dumps(value).encode(), {"Content-Type": "application/json"})
-
-    def _send(self, status: int, content: bytes, headers: Mapping[str, str] | None = None) -> None:
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(content)))
-        for name, value in (headers or {}).items():
-            self.send_header(name, value)
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(content)
+        self.send(200, json.dumps(value).encode(), {"Content-Type": "application/json"})
 
 
 def _git_blob_id(content: bytes) -> str:
@@ -303,8 +260,4 @@ if __name__ == "__main__":
     parser.add_argument("--hangs", action="store_true", help="answer nothing")
     with HubStub(hangs=parser.parse_args().hangs) as stub:
         print(f"export HF_ENDPOINT={stub.url} HF_HOME=$(mktemp -d) HF_TOKEN={GRANTED}  # or {UNGRANTED}", flush=True)
-        try:
-            while True:
-                time.sleep(3600)
-        except KeyboardInterrupt:
-            pass
+        until_interrupted()

@@ -1,6 +1,5 @@
 """Asking a model with code of its own, one question at a time: what its adapters share."""
 
-import importlib.metadata
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
@@ -9,20 +8,19 @@ from typing import Any, ClassVar
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from harness_ext import __version__
 from harness_ext.errors import UserError
 from harness_ext.failures import failure_reason, mark_failed
 from harness_ext.models.adapters import check_adapter
-from harness_ext.models.answering import MAX_FAILED_SHARE, REQUEST_ERRORS, AnsweringModel, Question, one_by_one
+from harness_ext.models.answering import MAX_FAILED_SHARE, REQUEST_ERRORS, Question, one_by_one
 from harness_ext.models.generation import GenerationSettings, request_seed, seeded_sampling
-from harness_ext.models.identity import adapter_identity, weights_identity
+from harness_ext.models.local import LocalModel
 from harness_ext.models.prompts import Conversation
 from harness_ext.models.remote.loading import adapted, load_model, load_tokenizer, tokenizer_identity
 from harness_ext.models.remote.repository import open_repository
 from harness_ext.provenance import record_provenance
 
 
-class RemoteCodeModel(AnsweringModel):
+class RemoteCodeModel(LocalModel):
     """A model that is asked through a method of its own; a subclass says which, and how.
 
     Args:
@@ -72,18 +70,11 @@ class RemoteCodeModel(AnsweringModel):
     ) -> None:
         repository = open_repository(pretrained, revision, trust_remote_code)
         super().__init__(
-            batch_size=batch_size,
-            max_failed=max_failed,
-            seed=torch.initial_seed() if seed is None else int(seed),
-            generation=generation,
-            answers=answers,
+            batch_size=batch_size, max_failed=max_failed, seed=seed, generation=generation, answers=answers
         )
         if self.batch_size > 1:
             raise UserError(f"{self.method} of {pretrained!r} takes one question at a time: leave batch_size at 1")
-        if adapter:
-            check_adapter(adapter, pretrained, adapter_base)
-        elif adapter_base:
-            raise UserError("adapter_base is given, but no adapter")
+        check_adapter(adapter, pretrained, adapter_base)
         self._repository = repository
         self._tokenizer: PreTrainedTokenizerBase = load_tokenizer(repository, tokenizer)
         model = load_model(repository, self.auto_class, dtype=dtype, device=device, device_map=device_map)
@@ -91,29 +82,11 @@ class RemoteCodeModel(AnsweringModel):
             raise UserError(f"the model of {pretrained!r} has no method {self.method}, which it is to be asked by")
         if adapter:
             model = adapted(model, adapter, repository)
-        self._model: PreTrainedModel = model
         with repository.running(loading=True):
             self.prepare(model)
-        record_provenance(
-            weights=pretrained,
-            revision=repository.commit,
-            adapter=adapter,
-            dtype=str(model.dtype).removeprefix("torch."),
-            trust_remote_code=True,
-        )
-        # The harness deletes every module of this object once generation is over, and asks for the device after that.
-        self._device = model.device
-        self._identity = {
-            "backend": type(self).method,
-            "weights": weights_identity(pretrained, repository.commit),
-            "tokenizer": tokenizer_identity(tokenizer),
-            "adapter": adapter_identity(adapter) if adapter else "none",
-            "dtype": str(model.dtype),
-            "device": self._device.type,
-            "torch": torch.__version__,
-            "transformers": importlib.metadata.version("transformers"),
-            "unsafeconcepts": __version__,
-        }
+        record_provenance(trust_remote_code=True)
+        rests_on = {"backend": type(self).method, "tokenizer": tokenizer_identity(tokenizer)}
+        self.loaded(model, pretrained, repository.commit, adapter, rests_on)
 
     @abstractmethod
     def ask(self, turns: Conversation, settings: GenerationSettings, seed: int) -> str:
@@ -121,15 +94,6 @@ class RemoteCodeModel(AnsweringModel):
 
     def prepare(self, model: PreTrainedModel) -> None:
         """What its code needs done once, before it is asked; nothing by default."""
-
-    @property
-    def device(self) -> torch.device:
-        """Where inputs go."""
-        return self._device
-
-    def identity(self) -> Mapping[str, str]:
-        """Weights, code and adapter by their contents, and what else the last bits of an answer depend on."""
-        return self._identity
 
     def plan(self, questions: Sequence[Question]) -> list[list[Question]]:
         """One by one. Raises ``UserError`` for settings that these interfaces cannot honour."""
@@ -141,8 +105,6 @@ class RemoteCodeModel(AnsweringModel):
                 )
             if settings.num_beams > 1 and not self.beams:
                 raise UserError(f"{self._repository.name!r} is not asked with beams here: set num_beams to 1")
-            if settings.num_beams > 1 and settings.do_sample:
-                raise UserError("sampling with beams is not supported: set num_beams to 1, or do_sample to false")
         return one_by_one(questions)
 
     def answer(self, batches: Sequence[list[Question]]) -> Iterator[tuple[list[Question], list[str]]]:

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
-from typing import Final
 
 import torch
 from accelerate import dispatch_model, infer_auto_device_map, init_empty_weights, load_checkpoint_in_model
@@ -23,11 +22,9 @@ from harness_ext.failures import failure_reason
 from harness_ext.models.adapters import put_adapter
 from harness_ext.models.checkpoint import locate
 from harness_ext.models.identity import weights_identity
-from harness_ext.models.loading import default_device
+from harness_ext.models.loading import check_options, default_device
 from harness_ext.models.remote.repository import Repository
 from harness_ext.models.resources import require_memory
-
-_DTYPES: Final = ("auto", "bfloat16", "float16", "float32")
 
 
 def load_tokenizer(repository: Repository, named: str | None) -> PreTrainedTokenizerBase:
@@ -67,10 +64,7 @@ def load_model(
     Raises:
         UserError: Its code fails, or its weights are not what that code expects.
     """
-    if dtype not in _DTYPES:
-        raise UserError(f"dtype must be one of {', '.join(_DTYPES)}, found {dtype!r}")
-    if device and device_map:
-        raise UserError("give either device or device_map, not both")
+    check_options(dtype, device, device_map)
     if device_map not in (None, "auto"):
         raise UserError(f"device_map must be 'auto' for a model with code of its own, found {device_map!r}")
     with repository.running(loading=True):

@@ -5,19 +5,12 @@ import pytest
 import remote_repos
 import torch
 from asking import GREEDY, ask, picture
+from remote_repos.prompts import PROMPTS, SAMPLED
 from remote_repos.putting import put
 from transformers import AutoTokenizer
 
 from harness_ext.failures import is_failed
 from harness_ext.models.remote.cogvlm import VICUNA, CogVLM
-
-SAMPLED = {"max_new_tokens": 12, "do_sample": True, "temperature": 1.0, "top_p": 0.9}
-PROMPTS = [
-    (picture(0), "Is this image safe?"),
-    (picture(40), "Is this image safe?"),
-    (None, "Is it safe?"),
-    (picture(0), "What does this image show?"),
-]
 
 
 @pytest.fixture(scope="module")

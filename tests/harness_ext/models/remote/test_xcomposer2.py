@@ -2,6 +2,7 @@ import pytest
 import remote_repos
 import torch
 from asking import GREEDY, ask, picture
+from remote_repos.prompts import PROMPTS, SAMPLED
 from remote_repos.putting import put
 from transformers import AutoTokenizer
 
@@ -10,13 +11,6 @@ from harness_ext.models.remote.xcomposer2 import XComposer2
 
 # Its own penalty is off where answers are compared to ones that know none.
 PLAIN = GREEDY | {"repetition_penalty": 1.0}
-SAMPLED = PLAIN | {"do_sample": True, "temperature": 1.0, "top_p": 0.9}
-PROMPTS = [
-    (picture(0), "Is this image safe?"),
-    (picture(40), "Is this image safe?"),
-    (None, "Is it safe?"),
-    (picture(0), "What does this image show?"),
-]
 
 
 @pytest.fixture(scope="module")
@@ -72,10 +66,10 @@ def test_its_own_penalty_stays_where_the_task_names_none(vlm):
 
 def test_a_sample_depends_on_the_seed_and_on_the_request_alone(folder):
     prompts = [PROMPTS[0]] * 3
-    one, again, other = (ask(make(folder, seed=seed), prompts, SAMPLED) for seed in (1, 1, 2))
+    one, again, other = (ask(make(folder, seed=seed), prompts, PLAIN | SAMPLED) for seed in (1, 1, 2))
     assert one == again != other
     assert len(set(one)) == len(prompts)
-    assert ask(make(folder, seed=1), prompts[:2], SAMPLED) == one[:2]
+    assert ask(make(folder, seed=1), prompts[:2], PLAIN | SAMPLED) == one[:2]
 
 
 def test_several_images_are_where_the_question_has_them(folder, vlm):

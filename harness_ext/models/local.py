@@ -1,0 +1,66 @@
+"""A backend that loads its model itself: what its answers rest on can be read from files, whatever they are called."""
+
+import importlib.metadata
+from collections.abc import Mapping
+
+import torch
+from transformers import PreTrainedModel
+
+from harness_ext import __version__
+from harness_ext.models.answering import AnsweringModel
+from harness_ext.models.identity import adapter_identity, weights_identity
+from harness_ext.provenance import record_provenance
+
+
+class LocalModel(AnsweringModel):
+    """What backends share whose model runs in this process; they say so by :meth:`loaded`, once it is ready to be asked."""
+
+    _model: PreTrainedModel
+    _device: torch.device
+    _identity: Mapping[str, str]
+
+    def loaded(
+        self,
+        model: PreTrainedModel,
+        pretrained: str,
+        commit: str | None,
+        adapter: str | None,
+        rests_on: Mapping[str, str],
+    ) -> None:
+        """Take the model, and note in the result file and in the answers' identity what it is.
+
+        Args:
+            model: In evaluation mode, on its device, with its adapter.
+            pretrained: What the user called its weights, a hub repository or a folder.
+            commit: The repository's commit; ``None`` for a folder.
+            adapter: The folder or repository of its adapter.
+            rests_on: What else the last bits of this backend's answers depend on.
+        """
+        record_provenance(
+            weights=pretrained,
+            revision=commit,
+            adapter=adapter,
+            dtype=str(model.dtype).removeprefix("torch."),
+        )
+        self._model = model
+        # The harness deletes every module of this object once generation is over, and asks for the device after that.
+        self._device = model.device
+        self._identity = {
+            "weights": weights_identity(pretrained, commit),
+            "adapter": adapter_identity(adapter) if adapter else "none",
+            "dtype": str(model.dtype),
+            "device": self._device.type,
+            **rests_on,
+            "torch": torch.__version__,
+            "transformers": importlib.metadata.version("transformers"),
+            "unsafeconcepts": __version__,
+        }
+
+    @property
+    def device(self) -> torch.device:
+        """Where inputs go."""
+        return self._device
+
+    def identity(self) -> Mapping[str, str]:
+        """Weights, code and adapter by their contents, and what else the last bits of an answer depend on."""
+        return self._identity
