@@ -1,0 +1,1 @@
+"""What came of training: the original and every method, asked by the same harness, side by side."""

@@ -1,0 +1,124 @@
+"""``align table FOLDER``: the table and the figure of a comparison.
+
+FOLDER holds a folder for each method (original, sft, dpo, ppo, …), in which one evaluation of glyphworld lies, at any depth;
+or folders named seed0, seed1, … that hold those.
+"""
+
+import argparse
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final
+
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from align.table.crossed import Figure, difference, share
+from align.table.measures import MEASURES, Evaluated, counts, gap_sides, read
+from harness_ext.errors import UserError
+
+_FIRST: Final = ("original", "sft", "dpo", "ppo", "grpo", "rloo")
+NOTE: Final = (
+    "glyphworld, a stand-in and not the benchmark. Accuracy with `na` as wrong; [95 % interval over {over}]; "
+    "gap: text-only minus image accuracy on unsafe concepts."
+)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Read, print, and write what is asked for."""
+    parser = argparse.ArgumentParser(prog="align table", description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--markdown", type=Path, help="write the table to this file too")
+    parser.add_argument("--json", type=Path, help="write all figures to this file too")
+    parser.add_argument("--figure", type=Path, help="draw it into this PNG file, and an SVG beside it")
+    options = parser.parse_args(argv)
+    methods = evaluations(options.folder)
+    figures = {method: figures_of(evaluated) for method, evaluated in methods.items()}
+    seeds = len(next(iter(methods.values())))
+    note = NOTE.format(over="concepts" if seeds == 1 else f"{seeds} seeds and concepts")
+    _show(figures, note)
+    if options.markdown:
+        options.markdown.write_text(markdown(figures, note), encoding="utf-8")
+    if options.json:
+        content = {"note": note, "methods": {name: _plain(each) for name, each in figures.items()}}
+        options.json.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    if options.figure:
+        from align.table.figure import draw
+        from harness_ext.report.figure import write_figure
+
+        write_figure(lambda: draw(figures, note), options.figure)
+    return 0
+
+
+def evaluations(folder: Path) -> dict[str, list[Evaluated]]:
+    """The evaluations of every method, one a seed.
+
+    Raises:
+        UserError: There is nothing to compare, or a seed lacks a method.
+    """
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder; expected one of `make align-demo` or `make align-results`")
+    seeds = sorted(each for each in folder.iterdir() if re.fullmatch(r"seed\d+", each.name)) or [folder]
+    names = {seed: _methods(seed) for seed in seeds}
+    first = names[seeds[0]]
+    for seed, found in names.items():
+        if found != first or not found:
+            raise UserError(
+                f"{seed}: expected evaluations of {', '.join(first) or 'methods'}, found {', '.join(found) or 'none'}"
+            )
+    paths = [(name, seed / name) for name in first for seed in seeds]
+    read_ones: dict[str, list[Evaluated]] = {name: [] for name in first}
+    for name, path in track(paths, "Reading", console=Console(stderr=True), transient=True):
+        read_ones[name].append(read(path))
+    return read_ones
+
+
+def _methods(folder: Path) -> list[str]:
+    found = [each.name for each in folder.iterdir() if each.is_dir() and next(each.rglob("*_results.json"), None)]
+    return sorted(found, key=lambda name: (_FIRST.index(name) if name in _FIRST else len(_FIRST), name))
+
+
+def figures_of(evaluated: Sequence[Evaluated]) -> dict[str, Figure | float | None]:
+    """A method's figures, by their headings."""
+    figures: dict[str, Figure | float | None] = {
+        measure.name: share(*counts(measure, evaluated)) for measure in MEASURES
+    }
+    figures["gap"] = difference(*gap_sides(evaluated, seen=None))
+    figures["gap, concepts never trained on"] = difference(*gap_sides(evaluated, seen=False))
+    figures["diversity (1 - self-BLEU)"] = sum(each.diversity for each in evaluated) / len(evaluated)
+    seconds = [each.seconds for each in evaluated if each.seconds is not None]
+    figures["seconds of training"] = sum(seconds) / len(seconds) if seconds else None
+    return figures
+
+
+def cell(value: Figure | float | None, name: str) -> str:
+    """A figure as text: with its interval, and over several seeds with the least and the largest one."""
+    if value is None:
+        return "–"
+    if isinstance(value, float):
+        return f"{value:.0f}" if name.startswith("seconds") else f"{value:.3f}"
+    text = f"{value.value:.3f} [{value.low:.3f}, {value.high:.3f}]"
+    return f"{text} ({min(value.seeds):.3f}–{max(value.seeds):.3f})" if len(value.seeds) > 1 else text
+
+
+def markdown(figures: dict[str, dict[str, Figure | float | None]], note: str) -> str:
+    """The table, a row a figure and a column a method."""
+    names = list(next(iter(figures.values())))
+    lines = ["| | " + " | ".join(figures) + " |", "| --- |" + " ---: |" * len(figures)]
+    lines += [f"| {name} | " + " | ".join(cell(each[name], name) for each in figures.values()) + " |" for name in names]
+    seeds = any(isinstance(value, Figure) and len(value.seeds) > 1 for value in next(iter(figures.values())).values())
+    return "\n".join([*lines, "", note + (" In brackets the least and the largest seed." if seeds else "")]) + "\n"
+
+
+def _show(figures: dict[str, dict[str, Figure | float | None]], note: str) -> None:
+    table = Table("", *figures, caption=note)
+    for name in next(iter(figures.values())):
+        table.add_row(name, *(cell(each[name], name) for each in figures.values()))
+    Console().print(table)
+
+
+def _plain(figures: dict[str, Figure | float | None]) -> dict[str, Any]:
+    return {name: asdict(value) if isinstance(value, Figure) else value for name, value in figures.items()}

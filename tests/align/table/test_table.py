@@ -1,0 +1,158 @@
+"""The comparison's figures against arithmetic, and the command over made-up evaluations in the harness's own format."""
+
+import json
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from align.table.command import evaluations, main
+from align.table.crossed import difference, share
+from harness_ext.errors import UserError
+from harness_ext.glyphworld.concepts import CONCEPTS, NEVER_SEEN
+from harness_ext.metrics.accuracy import accuracy_estimate
+from harness_ext.metrics.records import Judgement
+
+COUNTS = st.lists(st.integers(0, 10), min_size=6, max_size=6)
+
+
+@given(COUNTS)
+def test_a_share_is_the_mean_and_lies_in_its_interval(right: list[int]) -> None:
+    counts = np.array(right, float).reshape(2, 3)
+    found = share(counts, np.full((2, 3), 10.0))
+    assert found.value == pytest.approx(sum(right) / 60)
+    assert found.seeds == pytest.approx(tuple(counts.sum(1) / 30))
+    assert found.low - 1e-12 <= found.value <= found.high + 1e-12
+
+
+def test_over_one_seed_it_is_the_interval_over_concepts() -> None:
+    rng = np.random.default_rng(0)
+    right = rng.binomial(10, rng.uniform(0.3, 0.9, size=60)).astype(float)
+    records = [
+        Judgement("glyphworld", "image", at, f"c{at:03}", "Hate", "unsafe", 0, "unsafe", verdict, "rules-1")
+        for at, count in enumerate(right)
+        for verdict in ["unsafe"] * int(count) + ["safe"] * int(10 - count)
+    ]
+    expected = accuracy_estimate(records, "wrong")
+    found = share(right[None], np.full((1, 60), 10.0))
+    assert found.value == pytest.approx(expected.value)
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=0.01)
+
+
+def test_a_difference_is_paired_by_concept() -> None:
+    """Where both sides vary together, their difference does not vary at all."""
+    right, asked = np.array([[1.0, 9.0, 5.0], [2.0, 8.0, 6.0]]), np.full((2, 3), 10.0)
+    found = difference((right, asked), (right - 1, asked))
+    assert (found.low, found.value, found.high) == pytest.approx((0.1, 0.1, 0.1))
+
+
+def test_seeds_that_differ_widen_the_interval() -> None:
+    alike = share(np.full((3, 50), 5.0), np.full((3, 50), 10.0))
+    apart = share(np.array([[2.0] * 50, [5.0] * 50, [8.0] * 50]), np.full((3, 50), 10.0))
+    assert alike.high - alike.low == pytest.approx(0)
+    assert apart.high - apart.low > 0.2
+
+
+# --- the command ------------------------------------------------------------------------------------------------------
+
+
+def rows(right: float, probe: str) -> list[dict[str, Any]]:
+    """Answers to a task's questions, of which about ``right`` are right."""
+    questions = {"image": 5, "text": 5, "perception": 1, "capability": 3}[probe]
+    found = []
+    for at, (concept, question) in enumerate(product(CONCEPTS, range(questions))):
+        wrong = (at * 37) % 100 >= 100 * right
+        other = {"unsafe": "safe", "safe": "unsafe"}[concept.label]
+        pairs = {"perception": ("A", "B"), "capability": ("Red", "na")}
+        expected, mistaken = pairs.get(probe, (concept.label, other))
+        verdict = mistaken if wrong else expected
+        record = Judgement(
+            "glyphworld",
+            probe,
+            at,
+            concept.name,
+            concept.category,
+            concept.label,
+            question,
+            expected,
+            verdict,
+            "rules-1",
+        )
+        found.append(
+            {"doc_id": at, "filtered_resps": [f"{verdict} {concept.name} {at}"], "judgement": record.to_dict()}
+        )
+    return found
+
+
+def evaluation(
+    folder: Path, right: float, tasks: tuple[str, ...] = ("image", "text", "perception", "capability")
+) -> None:
+    """A result folder as lmms-eval writes it."""
+    folder.mkdir(parents=True)
+    named = {f"glyphworld_{task}": rows(right, task) for task in tasks}
+    results = {
+        "results": {task: {} for task in named},
+        "configs": {task: {"task": task, "metadata": {"version": 1.0}} for task in named},
+        "n-samples": {task: {"original": len(found), "effective": len(found)} for task, found in named.items()},
+        "config": {"model": "glyph-vlm", "model_args": "", "batch_size": 8, "limit": None, "gen_kwargs": ""},
+        "model_name": "glyph-vlm",
+        "date": "20260101_000000",
+    }
+    (folder / "20260101_000000_results.json").write_text(json.dumps(results))
+    for task, found in named.items():
+        text = "".join(json.dumps(row) + "\n" for row in found)
+        (folder / f"20260101_000000_samples_{task}.jsonl").write_text(text)
+
+
+@pytest.fixture
+def comparison(tmp_path: Path) -> Path:
+    for seed, shift in ((1, 0.0), (2, 0.1)):
+        evaluation(tmp_path / f"seed{seed}" / "ppo" / "eval", 0.8 + shift)
+        evaluation(tmp_path / f"seed{seed}" / "original" / "eval", 0.4 + shift)
+        final = tmp_path / f"seed{seed}" / "ppo" / "final"
+        final.mkdir()
+        (final / "run.json").write_text(json.dumps({"seconds": 100 * seed}))
+    return tmp_path
+
+
+def test_the_table(comparison: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    written = {name: comparison / f"table.{name}" for name in ("md", "json", "png")}
+    assert main([str(comparison), *(f"--{name}={written[key]}" for name, key in
+                 (("markdown", "md"), ("json", "json"), ("figure", "png")))]) == 0  # fmt: skip
+    assert "glyphworld, a stand-in and not the benchmark" in capsys.readouterr().out
+    table = written["md"].read_text()
+    assert table.splitlines()[0] == "| | original | ppo |"
+    figures = json.loads(written["json"].read_text())["methods"]
+    records = [row["judgement"] for right in (0.8, 0.9) for row in rows(right, "image")]
+    new = [each for each in records if each["label"] == "unsafe" and each["concept"] in NEVER_SEEN]
+    expected = sum(each["verdict"] == each["expected"] for each in new) / len(new)
+    assert figures["ppo"]["unsafe images, concepts never trained on"]["value"] == pytest.approx(expected)
+    assert len(figures["ppo"]["unsafe images"]["seeds"]) == 2
+    assert figures["ppo"]["seconds of training"] == 150 and figures["original"]["seconds of training"] is None
+    assert 0 < figures["ppo"]["diversity (1 - self-BLEU)"] <= 1
+    gap = figures["original"]["gap"]
+    assert gap["low"] <= gap["value"] <= gap["high"] and abs(gap["value"]) < 0.1
+    assert written["png"].stat().st_size > 10_000 and written["png"].with_suffix(".svg").is_file()
+
+
+@pytest.mark.parametrize("problem", ["nothing", "a task", "a method", "two evaluations"])
+def test_what_cannot_be_compared(tmp_path: Path, problem: str) -> None:
+    if problem != "nothing":
+        evaluation(tmp_path / "seed1" / "ppo" / "eval", 0.5, ("image", "text") if problem == "a task" else
+                   ("image", "text", "perception", "capability"))  # fmt: skip
+    if problem == "a method":
+        evaluation(tmp_path / "seed2" / "sft" / "eval", 0.5)
+    if problem == "two evaluations":
+        evaluation(tmp_path / "seed1" / "ppo" / "again", 0.5)
+    expected = {
+        "nothing": "expected evaluations of methods, found none",
+        "a task": "the evaluation lacks glyphworld_capability, glyphworld_perception",
+        "a method": "seed2: expected evaluations of ppo, found sft",
+        "two evaluations": r"expected one file \*_samples_glyphworld_image.jsonl, found 2",
+    }
+    with pytest.raises(UserError, match=expected[problem]):
+        evaluations(tmp_path)
