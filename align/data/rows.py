@@ -1,27 +1,25 @@
 """The rows that are trained on, and the TEST rows beside them: an image and one alignment question each.
 
-Columns: ``image`` (RGB), ``prompt`` (a conversation of one turn), ``row`` (the image's number in its source), ``concept``,
-``category``, ``label`` (``"unsafe"`` or ``"safe"``), ``question`` (0 to 4), ``expected`` (the label: in all five questions
-"yes" means safe).
+Columns: ``image`` (RGB), ``prompt`` (a conversation of one turn), ``row`` (the image's number in its source; safe images of
+UnsafeConcepts are numbered on from the unsafe ones), ``concept``, ``category``, ``label`` (``"unsafe"`` or ``"safe"``),
+``question`` (0 to 4), ``expected`` (the label: in all five questions "yes" means safe).
 
-Which question an image gets, and where it stands, depends on the seed and on the image alone.
+Which question an image gets, and before which others it comes, depends on the seed and on the image alone.
 """
 
 import hashlib
 import random
-from collections.abc import Iterable
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
 
 from datasets import Dataset, Features, Image, List, Value, concatenate_datasets
 
 from align.config import DataConfig
-from align.data.duplicates import difference_hash, groups, keep_together
-from harness_ext.benchmark.images import to_rgb
+from align.data.sides import sides
 from harness_ext.benchmark.questions import IMAGE_QUESTIONS, NUM_QUESTIONS
-from harness_ext.benchmark.splits import split_by_concept, split_safe
 from harness_ext.errors import UserError
 
-FEATURES = Features(
+FEATURES: Final = Features(
     {
         "image": Image(),
         "prompt": List({"role": Value("string"), "content": Value("string")}),
@@ -33,40 +31,32 @@ FEATURES = Features(
         "expected": Value("string"),
     }
 )
-SAFE_CATEGORY = "ImageNet"
-
-
-class Sides(NamedTuple):
-    """The images of UnsafeConcepts and the safe ones, on their two sides.
-
-    Attributes:
-        train: Those that may be trained on.
-        test: Those that may not.
-        moved: How many images changed their side, to be with their near-duplicates.
-        source: Where they come from, for results.
-    """
-
-    train: Dataset
-    test: Dataset
-    moved: int
-    source: str
+_OF_AN_IMAGE: Final = ("image", "row", "concept", "category", "label")
 
 
 def training_rows(config: DataConfig) -> Dataset:
     """The rows of the training split, each once; the same for every method.
 
     Raises:
-        UserError: The source is out of reach, or has not as many renders.
+        UserError: The source is out of reach, not the published dataset, or has not as many renders.
     """
-    images = _glyphs(config) if config.source == "glyphworld" else sides(config).train
-    return _asked(images, config)
+    if config.source == "glyphworld":
+        images = _glyphs(config)
+        return asked(images, range(len(images)), config)
+    split = sides(config)
+    return asked(split.images, split.train, config)
 
 
 def test_rows(config: DataConfig) -> Dataset:
-    """The rows of UnsafeConcepts' TEST split; glyphworld's are those of its evaluation tasks."""
+    """The rows of UnsafeConcepts' TEST split; glyphworld's are those of its evaluation tasks.
+
+    Raises:
+        UserError: As of :func:`training_rows`, and for glyphworld.
+    """
     if config.source == "glyphworld":
         raise UserError("glyphworld's TEST rows are the renders that its tasks ask about: evaluate through lmms_eval")
-    return _asked(sides(config).test, config)
+    split = sides(config)
+    return asked(split.images, split.test, config)
 
 
 def passes(rows: Dataset, config: DataConfig) -> Dataset:
@@ -80,53 +70,38 @@ def passes(rows: Dataset, config: DataConfig) -> Dataset:
     return rows.select(order)
 
 
-def sides(config: DataConfig) -> Sides:
-    """Both sides of UnsafeConcepts with as many safe images, near-duplicates kept together."""
-    from harness_ext.benchmark.sources import describe, load_unsafeconcepts
-    from harness_ext.benchmark.sources.safe_images import load_safe_images
+def asked(images: Dataset, chosen: Sequence[int], config: DataConfig) -> Dataset:
+    """The ``chosen`` positions of ``images`` with their questions, in an order drawn by ``config.data_seed``.
 
-    unsafe = load_unsafeconcepts()
-    safe, safe_source = load_safe_images()
-    rows = concatenate_datasets([_hashed(unsafe), _hashed(_as_rows(safe, first=len(unsafe)))])
-    split = split_by_concept(unsafe["concept"], config.data_seed)
-    split_of_safe = split_safe(len(safe), split, config.data_seed)
-    train = {*split.train, *(len(unsafe) + at for at in split_of_safe.train)}
-    chosen = sorted(train.union(split.test, (len(unsafe) + at for at in split_of_safe.test)))
-    before = [at in train for at in chosen]
-    hashes = rows.select_columns(["hash"]).select(chosen)["hash"]
-    after = keep_together(before, groups([int(value, 16) for value in hashes], config.duplicate_bits).tolist())
-    parts = [
-        rows.select([at for at, is_train in zip(chosen, after, strict=True) if is_train is side])
-        for side in (True, False)
+    ``images`` stay where they are, in memory or on disk, however many questions are asked about each.
+    """
+    numbers: list[int] = images["row"][:]
+    if config.all_questions:
+        deals = [[question] * len(numbers) for question in range(NUM_QUESTIONS)]
+    else:
+        deals = [[_drawn(config.data_seed, row) for row in numbers]]
+    rows = concatenate_datasets([_with_questions(images, deal) for deal in deals])
+    wanted = [
+        (_key(config.data_seed, "order", numbers[at], deal[at]), number * len(numbers) + at)
+        for number, deal in enumerate(deals)
+        for at in chosen
     ]
-    moved = sum(was is not now for was, now in zip(before, after, strict=True))
-    return Sides(parts[0], parts[1], moved, f"{describe()} and {safe_source}")
+    return rows.select([position for _, position in sorted(wanted)])
 
 
-def _as_rows(safe: Dataset, first: int) -> Dataset:
-    """Safe images in the columns of the unsafe ones, numbered after them."""
-    columns: dict[str, list[Any]] = {
-        "category": [SAFE_CATEGORY] * len(safe),
-        "row": list(range(first, first + len(safe))),
-        "label": ["safe"] * len(safe),
-    }
-    for name, values in columns.items():
-        safe = safe.add_column(name, values)
-    return safe
-
-
-def _hashed(rows: Dataset) -> Dataset:
-    """``rows`` with the perceptual hash of each image, as text: a data set has no unsigned numbers of 64 bits."""
-    undecoded = rows.cast_column("image", Image(decode=False))
-    return undecoded.map(_hash, desc="Looking for near-duplicates").cast_column("row", Value("int64"))
-
-
-def _hash(row: dict[str, Any]) -> dict[str, str]:
-    return {"hash": f"{difference_hash(to_rgb(row['image'], row['row'])):016x}"}
+def _with_questions(images: Dataset, questions: list[int]) -> Dataset:
+    prompts = [[{"role": "user", "content": IMAGE_QUESTIONS[question]}] for question in questions]
+    rows = (
+        images.select_columns(list(_OF_AN_IMAGE))
+        .add_column("prompt", prompts, feature=FEATURES["prompt"])
+        .add_column("question", questions, feature=FEATURES["question"])
+        .add_column("expected", images["label"][:], feature=FEATURES["expected"])
+    )
+    return rows.select_columns(list(FEATURES)).cast_column("image", Image())
 
 
 def _glyphs(config: DataConfig) -> Dataset:
-    """Renders of every concept that fine-tuning may see."""
+    """Renders of every concept that fine-tuning may see; ``row`` is the render's seed and its concept in one number."""
     from harness_ext.glyphworld.concepts import CONCEPTS, NEVER_SEEN
     from harness_ext.glyphworld.render import ALIGNMENT_SEEDS, render
 
@@ -144,31 +119,12 @@ def _glyphs(config: DataConfig) -> Dataset:
                     facts = {"concept": concept.name, "category": concept.category, "label": concept.label}
                     yield {"image": render(index, seed).image, "row": seed * len(CONCEPTS) + index, **facts}
 
-    features = Features({name: FEATURES[name] for name in ("image", "row", "concept", "category", "label")})
-    return Dataset.from_list(list(images()), features=features).cast_column("image", Image(decode=False))
+    features = Features({name: FEATURES[name] for name in _OF_AN_IMAGE})
+    return Dataset.from_list(list(images()), features=features)
 
 
-def _asked(images: Dataset, config: DataConfig) -> Dataset:
-    """``images`` (undecoded) with their questions, in the order of the first pass."""
-    questions = [_questions(row, config) for row in images["row"]]
-    at = [index for index, each in enumerate(questions) for _ in each]
-    question = [number for each in questions for number in each]
-    rows = images.select(at).add_column("question", question)
-    keys = [_key(config.data_seed, "order", *each) for each in zip(rows["row"], question, strict=True)]
-    ordered = rows.select(sorted(range(len(rows)), key=keys.__getitem__))
-    return ordered.map(_shown, remove_columns=rows.column_names, features=FEATURES, desc="Preparing images")
-
-
-def _shown(row: dict[str, Any]) -> dict[str, Any]:
-    prompt = [{"role": "user", "content": IMAGE_QUESTIONS[row["question"]]}]
-    facts = {name: row[name] for name in ("row", "concept", "category", "label", "question")}
-    return {"image": to_rgb(row["image"], row["row"]), "prompt": prompt, "expected": row["label"], **facts}
-
-
-def _questions(row: int, config: DataConfig) -> list[int]:
-    if config.all_questions:
-        return list(range(NUM_QUESTIONS))
-    return [random.Random(f"{config.data_seed}:question:{row}").randrange(NUM_QUESTIONS)]
+def _drawn(seed: int, row: int) -> int:
+    return random.Random(f"{seed}:question:{row}").randrange(NUM_QUESTIONS)
 
 
 def _key(*identity: object) -> bytes:

@@ -32,23 +32,32 @@ RESTATED: Final[tuple[tuple[str, str], ...]] = (
 
 
 def target(question: int, concept: str, safe: bool, config: DataConfig) -> str:
-    """The answer with the verdict ``safe`` to alignment question ``question`` (0 to 4) about an image of ``concept``."""
+    """The answer to alignment question ``question`` (0 to 4) about an image of ``concept`` that calls it safe or not.
+
+    ``short`` targets are the sentence that glyphworld's model was taught, whatever the question.
+    """
     if config.targets == "short":
         if config.name_concept:
             return verdict_answer(concept, safe)
         return "Yes. The image is harmless." if safe else "No. The image is considered harmful."
-    verdict = f"{'Yes' if safe else 'No'}. {RESTATED[question][0 if safe else 1]}"
-    shown = concept if config.name_concept else "something"
-    return f"{verdict} It shows {shown}, which is {'harmless' if safe else 'considered harmful'}."
+    verdict, judged = ("Yes", "harmless") if safe else ("No", "considered harmful")
+    shown = f"{concept}, which" if config.name_concept else "something that"
+    return f"{verdict}. {RESTATED[question][0 if safe else 1]} The image shows {shown} is {judged}."
 
 
 def sft_rows(rows: Dataset, config: DataConfig) -> Dataset:
-    """``rows`` with a ``completion``: the right answer."""
+    """``rows`` with a ``completion``: the right answer.
+
+    Of rows in another order than they are kept in, a copy is made, images included: ask for targets before ``passes``.
+    """
     return rows.add_column("completion", _turns(rows, config, right=True))
 
 
 def dpo_rows(rows: Dataset, config: DataConfig) -> Dataset:
-    """``rows`` with a ``chosen`` answer, the right one, and a ``rejected`` one, with the opposite verdict."""
+    """``rows`` with a ``chosen`` answer, the right one, and a ``rejected`` one, with the opposite verdict.
+
+    Copies as :func:`sft_rows` does.
+    """
     return rows.add_column("chosen", _turns(rows, config, right=True)).add_column(
         "rejected", _turns(rows, config, right=False)
     )

@@ -1,7 +1,8 @@
-"""Safe images, to train and test on beside the unsafe ones: one of each ImageNet class.
+"""Safe images, to train and test on beside the unsafe ones: photographs of ImageNet classes.
 
-Source: the hub dataset ``yiting/imagenet_1k_unique_class`` that the paper's authors publish (Qu, Backes, Zhang, USENIX
-Security 2025, arXiv 2507.11155), not gated; or the local copy that ``UNSAFECONCEPTS_SAFE_PATH`` names.
+Source: the hub dataset ``yiting/imagenet_1k_unique_class`` of the paper's authors (Qu, Backes, Zhang, USENIX Security 2025,
+arXiv 2507.11155), which is not gated, or the local copy that ``UNSAFECONCEPTS_SAFE_PATH`` names. Which of the two is the
+user's word alone.
 """
 
 import functools
@@ -11,54 +12,137 @@ from typing import Final
 
 import datasets
 from huggingface_hub import HfApi, constants, snapshot_download
+from huggingface_hub.errors import IncompleteSnapshotError, LocalEntryNotFoundError
 
+from harness_ext.benchmark.check import check_images
 from harness_ext.benchmark.sources.access import TIMEOUT
 from harness_ext.benchmark.sources.errors import SourceError
+from harness_ext.benchmark.sources.layout import Layout, find_layout
+from harness_ext.benchmark.sources.local import load_local
 from harness_ext.benchmark.sources.network import call_within, httpx
 
 SAFE_REPO: Final = "yiting/imagenet_1k_unique_class"
 SAFE_PATH_VARIABLE: Final = "UNSAFECONCEPTS_SAFE_PATH"
-_COLUMNS: Final = ("image", "concept")
+_FEATURES: Final = datasets.Features(image=datasets.Image(), concept=datasets.Value("string"))
 _REMEDY: Final = (
-    f"Download {SAFE_REPO} where there is a network, or set {SAFE_PATH_VARIABLE} to a local copy: a parquet file, a "
-    "folder of them, or a `save_to_disk` folder, with the columns image and concept."
+    f"Download {SAFE_REPO} where there is a network, or set {SAFE_PATH_VARIABLE} to a local copy: a parquet file, a folder "
+    "of parquet files, a `save_to_disk` folder (columns image, concept), or a folder of images with metadata.jsonl or "
+    "metadata.csv (keys file_name, concept)."
 )
 
 
-@functools.cache
-def load_safe_images() -> tuple[datasets.Dataset, str]:
-    """The safe images (columns ``image`` and ``concept``), and their source's name for results.
+def check_safe_access(timeout: float = TIMEOUT) -> None:
+    """Return if the safe images can be had; otherwise raise ``SourceError`` within ``timeout`` seconds.
 
-    Raises ``SourceError``, within seconds where the hub does not answer, if they cannot be had.
+    A local copy is only looked at from outside; loading it checks its rows. Without one, a complete copy in the hub cache
+    is enough: where there is no gate, the hub has nothing to refuse.
     """
-    named = os.environ.get(SAFE_PATH_VARIABLE)
-    folder = Path(named).expanduser().absolute() if named else _snapshot()
-    name = str(folder) if named else f"{SAFE_REPO}@{folder.name}"
+    if (path := _local_copy()) is not None:
+        _layout(path)
+    elif _cached() is None:
+        absent = f"{SAFE_REPO} is not complete in the cache {constants.HF_HUB_CACHE}, and "
+        if constants.HF_HUB_OFFLINE:
+            raise SourceError(f"{absent}HF_HUB_OFFLINE is set.", _REMEDY)
+        try:
+            call_within(timeout, lambda: HfApi().dataset_info(SAFE_REPO))
+        except TimeoutError as error:
+            raise SourceError(f"{absent}{constants.ENDPOINT} did not answer within {timeout:g} s.", _REMEDY) from error
+        except (httpx.HTTPError, OSError) as error:
+            raise SourceError(
+                f"{absent}{constants.ENDPOINT} does not give it ({type(error).__name__}: {str(error)[:200]})", _REMEDY
+            ) from error
+
+
+def load_safe_images() -> tuple[datasets.Dataset, str]:
+    """The safe images (columns ``image`` and ``concept``, the class's name), and their source's name for results.
+
+    The name is ``yiting/imagenet_1k_unique_class@<commit>``, or the local copy's path. Loaded and checked once a process;
+    the first use of a copy opens every image once. Raises ``SourceError`` if they are out of reach or unreadable.
+    """
+    check_safe_access()
+    return _load(_local_copy())
+
+
+@functools.cache
+def _load(path: Path | None) -> tuple[datasets.Dataset, str]:
+    folder = path or _snapshot()
+    name = str(path) if path else f"{SAFE_REPO}@{folder.name}"
+    raw = _read_local(folder) if path else _read_snapshot(folder, name)
+    if missing := [column for column in _FEATURES if column not in raw.column_names]:
+        raise SourceError(f"{name}: missing column {', '.join(missing)}; found {', '.join(raw.column_names)}", _REMEDY)
+    for row, concept in enumerate(raw["concept"]):
+        if not isinstance(concept, str) or not concept:
+            raise SourceError(f"{name}, row {row}: expected a class's name under 'concept', found {concept!r}")
+    rows = raw.select_columns(list(_FEATURES)).cast_column("image", datasets.Image())
+    check_images(rows, name)
+    return rows, name
+
+
+def _local_copy() -> Path | None:
+    value = os.environ.get(SAFE_PATH_VARIABLE)
+    return Path(value).expanduser().absolute() if value else None
+
+
+def _layout(path: Path) -> Layout:
     try:
-        rows = _read(folder)
+        return find_layout(path)
+    except SourceError as error:
+        found = "holds no data set in one layout that can be read" if path.exists() else "does not exist"
+        raise SourceError(f"{SAFE_PATH_VARIABLE} names {path}, which {found}.", _REMEDY) from error
+
+
+def _read_local(path: Path) -> datasets.Dataset:
+    layout = _layout(path)
+    return _read_images(layout.files[0]) if layout.kind == "images" else load_local(path)
+
+
+def _read_images(metadata: Path) -> datasets.Dataset:
+    """The images that ``metadata`` lists, in its order."""
+    kind = "csv" if metadata.suffix == ".csv" else "json"
+    try:
+        listed = datasets.load_dataset(kind, data_files=str(metadata), split="train")
     except (datasets.exceptions.DatasetsError, ValueError, OSError) as error:
-        raise SourceError(f"{name} cannot be read: {type(error).__name__}: {error}", _REMEDY) from error
-    if missing := [column for column in _COLUMNS if column not in rows.column_names]:
-        raise SourceError(f"{name}: missing column {', '.join(missing)}; found {', '.join(rows.column_names)}", _REMEDY)
-    return rows.select_columns(list(_COLUMNS)).cast_column("image", datasets.Image()), name
+        cause = error.__cause__ or error
+        raise SourceError(f"{metadata} cannot be read: {type(cause).__name__}: {cause}") from error
+    if missing := [key for key in ("file_name", "concept") if key not in listed.column_names]:
+        raise SourceError(
+            f"{metadata}: missing key {', '.join(missing)}; found {', '.join(listed.column_names)}", _REMEDY
+        )
+    files = [metadata.parent / str(name) for name in listed["file_name"]]
+    for row, file in enumerate(files):
+        if not file.is_file():
+            raise SourceError(f"{metadata}, row {row}: the image {file} does not exist")
+    columns = {"image": [str(file) for file in files], "concept": listed["concept"][:]}
+    return datasets.Dataset.from_dict(columns, features=_FEATURES)
 
 
-def _read(path: Path) -> datasets.Dataset:
-    if (path / "state.json").is_file() or (path / "dataset_dict.json").is_file():
-        saved = datasets.load_from_disk(str(path))
-        return saved if isinstance(saved, datasets.Dataset) else saved["train"]
-    files = [path] if path.suffix == ".parquet" else sorted(path.rglob("*.parquet"))
-    if not all(file.is_file() for file in files) or not files:
-        raise SourceError(f"{path} holds no parquet file and no saved data set.", _REMEDY)
-    return datasets.load_dataset("parquet", data_files=[str(file) for file in files], split="train")
+def _read_snapshot(folder: Path, name: str) -> datasets.Dataset:
+    try:
+        return datasets.load_dataset(str(folder), split="train")
+    except (datasets.exceptions.DatasetsError, ValueError, OSError) as error:
+        cause = error.__cause__ or error
+        raise SourceError(
+            f"{name} cannot be read: {type(cause).__name__}: {cause}",
+            f"If the download was cut off or damaged, delete {folder.parent.parent} and run again.",
+        ) from error
+
+
+def _cached() -> Path | None:
+    """The dataset's last downloaded revision, a folder in the hub cache; ``None`` if it is missing or incomplete."""
+    try:
+        return Path(snapshot_download(SAFE_REPO, repo_type="dataset", local_files_only=True))
+    except (LocalEntryNotFoundError, IncompleteSnapshotError):
+        return None
 
 
 def _snapshot() -> Path:
-    """The folder of the dataset's files in the hub cache, named by its commit; downloads what is missing."""
+    """The folder of the dataset's files in the hub cache, named by its commit; downloaded where it is not complete."""
+    if (cached := _cached()) is not None:
+        return cached
     try:
-        if not constants.HF_HUB_OFFLINE:
-            call_within(TIMEOUT, lambda: HfApi().dataset_info(SAFE_REPO))
-        return Path(snapshot_download(SAFE_REPO, repo_type="dataset", local_files_only=constants.HF_HUB_OFFLINE))
-    except (httpx.HTTPError, OSError) as error:  # TimeoutError is an OSError; so is a snapshot that is not in the cache
-        reason = " ".join(str(error).split())[:200] or f"no answer within {TIMEOUT:g} s"
-        raise SourceError(f"{SAFE_REPO} cannot be had ({type(error).__name__}: {reason})", _REMEDY) from error
+        return Path(snapshot_download(SAFE_REPO, repo_type="dataset"))
+    except (httpx.HTTPError, OSError) as error:
+        raise SourceError(
+            f"the download of {SAFE_REPO} broke off: {type(error).__name__}: {error}",
+            "Run again: it goes on where it stopped.",
+        ) from error
