@@ -7,13 +7,15 @@ BATCH ?= 64
 # Nothing of the demo or the tests is on a model hub.
 OFFLINE := HF_HUB_OFFLINE=1 HF_DATASETS_OFFLINE=1 TOKENIZERS_PARALLELISM=false
 
-.PHONY: help install demo test lint lock results likelihood clean
+.PHONY: help install demo test lint lock results likelihood align-demo align-results clean
 
 help:
 	@echo "make demo     evaluate the embedded stand-in (glyphworld) and draw its modality gap"
 	@echo "make test     ruff, mypy and all tests"
 	@echo "make results  make demo, and write what it prints into results/glyphworld"
 	@echo "make likelihood   ask that model by likelihood too, into results/glyphworld"
+	@echo "make align-demo      train that model by SFT, DPO and PPO, evaluate all, and compare them"
+	@echo "make align-results   the same on SEEDS, with GRPO, RLOO and the published reward too, into results/align"
 	@echo "make lock     resolve requirements.lock anew from setup.cfg"
 	@echo "make clean    remove the virtual environment and the runs"
 
@@ -48,6 +50,43 @@ likelihood: install
 	rm -rf $(OUT)/likelihood
 	$(OFFLINE) $(BIN)/lmms_eval --model glyph-vlm --tasks glyphworld_gap,glyphworld_perception,glyphworld_likelihood --batch_size $(BATCH) --log_samples --output_path $(OUT)/likelihood
 	$(OFFLINE) $(BIN)/unsafeconcepts table $(OUT)/likelihood --calibration results/glyphworld/calibration.png --markdown results/glyphworld/likelihood.md --json results/glyphworld/likelihood.json
+
+# One seed's comparison: the model of glyphworld seed $(SEED), renders of its own, every method, all evaluated alike. Two things
+# run at a time, the longest first.
+SEED ?= 0
+RENDERS ?= 64
+METHODS ?= ppo dpo sft
+ALIGN_OUT ?= results/runs/align/demo
+ALIGN_TASKS := glyphworld_image,glyphworld_perception,glyphworld_text,glyphworld_capability
+SEEDS ?= 1 2 3
+ONE_THREAD := $(OFFLINE) OMP_NUM_THREADS=1
+
+align-demo: install
+	$(ONE_THREAD) $(BIN)/unsafeconcepts glyphworld build --seed $(SEED)
+	$(MAKE) --no-print-directory -j2 $(addprefix evaluated-,original $(METHODS))
+	$(ONE_THREAD) $(BIN)/align table $(ALIGN_OUT) --markdown $(ALIGN_OUT)/table.md --json $(ALIGN_OUT)/table.json --figure $(ALIGN_OUT)/table.png
+
+# The packaged recipe of a method, on this seed's model and on renders that no other seed's run is trained on.
+.PRECIOUS: trained-%
+trained-%:
+	$(ONE_THREAD) $(BIN)/align $(if $(filter upstream,$*),ppo,$*) --config glyphworld_$* --output_dir $(ALIGN_OUT)/$* \
+	    --glyphworld_seed $(SEED) --seed $(SEED) --renders $(RENDERS) --first_render $$(( $(SEED) * $(RENDERS) ))
+
+evaluated-original:
+	rm -rf $(ALIGN_OUT)/original
+	$(ONE_THREAD) $(BIN)/lmms_eval --model hf-vlm --model_args pretrained=$$($(BIN)/unsafeconcepts glyphworld build --seed $(SEED)),device=cpu \
+	    --tasks $(ALIGN_TASKS) --batch_size $(BATCH) --log_samples --output_path $(ALIGN_OUT)/original/eval
+
+evaluated-%: trained-%
+	rm -rf $(ALIGN_OUT)/$*/eval
+	$(ONE_THREAD) $(BIN)/lmms_eval --model hf-vlm --model_args pretrained=$$($(BIN)/unsafeconcepts glyphworld build --seed $(SEED)),adapter=$(ALIGN_OUT)/$*/final,device=cpu \
+	    --tasks $(ALIGN_TASKS) --batch_size $(BATCH) --log_samples --output_path $(ALIGN_OUT)/$*/eval
+
+align-results: install
+	for seed in $(SEEDS); do \
+	    $(MAKE) --no-print-directory align-demo SEED=$$seed ALIGN_OUT=results/runs/align/results/seed$$seed METHODS="ppo dpo sft grpo rloo upstream" || exit 1; done
+	mkdir -p results/align
+	$(ONE_THREAD) $(BIN)/align table results/runs/align/results --markdown results/align/table.md --json results/align/table.json --figure results/align/table.png
 
 lint: install
 	$(BIN)/ruff check .

@@ -115,13 +115,17 @@ class Critic:
 
     def save(self, folder: Path) -> None:
         """Write the head, and what a resumed run needs beside it."""
-        save_file(self.head.state_dict(), folder / HEAD_FILE)
+        self.save_head(folder)
         state = {
             "optimizer": self._optimizer.state_dict(),
             "replay": [(seen.features, seen.returns, seen.values) for seen in self._replay],
             "measured": [(tuple(returns), tuple(errors)) for returns, errors in self._measured],
         }
         torch.save(state, folder / _STATE_FILE)
+
+    def save_head(self, folder: Path) -> None:
+        """Write the head alone."""
+        save_file(self.head.state_dict(), folder / HEAD_FILE)
 
     def load(self, folder: Path) -> None:
         """Read what `save` wrote."""

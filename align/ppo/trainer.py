@@ -285,12 +285,16 @@ class PPOTrainer(GRPOTrainer):
 
     # --- checkpoints -------------------------------------------------------------------------------------------------
 
-    def save_extra(self, folder: Path) -> None:
+    def save_critic(self, folder: Path) -> None:
         """Write the critic, and what else a resumed run needs to go on as if nothing had happened."""
         self._critic.save(folder)
         torch.save({"kl_coef": self._kl_coef}, folder / _STATE_FILE)
 
-    def load_extra(self, folder: Path) -> None:
-        """Read what `save_extra` wrote."""
+    def load_critic(self, folder: Path) -> None:
+        """Read what `save_critic` wrote."""
         self._critic.load(folder)
         self._kl_coef = torch.load(folder / _STATE_FILE, weights_only=True)["kl_coef"]
+
+    def save_value_head(self, folder: Path) -> None:
+        """Write the value head alone, as ``value_head.safetensors``."""
+        self._critic.save_head(folder)

@@ -2,11 +2,24 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from peft import PeftModel
 from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor, nn
+
+from harness_ext.errors import UserError
+
+
+def _decoder(model: PeftModel) -> Any:
+    """The language model's stack of layers. Raises ``UserError`` where there is none that is known here."""
+    decoder = model.get_base_model().get_decoder()
+    for stack in (decoder, decoder._modules.get("model")):  # some families name the whole language model
+        if stack is not None and "layers" in stack._modules:
+            return stack
+    kind = type(model.get_base_model()).__name__
+    raise UserError(f"PPO cannot train a {kind}: its critic reads the layers of a decoder, and there is no such stack")
 
 
 class Trunk:
@@ -15,10 +28,13 @@ class Trunk:
     A value after the first token is a question of the answer so far *and* of the image. Both are in the hidden states, but
     not in a form that is easily read off a single position; the running mean over the response makes it easy, and the first
     layer, where the words still are, helps more than any later one.
+
+    Raises:
+        UserError: The model has no decoder's stack of layers.
     """
 
     def __init__(self, model: PeftModel) -> None:
-        decoder = model.get_base_model().get_decoder()
+        decoder = _decoder(model)
         self.width: int = 2 * decoder.config.hidden_size
         self._early: list[Tensor] = []
         self._late: list[Tensor] = []

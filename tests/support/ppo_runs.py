@@ -1,6 +1,7 @@
 """A small PPO run on a tiny VLM, for tests in this process and in others."""
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -73,9 +74,9 @@ def trainer(
     """A trainer of ``kind`` on the checkpoint in ``folder``, with a LoRA that is not silent from the start."""
     processor = AutoProcessor.from_pretrained(folder)
     model = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32)
-    lora = LoraConfig(
-        r=4, lora_dropout=0.1, target_modules=r".*language_model.*(q|v)_proj", init_lora_weights="gaussian"
-    )
+    decoder = next(name for name, module in model.named_modules() if module is model.get_decoder())
+    modules = rf"{re.escape(decoder)}\..*(q|v)_proj"
+    lora = LoraConfig(r=4, lora_dropout=0.1, target_modules=modules, init_lora_weights="gaussian")
     return kind(
         model=model,
         reward_funcs=more.pop("reward", even_length),

@@ -202,12 +202,12 @@ class Saving(PPOTrainer):
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         super()._save_checkpoint(model, trial)
-        self.save_extra(Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}")
+        self.save_critic(Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}")
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         super()._load_optimizer_and_scheduler(checkpoint)
         if checkpoint is not None:
-            self.load_extra(Path(checkpoint))
+            self.load_critic(Path(checkpoint))
 
 
 def test_a_resumed_run_ends_with_the_same_bits(untrained_vlm: Path, tmp_path: Path) -> None:
