@@ -20,6 +20,8 @@ HEAD_FILE: Final = "value_head.safetensors"
 _STATE_FILE: Final = "critic_state.pt"
 # Updates of the first training are worth several rollouts': the critic starts from nothing.
 _FIRST: Final = 5
+# Rollouts that explained variance is pooled over: once nearly every answer is right, few of them hold a wrong one to explain.
+_POOLED: Final = 40
 
 
 class ValueHead(nn.Module):
@@ -64,7 +66,7 @@ class Critic:
             self.head = ValueHead(width).to(device)
         self._optimizer = torch.optim.Adam(self.head.parameters(), lr=args.critic_learning_rate)
         self._replay: deque[_Seen] = deque(maxlen=args.critic_replay)
-        self._measured: deque[tuple[Moments, Moments]] = deque(maxlen=args.critic_replay)
+        self._measured: deque[tuple[Moments, Moments]] = deque(maxlen=_POOLED)
 
     @torch.no_grad()
     def values(self, features: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="module")
@@ -26,14 +26,15 @@ def test_every_package_is_listed():
     setup = configparser.ConfigParser()
     setup.read(ROOT / "setup.cfg")
     listed = set(setup["options"]["packages"].split())
-    present = {".".join(init.parent.relative_to(ROOT).parts) for init in ROOT.glob("harness_ext/**/__init__.py")}
+    found = [*ROOT.glob("harness_ext/**/__init__.py"), *ROOT.glob("align/**/__init__.py")]
+    present = {".".join(init.parent.relative_to(ROOT).parts) for init in found}
     assert listed == present | {"harness_ext.tasks"}
 
 
 def test_the_wheel_carries_tasks_and_data(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
     tracked = subprocess.run(
-        ["git", "ls-files", "tasks", "harness_ext"], cwd=ROOT, capture_output=True, text=True, check=True
+        ["git", "ls-files", "tasks", "harness_ext", "align"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout.split()
     expected = {f"harness_ext/{name}" if name.startswith("tasks/") else name for name in tracked}
     assert expected <= names
