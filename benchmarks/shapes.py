@@ -19,11 +19,11 @@ from harness_ext.glyphworld.processor import build_processor
 # Width, inner width, layers, heads of the tower; then of the language model, and its vocabulary.
 SHAPES: dict[str, tuple[dict[str, int], dict[str, int]]] = {
     "narrow": (
-        {"hidden_size": 192, "intermediate_size": 768, "num_hidden_layers": 4, "num_attention_heads": 3},
+        {"hidden_size": 128, "intermediate_size": 512, "num_hidden_layers": 2, "num_attention_heads": 2},
         {
-            "hidden_size": 256,
-            "intermediate_size": 704,
-            "num_hidden_layers": 6,
+            "hidden_size": 192,
+            "intermediate_size": 528,
+            "num_hidden_layers": 4,
             "num_attention_heads": 4,
             "vocab_size": 2048,
         },

@@ -6,11 +6,14 @@ Applied Statistics 1, 2007; conservative). With one seed it resamples concepts a
 seeds is known roughly at best: the table gives the least and the largest seed too.
 """
 
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
+
+from harness_ext.metrics.intervals import Interval, concept_interval, difference_of_ratios, ratio
 
 RESAMPLES: Final = 10_000
 Array = NDArray[np.float64]
@@ -41,7 +44,9 @@ def share(right: Array, asked: Array, seed: int = 0) -> Figure:
         asked: Answers that count, in the same shape.
         seed: Of the resampling.
     """
-    return _figure(lambda s, c: _weighted(right, s, c) / _weighted(asked, s, c), right.shape, seed)
+    found = _figure(lambda s, c: _weighted(right, s, c) / _weighted(asked, s, c), right.shape, seed)
+    counts = right.sum(0), asked.sum(0)
+    return _over_concepts(found, ratio, counts, (counts[0] / counts[1],), (0.0, 1.0), seed)
 
 
 def difference(first: tuple[Array, Array], second: tuple[Array, Array], seed: int = 0) -> Figure:
@@ -53,7 +58,28 @@ def difference(first: tuple[Array, Array], second: tuple[Array, Array], seed: in
         )
         return one - other
 
-    return _figure(statistic, first[0].shape, seed)
+    found = _figure(statistic, first[0].shape, seed)
+    counts = [each.sum(0) for each in (*first, *second)]
+    shares = counts[0] / counts[1], counts[2] / counts[3]
+    return _over_concepts(found, difference_of_ratios, counts, shares, (-1.0, 1.0), seed)
+
+
+def _over_concepts(
+    found: Figure,
+    statistic: Callable[..., Any],
+    counts: Sequence[Array],
+    shares: Sequence[Array],
+    bounds: Interval,
+    seed: int,
+) -> Figure:
+    """``found`` with the harness's interval over concepts where there is one seed, or where nothing differs at all.
+
+    Where no concept differs from another, every resample is the same: that interval then says how many could.
+    """
+    if len(found.seeds) > 1 and found.high > found.low:
+        return found
+    interval = concept_interval(statistic, counts, shares, bounds, seed)
+    return found if interval is None else replace(found, low=interval[0], high=interval[1])
 
 
 def _weighted(counts: Array, seeds: Array, concepts: Array) -> Array:
@@ -62,8 +88,7 @@ def _weighted(counts: Array, seeds: Array, concepts: Array) -> Array:
     return result.sum(axis=1)
 
 
-def _figure(statistic: object, shape: tuple[int, ...], seed: int) -> Figure:
-    assert callable(statistic)
+def _figure(statistic: Callable[[Array, Array], Array], shape: tuple[int, ...], seed: int) -> Figure:
     rng = np.random.default_rng(seed)
     drawn = [rng.multinomial(size, np.full(size, 1 / size), size=RESAMPLES).astype(float) for size in shape]
     low, high = np.nanpercentile(statistic(*drawn), [2.5, 97.5])

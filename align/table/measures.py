@@ -1,10 +1,11 @@
 """One evaluated model's counts, read from its result folder: what the table's figures are made of."""
 
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -62,7 +63,7 @@ class Evaluated:
 
     Attributes:
         answers: By task.
-        diversity: 1 - self-BLEU of its responses about images.
+        diversity: 1 - self-BLEU of its responses about images, one a concept.
         seconds: How long its training took, where it was trained.
     """
 
@@ -88,11 +89,24 @@ def read(folder: Path) -> Evaluated:
 
 
 def _responses(folder: Path) -> list[str]:
+    """One response a concept, to the first question about its first image: others would be repeated for each image."""
     files = sorted(folder.rglob(f"*_samples_{IMAGE}.jsonl"))
     if len(files) != 1:
         raise UserError(f"{folder}: expected one file *_samples_{IMAGE}.jsonl, found {len(files)}")
     rows = [json.loads(line) for line in files[0].read_text(encoding="utf-8").splitlines()]
-    return [row["filtered_resps"][0] for row in sorted(rows, key=lambda row: row["doc_id"])]
+    first: dict[str, tuple[int, str]] = {}
+    for row in rows:
+        judged = row["judgement"]
+        found = (judged["row"], _text(row["filtered_resps"], files[0]))
+        if judged["question"] == 0 and found < first.get(judged["concept"], (math.inf, "")):
+            first[judged["concept"]] = found
+    return [response for _, response in first.values()]
+
+
+def _text(response: Any, file: Path) -> str:
+    if not isinstance(response, str):
+        raise UserError(f"{file}: expected a response as text, found {type(response).__name__}: of another lmms-eval?")
+    return response
 
 
 def _seconds(folder: Path) -> float | None:

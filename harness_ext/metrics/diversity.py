@@ -26,4 +26,4 @@ def diversity(responses: Sequence[str], sampled: int = SAMPLED, seed: int = 0) -
     if len(drawn) < 2:
         return nan
     scores = [sentence_bleu(each, drawn[:at] + drawn[at + 1 :]).score / 100 for at, each in enumerate(drawn)]
-    return 1 - sum(scores) / len(scores)
+    return max(0.0, 1 - sum(scores) / len(scores))
