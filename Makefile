@@ -54,7 +54,7 @@ likelihood: install
 # One seed's comparison: the model of glyphworld seed $(SEED), renders of its own, every method, all evaluated alike. Two things
 # run at a time, the longest first.
 SEED ?= 0
-RENDERS ?= 64
+RENDERS ?= 32
 METHODS ?= ppo dpo sft
 ALIGN_OUT ?= results/runs/align/demo
 ALIGN_TASKS := glyphworld_image,glyphworld_perception,glyphworld_text,glyphworld_capability
@@ -84,7 +84,7 @@ evaluated-%: trained-%
 
 align-results: install
 	for seed in $(SEEDS); do \
-	    $(MAKE) --no-print-directory align-demo SEED=$$seed ALIGN_OUT=results/runs/align/results/seed$$seed METHODS="ppo dpo sft grpo rloo upstream" || exit 1; done
+	    $(MAKE) --no-print-directory align-demo SEED=$$seed ALIGN_OUT=results/runs/align/results/seed$$seed RENDERS=64 METHODS="ppo dpo sft grpo rloo upstream" || exit 1; done
 	mkdir -p results/align
 	$(ONE_THREAD) $(BIN)/align table results/runs/align/results --markdown results/align/table.md --json results/align/table.json --figure results/align/table.png
 

@@ -1,11 +1,14 @@
 """A run that cannot go on, with what a person needs to see why."""
 
+import json
 from collections.abc import Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 from harness_ext.errors import UserError
 
-_SHOWN = 8
+_SHOWN: Final = 8
+STOPPED_FILE: Final = "stopped.json"
 
 
 class TrainingStopped(UserError):
@@ -23,3 +26,9 @@ class TrainingStopped(UserError):
         rows = ", ".join(str(sample["row"]) for sample in self.samples[:_SHOWN])
         more = f" and {len(self.samples) - _SHOWN} more" if len(self.samples) > _SHOWN else ""
         super().__init__(f"stopped at step {step}: {reason}" + (f"; rows {rows}{more}" if rows else ""))
+
+    def write(self, folder: Path) -> None:
+        """Write reason and samples into ``folder``, as ``stopped.json``."""
+        folder.mkdir(parents=True, exist_ok=True)
+        content = {"step": self.step, "reason": str(self), "samples": self.samples}
+        (folder / STOPPED_FILE).write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

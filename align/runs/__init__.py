@@ -1,1 +1,1 @@
-"""A run of training on disk: checkpoints written whole or not at all, what they were made with, and going on from them."""
+"""A run and the folder it writes: checkpoints that are whole or not there, what a run was, and what stopped it."""

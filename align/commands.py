@@ -1,0 +1,87 @@
+"""The ``align`` command: train a model by a recipe, or look at what it would be trained on.
+
+align ppo --config glyphworld_ppo --seed 1 --output_dir runs/ppo-1
+torchrun --nproc_per_node 8 -m align.commands ppo --config paper_fixed
+"""
+
+import os
+import shlex
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Final, NoReturn
+
+from align.recipe import METHODS, packaged_recipes
+from align.stopped import TrainingStopped
+from harness_ext.errors import UserError
+from harness_ext.processes import processes_of_run
+
+_USAGE: Final = """usage: align METHOD --config RECIPE [--key value ...]
+
+  align sft|dpo|ppo|grpo|rloo --config RECIPE   train; the same command again goes on where it was cut off
+  align data --config RECIPE                    show what would be trained on
+  align table FOLDER                            the table of a comparison
+
+RECIPE is a YAML file, or a packaged one:
+  {recipes}
+What a recipe sets, --key value overrides; align METHOD --help lists all keys."""
+
+
+def _train(method: str, arguments: Sequence[str]) -> None:
+    # Of TRL's own defaults, about which a recipe can do nothing.
+    warnings.filterwarnings("ignore", ".*gradient_checkpointing", FutureWarning)
+    from align.settings import read_settings
+    from align.training import run
+
+    run(read_settings(method, arguments), shlex.join(["align", method, *arguments]))
+
+
+def _show_data(arguments: Sequence[str]) -> None:
+    from align.data.show import describe
+    from align.settings import read_data_settings
+
+    print(describe(read_data_settings(arguments)))
+
+
+def _make_table(arguments: Sequence[str]) -> None:
+    from align.table.command import main as table
+
+    table(arguments)
+
+
+_OTHERS: Final[dict[str, Callable[[Sequence[str]], None]]] = {"data": _show_data, "table": _make_table}
+
+
+def main() -> None:
+    """Run one command; exits 2 when what was asked for cannot be, 1 when a run had to stop."""
+    name, *arguments = sys.argv[1:] or ["--help"]
+    usage = _USAGE.format(recipes=", ".join(packaged_recipes()))
+    if name in ("-h", "--help"):
+        print(usage)
+        return
+    if name not in (*METHODS, *_OTHERS):
+        print(f"align: no command {name!r}\n{usage}", file=sys.stderr)
+        sys.exit(2)
+    # TRL reports every trainer that is made to its maker, otherwise.
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    try:
+        if name in _OTHERS:
+            _OTHERS[name](arguments)
+        else:
+            _train(name, arguments)
+    except TrainingStopped as error:
+        print(file=sys.stderr)  # the bar stands on the line
+        _fail(error, 1)
+    except UserError as error:
+        _fail(error, 2)
+
+
+def _fail(error: UserError, status: int) -> NoReturn:
+    of = f" (process {os.environ['RANK']})" if processes_of_run() > 1 else ""
+    print(f"align{of}: {error}", file=sys.stderr)
+    sys.exit(status)
+
+
+if __name__ == "__main__":
+    # For torchrun and accelerate, which start modules.
+    main()

@@ -1,0 +1,166 @@
+"""The model that is trained: found, loaded as an evaluation loads it, and the LoRA that is put on its language side."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from peft import LoraConfig
+from torch import nn
+from transformers import PreTrainedModel, ProcessorMixin
+
+from align.config import ModelConfig
+from harness_ext.errors import UserError
+from harness_ext.glyphworld.build import ensure_model
+from harness_ext.models.catalogue import load_catalogue
+from harness_ext.models.checkpoint import locate, require_family
+from harness_ext.models.loading import load_model, load_processor
+from harness_ext.models.names import GLYPHWORLD
+
+EMBEDDED: Final = "glyph-vlm"
+
+
+@dataclass(frozen=True)
+class Base:
+    """Where a model is.
+
+    Attributes:
+        name: As the recipe names it.
+        pretrained: A folder, absolute, or a hub repository.
+        commit: The repository's commit; ``None`` for a folder.
+        asked_as: What an evaluation of an adapter names: ``"glyph-vlm"``, and further ``--model_args``.
+        prompt: The chat template, where it is not the processor's own.
+        template_options: What the chat template is given beside the conversation.
+    """
+
+    name: str
+    pretrained: str
+    commit: str | None
+    asked_as: tuple[str, str]
+    prompt: str | None = None
+    template_options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_stand_in(self) -> bool:
+        """Whether it is the embedded model, which is there to try things out."""
+        return self.asked_as[0] == EMBEDDED
+
+
+def find_base(config: ModelConfig) -> Base:
+    """The model that ``config.model`` names: of the catalogue, in a folder, or in a hub repository.
+
+    Nothing is loaded yet. The embedded model is built where it is not there.
+
+    Raises:
+        UserError: There is none, or none that can be trained here.
+    """
+    entry = load_catalogue().get(config.model)
+    if entry is None:
+        folder = locate(config.model, config.model_revision, "weights")
+        local = Path(config.model).is_dir()
+        named = str(Path(config.model).absolute()) if local else config.model
+        return Base(config.model, named, None if local else folder.name, ("hf-vlm", f"pretrained={config.model}"))
+    if entry.backend != "huggingface" or entry.needs.remote_code:
+        raise UserError(
+            f"model {config.model!r} cannot be trained here: its backend is {entry.backend!r}; expected one of transformers' "
+            "own models (`lmms_eval models` lists them)"
+        )
+    if not entry.weights:
+        raise UserError(f"model {config.model!r} stands for any weights: name a folder or a hub repository instead")
+    if entry.weights.startswith(GLYPHWORLD):
+        seed = config.glyphworld_seed
+        if config.model_revision is not None:
+            raise UserError(f"model_revision: {config.model!r} has none; say glyphworld_seed")
+        asked_as = "" if entry.weights == f"{GLYPHWORLD}{seed}" else f"pretrained={GLYPHWORLD}{seed}"
+        return Base(config.model, str(ensure_model(seed)), None, (config.model, asked_as))
+    revision = config.model_revision or entry.revision
+    if entry.family:
+        require_family(entry.weights, revision, entry.family)
+    local = Path(entry.weights).is_dir()
+    commit = None if local else locate(entry.weights, revision, "weights").name
+    pretrained = str(Path(entry.weights).absolute()) if local else entry.weights
+    return Base(config.model, pretrained, commit, (config.model, ""), entry.prompt, entry.template_options)
+
+
+def load(base: Base, config: ModelConfig, device: torch.device) -> tuple[PreTrainedModel, ProcessorMixin]:
+    """The model on its device, without an adapter, and its processor.
+
+    Raises:
+        UserError: They cannot be loaded, or the model is not a decoder.
+    """
+    processor = load_processor(base.pretrained, base.commit, False, base.prompt)
+    model = load_model(
+        base.pretrained,
+        revision=base.commit,
+        adapter=None,
+        dtype=config.dtype,
+        device=str(device),
+        device_map=None,
+        attn_implementation=config.attn_implementation,
+        trust_remote_code=False,
+    )
+    if model.config.get_text_config().is_encoder_decoder:
+        raise UserError(f"model {base.name!r} answers by an encoder and a decoder; expected a decoder alone")
+    return model, processor
+
+
+def lora_config(model: PreTrainedModel, config: ModelConfig, commit: str | None = None) -> LoraConfig:
+    """The LoRA on the layers of ``model``'s language model that ``config.lora_modules`` names.
+
+    Raises:
+        UserError: A name is of no linear layer there.
+    """
+    return LoraConfig(
+        r=config.lora_r,
+        lora_alpha=config.lora_alpha,
+        lora_dropout=config.lora_dropout,
+        target_modules=language_layers(model, config.lora_modules),
+        task_type="CAUSAL_LM",
+        revision=commit,
+    )
+
+
+def language_layers(model: PreTrainedModel, names: list[str]) -> str:
+    """A regular expression for the linear layers called ``names`` in the blocks of ``model``'s language model.
+
+    It matches whole paths of modules, and none of the vision tower, the projector or the embeddings, which have layers of the
+    same names.
+
+    Raises:
+        UserError: A name is of no linear layer there.
+    """
+    blocks = rf"{re.escape(_blocks(model))}\.\d+\."
+    linear = [
+        path for path, module in model.named_modules() if isinstance(module, nn.Linear) and re.match(blocks, path)
+    ]
+    known = sorted({path.rpartition(".")[2] for path in linear})
+    if missing := [name for name in names if name not in known]:
+        raise UserError(
+            f"lora_modules: the language model has no linear layers called {', '.join(missing)}; "
+            f"expected some of {', '.join(known)}"
+        )
+    return rf"{blocks}(?:.+\.)?(?:{'|'.join(map(re.escape, names))})"
+
+
+def _blocks(model: PreTrainedModel) -> str:
+    """The path of the language model's list of blocks: inside some decoders is a vision tower that has one of its own."""
+    decoder = model.get_decoder()
+    count = model.config.get_text_config().num_hidden_layers
+    paths = {id(module): path for path, module in model.named_modules()}
+    lists = [each for each in decoder.modules() if isinstance(each, nn.ModuleList) and len(each) == count]
+    return min((paths[id(each)] for each in lists), key=lambda path: path.count("."))
+
+
+def switch_off_dropout(model: nn.Module) -> None:
+    """Set every dropout in ``model`` to 0, of a LoRA too.
+
+    Also where a layer has only the number, and drops by a function: TRL's ``disable_dropout`` knows modules alone.
+    """
+    for module in model.modules():
+        for name, value in list(vars(module).items()):
+            if isinstance(value, float) and (
+                "drop" in name or (name == "p" and isinstance(module, nn.modules.dropout._DropoutNd))
+            ):
+                setattr(module, name, 0.0)

@@ -1,0 +1,172 @@
+"""The folder of a run: what is in it is whole, whenever its process was killed.
+
+    OUTPUT_DIR/checkpoint-100/   a PEFT adapter, the trainer's state, run.json, a model card
+    OUTPUT_DIR/final/            the last checkpoint's adapter, run.json, card and log: what is evaluated and handed on
+    OUTPUT_DIR/stopped.json      why a run could not go on, and on which rows
+
+A folder is written inside ``.unfinished``, ``run.json`` last, and renamed into its place in one step; what a killed process
+left there is swept away when the next run starts. One run at a time writes here, held by a lock.
+"""
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from filelock import FileLock, Timeout
+from transformers.trainer import TRAINER_STATE_NAME
+
+from align.ppo.critic import HEAD_FILE
+from align.runs.record import RECORD_FILE, Record, differences, read_record
+from align.stopped import STOPPED_FILE
+from harness_ext.errors import UserError
+
+FINAL: Final = "final"
+_KEPT: Final = ("adapter_config.json", "adapter_model.safetensors", TRAINER_STATE_NAME)
+_CHECKPOINT: Final = re.compile(r"checkpoint-(\d+)")
+_UNFINISHED: Final = ".unfinished"
+_LOCK: Final = ".lock"
+
+
+class RunFolder:
+    """The output folder of one run.
+
+    Args:
+        path: Where it is, or will be.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.absolute()
+        self.final = self.path / FINAL
+        self.unfinished = self.path / _UNFINISHED
+        self._lock = FileLock(self.path / _LOCK)
+
+    @contextmanager
+    def held(self, overwrite: bool) -> Iterator[None]:
+        """Within it, this process alone writes here; what is not whole is swept, with ``overwrite`` what is whole too.
+
+        Raises:
+            UserError: It cannot be written to, or another run writes here.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._lock.acquire(timeout=0)
+        except Timeout as error:
+            raise UserError(f"another run writes to {self.path}: wait for it, or choose another output_dir") from error
+        except OSError as error:
+            raise UserError(f"output_dir {self.path} cannot be written to ({error.strerror})") from error
+        try:
+            self._sweep()
+            if overwrite:
+                for folder in [self.final, *self.checkpoints().values()]:
+                    self._remove(folder)
+            yield
+            self._sweep()
+        finally:
+            self._lock.release()
+
+    def is_finished(self) -> bool:
+        """Whether the run that writes here is through."""
+        return self.final.is_dir()
+
+    def checkpoints(self) -> dict[int, Path]:
+        """The whole checkpoints by their steps, the earliest first."""
+        found = {
+            int(named[1]): folder for folder in self.path.iterdir() if (named := _CHECKPOINT.fullmatch(folder.name))
+        }
+        return dict(sorted(found.items()))
+
+    def last(self, record: Record) -> Path | None:
+        """Where to go on: ``final`` of a run that is finished, or the last checkpoint; ``None`` to begin.
+
+        Args:
+            record: What is about to be run, as :func:`align.runs.record.make_record` says it.
+
+        Raises:
+            UserError: What is there is of another run, or not whole.
+        """
+        folder = self.final if self.is_finished() else next(reversed(self.checkpoints().values()), None)
+        if folder is None:
+            return None
+        if not (folder / RECORD_FILE).is_file():
+            raise UserError(
+                f"{folder} is not a whole checkpoint of this project: it has no {RECORD_FILE}.\n"
+                "Remove it, choose another output_dir, or add --overwrite to begin anew"
+            )
+        if found := differences(read_record(folder), record):
+            more = f"\n  and {len(found) - 10} more" if len(found) > 10 else ""
+            raise UserError(
+                f"{self.path} holds a run of other settings or data:\n  " + "\n  ".join(found[:10]) + more + "\n"
+                "Choose another output_dir, or add --overwrite to delete that run and begin anew"
+            )
+        return folder
+
+    def begin(self) -> None:
+        """Forget why an earlier attempt stopped: training is about to start."""
+        (self.path / STOPPED_FILE).unlink(missing_ok=True)
+
+    def publish(self, name: str) -> Path:
+        """Move ``.unfinished/name``, complete by now, into its place."""
+        written, place = self.unfinished / name, self.path / name
+        _flush(written)
+        if place.exists():
+            self._remove(place)
+        written.rename(place)
+        _flush(self.path, files=False)
+        return place
+
+    def keep_last(self, most: int | None) -> None:
+        """Remove the earliest checkpoints until at most ``most`` are left; ``None`` keeps all."""
+        for folder in list(self.checkpoints().values())[: -most if most else 0]:
+            self._remove(folder)
+
+    def finish(self, describe: Callable[[Path, int, float], None]) -> Path:
+        """Make ``final`` of the last checkpoint's adapter.
+
+        Args:
+            describe: Called with the unfinished folder, the last step, and the seconds of training; writes what goes beside
+                the adapter.
+        """
+        step, checkpoint = next(reversed(self.checkpoints().items()))
+        folder = self.unfinished / FINAL
+        folder.mkdir(parents=True)
+        for name in _KEPT:
+            shutil.copyfile(checkpoint / name, folder / name)
+        if (checkpoint / HEAD_FILE).is_file():
+            shutil.copyfile(checkpoint / HEAD_FILE, folder / HEAD_FILE)
+        describe(folder, step, float(read_record(checkpoint)["seconds"]))
+        return self.publish(FINAL)
+
+    def _sweep(self) -> None:
+        if self.unfinished.exists():
+            shutil.rmtree(self.unfinished)
+
+    def _remove(self, folder: Path) -> None:
+        """Delete a folder that is in its place: out of it in one step, so that no half of it is ever there."""
+        if folder.exists():
+            self.unfinished.mkdir(exist_ok=True)
+            gone = self.unfinished / f"{folder.name}.removed"
+            folder.rename(gone)
+            shutil.rmtree(gone)
+
+
+def is_complete(folder: Path) -> bool:
+    """Whether a whole checkpoint is that of its run's last step, or a run's ``final``."""
+    if folder.name == FINAL:
+        return True
+    state = json.loads((folder / TRAINER_STATE_NAME).read_text(encoding="utf-8"))
+    return bool(state["global_step"] >= state["max_steps"])
+
+
+def _flush(folder: Path, files: bool = True) -> None:
+    """Have the disk hold what was written, so that a folder in its place is whole after a power cut too."""
+    for path in [*(folder.rglob("*") if files else ()), folder]:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,110 @@
+"""One run from its settings to its final adapter: begun, gone on with, or found finished."""
+
+import os
+import sys
+from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
+
+from accelerate.utils import broadcast_object_list
+from datasets import Dataset
+
+from align.data.rows import training_rows
+from align.data.targets import dpo_rows, sft_rows
+from align.models import Base, find_base, load
+from align.rewards.build import build_rewards
+from align.runs.card import write_card
+from align.runs.folder import RunFolder, is_complete
+from align.runs.record import Record, make_record, other_environment, read_record, write_record
+from align.settings import Settings
+from align.stopped import TrainingStopped
+from align.trainers import Rewards, build_trainer
+from harness_ext.errors import UserError
+from harness_ext.processes import processes_of_run
+
+
+def run(settings: Settings, command: str) -> None:
+    """Train; the same command again goes on from the last whole checkpoint, or says that there is nothing to do.
+
+    Args:
+        settings: The run's settings.
+        command: The command line, for the record.
+
+    Raises:
+        UserError: The folder holds another run, or something is not as expected.
+        TrainingStopped: The run could not go on; ``stopped.json`` in its folder says why.
+    """
+    args = settings.arguments
+    processes, is_main = args.distributed_state, args.process_index == 0
+    if processes.num_processes != processes_of_run():
+        raise UserError(
+            f"started in {processes_of_run()} processes, of which the trainer sees {processes.num_processes}: without a GPU "
+            "for each, add --use_cpu true"
+        )
+    rewards = build_rewards(settings.rewards.rewards) if settings.rewards else None
+    base = find_base(settings.model)
+    # What is downloaded, hashed or converted for the first time is so once.
+    with processes.main_process_first():
+        rows = _rows(settings)
+    folder = RunFolder(Path(args.output_dir))
+    os.environ.setdefault("TENSORBOARD_LOGGING_DIR", str(folder.path / "logs"))
+    with folder.held(settings.overwrite) if is_main else nullcontext():
+        record: Record = {}
+        last: Path | None = None
+        if is_main:
+            record = make_record(settings, base, rows, processes.num_processes, command)
+            last = folder.last(record)
+        (last,) = broadcast_object_list([last])
+        if last is None or not is_complete(last):
+            _train(settings, base, rows, rewards, folder, record, last)
+        if is_main and not folder.is_finished():
+            folder.finish(_describing(base, record))
+            print(f"finished: {folder.final}")
+        elif is_main:
+            print(f"there is nothing to do: the run is finished, and its adapter is {folder.final}")
+        processes.wait_for_everyone()
+
+
+def _rows(settings: Settings) -> Dataset:
+    """The rows, each once, with the targets of the method."""
+    rows = training_rows(settings.data)
+    if settings.method == "sft":
+        return sft_rows(rows, settings.data)
+    return dpo_rows(rows, settings.data) if settings.method == "dpo" else rows
+
+
+def _say_where(last: Path, record: Record) -> None:
+    print(f"going on from {last}", file=sys.stderr)
+    if others := other_environment(read_record(last), record):
+        print("  but not to the same bits, for these are others:\n    " + "\n    ".join(others), file=sys.stderr)
+
+
+def _train(
+    settings: Settings,
+    base: Base,
+    rows: Dataset,
+    rewards: Rewards | None,
+    folder: RunFolder,
+    record: Record,
+    checkpoint: Path | None,
+) -> None:
+    if settings.arguments.process_index == 0:
+        folder.begin()
+        if checkpoint is not None:
+            _say_where(checkpoint, record)
+    model, processor = load(base, settings.model, settings.arguments.device)
+    describe = _describing(base, record)
+    trainer = build_trainer(settings, base, model, processor, rows, rewards, run=folder, describe=describe)
+    try:
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    except TrainingStopped as stopped:
+        stopped.write(folder.path)
+        raise
+
+
+def _describing(base: Base, record: Record) -> Callable[[Path, int, float], None]:
+    def describe(folder: Path, step: int, seconds: float) -> None:
+        write_card(folder, base, record, step)
+        write_record(folder, record, step, seconds)
+
+    return describe
