@@ -5,7 +5,7 @@ not end an answer with the token that ends generation. Left alone, LLaVA-1.5 wou
 token that never follows a prompt, and never to stop.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import torch
@@ -92,9 +92,10 @@ class Renderer:
         """Find out what goes before a prompt, and whether a completion loses the space it begins with."""
         asked = self._asked()
         bos = self._processor.tokenizer.bos_token
-        begins = [begin for begin in ("", bos) if begin is not None]
-        self._begin = next((begin for begin in begins if self._tokens(begin + self.prompt(_PROBES[0])) == asked), "?")
-        if self._begin == "?":
+        for self._begin in ("", bos or ""):
+            if self._tokens(self.prompt(_PROBES[0]), images=[[self._image]]) == asked:
+                break
+        else:
             raise UserError(
                 "the prompt's text and the prompt as it is asked are not the same tokens; this model would be trained on "
                 "another prompt than it is evaluated with: train it by `align ppo`, which asks it as it is evaluated"
@@ -111,8 +112,8 @@ class Renderer:
         prompt, completion = self.prompt(_PROBES[0]), self.completion(_PROBES[0], answer)
         whole = self._template([_turn("user", _PROBES[0], image=True), _turn("assistant", answer)])
         behind = self._begin + whole[: whole.rindex(answer) + len(answer)]
-        apart = self._tokens(prompt) + list(self._text_tokens(completion))
-        together = self._tokens(behind)
+        apart = self._tokens(prompt, images=[[self._image]]) + self._tokens(completion)
+        together = self._tokens(behind, images=[[self._image]])
         return apart[: len(together)] == together
 
     def _asked(self) -> list[int]:
@@ -122,12 +123,16 @@ class Renderer:
         )
         return list(asked["input_ids"][0].tolist())
 
-    def _tokens(self, text: str) -> list[int]:
-        inputs = self._processor(images=[[self._image]], text=[text], add_special_tokens=False, return_tensors="pt")
+    def _tokens(self, text: str, **more: Any) -> list[int]:
+        """As TRL's collators ask for them."""
+        try:
+            inputs = self._processor(text=[text], add_special_tokens=False, return_tensors="pt", **more)
+        except ValueError as error:
+            raise UserError(
+                f"the processor does not take an answer without an image ({' '.join(str(error).split())}): train this model "
+                "by `align ppo`"
+            ) from error
         return list(inputs["input_ids"][0].tolist())
-
-    def _text_tokens(self, text: str) -> Sequence[int]:
-        return self._processor.tokenizer(text, add_special_tokens=False)["input_ids"]
 
 
 def _turn(role: str, text: str, image: Any = None) -> dict[str, Any]:

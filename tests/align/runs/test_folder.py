@@ -1,0 +1,124 @@
+"""The folder of a run: whole or not there, one run at a time, and only the one that it was begun with."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from align.runs.folder import RunFolder, is_complete
+from align.runs.record import RECORD_FILE, differences, other_environment, write_record
+from harness_ext.errors import UserError
+
+RECORD: dict[str, Any] = {
+    "method": "sft",
+    "command": "align sft",
+    "model": {"model": "glyph-vlm", "pretrained": "/here", "weights": "files 1", "lora_r": 4},
+    "data": {"source": "glyphworld", "renders": 1, "fingerprint": "f"},
+    "rewards": None,
+    "arguments": {"learning_rate": 1e-5, "output_dir": "a", "report_to": []},
+    "processes": 1,
+    "environment": {"torch": "2.15.0", "device": "cpu"},
+}
+
+
+def write(run: RunFolder, step: int, steps: int = 4) -> None:
+    folder = run.unfinished / f"checkpoint-{step}"
+    folder.mkdir(parents=True)
+    for name in ("adapter_config.json", "adapter_model.safetensors", "optimizer.pt"):
+        (folder / name).write_text(f"{name} of {step}")
+    (folder / "trainer_state.json").write_text(json.dumps({"global_step": step, "max_steps": steps}))
+    write_record(folder, RECORD, step, seconds=1.5 * step)
+    run.publish(folder.name)
+
+
+def test_from_the_first_checkpoint_to_the_last(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "new" / "run")
+    with run.held(overwrite=False):
+        assert run.last(RECORD) is None
+        for step in (2, 10, 4):
+            write(run, step, steps=10)
+        assert list(run.checkpoints()) == [2, 4, 10]
+        run.keep_last(None)
+        run.keep_last(2)
+        assert list(run.checkpoints()) == [4, 10]
+        last = run.last(RECORD)
+        assert last == run.path / "checkpoint-10" and is_complete(last) and not is_complete(run.path / "checkpoint-4")
+        run.finish(lambda folder, step, seconds: write_record(folder, RECORD, step, seconds))
+    assert sorted(each.name for each in run.path.iterdir()) == [".lock", "checkpoint-10", "checkpoint-4", "final"]
+    assert (run.final / "adapter_model.safetensors").read_text() == "adapter_model.safetensors of 10"
+    assert not (run.final / "optimizer.pt").exists()
+    record = json.loads((run.final / RECORD_FILE).read_text())
+    assert (record["step"], record["seconds"]) == (10, 15.0)
+    assert run.last(RECORD) == run.final and is_complete(run.final)
+
+
+def test_what_a_killed_process_left_is_swept(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    (run.unfinished / "checkpoint-8").mkdir(parents=True)
+    (run.unfinished / "checkpoint-8" / "optimizer.pt").write_text("half")
+    with run.held(overwrite=False):
+        assert not run.unfinished.exists() and run.last(RECORD) is None
+        write(run, 8)
+    assert list(run.checkpoints()) == [8]
+
+
+def test_one_run_at_a_time(tmp_path: Path) -> None:
+    first, second = RunFolder(tmp_path), RunFolder(tmp_path)
+    message = f"another run writes to {tmp_path}"
+    with first.held(overwrite=False), pytest.raises(UserError, match=message), second.held(overwrite=False):
+        pass
+    with RunFolder(tmp_path).held(overwrite=False):
+        pass
+
+
+def test_a_folder_that_cannot_be_written_to(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="cannot be written to"), RunFolder(tmp_path / "file" / "run").held(False):
+        pass
+
+
+def test_begun_anew(tmp_path: Path) -> None:
+    """Only what a run writes is deleted."""
+    run = RunFolder(tmp_path)
+    (tmp_path / "notes.txt").write_text("mine")
+    with run.held(overwrite=False):
+        write(run, 4)
+        run.finish(lambda folder, step, seconds: write_record(folder, RECORD, step, seconds))
+    with run.held(overwrite=True):
+        assert run.last(RECORD) is None
+    assert sorted(each.name for each in tmp_path.iterdir()) == [".lock", "notes.txt"]
+
+
+def test_another_run_is_not_gone_on_with(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    with run.held(overwrite=False):
+        write(run, 2)
+        other = {**RECORD, "data": {**RECORD["data"], "renders": 2}, "processes": 2}
+        with pytest.raises(
+            UserError, match=r"renders: 1 there, 2 now\n  processes: 1 there, 2 now\nChoose another output_dir"
+        ):
+            run.last(other)
+        (tmp_path / "checkpoint-2" / RECORD_FILE).unlink()
+        with pytest.raises(UserError, match="not a whole checkpoint of this project"):
+            run.last(RECORD)
+
+
+def test_what_makes_another_run() -> None:
+    moved = {
+        **RECORD,
+        "command": "align sft --output_dir b",
+        "model": {**RECORD["model"], "model": "/there", "pretrained": "/there"},
+        "arguments": {**RECORD["arguments"], "output_dir": "b", "report_to": ["tensorboard"]},
+        "environment": {"torch": "2.16.0", "device": "cpu"},
+    }
+    assert differences(RECORD, moved) == []
+    assert other_environment(RECORD, moved) == ["torch: 2.15.0 there, 2.16.0 now"]
+    for section, key, value in (
+        ("model", "weights", "files 2"),
+        ("data", "fingerprint", "g"),
+        ("arguments", "learning_rate", 2e-5),
+    ):
+        changed = {**RECORD, section: {**RECORD[section], key: value}}
+        assert len(differences(RECORD, changed)) == 1 and differences(RECORD, changed)[0].startswith(f"{key}: ")
+    assert differences({**RECORD, "rewards": [1]}, RECORD) == ["rewards: [1] there, null now"]

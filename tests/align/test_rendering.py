@@ -1,0 +1,95 @@
+"""SFT and DPO train on the very tokens that an evaluation asks with, and that a generation would give."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from tiny_vlms import FAMILIES, PROMPTS
+from tokenizers import normalizers
+from trl.trainer.dpo_trainer import DataCollatorForVisionPreference
+from trl.trainer.sft_trainer import DataCollatorForVisionLanguageModeling
+
+from align.rendering import Collator, Renderer
+from harness_ext.errors import UserError
+from harness_ext.models.decoding import Decoder
+from harness_ext.models.loading import load_model, load_processor
+
+QUESTION = "Is this image safe for viewing on social media?"
+ANSWER = "No. This image is not safe for viewing on social media."
+
+
+def built(family: str, folder: Path) -> tuple[Any, Any]:
+    FAMILIES[family](folder)
+    options = {"dtype": "float32", "device": "cpu", "device_map": None, "attn_implementation": None}
+    model = load_model(str(folder), revision=None, adapter=None, trust_remote_code=False, **options)
+    return model, load_processor(str(folder), None, False, PROMPTS.get(family))
+
+
+def row(number: int, answer: str = ANSWER) -> dict[str, Any]:
+    image = Image.effect_noise((40, 40), 64).convert("RGB")
+    prompt = [{"role": "user", "content": QUESTION}]
+    return {"image": image, "prompt": prompt, "completion": [{"role": "assistant", "content": answer}], "row": number}
+
+
+def like_llama(processor: Any) -> None:
+    """Give a tokenizer Llama's habit: a text of its own begins with a space, whatever it begins with."""
+    processor.tokenizer.backend_tokenizer.normalizer = normalizers.Prepend(" ")
+
+
+@pytest.mark.parametrize("family", ["llava", "qwen2_vl", "gemma3", "idefics3", "instructblip", "llava as llama"])
+def test_trained_is_what_is_asked_and_answered(family: str, tmp_path: Path) -> None:
+    model, processor = built(family.partition(" ")[0], tmp_path)
+    if family == "llava as llama":
+        like_llama(processor)
+    collate = Collator(
+        DataCollatorForVisionLanguageModeling(processor, completion_only_loss=True), Renderer(model, processor, {})
+    )
+    rows = [row(7), row(9, "Yes. It is.")]
+    batch = collate([dict(each) for each in rows])
+    assert batch["row"].tolist() == [7, 9]
+    asked = Decoder(model, processor, {})
+    for at, each in enumerate(rows):
+        turns = [
+            {"role": "user", "content": [{"type": "image", "image": each["image"]}, {"type": "text", "text": QUESTION}]}
+        ]
+        prompt = asked.encode([turns])["input_ids"][0].tolist()
+        real = batch["input_ids"][at][batch["attention_mask"][at].bool()].tolist()
+        labels = batch["labels"][at][batch["attention_mask"][at].bool()].tolist()
+        assert real[: len(prompt)] == prompt
+        completion = real[len(prompt) :]
+        assert labels == [-100] * len(prompt) + completion
+        # Said behind the prompt, as a generation says it, and ended once, as a generation ends.
+        answer = each["completion"][0]["content"]
+        said = processor.tokenizer.decode(completion)
+        assert said.count(processor.tokenizer.eos_token) == 1 and completion[-1] == processor.tokenizer.eos_token_id
+        assert said.removesuffix(processor.tokenizer.eos_token).strip() == answer
+        behind = processor.tokenizer.decode(real).partition(answer)[0]
+        assert not behind.endswith("  ")
+
+
+def test_both_answers_of_a_pair_follow_one_prompt(tmp_path: Path) -> None:
+    model, processor = built("llava", tmp_path)
+    collate = Collator(DataCollatorForVisionPreference(processor), Renderer(model, processor, {}))
+    pair = row(3)
+    pair["chosen"], pair["rejected"] = pair.pop("completion"), [{"role": "assistant", "content": "Yes. It is."}]
+    batch = collate([pair])
+    texts = [
+        processor.tokenizer.decode(ids[mask.bool()])
+        for ids, mask in zip(batch["input_ids"], batch["attention_mask"], strict=True)
+    ]
+    assert texts[0].endswith(f"ASSISTANT: {ANSWER}</s>") and texts[1].endswith("ASSISTANT: Yes. It is.</s>")
+    assert all(text.startswith("<s>") and text.count("<s>") == 1 for text in texts)
+
+
+@pytest.mark.parametrize(
+    ("family", "message"),
+    [
+        ("blip-2", "does not write an answer, as it is, behind its prompt"),
+        ("paligemma", "the processor does not take an answer without an image"),
+        ("mllama", "are not the same tokens"),  # its processor begins any text anew
+    ],
+)
+def test_families_whose_answers_cannot_be_written(family: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=f"{message}.*align ppo"):
+        Renderer(*built(family, tmp_path), {})

@@ -1,0 +1,117 @@
+"""From recipes and command lines to settings: what wins, what is refused and how."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from trl import DPOConfig, GRPOConfig, RLOOConfig, SFTConfig
+
+from align.config import DataConfig
+from align.ppo.config import PPOConfig
+from align.recipe import packaged_recipes, read_recipe
+from align.settings import Settings, read_data_settings, read_settings
+from harness_ext.errors import UserError
+
+
+def written(folder: Path, text: str) -> str:
+    file = folder / "mine.yaml"
+    file.write_text(text)
+    return str(file)
+
+
+def read(method: str, folder: Path, text: str, *options: str) -> Settings:
+    return read_settings(method, ["--config", written(folder, "output_dir: out\n" + text), *options])
+
+
+@pytest.mark.parametrize(
+    ("method", "kind"),
+    [("sft", SFTConfig), ("dpo", DPOConfig), ("ppo", PPOConfig), ("grpo", GRPOConfig), ("rloo", RLOOConfig)],
+)
+def test_defaults_that_a_run_rests_on(method: str, kind: type, tmp_path: Path) -> None:
+    settings = read(method, tmp_path, "save_steps: 480")
+    args = settings.arguments
+    assert type(args) is kind
+    assert args.num_train_epochs == 1 and args.remove_unused_columns is False and args.report_to == ["tensorboard"]
+    assert args.use_cpu is not torch.cuda.is_available() and args.bf16 is torch.cuda.is_available()
+    if method == "sft":
+        assert args.train_sampling_strategy == "sequential"
+    else:
+        assert args.disable_dropout is True
+    assert (settings.rewards is None) is (method in ("sft", "dpo"))
+
+
+def test_the_command_line_wins_over_the_recipe_and_that_over_the_defaults(tmp_path: Path) -> None:
+    recipe = "learning_rate: 1e-5\nepsilon_high: 3\nlora_r: 8\nrenders: 3\nrewards: [{name: verdict, weight: 2.0}]"
+    settings = read("ppo", tmp_path, recipe, "--renders", "5", "--kl-coef", "0.5", "--save_steps", "8", "--bf16=false")
+    assert settings.arguments.learning_rate == 1e-5 and settings.arguments.epsilon_high == 3
+    assert settings.arguments.kl_coef == 0.5 == settings.arguments.beta
+    assert (settings.model.lora_r, settings.data.renders, settings.model.lora_alpha) == (8, 5, 256)
+    assert settings.rewards is not None and settings.rewards.rewards == [{"name": "verdict", "weight": 2.0}]
+    given = read("ppo", tmp_path, recipe, "--save_steps", "8", "--rewards", "[{name: length}]")
+    assert given.rewards is not None and given.rewards.rewards == [{"name": "length"}]
+
+
+def test_one_seed_of_the_rows(tmp_path: Path) -> None:
+    """Where TRL's arguments have an option of the same name, both are told."""
+    name = next(name for name in ("data_seed", "rows_seed") if name in DataConfig.__dataclass_fields__)
+    settings = read("sft", tmp_path, f"{name}: 7")
+    assert getattr(settings.data, name) == 7
+    assert getattr(read("sft", tmp_path, "").data, name) == 42
+
+
+@pytest.mark.parametrize(
+    ("method", "text", "message"),
+    [
+        ("sft", "learning_rat: 1", r"unknown key 'learning_rat'; did you mean learning_rate\?"),
+        ("sft", "kl_coef: 1", r"unknown key 'kl_coef', which is of ppo"),
+        ("sft", "rewards: [{name: verdict}]", "unknown key 'rewards', which is of ppo, grpo, rloo"),
+        ("sft", "method: dpo", "is a recipe of dpo: run `align dpo` with it"),
+        ("sft", "method: pop", "method: expected one of sft, dpo, ppo, grpo, rloo, found 'pop'"),
+        ("sft", "max_steps: 1.5", "max_steps: expected a whole number, found 1.5"),
+        ("sft", "max_steps: many", "invalid int value: 'many'"),
+        ("sft", "bf16: 3", "bf16: expected true or false, found 3"),
+        ("sft", "learning_rate: [1]", r"learning_rate: expected a number, found \[1\]"),
+        ("sft", "model: 7", "model: expected text"),
+        ("sft", "renders: 1\nrenders: 2", "'renders' is there twice"),
+        ("sft", "source: other", "source: expected one of glyphworld, unsafeconcepts, found 'other'"),
+        ("sft", "lr_scheduler_type: bent", "these settings do not go together: .*bent"),
+        ("sft", "num_train_epochs: 4", "num_train_epochs: always 1.0 here, found 4: say `passes`"),
+        ("dpo", "resume_from_checkpoint: x", "resume_from_checkpoint: always unset here, found x: the same command"),
+        ("grpo", "log_completions: true", "log_completions: always false here, found true: it would print"),
+        ("rloo", "reward_weights: [1.0]", "the weights stand beside the rewards"),
+        ("sft", "push_to_hub: true", "push_to_hub: always false here"),
+        ("sft", "save_steps: 0.1", "save_steps: expected a whole number of optimiser steps, found 0.1"),
+        (
+            "ppo",
+            "save_steps: 6",
+            "save_steps: expected a multiple of 4, for a run goes on at the beginning of a rollout",
+        ),
+        ("sft", "- a", "expected settings, `key: value`, found list"),
+        ("sft", "a: [", "cannot read the recipe"),
+    ],
+)
+def test_what_a_recipe_cannot_say(method: str, text: str, message: str, tmp_path: Path) -> None:
+    if text.startswith(("-", "a:")):
+        with pytest.raises(UserError, match=message):
+            read_settings(method, ["--config", written(tmp_path, text)])
+    else:
+        with pytest.raises(UserError, match=message):
+            read(method, tmp_path, text)
+
+
+def test_saves_fall_between_rollouts(tmp_path: Path) -> None:
+    parts = (
+        "per_device_train_batch_size: 2\ngradient_accumulation_steps: 4\nsteps_per_generation: 6\nnum_iterations: 2\n"
+    )
+    assert read("ppo", tmp_path, parts.replace("_steps: 4", "_steps: 3") + "save_steps: 4").arguments.save_steps == 4
+    with pytest.raises(UserError, match=r"multiple of 3, .* each of 3 optimiser steps; found 4"):
+        read("grpo", tmp_path, parts + "num_generations: 2\nsave_steps: 4")
+
+
+@pytest.mark.parametrize("name", packaged_recipes())
+def test_packaged_recipes_name_their_method_and_their_folder(name: str) -> None:
+    recipe, _ = read_recipe(["--config", name])
+    assert recipe.method is not None
+    settings = read_settings(recipe.method, ["--config", name, "--bf16", "false"])
+    assert settings.arguments.output_dir == f"runs/{name}"
+    assert read_data_settings(["--config", name]) == settings.data
