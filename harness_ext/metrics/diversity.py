@@ -1,8 +1,8 @@
 """How much a model's responses differ from one another.
 
 1 - self-BLEU: every response's BLEU with all others as its references, averaged (Zhu et al., "Texygen", SIGIR 2018, arXiv
-1802.01886; the measure of Qu, Backes, Zhang, USENIX Security 2025, arXiv 2507.11155). BLEU is sacrebleu's sentence BLEU, from 0
-to 1. Self-BLEU grows with the number of responses: only figures over the same number compare.
+1802.01886; the measure of Qu, Backes, Zhang, USENIX Security 2025, arXiv 2507.11155). BLEU is sacrebleu's sentence BLEU, from
+0 to 1. Self-BLEU grows with the number of responses: only figures over the same number compare.
 """
 
 import random
