@@ -3,7 +3,6 @@
 import argparse
 import difflib
 import importlib.util
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Final
@@ -13,6 +12,7 @@ from transformers import TrainingArguments
 from transformers.utils import is_torch_bf16_gpu_available
 from trl import DPOConfig, GRPOConfig, RLOOConfig, SFTConfig, TrlParser
 
+from align.arguments import check_arguments
 from align.config import DataConfig, ModelConfig, RewardConfig
 from align.ppo.config import PPOConfig
 from align.recipe import Recipe, read_recipe
@@ -26,30 +26,6 @@ ARGUMENTS: Final[dict[str, type[TrainingArguments]]] = {
     "rloo": RLOOConfig,
 }
 WITH_ROLLOUTS: Final = ("ppo", "grpo", "rloo")
-
-# What a run rests on here; any other value would be without effect, or do harm.
-_FIXED: Final[dict[str, tuple[Any, str]]] = {
-    "num_train_epochs": (1.0, "say `passes` for how often each row is used"),
-    "shuffle_dataset": (False, "each pass over the rows has an order of its own"),
-    "train_sampling_strategy": ("sequential", "each pass over the rows has an order of its own"),
-    "remove_unused_columns": (False, "rewards and messages need the rows' columns"),
-    "save_strategy": ("steps", "a run goes on from its checkpoints, and ends with one; say save_steps"),
-    "save_only_model": (False, "a run could not go on from such a checkpoint"),
-    "ignore_data_skip": (False, "a run that goes on would meet its first rows again"),
-    "auto_find_batch_size": (False, "a run that goes on would not know its batches"),
-    "resume_from_checkpoint": (None, "the same command goes on by itself"),
-    "eval_strategy": ("no", "evaluate through lmms_eval"),
-    "do_eval": (False, "evaluate through lmms_eval"),
-    "push_to_hub": (False, "upload OUTPUT_DIR/final when you have looked at it: hf upload"),
-    "log_completions": (False, "it would print the responses"),
-    "reward_weights": (None, "the weights stand beside the rewards"),
-    "model_init_kwargs": (None, "say model, model_revision, dtype and attn_implementation"),
-    "trust_remote_code": (False, "code of a model's repository is not run here"),
-    "chat_template_kwargs": (None, "prompts are those that the model is evaluated with"),
-    "chat_template_path": (None, "prompts are those that the model is evaluated with"),
-    "precompute_ref_log_probs": (False, "rows become tokens as they are met"),
-    "packing": (False, "rows have images"),
-}
 
 
 @dataclass
@@ -168,7 +144,7 @@ def read_settings(method: str, arguments: Sequence[str]) -> Settings:
         raise SystemExit(0)
     run, model, *rewards, trainer, data = parser.read(recipe, rest)
     settings = Settings(method, model, data, rewards[0] if rewards else None, trainer, run.overwrite)
-    _check(settings)
+    check_arguments(trainer, has_rollouts=method in WITH_ROLLOUTS)
     return settings
 
 
@@ -194,26 +170,6 @@ def read_data_settings(arguments: Sequence[str]) -> DataConfig:
 
 def _of(method: str | None) -> list[type]:
     return [ARGUMENTS[method]] if method else list(ARGUMENTS.values())
-
-
-def _check(settings: Settings) -> None:
-    """Raise ``UserError`` for what would be without effect, or could not be gone on with."""
-    given = {each.name: getattr(settings.arguments, each.name) for each in fields(settings.arguments) if each.init}
-    for name, (value, why) in _FIXED.items():
-        if name in given and given[name] != value:
-            raise UserError(f"{name}: always {_said(value)} here, found {_said(given[name])}: {why}")
-    steps = given["save_steps"]
-    if steps < 1 or steps != int(steps):
-        raise UserError(f"save_steps: expected a whole number of optimiser steps, found {steps:g}")
-    if settings.method in WITH_ROLLOUTS:
-        passes = given["num_iterations"] * given["steps_per_generation"]
-        accumulated = given["gradient_accumulation_steps"]
-        every = math.lcm(passes, accumulated) // accumulated
-        if int(steps) % every:
-            raise UserError(
-                f"save_steps: expected a multiple of {every}, for a run goes on at the beginning of a rollout, each of "
-                f"{passes / accumulated:g} optimiser steps; found {steps:g}"
-            )
 
 
 def _unfit(value: Any, kind: Any) -> str:
@@ -242,9 +198,3 @@ def _of_other(key: str) -> str:
 def _meant(name: str, known: Iterable[str]) -> str:
     nearest = difflib.get_close_matches(name, list(known), n=1)
     return f"; did you mean {nearest[0]}?" if nearest else ""
-
-
-def _said(value: Any) -> str:
-    if value is None:
-        return "unset"
-    return str(value).lower() if isinstance(value, bool) else str(getattr(value, "value", value))

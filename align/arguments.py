@@ -1,0 +1,65 @@
+"""What a run rests on among the arguments of its trainer: other values would be without effect here, or do harm."""
+
+import math
+from dataclasses import fields
+from typing import Any, Final
+
+from transformers import TrainingArguments
+
+from harness_ext.errors import UserError
+
+_FIXED: Final[dict[str, tuple[Any, str]]] = {
+    "num_train_epochs": (1.0, "say `passes` for how often each row is used"),
+    "shuffle_dataset": (False, "each pass over the rows has an order of its own"),
+    "train_sampling_strategy": ("sequential", "each pass over the rows has an order of its own"),
+    "remove_unused_columns": (False, "rewards and messages need the rows' columns"),
+    "save_strategy": ("steps", "a run goes on from its checkpoints, and ends with one; say save_steps"),
+    "save_only_model": (False, "a run could not go on from such a checkpoint"),
+    "ignore_data_skip": (False, "a run that goes on would meet its first rows again"),
+    "auto_find_batch_size": (False, "a run that goes on would not know its batches"),
+    "resume_from_checkpoint": (None, "the same command goes on by itself"),
+    "eval_strategy": ("no", "evaluate through lmms_eval"),
+    "do_eval": (False, "evaluate through lmms_eval"),
+    "push_to_hub": (False, "upload OUTPUT_DIR/final when you have looked at it: hf upload"),
+    "log_completions": (False, "it would print the responses"),
+    "reward_weights": (None, "the weights stand beside the rewards"),
+    "model_init_kwargs": (None, "say model, model_revision, dtype and attn_implementation"),
+    "trust_remote_code": (False, "code of a model's repository is not run here"),
+    "chat_template_kwargs": (None, "prompts are those that the model is evaluated with"),
+    "chat_template_path": (None, "prompts are those that the model is evaluated with"),
+    "precompute_ref_log_probs": (False, "rows become tokens as they are met"),
+    "packing": (False, "rows have images"),
+}
+
+
+def check_arguments(arguments: TrainingArguments, has_rollouts: bool) -> None:
+    """Raise ``UserError``, with the reason, for an argument that cannot be as it is.
+
+    Args:
+        arguments: Of any of the trainers.
+        has_rollouts: Whether the trainer draws responses, so that a run can go on only where a rollout begins.
+    """
+    given = {each.name: getattr(arguments, each.name) for each in fields(arguments) if each.init}
+    for name, (value, why) in _FIXED.items():
+        if name in given and given[name] != value:
+            raise UserError(f"{name}: always {_said(value)} here, found {_said(given[name])}: {why}")
+    steps = given["save_steps"]
+    if steps < 1 or steps != int(steps):
+        raise UserError(f"save_steps: expected a whole number of optimiser steps, found {steps:g}")
+    if has_rollouts:
+        passes, accumulated = (
+            given["num_iterations"] * given["steps_per_generation"],
+            given["gradient_accumulation_steps"],
+        )
+        every = math.lcm(passes, accumulated) // accumulated
+        if steps % every:
+            raise UserError(
+                f"save_steps: expected a multiple of {every}, for a run goes on at the beginning of a rollout, each of "
+                f"{passes / accumulated:g} optimiser steps; found {steps:g}"
+            )
+
+
+def _said(value: Any) -> str:
+    if value is None:
+        return "unset"
+    return str(value).lower() if isinstance(value, bool) else str(getattr(value, "value", value))
