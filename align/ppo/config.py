@@ -7,16 +7,22 @@ from trl import GRPOConfig
 
 from harness_ext.errors import UserError
 
-# Of GRPO alone: a value other than the default would be ignored here. `beta` has a name of its own, `kl_coef`.
+# A value other than the default would be ignored here (`beta` has a name of its own, `kl_coef`), would draw from another
+# distribution than the one that is scored, or, as fp16, cannot take the updates without a gradient.
 WITHOUT_EFFECT: Final = (
     "beta",
     "delta",
+    "fp16",
+    "generation_kwargs",
     "importance_sampling_level",
     "loss_type",
     "mask_truncated_completions",
+    "min_p",
     "multi_objective_aggregation",
     "num_generations",
     "off_policy_mask_threshold",
+    "repetition_penalty",
+    "router_aux_loss_coef",
     "scale_rewards",
     "sync_ref_model",
     "top_entropy_quantile",
@@ -85,15 +91,20 @@ class PPOConfig(GRPOConfig):
         set_in_vain = [name for name in WITHOUT_EFFECT if getattr(self, name) != defaults[name]]
         if set_in_vain:
             raise UserError(
-                f"{', '.join(set_in_vain)}: without effect in PPO, where a response is not compared with others; take it out"
+                f"{', '.join(set_in_vain)}: without effect in PPO, or harmful to it (align/ppo/config.py says why); take it out"
             )
         if unsupported := [name for name in UNSUPPORTED if getattr(self, name)]:
             raise UserError(
                 f"{', '.join(unsupported)}: PPO draws its rollouts itself; take it out, or train by `align grpo`"
             )
         self._check_ranges()
-        self.beta = self.kl_coef
+        # Not a coefficient here: what is not 0 makes TRL compute the reference, which the KL is measured against in any case.
+        self.beta = 1.0
         # TRL's own check asks for two or more responses to a prompt, to compare them.
+        if self.per_device_train_batch_size * (self.steps_per_generation or self.gradient_accumulation_steps) % 2:
+            raise UserError(
+                "per_device_train_batch_size: a process's part of a rollout must be an even number of responses"
+            )
         self.num_generations = 2
         super().__post_init__()
         self.num_generations = 1
@@ -122,6 +133,10 @@ class PPOConfig(GRPOConfig):
         for name in (*positive, *(name for name in optional if getattr(self, name) is not None)):
             if not getattr(self, name) > 0:
                 raise UserError(f"{name}: expected more than 0, found {getattr(self, name)}")
+        if not self.temperature > 0:
+            raise UserError(f"temperature: expected more than 0, found {self.temperature}")
+        if self.kl_target is not None and self.kl_coef == 0:
+            raise UserError("kl_target: without effect with a kl_coef of 0, which no factor changes")
         for name in ("gamma", "lam", "critic_lam"):
             if not 0 <= getattr(self, name) <= 1:
                 raise UserError(f"{name}: expected 0 to 1, found {getattr(self, name)}")

@@ -63,16 +63,17 @@ class Guards:
                 self._all(range(len(self._inputs))),
             )
 
-    def loss(self, loss: Tensor) -> None:
-        """The loss, shape (), is finite on every process."""
-        self._stop_if((~loss.detach().isfinite())[None], "the loss is not a finite number", known=False)
+    def loss(self, loss: Tensor, samples: Tensor) -> None:
+        """The loss, shape (), of the rollout's samples of these numbers, shape (b,), is finite on every process."""
+        wrong = torch.zeros(len(self._inputs), dtype=torch.bool, device=samples.device)
+        wrong[samples] = ~loss.detach().isfinite()
+        self._stop_if(wrong, "the loss is not a finite number: lower the learning rate, or use another precision")
 
-    def _stop_if(self, wrong: Tensor, reason: str, known: bool = True) -> None:
-        """Stop where ``wrong``, shape (B,), is true anywhere; ``known``: it is about this rollout's samples, in order."""
+    def _stop_if(self, wrong: Tensor, reason: str) -> None:
+        """Stop where ``wrong``, shape (B,), about this process's samples, is true anywhere."""
         count = self._accelerator.reduce(wrong.sum(), reduction="sum")
         if int(count):
-            at = wrong.nonzero()[:, 0].tolist() if known else []
-            raise TrainingStopped(reason, self._step(), self._all(at))
+            raise TrainingStopped(reason, self._step(), self._all(wrong.nonzero()[:, 0].tolist()))
 
     def _all(self, at: Sequence[int]) -> list[dict[str, Any]]:
         here = [

@@ -157,7 +157,9 @@ def explained_variance(returns: Moments, errors: Moments) -> Tensor:
     hardly vary.
     """
     variance = returns.squares / returns.tokens - (returns.total / returns.tokens).square()
-    return torch.where(variance > 0, 1 - errors.squares / errors.tokens / variance, torch.nan)
+    # Of equal returns, sums leave a variance of rounding errors.
+    varies = variance > 1e-12 * returns.squares / returns.tokens
+    return torch.where(varies, 1 - errors.squares / errors.tokens / variance, torch.nan)
 
 
 def adapted_kl_coef(kl_coef: float, kl: float, target: float, horizon: float, responses: int) -> float:

@@ -11,13 +11,14 @@ several processes takes the steps of one.
 """
 
 from collections.abc import Callable
+from math import isfinite
 from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
 from accelerate.utils import is_peft_model
 from datasets import Dataset
-from peft import PeftConfig, PeftModel
+from peft import PeftConfig
 from torch import Tensor
 from transformers import PreTrainedModel, ProcessorMixin, TrainerCallback
 from trl import GRPOTrainer
@@ -46,7 +47,7 @@ class PPOTrainer(GRPOTrainer):
     """Trains a LoRA by PPO.
 
     Args:
-        model: The base model, with ``peft_config``, or a PEFT model. The reference is the base model.
+        model: The base model, which stays as it is and is the reference.
         reward_funcs: Functions of TRL's signature; a response's score is their sum, weighted by ``args.reward_weights``.
         args: The settings.
         train_dataset: Rows with a ``prompt`` and an ``image``; their other columns go to the reward functions.
@@ -65,7 +66,7 @@ class PPOTrainer(GRPOTrainer):
 
     def __init__(
         self,
-        model: PreTrainedModel | PeftModel,
+        model: PreTrainedModel,
         reward_funcs: Callable[..., list[float]] | list[Callable[..., list[float]]],
         args: PPOConfig,
         train_dataset: Dataset,
@@ -73,8 +74,14 @@ class PPOTrainer(GRPOTrainer):
         peft_config: PeftConfig | None = None,
         callbacks: list[TrainerCallback] | None = None,
     ) -> None:
-        if not is_peft_model(model) and peft_config is None:
-            raise UserError("PPO trains an adapter, for its reference is the model without it: give a peft_config")
+        if is_peft_model(model) or peft_config is None:
+            raise UserError(
+                "PPO trains a new adapter, for its reference is the model without it: give a base model and a peft_config"
+            )
+        if args.stop_on_na and "question" not in train_dataset.column_names:
+            raise UserError(
+                "stop_on_na reads answers as verdicts, and the rows have no column question: set it to false"
+            )
         if len(train_dataset) < args.generation_batch_size:
             raise UserError(
                 f"a rollout takes {args.generation_batch_size} rows, and there are {len(train_dataset)}: "
@@ -119,6 +126,7 @@ class PPOTrainer(GRPOTrainer):
         every = self.args.steps_per_generation * self.num_iterations
         if self._step % every == 0 or not self._micro_batches:
             rollout = self._generate_and_score_completions(generation_batch)
+            rollout["sample"] = torch.arange(len(rollout["completion_ids"]), device=self.accelerator.device)
             self._micro_batches = micro_batches(rollout, self.args.steps_per_generation)
             self._count_tokens(self._micro_batches)
             self._over = False
@@ -171,7 +179,7 @@ class PPOTrainer(GRPOTrainer):
                 self._score(self.model, batch, compute_entropy=False)
         assert self._old is not None and self._features is not None
         mask, old, features = batch["completion_mask"], self._old, self._features
-        reference = batch.pop("ref_per_token_logps", old)
+        reference = batch.pop("ref_per_token_logps")
         self._metrics["train"].pop("frac_reward_zero_std", None)
         self._guards.log_probabilities((old, reference), mask)
         kl = self._mean_kl(old, reference, mask)
@@ -206,14 +214,17 @@ class PPOTrainer(GRPOTrainer):
         features, returns, values = (self._gathered(part, tokens) for part in (features, returns, values))
         self._log("ppo/value_loss", self._critic.learn(features, returns, values, self.rollout))
         self._log("ppo/value", float(values.mean()))
-        self._log("ppo/explained_variance", self._critic.explained_variance())
+        explained = self._critic.explained_variance()
+        if isfinite(explained):
+            self._log("ppo/explained_variance", explained)
 
     def _gathered(self, part: Tensor, tokens: Tensor) -> Tensor:
         """The real tokens of all processes, response by response: ``part`` (B, T, …) becomes (N, …)."""
         if self.accelerator.num_processes == 1:
             return part[tokens]
         part = self.accelerator.gather(self.accelerator.pad_across_processes(part, dim=1))
-        tokens = self.accelerator.gather(self.accelerator.pad_across_processes(tokens, dim=1))
+        # As numbers: padding would turn truth values into them, on the processes that need it and on no other.
+        tokens = self.accelerator.gather(self.accelerator.pad_across_processes(tokens.long(), dim=1)).bool()
         return part[tokens]
 
     def _mean_kl(self, old: Tensor, reference: Tensor, mask: Tensor) -> float:
@@ -259,7 +270,7 @@ class PPOTrainer(GRPOTrainer):
         # Processes' gradients are averaged, those of the micro-batches of an update are added up.
         weight = self.accelerator.num_processes / inputs["update_tokens"]
         total = (loss.loss - self.args.entropy_coef * entropy) * weight
-        self._guards.loss(total)
+        self._guards.loss(total, inputs["sample"])
         if self._is_time_to_draw():
             deviation = (
                 torch.where(mask.bool(), (new.detach() - inputs["old_per_token_logps"]).exp() - 1, 0.0).abs().max()

@@ -110,7 +110,7 @@ def markdown(figures: dict[str, dict[str, Figure | float | None]], note: str) ->
     lines = ["| | " + " | ".join(figures) + " |", "| --- |" + " ---: |" * len(figures)]
     lines += [f"| {name} | " + " | ".join(cell(each[name], name) for each in figures.values()) + " |" for name in names]
     seeds = any(isinstance(value, Figure) and len(value.seeds) > 1 for value in next(iter(figures.values())).values())
-    return "\n".join([*lines, "", note + (" In brackets the least and the largest seed." if seeds else "")]) + "\n"
+    return "\n".join([*lines, "", note + (" In parentheses the least and the largest seed." if seeds else "")]) + "\n"
 
 
 def _show(figures: dict[str, dict[str, Figure | float | None]], note: str) -> None:

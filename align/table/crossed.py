@@ -24,7 +24,7 @@ class Figure:
     """A share over several seeds.
 
     Attributes:
-        value: The mean over seeds.
+        value: The share of all seeds' answers; as many in each, so the mean over seeds.
         low: Lower end of its 95 % interval.
         high: Upper end.
         seeds: Each seed's own value.

@@ -94,12 +94,13 @@ def _responses(folder: Path) -> list[str]:
     if len(files) != 1:
         raise UserError(f"{folder}: expected one file *_samples_{IMAGE}.jsonl, found {len(files)}")
     rows = [json.loads(line) for line in files[0].read_text(encoding="utf-8").splitlines()]
-    first: dict[str, tuple[int, str]] = {}
+    first: dict[tuple[str, str], tuple[int, str]] = {}
     for row in rows:
         judged = row["judgement"]
         found = (judged["row"], _text(row["filtered_resps"], files[0]))
-        if judged["question"] == 0 and found < first.get(judged["concept"], (math.inf, "")):
-            first[judged["concept"]] = found
+        concept = judged["label"], judged["concept"]
+        if judged["question"] == 0 and found < first.get(concept, (math.inf, "")):
+            first[concept] = found
     return [response for _, response in first.values()]
 
 
@@ -145,5 +146,12 @@ def gap_sides(evaluated: Sequence[Evaluated], seen: bool | None) -> tuple[tuple[
     def unsafe(record: Judgement) -> bool:
         return record.label == "unsafe" and (seen is None or (record.concept not in NEVER_SEEN) is seen)
 
-    text, image = (Measure("", task, unsafe) for task in ("glyphworld_text", IMAGE))
+    sides = [Measure("", task, unsafe) for task in ("glyphworld_text", IMAGE)]
+    concepts = [
+        {concept_key(record) for each in evaluated for record in each.answers[side.task] if unsafe(record)}
+        for side in sides
+    ]
+    if concepts[0] != concepts[1]:
+        raise UserError("the text and the image tasks asked about other concepts: evaluate without --limit")
+    text, image = sides
     return counts(text, evaluated), counts(image, evaluated)

@@ -94,6 +94,8 @@ def main() -> None:
     args = settings(out, per_device_train_batch_size=4 // processes, kl_target=0.1, max_grad_norm=0.5, num_iterations=3)
     run = trainer(checkpoint, args)
     assert run.accelerator.num_processes == processes
+    # Every fourth word ends an answer: they differ in length, and the processes' longest ones do.
+    run.eos_token_ids = run.generation_config.eos_token_id = list(range(0, len(run._tokenizer), 4))
     run.train()
     if run.accelerator.is_main_process:
         save_file(run._critic.head.state_dict(), out / "head.safetensors")

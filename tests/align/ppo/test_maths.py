@@ -190,8 +190,9 @@ def test_explained_variance() -> None:
     ones = torch.ones(200)
     found = explained_variance(moments(torch.tensor(returns), ones), moments(torch.tensor(errors), ones))
     assert float(found) == pytest.approx(1 - (errors**2).mean() / returns.var())
-    equal = moments(torch.ones(200), ones)
-    assert explained_variance(equal, equal).isnan()
+    for value in (1.0, 0.1, 0.95):
+        equal = moments(torch.full((1000,), value, dtype=torch.float64), torch.ones(1000))
+        assert explained_variance(equal, equal).isnan()
 
 
 @settings(max_examples=30)

@@ -1,6 +1,8 @@
 """The folder of a run: whole or not there, one run at a time, and only the one that it was begun with."""
 
 import json
+import os
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -63,11 +65,29 @@ def test_what_a_killed_process_left_is_swept(tmp_path: Path) -> None:
     assert list(run.checkpoints()) == [8]
 
 
+HOLDING = """
+import sys
+from pathlib import Path
+from align.runs.folder import RunFolder
+with RunFolder(Path(sys.argv[1])).held(overwrite=False):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
 def test_one_run_at_a_time(tmp_path: Path) -> None:
-    first, second = RunFolder(tmp_path), RunFolder(tmp_path)
+    other = subprocess.Popen(
+        [sys.executable, "-c", HOLDING, str(tmp_path)],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert other.stdout is not None and other.stdout.readline() == "held\n"
     message = f"another run writes to {tmp_path}"
-    with first.held(overwrite=False), pytest.raises(UserError, match=message), second.held(overwrite=False):
+    with pytest.raises(UserError, match=message), RunFolder(tmp_path).held(overwrite=False):
         pass
+    other.communicate()
     with RunFolder(tmp_path).held(overwrite=False):
         pass
 
