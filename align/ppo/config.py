@@ -91,7 +91,7 @@ class PPOConfig(GRPOConfig):
         set_in_vain = [name for name in WITHOUT_EFFECT if getattr(self, name) != defaults[name]]
         if set_in_vain:
             raise UserError(
-                f"{', '.join(set_in_vain)}: without effect in PPO, or harmful to it (align/ppo/config.py says why); take it out"
+                f"{', '.join(set_in_vain)}: without effect in PPO, or harmful to it; take it out (why: align/ppo/config.py)"
             )
         if unsupported := [name for name in UNSUPPORTED if getattr(self, name)]:
             raise UserError(
