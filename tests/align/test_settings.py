@@ -44,7 +44,7 @@ def test_the_command_line_wins_over_the_recipe_and_that_over_the_defaults(tmp_pa
     recipe = "learning_rate: 1e-5\nepsilon_high: 3\nlora_r: 8\nrenders: 3\nrewards: [{name: verdict, weight: 2.0}]"
     settings = read("ppo", tmp_path, recipe, "--renders", "5", "--kl-coef", "0.5", "--save_steps", "8", "--bf16=false")
     assert settings.arguments.learning_rate == 1e-5 and settings.arguments.epsilon_high == 3
-    assert settings.arguments.kl_coef == 0.5 == settings.arguments.beta
+    assert settings.arguments.kl_coef == 0.5
     assert (settings.model.lora_r, settings.data.renders, settings.model.lora_alpha) == (8, 5, 256)
     assert settings.rewards is not None and settings.rewards.rewards == [{"name": "verdict", "weight": 2.0}]
     given = read("ppo", tmp_path, recipe, "--save_steps", "8", "--rewards", "[{name: length}]")
