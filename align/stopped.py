@@ -1,7 +1,7 @@
 """A run that cannot go on, with what a person needs to see why."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -9,6 +9,12 @@ from harness_ext.errors import UserError
 
 _SHOWN: Final = 8
 STOPPED_FILE: Final = "stopped.json"
+_OF_A_ROW: Final = ("row", "concept", "label", "question")
+
+
+def sample(row: Mapping[str, Any], response: str) -> dict[str, Any]:
+    """What a stop says of one sample: what names its row, as far as it is known, and the response."""
+    return {"row": None, **{key: row[key] for key in _OF_A_ROW if key in row}, "response": response}
 
 
 class TrainingStopped(UserError):

@@ -8,10 +8,9 @@ from accelerate import Accelerator
 from accelerate.utils import gather_object
 from torch import Tensor
 
+from align.rewards.signature import responses
 from align.rewards.verdicts import read_verdicts
-from align.stopped import TrainingStopped
-
-_KEYS = ("row", "concept", "label", "question")
+from align.stopped import TrainingStopped, sample
 
 
 class Guards:
@@ -31,7 +30,7 @@ class Guards:
     def begin(self, inputs: list[dict[str, Any]], completions: list[Any]) -> None:
         """Note this process's samples of a rollout: its rows and what they were answered."""
         self._inputs = inputs
-        self._responses = [each if isinstance(each, str) else each[0]["content"] for each in completions]
+        self._responses = responses(completions)
 
     def scores(self, scores: Tensor) -> None:
         """Every response's score, shape (B,), is a finite number."""
@@ -76,8 +75,4 @@ class Guards:
             raise TrainingStopped(reason, self._step(), self._all(wrong.nonzero()[:, 0].tolist()))
 
     def _all(self, at: Sequence[int]) -> list[dict[str, Any]]:
-        here = [
-            {**{key: self._inputs[i][key] for key in _KEYS if key in self._inputs[i]}, "response": self._responses[i]}
-            for i in at
-        ]
-        return [{"row": None, **sample} for sample in gather_object(here)]
+        return gather_object([sample(self._inputs[i], self._responses[i]) for i in at])

@@ -123,8 +123,7 @@ class PPOTrainer(GRPOTrainer):
             raise UserError(
                 "PPO has no evaluation of its own: set eval_strategy to 'no', and evaluate through lmms_eval"
             )
-        every = self.args.steps_per_generation * self.num_iterations
-        if self._step % every == 0 or not self._micro_batches:
+        if self._is_time_to_draw() or not self._micro_batches:
             rollout = self._generate_and_score_completions(generation_batch)
             rollout["sample"] = torch.arange(len(rollout["completion_ids"]), device=self.accelerator.device)
             self._micro_batches = micro_batches(rollout, self.args.steps_per_generation)

@@ -2,7 +2,7 @@
 
 import inspect
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from math import isfinite
 from types import UnionType
@@ -16,7 +16,7 @@ from align.rewards.repetition import repetition
 from align.rewards.signature import LogMetric, Reward, responses
 from align.rewards.upstream import upstream
 from align.rewards.verdict import verdict
-from align.stopped import TrainingStopped
+from align.stopped import TrainingStopped, sample
 from harness_ext.errors import UserError
 
 REWARDS: Final[Mapping[str, Callable[..., Reward]]] = {
@@ -27,7 +27,6 @@ REWARDS: Final[Mapping[str, Callable[..., Reward]]] = {
     "upstream": upstream,
 }
 _KINDS: Final = {float: "a number", int: "a whole number", str: "a text"}
-_SAMPLE: Final = ("row", "concept", "label", "question")
 
 
 def build_rewards(specs: Any) -> tuple[list[Reward], list[float]]:
@@ -139,7 +138,7 @@ def _watched(reward: Reward, name: str) -> Reward:
                 f"the reward {name!r} of response {wrong[0] + 1} of {len(values)} is {values[wrong[0]]}, "
                 "expected a finite number",
                 step,
-                [_sample(columns, at) for at in wrong],
+                [_sample_of(columns, at) for at in wrong],
             )
         return values
 
@@ -148,6 +147,6 @@ def _watched(reward: Reward, name: str) -> Reward:
     return watched
 
 
-def _sample(columns: Mapping[str, Any], at: int) -> dict[str, Any]:
-    known = {key: columns[key][at] for key in _SAMPLE if key in columns}
-    return {"row": None, **known, "response": responses(columns["completions"])[at]}
+def _sample_of(columns: Mapping[str, Any], at: int) -> dict[str, Any]:
+    row = {key: values[at] for key, values in columns.items() if isinstance(values, Sequence)}
+    return sample(row, responses(columns["completions"])[at])

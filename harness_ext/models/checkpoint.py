@@ -16,6 +16,7 @@ from huggingface_hub.errors import (
 )
 
 from harness_ext.errors import UserError
+from harness_ext.failures import failure_reason
 
 # In the order in which transformers looks for them.
 _WEIGHTS: Final = (
@@ -97,7 +98,7 @@ def _refusal(repo: str, revision: str | None, error: Exception) -> str:
         )
     if isinstance(error, EntryNotFoundError):
         return "the repository has no config.json; expected a checkpoint of transformers"
-    return f"{type(error).__name__}: {error}".splitlines()[0]
+    return failure_reason(error)
 
 
 def read_json(file: Path) -> dict[str, Any]:

@@ -39,9 +39,9 @@ _OTHERWISE: Final = (
 )
 
 
-def local_copy() -> Path | None:
-    """The local copy that ``UNSAFECONCEPTS_PATH`` names, or ``None`` where it names none."""
-    value = os.environ.get(PATH_VARIABLE)
+def local_copy(variable: str = PATH_VARIABLE) -> Path | None:
+    """The local copy that an environment variable names, or ``None`` where it names none."""
+    value = os.environ.get(variable)
     return Path(value).expanduser().absolute() if value else None
 
 
@@ -86,10 +86,10 @@ def hub_in_reach(timeout: float = TIMEOUT) -> bool:
     return False
 
 
-def cached_snapshot() -> Path | None:
-    """The dataset's last downloaded revision, a folder in the hub cache; ``None`` if it is missing or incomplete."""
+def cached_snapshot(repo: str = REPO) -> Path | None:
+    """A dataset's last downloaded revision, a folder in the hub cache; ``None`` if it is missing or incomplete."""
     try:
-        return Path(snapshot_download(REPO, repo_type="dataset", local_files_only=True))
+        return Path(snapshot_download(repo, repo_type="dataset", local_files_only=True))
     except (LocalEntryNotFoundError, IncompleteSnapshotError):
         return None
 

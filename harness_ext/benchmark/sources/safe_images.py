@@ -6,20 +6,19 @@ user's word alone.
 """
 
 import functools
-import os
 from pathlib import Path
 from typing import Final
 
 import datasets
-from huggingface_hub import HfApi, constants, snapshot_download
-from huggingface_hub.errors import IncompleteSnapshotError, LocalEntryNotFoundError
+from huggingface_hub import HfApi, constants
 
 from harness_ext.benchmark.check import check_images
-from harness_ext.benchmark.sources.access import TIMEOUT
+from harness_ext.benchmark.sources.access import TIMEOUT, cached_snapshot, local_copy
 from harness_ext.benchmark.sources.errors import SourceError
 from harness_ext.benchmark.sources.layout import Layout, find_layout
 from harness_ext.benchmark.sources.local import load_local
 from harness_ext.benchmark.sources.network import call_within, httpx
+from harness_ext.benchmark.sources.snapshot import download, read_snapshot
 
 SAFE_REPO: Final = "yiting/imagenet_1k_unique_class"
 SAFE_PATH_VARIABLE: Final = "UNSAFECONCEPTS_SAFE_PATH"
@@ -37,9 +36,9 @@ def check_safe_access(timeout: float = TIMEOUT) -> None:
     A local copy is only looked at from outside; loading it checks its rows. Without one, a complete copy in the hub cache
     is enough: where there is no gate, the hub has nothing to refuse.
     """
-    if (path := _local_copy()) is not None:
+    if (path := local_copy(SAFE_PATH_VARIABLE)) is not None:
         _layout(path)
-    elif _cached() is None:
+    elif cached_snapshot(SAFE_REPO) is None:
         absent = f"{SAFE_REPO} is not complete in the cache {constants.HF_HUB_CACHE}, and "
         if constants.HF_HUB_OFFLINE:
             raise SourceError(f"{absent}HF_HUB_OFFLINE is set.", _REMEDY)
@@ -60,14 +59,15 @@ def load_safe_images() -> tuple[datasets.Dataset, str]:
     the first use of a copy opens every image once. Raises ``SourceError`` if they are out of reach or unreadable.
     """
     check_safe_access()
-    return _load(_local_copy())
+    return _load(local_copy(SAFE_PATH_VARIABLE))
 
 
 @functools.cache
 def _load(path: Path | None) -> tuple[datasets.Dataset, str]:
-    folder = path or _snapshot()
+    # A complete copy in the cache serves without asking the hub.
+    folder = path or cached_snapshot(SAFE_REPO) or download(SAFE_REPO)
     name = str(path) if path else f"{SAFE_REPO}@{folder.name}"
-    raw = _read_local(folder) if path else _read_snapshot(folder, name)
+    raw = _read_local(folder) if path else read_snapshot(folder, name)
     if missing := [column for column in _FEATURES if column not in raw.column_names]:
         raise SourceError(f"{name}: missing column {', '.join(missing)}; found {', '.join(raw.column_names)}", _REMEDY)
     for row, concept in enumerate(raw["concept"]):
@@ -76,11 +76,6 @@ def _load(path: Path | None) -> tuple[datasets.Dataset, str]:
     rows = raw.select_columns(list(_FEATURES)).cast_column("image", datasets.Image())
     check_images(rows, name)
     return rows, name
-
-
-def _local_copy() -> Path | None:
-    value = os.environ.get(SAFE_PATH_VARIABLE)
-    return Path(value).expanduser().absolute() if value else None
 
 
 def _layout(path: Path) -> Layout:
@@ -114,35 +109,3 @@ def _read_images(metadata: Path) -> datasets.Dataset:
             raise SourceError(f"{metadata}, row {row}: the image {file} does not exist")
     columns = {"image": [str(file) for file in files], "concept": listed["concept"][:]}
     return datasets.Dataset.from_dict(columns, features=_FEATURES)
-
-
-def _read_snapshot(folder: Path, name: str) -> datasets.Dataset:
-    try:
-        return datasets.load_dataset(str(folder), split="train")
-    except (datasets.exceptions.DatasetsError, ValueError, OSError) as error:
-        cause = error.__cause__ or error
-        raise SourceError(
-            f"{name} cannot be read: {type(cause).__name__}: {cause}",
-            f"If the download was cut off or damaged, delete {folder.parent.parent} and run again.",
-        ) from error
-
-
-def _cached() -> Path | None:
-    """The dataset's last downloaded revision, a folder in the hub cache; ``None`` if it is missing or incomplete."""
-    try:
-        return Path(snapshot_download(SAFE_REPO, repo_type="dataset", local_files_only=True))
-    except (LocalEntryNotFoundError, IncompleteSnapshotError):
-        return None
-
-
-def _snapshot() -> Path:
-    """The folder of the dataset's files in the hub cache, named by its commit; downloaded where it is not complete."""
-    if (cached := _cached()) is not None:
-        return cached
-    try:
-        return Path(snapshot_download(SAFE_REPO, repo_type="dataset"))
-    except (httpx.HTTPError, OSError) as error:
-        raise SourceError(
-            f"the download of {SAFE_REPO} broke off: {type(error).__name__}: {error}",
-            "Run again: it goes on where it stopped.",
-        ) from error

@@ -8,13 +8,11 @@ import functools
 from pathlib import Path
 
 import datasets
-from huggingface_hub import snapshot_download
 
 from harness_ext.benchmark.check import check_columns, check_images, check_rows
 from harness_ext.benchmark.sources.access import REPO, hub_in_reach
-from harness_ext.benchmark.sources.errors import SourceError
 from harness_ext.benchmark.sources.local import load_local
-from harness_ext.benchmark.sources.network import httpx
+from harness_ext.benchmark.sources.snapshot import download, read_snapshot
 
 
 @functools.cache
@@ -25,29 +23,9 @@ def load(path: Path | None) -> tuple[datasets.Dataset, str]:
     """
     if path is not None:
         return _checked(load_local(path), str(path)), str(path)
-    snapshot = _snapshot()
+    snapshot = download(REPO, local_files_only=not hub_in_reach())
     name = f"{REPO}@{snapshot.name}"
-    try:
-        raw = datasets.load_dataset(str(snapshot), split="train")
-    except (datasets.exceptions.DatasetsError, ValueError, OSError) as error:
-        cause = error.__cause__ or error
-        raise SourceError(
-            f"{name} cannot be read: {type(cause).__name__}: {cause}",
-            f"If the download was cut off or damaged, delete {snapshot.parent.parent} and run again.",
-        ) from error
-    return _checked(raw, name), name
-
-
-def _snapshot() -> Path:
-    """The folder of the dataset's files in the hub cache, named by its commit; downloads what is missing."""
-    in_reach = hub_in_reach()
-    try:
-        return Path(snapshot_download(REPO, repo_type="dataset", local_files_only=not in_reach))
-    except (httpx.HTTPError, OSError) as error:
-        raise SourceError(
-            f"the download of {REPO} broke off: {type(error).__name__}: {error}",
-            "Run again: it goes on where it stopped.",
-        ) from error
+    return _checked(read_snapshot(snapshot, name), name), name
 
 
 def _checked(raw: datasets.Dataset, name: str) -> datasets.Dataset:
