@@ -66,11 +66,19 @@ align-demo: install
 	$(MAKE) --no-print-directory -j2 $(addprefix evaluated-,original $(METHODS))
 	$(ONE_THREAD) $(BIN)/align table $(ALIGN_OUT) --markdown $(ALIGN_OUT)/table.md --json $(ALIGN_OUT)/table.json --figure $(ALIGN_OUT)/table.png
 
-# The packaged recipe of a method, on this seed's model and on renders that no other seed's run is trained on.
+# A run is named after a packaged recipe, with what is changed in it behind a dash. It trains on this seed's model, on renders
+# that no other seed's run is trained on.
+CHANGED_ppo-no-critic := --critic_steps 0 --critic_warmup 0 --lam 1
+CHANGED_ppo-no-kl := --kl_coef 0
+CHANGED_ppo-clip-0.2 := --epsilon_high 0.2
+CHANGED_ppo-one-pass := --num_iterations 1
+CHANGED_sft-unnamed := --name_concept false
+CHANGED_dpo-unnamed := --name_concept false
+
 .PRECIOUS: trained-%
 trained-%:
-	$(ONE_THREAD) $(BIN)/align $(if $(filter upstream,$*),ppo,$*) --config glyphworld_$* --output_dir $(ALIGN_OUT)/$* \
-	    --glyphworld_seed $(SEED) --seed $(SEED) --renders $(RENDERS) --first_render $$(( $(SEED) * $(RENDERS) ))
+	$(ONE_THREAD) $(BIN)/align $(subst upstream,ppo,$(firstword $(subst -, ,$*))) --config glyphworld_$(firstword $(subst -, ,$*)) --output_dir $(ALIGN_OUT)/$* \
+	    --glyphworld_seed $(SEED) --seed $(SEED) --renders $(RENDERS) --first_render $$(( $(SEED) * $(RENDERS) )) $(CHANGED_$*)
 
 evaluated-original:
 	rm -rf $(ALIGN_OUT)/original

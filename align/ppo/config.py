@@ -65,7 +65,7 @@ class PPOConfig(GRPOConfig):
         default=True, metadata={"help": "Stop the run when not one answer of a rollout can be read as a verdict."}
     )
     critic_learning_rate: float = field(default=3e-3, metadata={"help": "Of the value head's own Adam."})
-    critic_steps: int = field(default=40, metadata={"help": "Updates of the value head a rollout."})
+    critic_steps: int = field(default=40, metadata={"help": "Updates of the value head a rollout; 0 for no critic."})
     critic_batch: int = field(default=512, metadata={"help": "Tokens in each of them."})
     critic_replay: int = field(default=10, metadata={"help": "Rollouts that they are drawn from, the latest ones."})
     critic_warmup: int = field(default=4, metadata={"help": "Rollouts in which only the critic is trained."})
@@ -125,7 +125,6 @@ class PPOConfig(GRPOConfig):
             "kl_horizon",
             "max_kl",
             "critic_learning_rate",
-            "critic_steps",
             "critic_batch",
             "critic_replay",
         )
@@ -140,7 +139,7 @@ class PPOConfig(GRPOConfig):
         for name in ("gamma", "lam", "critic_lam"):
             if not 0 <= getattr(self, name) <= 1:
                 raise UserError(f"{name}: expected 0 to 1, found {getattr(self, name)}")
-        for name in ("kl_coef", "critic_warmup"):
+        for name in ("kl_coef", "critic_steps", "critic_warmup"):
             if not getattr(self, name) >= 0:
                 raise UserError(f"{name}: expected 0 or more, found {getattr(self, name)}")
         if self.num_train_epochs != 1:

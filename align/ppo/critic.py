@@ -83,29 +83,39 @@ class Critic:
             rollout: Its number, from 0 on; seeds the minibatches.
 
         Returns:
-            The mean loss over the updates.
+            The mean loss over the updates; 0 without any.
         """
         seen = torch.ones_like(returns)
         self._measured.append((moments(returns, seen), moments(returns - values, seen)))
         self._replay.append(_Seen(features, returns, values))
-        data = [
-            torch.cat(parts) for parts in zip(*((s.features, s.returns, s.values) for s in self._replay), strict=True)
-        ]
         generator = torch.Generator().manual_seed(self._args.seed * 1_000_003 + rollout)
         total = 0.0
         steps = self._args.critic_steps * (_FIRST if rollout == 0 else 1)
         with torch.enable_grad():
             for _ in range(steps):
-                chosen = torch.randint(len(data[0]), (self._args.critic_batch,), generator=generator).to(
-                    features.device
-                )
-                inputs, targets, before = (part[chosen] for part in data)
+                inputs, targets, before = self._minibatch(generator)
                 loss = value_loss(self.head(inputs), before, targets, self._args.cliprange_value).mean()
                 self._optimizer.zero_grad()
                 loss.backward()
                 self._optimizer.step()
                 total += loss.item()
-        return total / steps
+        return total / steps if steps else 0.0
+
+    def _minibatch(self, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """Features, returns and values of tokens drawn from all that are kept, without a copy of the rest."""
+        lengths = torch.tensor([len(seen.returns) for seen in self._replay])
+        ends = lengths.cumsum(0)
+        # Sorted, so that each rollout's are taken together; in a mean their order is of no account.
+        chosen = torch.randint(int(ends[-1]), (self._args.critic_batch,), generator=generator).sort().values
+        counts = torch.bincount(torch.bucketize(chosen, ends, right=True), minlength=len(ends)).tolist()
+        places = (chosen - (ends - lengths).repeat_interleave(torch.tensor(counts))).split(counts)
+        drawn = [
+            (seen.features[at], seen.returns[at], seen.values[at])
+            for seen, place in zip(self._replay, places, strict=True)
+            for at in [place.to(seen.returns.device)]
+        ]
+        inputs, targets, before = (torch.cat(parts) for parts in zip(*drawn, strict=True))
+        return inputs, targets, before
 
     def explained_variance(self) -> float:
         """The share of the returns' variance that the values explained, pooled over the latest rollouts, as they came."""

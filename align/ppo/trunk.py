@@ -65,7 +65,8 @@ class Trunk:
         """
         early, late, self._early, self._late = torch.cat(self._early), torch.cat(self._late), [], []
         count = torch.arange(1, tokens + 1, device=early.device)[None, :, None]
-        return torch.cat([self._normed(states, tokens).cumsum(1) / count for states in (early, late)], dim=-1)
+        means = [self._normed(states, tokens).cumsum(1) / count for states in (early, late)]
+        return torch.cat(means, dim=-1).to(late.dtype)  # what the critic keeps of a rollout is large
 
     @staticmethod
     def _normed(states: Tensor, tokens: int) -> Tensor:

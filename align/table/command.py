@@ -7,7 +7,7 @@ or folders named seed0, seed1, … that hold those.
 import argparse
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
@@ -20,6 +20,7 @@ from align.table.crossed import Figure, difference, share
 from align.table.measures import MEASURES, Evaluated, counts, gap_sides, read
 from harness_ext.errors import UserError
 
+Figures = dict[str, Figure | float | None]
 _FIRST: Final = ("original", "sft", "dpo", "ppo", "grpo", "rloo")
 NOTE: Final = (
     "glyphworld, a stand-in and not the benchmark. Accuracy with `na` as wrong; [95 % interval over {over}]; "
@@ -31,19 +32,30 @@ def main(argv: Sequence[str]) -> int:
     """Read, print, and write what is asked for."""
     parser = argparse.ArgumentParser(prog="align table", description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
+    parser.add_argument("--methods", nargs="+", metavar="METHOD", help="only these, in this order")
+    parser.add_argument(
+        "--against", nargs="+", default=[], metavar="METHOD", help="add what the others have more than this one"
+    )
     parser.add_argument("--markdown", type=Path, help="write the table to this file too")
     parser.add_argument("--json", type=Path, help="write all figures to this file too")
     parser.add_argument("--figure", type=Path, help="draw it into this PNG file, and an SVG beside it")
     options = parser.parse_args(argv)
-    methods = evaluations(options.folder)
+    methods = evaluations(options.folder, options.methods)
+    if unknown := [name for name in options.against if name not in methods]:
+        raise UserError(f"--against: expected one of {', '.join(methods)}, found {', '.join(unknown)}")
     figures = {method: figures_of(evaluated) for method, evaluated in methods.items()}
+    against = {name: differences(methods, name) for name in options.against}
     seeds = len(next(iter(methods.values())))
     note = NOTE.format(over="concepts" if seeds == 1 else f"{seeds} seeds and concepts")
-    _show(figures, note)
+    tables = {"": figures, **{f"Difference to {name}, paired by concept": each for name, each in against.items()}}
+    for title, table in tables.items():
+        _show(table, title, note)
     if options.markdown:
-        options.markdown.write_text(markdown(figures, note), encoding="utf-8")
+        texts = [(f"{title}\n\n" if title else "") + markdown(table, note) for title, table in tables.items()]
+        options.markdown.write_text("\n".join(texts), encoding="utf-8")
     if options.json:
-        content = {"note": note, "methods": {name: _plain(each) for name, each in figures.items()}}
+        plain = {name: {method: _plain(each) for method, each in table.items()} for name, table in against.items()}
+        content = {"note": note, "methods": {name: _plain(each) for name, each in figures.items()}, "against": plain}
         options.json.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     if options.figure:
         from align.table.figure import draw
@@ -53,8 +65,8 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-def evaluations(folder: Path) -> dict[str, list[Evaluated]]:
-    """The evaluations of every method, one a seed.
+def evaluations(folder: Path, methods: Sequence[str] | None = None) -> dict[str, list[Evaluated]]:
+    """The evaluations of every method, or of ``methods``, one a seed.
 
     Raises:
         UserError: There is nothing to compare, or a seed lacks a method.
@@ -63,7 +75,9 @@ def evaluations(folder: Path) -> dict[str, list[Evaluated]]:
         raise UserError(f"{folder}: no such folder; expected one of `make align-demo` or `make align-results`")
     seeds = sorted(each for each in folder.iterdir() if re.fullmatch(r"seed\d+", each.name)) or [folder]
     names = {seed: _methods(seed) for seed in seeds}
-    first = names[seeds[0]]
+    if methods is not None:
+        names = {seed: [name for name in methods if name in found] for seed, found in names.items()}
+    first = list(methods or names[seeds[0]])
     for seed, found in names.items():
         if found != first or not found:
             raise UserError(
@@ -81,17 +95,25 @@ def _methods(folder: Path) -> list[str]:
     return sorted(found, key=lambda name: (_FIRST.index(name) if name in _FIRST else len(_FIRST), name))
 
 
-def figures_of(evaluated: Sequence[Evaluated]) -> dict[str, Figure | float | None]:
+def figures_of(evaluated: Sequence[Evaluated]) -> Figures:
     """A method's figures, by their headings."""
-    figures: dict[str, Figure | float | None] = {
-        measure.name: share(*counts(measure, evaluated)) for measure in MEASURES
-    }
+    figures: Figures = {measure.name: share(*counts(measure, evaluated)) for measure in MEASURES}
     figures["gap"] = difference(*gap_sides(evaluated, seen=None))
     figures["gap, concepts never trained on"] = difference(*gap_sides(evaluated, seen=False))
     figures["diversity (1 - self-BLEU)"] = sum(each.diversity for each in evaluated) / len(evaluated)
     seconds = [each.seconds for each in evaluated if each.seconds is not None]
     figures["seconds of training"] = sum(seconds) / len(seconds) if seconds else None
     return figures
+
+
+def differences(methods: Mapping[str, Sequence[Evaluated]], to: str) -> dict[str, Figures]:
+    """By method, its figures less those of the method ``to`` on the same concepts."""
+    bases = {measure.name: counts(measure, methods[to]) for measure in MEASURES}
+    return {
+        method: {measure.name: difference(counts(measure, each), bases[measure.name]) for measure in MEASURES}
+        for method, each in methods.items()
+        if method != to
+    }
 
 
 def cell(value: Figure | float | None, name: str) -> str:
@@ -104,7 +126,7 @@ def cell(value: Figure | float | None, name: str) -> str:
     return f"{text} ({min(value.seeds):.3f}–{max(value.seeds):.3f})" if len(value.seeds) > 1 else text
 
 
-def markdown(figures: dict[str, dict[str, Figure | float | None]], note: str) -> str:
+def markdown(figures: dict[str, Figures], note: str) -> str:
     """The table, a row a figure and a column a method."""
     names = list(next(iter(figures.values())))
     lines = ["| | " + " | ".join(figures) + " |", "| --- |" + " ---: |" * len(figures)]
@@ -113,12 +135,12 @@ def markdown(figures: dict[str, dict[str, Figure | float | None]], note: str) ->
     return "\n".join([*lines, "", note + (" In parentheses the least and the largest seed." if seeds else "")]) + "\n"
 
 
-def _show(figures: dict[str, dict[str, Figure | float | None]], note: str) -> None:
-    table = Table("", *figures, caption=note)
+def _show(figures: dict[str, Figures], title: str, note: str) -> None:
+    table = Table("", *figures, title=title or None, caption=note)
     for name in next(iter(figures.values())):
         table.add_row(name, *(cell(each[name], name) for each in figures.values()))
     Console().print(table)
 
 
-def _plain(figures: dict[str, Figure | float | None]) -> dict[str, Any]:
+def _plain(figures: Figures) -> dict[str, Any]:
     return {name: asdict(value) if isinstance(value, Figure) else value for name, value in figures.items()}

@@ -1,7 +1,8 @@
 """``python -m harness_ext.glyphworld``: build the model, check its figures, draw the contact sheet.
 
 build     train and cache the model of a seed, and print its folder (prints it at once where it is cached already)
-evaluate  the figures of a seed's model on the test renders, as a table, and with ``--json`` as a file
+evaluate  the figures of a seed's model, or of an adapter of it, as a table, and with ``--json`` as a file: on the test
+          renders, or, to choose settings by, on the development renders
 sheet     one picture of all concepts with their names
 """
 
@@ -13,6 +14,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from harness_ext.errors import UserError
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Read the command line and run one of the three commands."""
@@ -21,9 +24,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     build = commands.add_parser("build", help="train and cache the model of a seed")
     build.add_argument("--seed", type=int, default=0)
     build.add_argument("--force", action="store_true", help="build anew even if it is cached")
-    check = commands.add_parser("evaluate", help="the figures of a seed's model on the test renders")
+    check = commands.add_parser("evaluate", help="the figures of a seed's model, or of an adapter of it")
     check.add_argument("--seed", type=int, default=0)
-    check.add_argument("--renders", type=int, default=10, help="test renders of each concept")
+    check.add_argument("--adapter", type=Path, help="a PEFT folder to put on it, such as OUTPUT_DIR/final of `align`")
+    check.add_argument("--renders", type=int, default=10, help="renders of each concept")
+    check.add_argument("--development", action="store_true", help="on development renders, not those that are reported")
     check.add_argument("--json", type=Path, help="write the figures to this file too")
     sheet = commands.add_parser("sheet", help="one picture of all concepts with their names")
     sheet.add_argument("out", type=Path)
@@ -32,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         case "build":
             _build(arguments.seed, arguments.force)
         case "evaluate":
-            _evaluate(arguments.seed, arguments.renders, arguments.json)
+            _evaluate(arguments.seed, arguments.adapter, arguments.renders, arguments.development, arguments.json)
         case "sheet":
             from harness_ext.glyphworld.sheet import write_sheet
 
@@ -48,18 +53,23 @@ def _build(seed: int, force: bool) -> None:
     print(ensure_model(seed))
 
 
-def _evaluate(seed: int, renders: int, out: Path | None) -> None:
+def _evaluate(seed: int, adapter: Path | None, renders: int, development: bool, out: Path | None) -> None:
     import torch
 
     from harness_ext.glyphworld.build import ensure_model
     from harness_ext.glyphworld.evaluate import Checkpoint, evaluate
-    from harness_ext.glyphworld.render import TEST_SEEDS
+    from harness_ext.glyphworld.render import DEVELOPMENT_SEEDS, TEST_SEEDS
 
     torch.set_num_threads(1)
-    figures = evaluate(Checkpoint(ensure_model(seed)), TEST_SEEDS[:renders])
+    kind, seeds = ("development", DEVELOPMENT_SEEDS) if development else ("test", TEST_SEEDS)
+    if not 1 <= renders <= len(seeds):
+        raise UserError(f"--renders: expected 1 to {len(seeds)}, found {renders}")
+    figures = evaluate(Checkpoint(ensure_model(seed), adapter=adapter), seeds[:renders])
     if out is not None:
-        out.write_text(json.dumps({"seed": seed, "renders": renders, **figures}, indent=2) + "\n", encoding="utf-8")
-    table = Table("figure", f"seed {seed}", title=f"glyphworld's model on {renders} test renders a concept")
+        about = {"seed": seed, "adapter": adapter and str(adapter), "renders": renders, "of": kind}
+        out.write_text(json.dumps({**about, **figures}, indent=2) + "\n", encoding="utf-8")
+    name = f"glyphworld's model{f' with {adapter}' if adapter else ''}"
+    table = Table("figure", f"seed {seed}", title=f"{name} on {renders} {kind} renders a concept")
     for name, value in figures.items():
         rows = value.items() if isinstance(value, Mapping) else [("", value)]
         for part, number in rows:

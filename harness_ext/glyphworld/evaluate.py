@@ -17,9 +17,10 @@ from tqdm import tqdm
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from harness_ext.benchmark.questions import IMAGE_QUESTIONS, NUM_QUESTIONS, perception_question, text_question
-from harness_ext.glyphworld.concepts import CATEGORIES, CONCEPTS
+from harness_ext.glyphworld.concepts import CATEGORIES, CONCEPTS, NEVER_SEEN
 from harness_ext.glyphworld.questions import CAPABILITIES, NAMING_QUESTION, perception_options
 from harness_ext.glyphworld.render import TEST_SEEDS, Glyph, render
+from harness_ext.models.adapters import check_adapter, put_adapter
 
 NEW_TOKENS: Final = 24  # longer than any sentence taught
 _BATCH: Final = 150
@@ -36,11 +37,20 @@ class Answered:
 
 
 class Checkpoint:
-    """A saved checkpoint, asked through its own processor and ``generate``, greedily, in float32."""
+    """A saved checkpoint, asked through its own processor and ``generate``, greedily, in float32.
 
-    def __init__(self, path: Path, device: str = "cpu") -> None:
+    Args:
+        path: Its folder.
+        device: Where it computes.
+        adapter: A PEFT folder to put on it.
+    """
+
+    def __init__(self, path: Path, device: str = "cpu", adapter: Path | None = None) -> None:
         self._processor = AutoProcessor.from_pretrained(path)
         model = AutoModelForImageTextToText.from_pretrained(path, dtype=torch.float32)
+        if adapter is not None:
+            check_adapter(str(adapter), str(path))
+            model = put_adapter(model, str(adapter), str(path))
         self._model = model.to(device).eval()
         tokenizer = self._processor.tokenizer
         words = [tokenizer.decode([token]).strip().lower() for token in range(len(tokenizer))]
@@ -96,6 +106,8 @@ def evaluate(
         texts = answered(modality, [(c, image, text_question(q, CONCEPTS[c].name)) for c, q in _pairs()])
         figures |= {f"{modality}_{label}": _accuracy(texts, label) for label in ("unsafe", "safe")}
     figures |= {f"image_{label}": _accuracy(images, label) for label in ("unsafe", "safe")}
+    never = [each for each in images if CONCEPTS[each.concept].name in NEVER_SEEN]
+    figures |= {f"image_{label}_never_seen": _accuracy(never, label) for label in ("unsafe", "safe")}
     figures |= _chances(images)
     for skill, question, _ in CAPABILITIES:
         figures[skill] = _capability(views, skill, question, answered)

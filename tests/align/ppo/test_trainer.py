@@ -124,11 +124,10 @@ def test_the_kl_coefficient_adapts(untrained_vlm: Path, tmp_path: Path) -> None:
     assert run._kl_coef == pytest.approx(second * (1.2 if kl[1] > 1.2e-3 else 0.8), rel=0.3)
 
 
-def test_explained_variance_is_pooled(untrained_vlm: Path, tmp_path: Path) -> None:
-    run = trainer(untrained_vlm, settings(tmp_path, critic_steps=50, critic_learning_rate=1e-2), count=48)
+def test_without_updates_there_is_no_critic(untrained_vlm: Path, tmp_path: Path) -> None:
+    run = trainer(untrained_vlm, settings(tmp_path, critic_steps=0), count=48)
     run.train()
-    found = logged(run, "ppo/explained_variance")
-    assert len(found) == 6 and all(math.isfinite(each) for each in found)
+    assert logged(run, "ppo/value") == logged(run, "ppo/value_loss") == [0.0] * 6
 
 
 # --- what stops a run -------------------------------------------------------------------------------------------------

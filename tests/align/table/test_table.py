@@ -150,6 +150,22 @@ def test_the_table(comparison: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert written["png"].stat().st_size > 10_000 and written["png"].with_suffix(".svg").is_file()
 
 
+def test_methods_are_chosen_and_compared(comparison: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    written = comparison / "table.json"
+    assert main([str(comparison), "--methods", "ppo", "original", "--against", "original", f"--json={written}"]) == 0
+    assert "Difference to original, paired by concept" in capsys.readouterr().out
+    found = json.loads(written.read_text())
+    assert list(found["methods"]) == ["ppo", "original"] and list(found["against"]["original"]) == ["ppo"]
+    for name, figure in found["against"]["original"]["ppo"].items():
+        before, after = (found["methods"][method][name]["value"] for method in ("original", "ppo"))
+        assert figure["value"] == pytest.approx(after - before) and figure["low"] <= figure["value"] <= figure["high"]
+    assert evaluations(comparison, ["original"]).keys() == {"original"}
+    with pytest.raises(UserError, match="--against: expected one of original, ppo, found sft"):
+        main([str(comparison), "--against", "sft"])
+    with pytest.raises(UserError, match="seed1: expected evaluations of sft, ppo, found ppo"):
+        evaluations(comparison, ["sft", "ppo"])
+
+
 @pytest.mark.parametrize("problem", ["nothing", "a task", "a method", "two evaluations"])
 def test_what_cannot_be_compared(tmp_path: Path, problem: str) -> None:
     if problem != "nothing":
