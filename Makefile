@@ -74,6 +74,13 @@ CHANGED_ppo-clip-0.2 := --epsilon_high 0.2
 CHANGED_ppo-one-pass := --num_iterations 1
 CHANGED_sft-unnamed := --name_concept false
 CHANGED_dpo-unnamed := --name_concept false
+# What was tried in tuning.
+CHANGED_sft-lr-3e-5 := --learning_rate 3e-5
+CHANGED_sft-lr-1e-4 := --learning_rate 1e-4
+CHANGED_sft-lr-3e-4 := --learning_rate 3e-4
+CHANGED_dpo-lr-1e-5 := --learning_rate 1e-5
+CHANGED_dpo-lr-3e-5 := --learning_rate 3e-5
+CHANGED_dpo-lr-1e-4 := --learning_rate 1e-4
 
 .PRECIOUS: trained-%
 trained-%:
@@ -89,6 +96,15 @@ evaluated-%: trained-%
 	rm -rf $(ALIGN_OUT)/$*/eval
 	$(ONE_THREAD) $(BIN)/lmms_eval --model hf-vlm --model_args pretrained=$$($(BIN)/unsafeconcepts glyphworld build --seed $(SEED)),adapter=$(ALIGN_OUT)/$*/final,device=cpu \
 	    --tasks $(ALIGN_TASKS) --batch_size $(BATCH) --log_samples --output_path $(ALIGN_OUT)/$*/eval
+
+# Settings are chosen on seed 0 and on development renders, which no figure is reported on.
+tuned-%: trained-%
+	mkdir -p results/align/tuning
+	$(ONE_THREAD) $(BIN)/unsafeconcepts glyphworld evaluate --seed $(SEED) --adapter $(ALIGN_OUT)/$*/final --development --json results/align/tuning/$*.json
+
+align-tuning: install
+	$(ONE_THREAD) $(BIN)/unsafeconcepts glyphworld build --seed 0
+	$(MAKE) --no-print-directory -j2 ALIGN_OUT=results/runs/align/tuning RENDERS=64 $(addprefix tuned-,$(TUNED))
 
 align-results: install
 	for seed in $(SEEDS); do \

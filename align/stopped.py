@@ -37,4 +37,6 @@ class TrainingStopped(UserError):
         """Write reason and samples into ``folder``, as ``stopped.json``."""
         folder.mkdir(parents=True, exist_ok=True)
         content = {"step": self.step, "reason": str(self), "samples": self.samples}
-        (folder / STOPPED_FILE).write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        written = folder / f".{STOPPED_FILE}"  # then moved: a run that is killed now leaves a whole file or none
+        written.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        written.replace(folder / STOPPED_FILE)

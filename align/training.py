@@ -15,7 +15,7 @@ from align.models import Base, find_base, load
 from align.rewards.build import build_rewards
 from align.runs.card import write_card
 from align.runs.folder import RunFolder, is_complete
-from align.runs.record import Record, make_record, other_environment, read_record, write_record
+from align.runs.record import Record, Taken, make_record, other_environment, read_record, write_record
 from align.settings import Settings
 from align.stopped import TrainingStopped
 from align.trainers import Rewards, build_trainer
@@ -102,9 +102,9 @@ def _train(
         raise
 
 
-def _describing(base: Base, record: Record) -> Callable[[Path, int, float], None]:
-    def describe(folder: Path, step: int, seconds: float) -> None:
+def _describing(base: Base, record: Record) -> Callable[[Path, int, Taken], None]:
+    def describe(folder: Path, step: int, taken: Taken) -> None:
         write_card(folder, base, record, step)
-        write_record(folder, record, step, seconds)
+        write_record(folder, record, step, taken)
 
     return describe

@@ -14,7 +14,7 @@ from torch import Tensor
 from transformers import Trainer
 
 from align.runs.folder import RunFolder
-from align.runs.record import read_record
+from align.runs.record import Taken, read_record
 from align.runs.watch import Watch
 from harness_ext.errors import UserError
 
@@ -24,21 +24,21 @@ class WholeCheckpoints(Trainer):
 
     Args:
         run: The folder of the run.
-        describe: Called in the main process with a checkpoint's folder, its step, and the seconds of training so far, before
-            it is moved into its place; writes the card and the record.
+        describe: Called in the main process with a checkpoint's folder, its step, and what training took so far, before it is
+            moved into its place; writes the card and the record.
         kwargs: The trainer's own.
 
     Raises:
         UserError: The model is spread over processes.
     """
 
-    def __init__(self, *, run: RunFolder, describe: Callable[[Path, int, float], None], **kwargs: Any) -> None:
+    def __init__(self, *, run: RunFolder, describe: Callable[[Path, int, Taken], None], **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if self.is_deepspeed_enabled or self.is_fsdp_enabled:
             raise UserError("each process needs a whole copy of the model here: launch without DeepSpeed and FSDP")
         self._run = run
         self._describe = describe
-        self._began = time.monotonic()
+        self._began, self._earlier = _now(), Taken(0.0, 0.0)
         self._watch = Watch(self.accelerator)
         self.add_callback(self._watch)
 
@@ -69,16 +69,26 @@ class WholeCheckpoints(Trainer):
             step = int(self.state.global_step)
             folder = self._run.unfinished / f"checkpoint-{step}"
             self.save_extra(folder)
-            self._describe(folder, step, time.monotonic() - self._began)
+            self._describe(folder, step, self._taken())
             self._run.publish(folder.name)
             self._run.keep_last(self.args.save_total_limit)
         self.accelerator.wait_for_everyone()
 
+    def _taken(self) -> Taken:
+        now, began, earlier = _now(), self._began, self._earlier
+        return Taken(
+            now.seconds - began.seconds + earlier.seconds, now.cpu_seconds - began.cpu_seconds + earlier.cpu_seconds
+        )
+
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         super()._load_optimizer_and_scheduler(checkpoint)
         if checkpoint is not None:
-            self._began -= float(read_record(Path(checkpoint))["seconds"])
+            self._earlier = Taken.of(read_record(Path(checkpoint)))
             self.load_extra(Path(checkpoint))
+
+
+def _now() -> Taken:
+    return Taken(time.monotonic(), time.process_time())
 
 
 def _rows(inputs: Any) -> list[int]:

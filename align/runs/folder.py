@@ -21,7 +21,7 @@ from filelock import FileLock, Timeout
 from transformers.trainer import TRAINER_STATE_NAME
 
 from align.ppo.critic import HEAD_FILE
-from align.runs.record import RECORD_FILE, Record, differences, read_record
+from align.runs.record import RECORD_FILE, Record, Taken, differences, read_record
 from align.stopped import STOPPED_FILE
 from harness_ext.errors import UserError
 
@@ -124,11 +124,11 @@ class RunFolder:
         for folder in list(self.checkpoints().values())[: -most if most else 0]:
             self._remove(folder)
 
-    def finish(self, describe: Callable[[Path, int, float], None]) -> Path:
+    def finish(self, describe: Callable[[Path, int, Taken], None]) -> Path:
         """Make ``final`` of the last checkpoint's adapter.
 
         Args:
-            describe: Called with the unfinished folder, the last step, and the seconds of training; writes what goes beside
+            describe: Called with the unfinished folder, the last step, and what training took; writes what goes beside
                 the adapter.
         """
         step, checkpoint = next(reversed(self.checkpoints().items()))
@@ -138,7 +138,7 @@ class RunFolder:
             shutil.copyfile(checkpoint / name, folder / name)
         if (checkpoint / HEAD_FILE).is_file():
             shutil.copyfile(checkpoint / HEAD_FILE, folder / HEAD_FILE)
-        describe(folder, step, float(read_record(checkpoint)["seconds"]))
+        describe(folder, step, Taken.of(read_record(checkpoint)))
         return self.publish(FINAL)
 
     def _sweep(self) -> None:

@@ -7,7 +7,7 @@ import importlib.metadata
 import json
 import platform
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,6 +22,26 @@ from harness_ext.models.identity import weights_identity
 
 RECORD_FILE: Final = "run.json"
 Record = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What a run's training has taken so far.
+
+    Attributes:
+        seconds: On the clock.
+        cpu_seconds: Of processor time, in the main process: also on a machine that does other things.
+    """
+
+    seconds: float
+    cpu_seconds: float
+
+    @classmethod
+    def of(cls, record: Record) -> "Taken":
+        """As `write_record` wrote it."""
+        return cls(float(record["seconds"]), float(record["cpu_seconds"]))
+
+
 _LIBRARIES: Final = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "tokenizers", "unsafeconcepts")
 # Arguments that say where a run is written, how it is watched, and when it gives up, not what comes out.
 _BESIDE: Final = (
@@ -82,9 +102,10 @@ def make_record(settings: Settings, base: Base, rows: Dataset, processes: int, c
     return dict(json.loads(json.dumps(record)))
 
 
-def write_record(folder: Path, record: Record, step: int, seconds: float) -> None:
+def write_record(folder: Path, record: Record, step: int, taken: Taken) -> None:
     """Write ``run.json``, the last file of a folder: what was run, how far, and how long that took."""
-    text = json.dumps({**record, "step": step, "seconds": round(seconds, 1)}, indent=2, ensure_ascii=False)
+    spent = {name: round(value, 1) for name, value in asdict(taken).items()}
+    text = json.dumps({**record, "step": step, **spent}, indent=2, ensure_ascii=False)
     (folder / RECORD_FILE).write_text(text + "\n", encoding="utf-8")
 
 

@@ -102,7 +102,7 @@ def figures_of(evaluated: Sequence[Evaluated]) -> Figures:
     figures["gap, concepts never trained on"] = difference(*gap_sides(evaluated, seen=False))
     figures["diversity (1 - self-BLEU)"] = sum(each.diversity for each in evaluated) / len(evaluated)
     seconds = [each.seconds for each in evaluated if each.seconds is not None]
-    figures["seconds of training"] = sum(seconds) / len(seconds) if seconds else None
+    figures["CPU seconds of training"] = sum(seconds) / len(seconds) if seconds else None
     return figures
 
 
@@ -121,7 +121,7 @@ def cell(value: Figure | float | None, name: str) -> str:
     if value is None:
         return "–"
     if isinstance(value, float):
-        return f"{value:.0f}" if name.startswith("seconds") else f"{value:.3f}"
+        return f"{value:.0f}" if name.startswith("CPU seconds") else f"{value:.3f}"
     text = f"{value.value:.3f} [{value.low:.3f}, {value.high:.3f}]"
     return f"{text} ({min(value.seeds):.3f}–{max(value.seeds):.3f})" if len(value.seeds) > 1 else text
 

@@ -64,7 +64,7 @@ class Evaluated:
     Attributes:
         answers: By task.
         diversity: 1 - self-BLEU of its responses about images, one a concept.
-        seconds: How long its training took, where it was trained.
+        seconds: Of processor time that its training took, where it was trained.
     """
 
     answers: Mapping[str, Sequence[Judgement]]
@@ -112,7 +112,7 @@ def _text(response: Any, file: Path) -> str:
 
 def _seconds(folder: Path) -> float | None:
     state = folder / "final" / "run.json"
-    return float(json.loads(state.read_text(encoding="utf-8"))["seconds"]) if state.is_file() else None
+    return float(json.loads(state.read_text(encoding="utf-8"))["cpu_seconds"]) if state.is_file() else None
 
 
 def counts(measure: Measure, evaluated: Sequence[Evaluated]) -> tuple[Array, Array]:

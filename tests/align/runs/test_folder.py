@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from align.runs.folder import RunFolder, is_complete
-from align.runs.record import RECORD_FILE, differences, other_environment, write_record
+from align.runs.record import RECORD_FILE, Taken, differences, other_environment, write_record
 from harness_ext.errors import UserError
 
 RECORD: dict[str, Any] = {
@@ -31,7 +31,7 @@ def write(run: RunFolder, step: int, steps: int = 4) -> None:
     for name in ("adapter_config.json", "adapter_model.safetensors", "optimizer.pt"):
         (folder / name).write_text(f"{name} of {step}")
     (folder / "trainer_state.json").write_text(json.dumps({"global_step": step, "max_steps": steps}))
-    write_record(folder, RECORD, step, seconds=1.5 * step)
+    write_record(folder, RECORD, step, Taken(1.5 * step, 1.25 * step))
     run.publish(folder.name)
 
 
@@ -47,12 +47,12 @@ def test_from_the_first_checkpoint_to_the_last(tmp_path: Path) -> None:
         assert list(run.checkpoints()) == [4, 10]
         last = run.last(RECORD)
         assert last == run.path / "checkpoint-10" and is_complete(last) and not is_complete(run.path / "checkpoint-4")
-        run.finish(lambda folder, step, seconds: write_record(folder, RECORD, step, seconds))
+        run.finish(lambda folder, step, taken: write_record(folder, RECORD, step, taken))
     assert sorted(each.name for each in run.path.iterdir()) == [".lock", "checkpoint-10", "checkpoint-4", "final"]
     assert (run.final / "adapter_model.safetensors").read_text() == "adapter_model.safetensors of 10"
     assert not (run.final / "optimizer.pt").exists()
     record = json.loads((run.final / RECORD_FILE).read_text())
-    assert (record["step"], record["seconds"]) == (10, 15.0)
+    assert (record["step"], record["seconds"], record["cpu_seconds"]) == (10, 15.0, 12.5)
     assert run.last(RECORD) == run.final and is_complete(run.final)
 
 
@@ -105,7 +105,7 @@ def test_begun_anew(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     with run.held(overwrite=False):
         write(run, 4)
-        run.finish(lambda folder, step, seconds: write_record(folder, RECORD, step, seconds))
+        run.finish(lambda folder, step, taken: write_record(folder, RECORD, step, taken))
     with run.held(overwrite=True):
         assert run.last(RECORD) is None
     assert sorted(each.name for each in tmp_path.iterdir()) == [".lock", "notes.txt"]

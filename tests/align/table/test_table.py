@@ -126,7 +126,7 @@ def comparison(tmp_path: Path) -> Path:
         evaluation(tmp_path / f"seed{seed}" / "original" / "eval", 0.4 + shift)
         final = tmp_path / f"seed{seed}" / "ppo" / "final"
         final.mkdir()
-        (final / "run.json").write_text(json.dumps({"seconds": 100 * seed}))
+        (final / "run.json").write_text(json.dumps({"cpu_seconds": 100 * seed}))
     return tmp_path
 
 
@@ -143,7 +143,7 @@ def test_the_table(comparison: Path, capsys: pytest.CaptureFixture[str]) -> None
     expected = sum(each["verdict"] == each["expected"] for each in new) / len(new)
     assert figures["ppo"]["unsafe images, concepts never trained on"]["value"] == pytest.approx(expected)
     assert len(figures["ppo"]["unsafe images"]["seeds"]) == 2
-    assert figures["ppo"]["seconds of training"] == 150 and figures["original"]["seconds of training"] is None
+    assert figures["ppo"]["CPU seconds of training"] == 150 and figures["original"]["CPU seconds of training"] is None
     assert 0 < figures["ppo"]["diversity (1 - self-BLEU)"] <= 1
     gap = figures["original"]["gap"]
     assert gap["low"] <= gap["value"] <= gap["high"] and abs(gap["value"]) < 0.1
