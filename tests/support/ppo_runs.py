@@ -89,9 +89,17 @@ def trainer(
 
 
 def main() -> None:
-    """``python ppo_runs.py CHECKPOINT OUT PROCESSES``: a run on as many processes as it is started in."""
-    checkpoint, out, processes = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
-    args = settings(out, per_device_train_batch_size=4 // processes, kl_target=0.1, max_grad_norm=0.5, num_iterations=3)
+    """``python ppo_runs.py CHECKPOINT OUT PROCESSES CHANGES``: a run on as many processes as it is started in.
+
+    CHANGES are settings, as JSON.
+    """
+    checkpoint, out, processes, changes = (
+        Path(sys.argv[1]),
+        Path(sys.argv[2]),
+        int(sys.argv[3]),
+        json.loads(sys.argv[4]),
+    )
+    args = settings(out, per_device_train_batch_size=4 // processes, max_grad_norm=0.5, num_iterations=3, **changes)
     run = trainer(checkpoint, args)
     assert run.accelerator.num_processes == processes
     # Every fourth word ends an answer: they differ in length, and the processes' longest ones do.

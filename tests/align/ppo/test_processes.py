@@ -14,13 +14,28 @@ from safetensors.torch import load_file
 REPOSITORY = Path(__file__).parents[3]
 
 
-def test_two_processes_follow_one(untrained_vlm: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("changes", "steps"),
+    [
+        ({"kl_target": 0.1}, 12),
+        # Two micro-batches an update, a first rollout for the critic alone, and passes that end after their first update.
+        ({"gradient_accumulation_steps": 2, "critic_warmup": 1, "target_kl": 1e-9, "temperature": 0.7}, 6),
+    ],
+)
+def test_two_processes_follow_one(untrained_vlm: Path, tmp_path: Path, changes: dict[str, float], steps: int) -> None:
     out = {}
     for processes in (1, 2):
         out[processes] = tmp_path / str(processes)
         launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", str(processes), "--standalone"]
         run = subprocess.run(
-            [*launcher, ppo_runs.__file__, str(untrained_vlm), str(out[processes]), str(processes)],
+            [
+                *launcher,
+                ppo_runs.__file__,
+                str(untrained_vlm),
+                str(out[processes]),
+                str(processes),
+                json.dumps(changes),
+            ],
             env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)},
             capture_output=True,
             text=True,
@@ -28,7 +43,7 @@ def test_two_processes_follow_one(untrained_vlm: Path, tmp_path: Path) -> None:
         )
         assert run.returncode == 0, run.stderr[-3000:]
     one, two = (json.loads((out[processes] / "history.json").read_text()) for processes in (1, 2))
-    assert len(one) == len(two) == 13
+    assert len(one) == len(two) == steps + 1
     for mine, other in zip(one, two, strict=True):
         assert mine == pytest.approx(other, rel=1e-3, abs=1e-5)
     for file in ("adapter_model.safetensors", "head.safetensors"):
