@@ -1,6 +1,7 @@
 """The `align` command as a user meets it: help, errors, a run, the same run again."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -124,3 +125,21 @@ def test_a_run_and_the_same_one_again(
 
     assert align(monkeypatch, *sft, "--adam_beta1", "0.8", "--overwrite") == 0
     assert json.loads((final / "run.json").read_text())["arguments"]["adam_beta1"] == 0.8
+
+
+def test_accelerate_launches_it(untrained_vlm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same bits come out as without it."""
+    sft = ["sft", "--model", str(untrained_vlm), *QUICK, "--use_cpu", "true", "--bf16", "false"]
+    launcher = [sys.executable, "-m", "accelerate.commands.accelerate_cli", "launch", "--cpu", "--num_processes", "1"]
+    run = subprocess.run(
+        [*launcher, "-m", "align.commands", *sft, "--output_dir", str(tmp_path / "launched")],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 0, run.stderr[-3000:]
+    assert align(monkeypatch, *sft, "--output_dir", tmp_path / "plain") == 0
+    launched, plain = (
+        load_file(tmp_path / each / "final" / "adapter_model.safetensors") for each in ("launched", "plain")
+    )
+    assert launched.keys() == plain.keys() and all((launched[name] == plain[name]).all() for name in plain)
