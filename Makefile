@@ -78,7 +78,12 @@ CHANGED_dpo-unnamed := --name_concept false
 CHANGED_sft-lr-3e-5 := --learning_rate 3e-5
 CHANGED_sft-lr-1e-4 := --learning_rate 1e-4
 CHANGED_sft-lr-3e-4 := --learning_rate 3e-4
+CHANGED_dpo-lr-1e-6 := --learning_rate 1e-6
+CHANGED_dpo-lr-3e-6 := --learning_rate 3e-6
 CHANGED_dpo-lr-1e-5 := --learning_rate 1e-5
+CHANGED_dpo-lr-3e-6-beta-0.5 := --learning_rate 3e-6 --beta 0.5
+CHANGED_dpo-lr-1e-5-beta-0.5 := --learning_rate 1e-5 --beta 0.5
+CHANGED_dpo-lr-3e-5-beta-0.5 := --learning_rate 3e-5 --beta 0.5
 CHANGED_dpo-lr-3e-5 := --learning_rate 3e-5
 CHANGED_dpo-lr-1e-4 := --learning_rate 1e-4
 
@@ -99,8 +104,8 @@ evaluated-%: trained-%
 
 # Settings are chosen on seed 0 and on development renders, which no figure is reported on.
 tuned-%: trained-%
-	mkdir -p results/align/tuning
-	$(ONE_THREAD) $(BIN)/unsafeconcepts glyphworld evaluate --seed $(SEED) --adapter $(ALIGN_OUT)/$*/final --development --json results/align/tuning/$*.json
+	mkdir -p results/align/$(notdir $(ALIGN_OUT))
+	$(ONE_THREAD) $(BIN)/unsafeconcepts glyphworld evaluate --seed $(SEED) --adapter $(ALIGN_OUT)/$*/final --development --json results/align/$(notdir $(ALIGN_OUT))/$*.json
 
 align-tuning: install
 	$(ONE_THREAD) $(BIN)/unsafeconcepts glyphworld build --seed 0
