@@ -1,0 +1,83 @@
+# What the methods came to on glyphworld, a stand-in and not the benchmark. Included by the Makefile; two things run at a time.
+.PHONY: align-demo align-tuning align-results align-ablations
+
+SEED ?= 0
+RENDERS ?= 32
+METHODS ?= ppo dpo sft
+ALIGN_OUT ?= results/runs/align/demo
+ALIGN_TASKS := glyphworld_image,glyphworld_perception,glyphworld_text,glyphworld_capability
+# Seed 0 is the one that settings were chosen on.
+SEEDS ?= 1 2 3
+RESULTS := results/runs/align/results
+ONE_THREAD := $(OFFLINE) OMP_NUM_THREADS=1
+
+# A run is named after a packaged recipe, with what is changed in it behind a dash.
+CHANGED_ppo-no-critic := --critic_steps 0 --critic_warmup 0 --lam 1
+CHANGED_ppo-no-kl := --kl_coef 0
+CHANGED_ppo-clip-0.2 := --epsilon_high 0.2
+CHANGED_ppo-one-pass := --num_iterations 1
+CHANGED_sft-unnamed := --name_concept false
+ABLATED ?= ppo-no-critic ppo-no-kl ppo-clip-0.2 ppo-one-pass upstream grpo rloo sft-unnamed
+# What was tried in tuning: screened on few renders, and on as many as are reported with.
+CHANGED_sft-lr-3e-5 := --learning_rate 3e-5
+CHANGED_sft-lr-1e-4 := --learning_rate 1e-4
+CHANGED_sft-lr-3e-4 := --learning_rate 3e-4
+CHANGED_dpo-lr-1e-6 := --name_concept true --learning_rate 1e-6
+CHANGED_dpo-lr-3e-6 := --name_concept true --learning_rate 3e-6
+CHANGED_dpo-lr-1e-5 := --name_concept true --learning_rate 1e-5
+CHANGED_dpo-lr-3e-5 := --name_concept true --learning_rate 3e-5
+CHANGED_dpo-lr-1e-4 := --name_concept true --learning_rate 1e-4
+CHANGED_dpo-lr-1e-5-beta-0.5 := --name_concept true --learning_rate 1e-5 --beta 0.5
+CHANGED_dpo-lr-3e-5-beta-0.5 := --name_concept true --learning_rate 3e-5 --beta 0.5
+CHANGED_dpo-unnamed-lr-3e-6 := --name_concept false --learning_rate 3e-6
+CHANGED_dpo-unnamed-lr-1e-5 := --name_concept false --learning_rate 1e-5
+CHANGED_dpo-unnamed-lr-3e-5 := --name_concept false --learning_rate 3e-5
+CHANGED_dpo-unnamed-lr-1e-4 := --name_concept false --learning_rate 1e-4
+SCREENED := dpo-lr-3e-6 dpo-lr-1e-5 dpo-lr-1e-5-beta-0.5 dpo-lr-3e-5-beta-0.5 $(addprefix dpo-unnamed-lr-,3e-6 1e-5 3e-5 1e-4)
+TUNED := $(addprefix sft-lr-,3e-5 1e-4 3e-4) $(addprefix dpo-lr-,1e-6 3e-6 3e-5 1e-4)
+
+# One seed's comparison: the model of glyphworld seed $(SEED), renders of its own, every method, all evaluated alike.
+align-demo: install
+	$(ONE_THREAD) $(BIN)/unsafeconcepts glyphworld build --seed $(SEED)
+	$(MAKE) --no-print-directory -j2 $(addprefix evaluated-,original $(METHODS))
+	$(ONE_THREAD) $(BIN)/align table $(ALIGN_OUT) --markdown $(ALIGN_OUT)/table.md --json $(ALIGN_OUT)/table.json --figure $(ALIGN_OUT)/table.png
+
+.PRECIOUS: trained-%
+trained-%:
+	$(ONE_THREAD) $(BIN)/align $(subst upstream,ppo,$(firstword $(subst -, ,$*))) --config glyphworld_$(firstword $(subst -, ,$*)) --output_dir $(ALIGN_OUT)/$* \
+	    --glyphworld_seed $(SEED) --seed $(SEED) --renders $(RENDERS) --first_render $$(( $(SEED) * $(RENDERS) )) $(CHANGED_$*)
+
+evaluated-original:
+	rm -rf $(ALIGN_OUT)/original
+	$(ONE_THREAD) $(BIN)/lmms_eval --model hf-vlm --model_args pretrained=$$($(BIN)/unsafeconcepts glyphworld build --seed $(SEED)),device=cpu \
+	    --tasks $(ALIGN_TASKS) --batch_size $(BATCH) --log_samples --output_path $(ALIGN_OUT)/original/eval
+
+evaluated-%: trained-%
+	rm -rf $(ALIGN_OUT)/$*/eval
+	$(ONE_THREAD) $(BIN)/lmms_eval --model hf-vlm --model_args pretrained=$$($(BIN)/unsafeconcepts glyphworld build --seed $(SEED)),adapter=$(ALIGN_OUT)/$*/final,device=cpu \
+	    --tasks $(ALIGN_TASKS) --batch_size $(BATCH) --log_samples --output_path $(ALIGN_OUT)/$*/eval
+
+# Settings are chosen on seed 0 and on development renders, which no figure is reported on.
+tuned-%: trained-%
+	mkdir -p results/align/$(notdir $(ALIGN_OUT))
+	$(ONE_THREAD) $(BIN)/unsafeconcepts glyphworld evaluate --seed $(SEED) --adapter $(ALIGN_OUT)/$*/final --development --json results/align/$(notdir $(ALIGN_OUT))/$*.json
+
+align-tuning: install
+	$(ONE_THREAD) $(BIN)/unsafeconcepts glyphworld build --seed 0
+	$(MAKE) --no-print-directory -j2 ALIGN_OUT=results/runs/align/screening RENDERS=16 $(addprefix tuned-,$(SCREENED))
+	$(MAKE) --no-print-directory -j2 ALIGN_OUT=results/runs/align/tuning RENDERS=64 $(addprefix tuned-,$(TUNED))
+
+align-results: install
+	for seed in $(SEEDS); do \
+	    $(ONE_THREAD) $(BIN)/unsafeconcepts glyphworld build --seed $$seed && \
+	    $(MAKE) --no-print-directory -j2 SEED=$$seed ALIGN_OUT=$(RESULTS)/seed$$seed RENDERS=64 $(addprefix evaluated-,original ppo dpo sft) || exit 1; done
+	mkdir -p results/align
+	$(ONE_THREAD) $(BIN)/align table $(RESULTS) --methods original sft dpo ppo --against original ppo \
+	    --markdown results/align/table.md --json results/align/table.json --figure results/align/table.png
+
+# What each part is worth, on the first seed alone: after align-results.
+align-ablations: SEED := $(firstword $(SEEDS))
+align-ablations: install
+	$(MAKE) --no-print-directory -j2 SEED=$(SEED) ALIGN_OUT=$(RESULTS)/seed$(SEED) RENDERS=64 $(addprefix evaluated-,$(ABLATED))
+	$(ONE_THREAD) $(BIN)/align table $(RESULTS)/seed$(SEED) --methods original ppo sft $(ABLATED) --against ppo \
+	    --markdown results/align/ablations.md --json results/align/ablations.json
