@@ -17,7 +17,8 @@ CHANGED_ppo-no-kl := --kl_coef 0
 CHANGED_ppo-clip-0.2 := --epsilon_high 0.2
 CHANGED_ppo-one-pass := --num_iterations 1
 CHANGED_sft-unnamed := --name_concept false
-ABLATED ?= ppo-no-critic ppo-no-kl ppo-clip-0.2 ppo-one-pass upstream grpo rloo sft-unnamed
+CHANGED_dpo-named := --name_concept true --learning_rate 1e-6
+ABLATED ?= ppo-no-critic ppo-no-kl ppo-clip-0.2 ppo-one-pass upstream grpo rloo sft-unnamed dpo-named
 # What was tried in tuning: screened on few renders, and on as many as are reported with.
 CHANGED_sft-lr-3e-5 := --learning_rate 3e-5
 CHANGED_sft-lr-1e-4 := --learning_rate 1e-4
@@ -34,7 +35,7 @@ CHANGED_dpo-unnamed-lr-1e-5 := --name_concept false --learning_rate 1e-5
 CHANGED_dpo-unnamed-lr-3e-5 := --name_concept false --learning_rate 3e-5
 CHANGED_dpo-unnamed-lr-1e-4 := --name_concept false --learning_rate 1e-4
 SCREENED := dpo-lr-3e-6 dpo-lr-1e-5 dpo-lr-1e-5-beta-0.5 dpo-lr-3e-5-beta-0.5 $(addprefix dpo-unnamed-lr-,3e-6 1e-5 3e-5 1e-4)
-TUNED := $(addprefix sft-lr-,3e-5 1e-4 3e-4) $(addprefix dpo-lr-,1e-6 3e-6 3e-5 1e-4)
+TUNED := $(addprefix sft-lr-,3e-5 1e-4 3e-4) $(addprefix dpo-lr-,1e-6 3e-6 3e-5 1e-4) dpo-unnamed-lr-1e-5
 
 # One seed's comparison: the model of glyphworld seed $(SEED), renders of its own, every method, all evaluated alike.
 align-demo: install
@@ -79,5 +80,5 @@ align-results: install
 align-ablations: SEED := $(firstword $(SEEDS))
 align-ablations: install
 	$(MAKE) --no-print-directory -j2 SEED=$(SEED) ALIGN_OUT=$(RESULTS)/seed$(SEED) RENDERS=64 $(addprefix evaluated-,$(ABLATED))
-	$(ONE_THREAD) $(BIN)/align table $(RESULTS)/seed$(SEED) --methods original ppo sft $(ABLATED) --against ppo \
+	$(ONE_THREAD) $(BIN)/align table $(RESULTS)/seed$(SEED) --methods original ppo sft dpo $(ABLATED) --against ppo \
 	    --markdown results/align/ablations.md --json results/align/ablations.json
