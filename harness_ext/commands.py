@@ -10,6 +10,7 @@ _USAGE: Final = """usage: unsafeconcepts COMMAND ...
 
   judge FILE.jsonl        judge saved responses
   table RUN               the table (and figure) of an evaluation's result folder
+  compare BEFORE AFTER…   is a model better, and did it keep its abilities
   glyphworld ACTION       build, draw or measure the embedded stand-in
   tasks HARNESS           print the task folder for lmms_eval or lm_eval
 
@@ -24,6 +25,12 @@ def _judge(arguments: Sequence[str]) -> int:
 
 def _table(arguments: Sequence[str]) -> int:
     from harness_ext.report.command import main
+
+    return main(arguments)
+
+
+def _compare(arguments: Sequence[str]) -> int:
+    from harness_ext.report.compare.command import main
 
     return main(arguments)
 
@@ -46,6 +53,7 @@ def _tasks(arguments: Sequence[str]) -> int:
 _COMMANDS: Final[dict[str, Callable[[Sequence[str]], int]]] = {
     "judge": _judge,
     "table": _table,
+    "compare": _compare,
     "glyphworld": _glyphworld,
     "tasks": _tasks,
 }

@@ -94,7 +94,7 @@ class ResultsFile:
 def results_files(folder: Path) -> list[ResultsFile]:
     """Every results file below ``folder``. Raises ``UserError``, naming it, for one that cannot be used, and for none."""
     files = [
-        _read(path, match[1])
+        ResultsFile(path, match[1], read_results(path))
         for path in sorted(folder.rglob("*_results.json"))
         if (match := _RESULTS.fullmatch(path.name))
     ]
@@ -110,17 +110,19 @@ def newest_first(files: Iterable[ResultsFile]) -> list[ResultsFile]:
     return sorted(files, key=lambda file: file.date, reverse=True)
 
 
-def _read(path: Path, date: str) -> ResultsFile:
+def read_results(path: Path) -> dict[str, Any]:
+    """What a results file of either harness holds. Raises ``UserError``, naming it, if it cannot be used."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UserError(
             f"{path}: cannot be read ({error}). Was the run cut off? Run it again or delete the file."
         ) from error
-    present = content.keys() | content.get("config", {}).keys() if isinstance(content, dict) else set()
+    config = content.get("config", {}) if isinstance(content, dict) else {}
+    present = content.keys() | config.keys() if isinstance(config, dict) else set()
     if missing := sorted({"config", "configs", "n-samples", "model", "model_args"} - present):
         raise UserError(f"{path}: not a results file of this version of lmms-eval: {', '.join(missing)} missing")
-    return ResultsFile(path, date, content)
+    return content
 
 
 def _decoding(generation: Mapping[str, Any] | None) -> str:

@@ -6,6 +6,7 @@ the way in: a verdict outside the vocabulary would not crash any metric, it woul
 
 import json
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -41,38 +42,56 @@ def read_samples(path: Path, source: str, way: Way, expected_rows: int) -> tuple
         UserError: Naming file and line, for a line that is not JSON, an answer that is not judged or not of this
             version, a document answered twice, or another number of rows than promised.
     """
-    rows = [_parse(line, path, number) for number, line in enumerate(_lines(path), start=1)]
-    if len(rows) != expected_rows:
-        raise UserError(
-            f"{path}: expected {expected_rows} rows, found {len(rows)}: the run was cut off while writing, or two runs "
-            "wrote into this file. Run the evaluation again into an empty folder."
-        )
-    if not any(_KEY in row for row in rows):
-        return ()
     seen: set[Any] = set()
     answers = []
-    for number, row in enumerate(rows, start=1):
+    unjudged: tuple[int, ValueError] | None = None
+    for number, row in read_rows(path, expected_rows):
         if row.get("doc_id") in seen:
             raise UserError(
                 f"{path}, line {number}: document {row.get('doc_id')} is there twice, expected once: two runs wrote into "
                 "this file, or the task has more than one filter. Run the evaluation again into an empty folder."
             )
         seen.add(row.get("doc_id"))
+        if _KEY not in row:
+            unjudged = unjudged or (number, ValueError(f"expected a judged answer under {_KEY!r}, found none"))
+            continue
         try:
             answers.append(_judgement(row, source, way))
         except ValueError as error:
-            raise UserError(
-                f"{path}, line {number}: {error}. Was it written by another version of this project?"
-            ) from error
+            raise _other_version(path, number, error) from error
+    if answers and unjudged:
+        raise _other_version(path, *unjudged)
     return tuple(answers)
 
 
-def _lines(path: Path) -> list[str]:
+def read_rows(path: Path, expected_rows: int) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The rows of a file of samples with the numbers of their lines, one at a time: a file can be larger than memory.
+
+    Args:
+        path: A file of one JSON object a line.
+        expected_rows: How many rows the run's results file promises.
+
+    Raises:
+        UserError: Naming the file and, where there is one, the line, for another number of rows than promised, or a line
+            that is no JSON object.
+    """
     try:
-        # Not splitlines(): a response may hold line separators that JSON leaves as they are.
-        return path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
+        # Only "\n" ends a line: a response may hold line separators that JSON leaves as they are.
+        with path.open(encoding="utf-8", newline="\n") as file:
+            if (found := sum(1 for _ in file)) != expected_rows:
+                raise UserError(
+                    f"{path}: expected {expected_rows} rows, found {found}: the run was cut off while writing, or two runs "
+                    "wrote into this file. Run the evaluation again into an empty folder."
+                )
+            file.seek(0)
+            for number, line in enumerate(file, start=1):
+                yield number, _parse(line, path, number)
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: cannot be read: {error}") from error
+
+
+def _other_version(path: Path, number: int, error: ValueError) -> UserError:
+    return UserError(f"{path}, line {number}: {error}. Was it written by another version of this project?")
 
 
 def _parse(line: str, path: Path, number: int) -> dict[str, Any]:

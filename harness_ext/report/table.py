@@ -158,13 +158,14 @@ def markdown(runs: Sequence[tuple[Run, Summary]], argv: Sequence[str]) -> str:
         parts.append(f"# {title(run)}")
         for block in blocks(summary):
             parts.append(f"## {block.title}")
-            parts.append(_markdown_table(block.header, [[" ".join(cell) for cell in row] for row in block.rows]))
+            parts.append(markdown_table(block.header, [[" ".join(cell) for cell in row] for row in block.rows]))
         parts.append("\n".join(f"- {note}" for note in notes(run, summary)))
         parts.append("## Settings")
-        parts.append(_markdown_table(("what", "value"), [[name, f"`{value}`"] for name, value in run.settings.items()]))
+        parts.append(markdown_table(("what", "value"), [[name, f"`{value}`"] for name, value in run.settings.items()]))
     return "\n\n".join(parts) + "\n"
 
 
-def _markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Cells as a table of Markdown."""
     lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)

@@ -1,0 +1,104 @@
+"""``unsafeconcepts compare BEFORE AFTER…``: is a model better than the first one, and did it keep its abilities?
+
+Reads result folders of lmms-eval and of lm-eval, of this project's tasks and of other benchmarks, and pairs the runs
+question by question. Refuses, with the reason, what is not comparable.
+"""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from harness_ext.errors import UserError
+from harness_ext.report.compare.comparison import Comparison
+from harness_ext.report.compare.runs import MARGIN, compare
+
+_PROG: Final = "unsafeconcepts compare"
+_PIPED_WIDTH: Final = 160
+_LEAST_WIDTH: Final = 100
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns 2, with a message, when what was asked for cannot be."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    options = _parser().parse_args(arguments)
+    try:
+        comparison = compare(options.runs, options.margin, options.task, _metrics(options.metric), options.seed)
+        _report(comparison, options, ["unsafeconcepts", "compare", *arguments])
+    except UserError as error:
+        print(f"{_PROG}: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=_PROG, description=__doc__)
+    parser.add_argument(
+        "runs", type=Path, nargs="+", metavar="RUN", help="folders given as --output_path, BEFORE first"
+    )
+    parser.add_argument(
+        "--margin",
+        type=float,
+        default=MARGIN,
+        metavar="SHARE",
+        help="the loss that is acceptable (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--task",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="only this task or group, * for anything; may be repeated",
+    )
+    parser.add_argument(
+        "--metric",
+        metavar="TASK=NAME",
+        action="append",
+        default=[],
+        help="compare this metric of a task (TASK=NAME,FILTER too)",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of resampling and swapping (default: %(default)s)")
+    for name, what in (("markdown", "md"), ("json", "json"), ("csv", "csv"), ("latex", "tex")):
+        parser.add_argument(f"--{name}", type=Path, metavar=f"OUT.{what}", help=f"write it as {name} too")
+    return parser
+
+
+def _metrics(given: Sequence[str]) -> dict[str, str]:
+    metrics = {}
+    for each in given:
+        task, _, name = each.partition("=")
+        if not task or not name:
+            raise UserError(f"--metric {each}: expected TASK=NAME, such as hellaswag=acc_norm")
+        metrics[task] = name
+    return metrics
+
+
+def _report(comparison: Comparison, options: argparse.Namespace, command: Sequence[str]) -> None:
+    from rich.console import Console
+
+    from harness_ext.report.compare import tables
+
+    console = Console()
+    # A pipe has no width of its own; Rich would cut lines at 80 columns.
+    width = console.width if console.is_terminal or "COLUMNS" in os.environ else _PIPED_WIDTH
+    tables.print_tables(comparison, Console(width=max(width, _LEAST_WIDTH)))
+    if options.markdown:
+        _write(options.markdown, tables.markdown(comparison, command))
+    if options.json:
+        content = {"command": list(command), **comparison.to_json()}
+        _write(options.json, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+    if options.csv:
+        _write(options.csv, tables.as_csv(comparison))
+    if options.latex:
+        _write(options.latex, tables.latex(comparison))
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written: {error}") from error

@@ -1,0 +1,86 @@
+"""Result folders to a comparison: read both, refuse what is not comparable, measure, and say how sure it is."""
+
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from harness_ext.benchmark import SOURCES
+from harness_ext.errors import UserError
+from harness_ext.metrics.detectable import POWER
+from harness_ext.metrics.intervals import CONFIDENCE, RESAMPLES, SEED
+from harness_ext.report.compare.answers import Answers, read_answers
+from harness_ext.report.compare.comparable import check_answers, check_tasks
+from harness_ext.report.compare.comparison import Comparison, Model, Pair
+from harness_ext.report.compare.evaluations import RunFolder, open_run
+from harness_ext.report.compare.groups import grouped_measures
+from harness_ext.report.compare.judged import judged_measures
+from harness_ext.report.compare.measures import Measure, rows
+from harness_ext.report.compare.plain import Scores, plain_scores, score_measure
+
+MARGIN: Final = 0.01
+
+
+def compare(
+    folders: Sequence[Path],
+    margin: float = MARGIN,
+    tasks: Collection[str] = (),
+    metrics: Mapping[str, str] | None = None,
+    seed: int = SEED,
+) -> Comparison:
+    """Hold every run against the first one.
+
+    Args:
+        folders: The result folders, the model BEFORE first; at least two.
+        margin: The loss that counts as acceptable, a share: 0.01 is one point of a hundred.
+        tasks: Only these tasks, and those of these groups, where ``*`` stands for anything; all by default.
+        metrics: The metric to compare by task, instead of the first of the task's own list.
+        seed: Of resampling and swapping.
+
+    Raises:
+        UserError: Naming the folder or the file, where something is missing, broken, or not comparable.
+    """
+    if len(folders) < 2:
+        raise UserError("expected at least two result folders, the model before first")
+    if not 0 < margin < 1:
+        raise UserError(f"--margin {margin}: expected a share between 0 and 1, such as 0.01 for one point of a hundred")
+    runs = [open_run(folder, tasks) for folder in folders]
+    first, *others = runs
+    if unknown := [task for task in metrics or {} if task not in first.tasks]:
+        raise UserError(f"--metric {unknown[0]}: no such task; found {', '.join(first.tasks)}")
+    # What can be refused without reading a sample is refused first.
+    for other in others:
+        check_tasks(first, other)
+    pairs = [_pair(first, other, margin, metrics or {}, seed) for other in others]
+    source = next((name for name in SOURCES if any(task.startswith(f"{name}_") for task in first.tasks)), None)
+    return Comparison(_model(first), tuple(pairs), margin, source, CONFIDENCE, POWER, RESAMPLES, seed)
+
+
+def _pair(first: RunFolder, other: RunFolder, margin: float, metrics: Mapping[str, str], seed: int) -> Pair:
+    judged: dict[str, tuple[Answers, Answers]] = {}
+    scores: dict[str, Scores] = {}
+    measures: list[Measure] = []
+    notes = [*first.notes, *other.notes]
+    for task in first.tasks:
+        before, after = (read_answers(run.tasks[task], task) for run in (first, other))
+        check_answers(before, after)
+        if before.records:
+            judged[task] = before, after
+            continue
+        found, left_out = plain_scores(before, after, metrics.get(task))
+        notes += left_out
+        for each in found:
+            if isinstance(each, Scores) and len(found) == 1:
+                scores[task] = each
+            else:
+                measures.append(each if isinstance(each, Measure) else score_measure(task, [each]))
+    of_probes, of_gap = judged_measures(judged)
+    of_groups, of_parts = grouped_measures(scores, first.tasks, other.tasks)
+    measures = [*of_probes, *measures, *of_groups]
+    return Pair(_model(other), rows(measures, margin, seed), tuple([*notes, *of_gap, *of_parts]))
+
+
+def _model(run: RunFolder) -> Model:
+    evaluations = {str(each.path): each for each in run.tasks.values()}
+    described = [f"{name}: {value}" for each in evaluations.values() for name, value in each.model.items()]
+    settings = {line.partition(": ")[0]: line.partition(": ")[2] for line in dict.fromkeys(described)}
+    return Model(str(run.path), run.model, tuple(evaluations), settings)
