@@ -21,7 +21,18 @@ _NAMES: Final[Mapping[Harness, re.Pattern[str]]] = {
     "lm-eval": re.compile(r"results_(\d{4}-\d\d-\d\dT[\d.-]+)\.json"),
 }
 # What makes two evaluations under one name those of two models. lm-eval records the hub's commit under other names.
-_MODEL: Final = ("weights", "revision", "adapter", "dtype", "model_revision", "model_sha", "peft_sha", "delta_sha")
+_MODEL: Final = (
+    "weights",
+    "weights_identity",
+    "revision",
+    "adapter",
+    "adapter_identity",
+    "dtype",
+    "model_revision",
+    "model_sha",
+    "peft_sha",
+    "delta_sha",
+)
 
 
 @dataclass(frozen=True)
