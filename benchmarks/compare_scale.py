@@ -9,6 +9,7 @@ are alike. Seconds are by the clock, and of the processor, which tells more on a
 """
 
 import argparse
+import functools
 import json
 import multiprocessing
 import resource
@@ -19,8 +20,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
-from rich.table import Table
 
 RESPONSE = "The image shows something. " * 55
 LM_DATE, LMMS_DATE = "2026-01-01T12-00-00.000000", "20260101_120000"
@@ -86,6 +85,13 @@ def write(folder: Path, task: str, rows: Iterator[dict[str, Any]], harness: str)
     (folder / name).write_text(json.dumps(content), encoding="utf-8")
 
 
+CASES: dict[str, tuple[str, str, Callable[[int, int], Iterator[dict[str, Any]]]]] = {
+    "probes": ("lmms-eval", "glyphworld_image", verdicts),
+    "right or wrong": ("lm-eval", "task", functools.partial(scores, real=False)),
+    "real scores": ("lm-eval", "task", functools.partial(scores, real=True)),
+}
+
+
 def compared(folders: tuple[Path, Path]) -> int:
     """Compare them; returns the number of rows."""
     from harness_ext.report.compare import compare
@@ -127,31 +133,30 @@ def _timed(run: Callable[[Any], int], argument: Any) -> dict[str, float]:
     }
 
 
+def show(figure: dict[str, Any]) -> None:
+    """One line."""
+    numbers = (figure[name] for name in ("seconds", "processor seconds", "peak MiB"))
+    print("{:<16} {:>9,} {:>8.1f} {:>17.1f} {:>9.0f}".format(figure["what"], figure["samples"], *numbers), flush=True)
+
+
 def main() -> None:
     """Measure, print, and write what is asked for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--samples", type=int, nargs="+", default=[1_000, 10_000, 100_000])
     parser.add_argument("--json", type=Path, metavar="PATH")
     options = parser.parse_args()
-    table = Table("what", "samples", "seconds", "processor seconds", "peak MiB")
     figures: list[dict[str, Any]] = []
-    cases: dict[str, tuple[str, str, Callable[[int, int], Iterator[dict[str, Any]]]]] = {
-        "right or wrong": ("lm-eval", "task", lambda count, seed: scores(count, seed, real=False)),
-        "real scores": ("lm-eval", "task", lambda count, seed: scores(count, seed, real=True)),
-        "probes": ("lmms-eval", "glyphworld_image", verdicts),
-    }
+    print(f"{'what':<16} {'samples':>9} {'seconds':>8} {'of the processor':>17} {'peak MiB':>9}")
     for count in options.samples:
-        for name, (harness, task, rows) in cases.items():
+        for name, (harness, task, rows) in CASES.items():
             with tempfile.TemporaryDirectory() as folder:
                 folders = (Path(folder, "before"), Path(folder, "after"))
                 for seed, each in enumerate(folders):
                     write(each, task, rows(count, seed), harness)
                 figures.append({"what": name, "samples": count, **measured(compared, folders)})
+            show(figures[-1])
         figures.append({"what": "bootstrap alone", "samples": count, **measured(resampled, count)})
-    for each in figures:
-        numbers = (f"{each[name]:.1f}" for name in ("seconds", "processor seconds"))
-        table.add_row(each["what"], f"{each['samples']:,}", *numbers, f"{each['peak MiB']:.0f}")
-    Console().print(table)
+        show(figures[-1])
     if options.json:
         options.json.parent.mkdir(parents=True, exist_ok=True)
         options.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
