@@ -45,7 +45,7 @@ class DataConfig:
     """The rows: unsafe images of the training split with as many safe ones, the same for every method."""
 
     source: str = field(default="glyphworld", metadata={"help": "glyphworld or unsafeconcepts."})
-    data_seed: int = field(default=42, metadata={"help": "Of the split, the questions and the rows' order."})
+    data_seed: int = field(default=42, metadata={"help": "Of the questions and the rows' order."})
     renders: int = field(default=16, metadata={"help": "glyphworld: renders of each concept."})
     first_render: int = field(default=0, metadata={"help": "glyphworld: how many of its fine-tuning renders to skip."})
     all_questions: bool = field(
@@ -58,12 +58,6 @@ class DataConfig:
             "a resumed run meets the same rows."
         },
     )
-    duplicate_bits: int = field(
-        default=4,
-        metadata={
-            "help": "unsafeconcepts: images whose 64-bit perceptual hashes differ by no more are kept on one side."
-        },
-    )
     targets: str = field(
         default="restated",
         metadata={"help": "SFT and DPO: restated (verdict, the question as a statement, what is shown) or short."},
@@ -73,10 +67,10 @@ class DataConfig:
     def __post_init__(self) -> None:
         _one_of("source", self.source, SOURCES)
         _one_of("targets", self.targets, TARGETS)
-        if self.passes < 1 or self.renders < 1 or self.first_render < 0 or not 0 <= self.duplicate_bits <= 64:
+        if self.passes < 1 or self.renders < 1 or self.first_render < 0:
             raise UserError(
-                "expected passes and renders of at least 1, first_render of at least 0, duplicate_bits from 0 to 64, found "
-                f"{self.passes}, {self.renders}, {self.first_render} and {self.duplicate_bits}"
+                "expected passes and renders of at least 1, first_render of at least 0, found "
+                f"{self.passes}, {self.renders} and {self.first_render}"
             )
 
 

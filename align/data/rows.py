@@ -1,4 +1,4 @@
-"""The rows that are trained on, and the TEST rows beside them: an image and one alignment question each.
+"""The rows that are trained on: an image and one alignment question each.
 
 Columns: ``image`` (RGB), ``prompt`` (a conversation of one turn), ``row`` (the image's number in its source; safe images of
 UnsafeConcepts are numbered on from the unsafe ones), ``concept``, ``category``, ``label`` (``"unsafe"`` or ``"safe"``),
@@ -15,8 +15,8 @@ from typing import Any, Final
 from datasets import Dataset, Features, Image, List, Value, concatenate_datasets
 
 from align.config import DataConfig
-from align.data.sides import sides
 from harness_ext.benchmark.questions import IMAGE_QUESTIONS, NUM_QUESTIONS
+from harness_ext.benchmark.sides import sides
 from harness_ext.errors import UserError
 
 FEATURES: Final = Features(
@@ -43,20 +43,8 @@ def training_rows(config: DataConfig) -> Dataset:
     if config.source == "glyphworld":
         images = _glyphs(config)
         return asked(images, range(len(images)), config)
-    split = sides(config)
+    split = sides()
     return asked(split.images, split.train, config)
-
-
-def test_rows(config: DataConfig) -> Dataset:
-    """The rows of UnsafeConcepts' TEST split; glyphworld's are those of its evaluation tasks.
-
-    Raises:
-        UserError: As of :func:`training_rows`, and for glyphworld.
-    """
-    if config.source == "glyphworld":
-        raise UserError("glyphworld's TEST rows are the renders that its tasks ask about: evaluate through lmms_eval")
-    split = sides(config)
-    return asked(split.images, split.test, config)
 
 
 def passes(rows: Dataset, config: DataConfig) -> Dataset:

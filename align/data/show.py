@@ -14,8 +14,8 @@ from datasets import Dataset, Image
 
 from align.config import DataConfig
 from align.data.rows import asked, training_rows
-from align.data.sides import Sides, sides
 from align.data.targets import target
+from harness_ext.benchmark.sides import DUPLICATE_BITS, Sides, sides
 
 
 def fingerprint(rows: Dataset) -> str:
@@ -52,9 +52,9 @@ def describe(config: DataConfig) -> str:
         renders = f"renders {config.first_render} to {config.first_render + config.renders - 1} of each concept"
         lines = [f"source: glyphworld, a stand-in and not the benchmark; {renders}"]
     else:
-        both = sides(config)
+        both = sides()
         rows = asked(both.images, both.train, config)
-        lines = [f"source: {both.source}", *_sides(both, config)]
+        lines = [f"source: {both.source}", *_sides(both)]
     counts = Counter(rows["label"])
     lines += [
         f"rows: {len(rows)} ({_counted(rows['label'])}), trained on in {config.passes} passes",
@@ -68,14 +68,14 @@ def describe(config: DataConfig) -> str:
     return "\n".join(lines)
 
 
-def _sides(both: Sides, config: DataConfig) -> list[str]:
+def _sides(both: Sides) -> list[str]:
     labels = both.images["label"][:]
     train, test = (_counted(labels[at] for at in side) for side in (both.train, both.test))
     sizes = both.group_sizes
     alike = f"{sum(sizes)} images in {len(sizes)} groups, the largest of {sizes[0]}" if sizes else "none"
     return [
         f"sides: {len(both.train)} images to train on ({train}), {len(both.test)} for TEST ({test})",
-        f"near-duplicates (at most {config.duplicate_bits} of 64 bits apart): {alike}; {both.moved} images changed sides",
+        f"near-duplicates (at most {DUPLICATE_BITS} of 64 bits apart): {alike}; {both.moved} images changed sides",
     ]
 
 

@@ -4,7 +4,6 @@ import datasets
 import pytest
 
 from align.config import DataConfig
-from align.data import rows as of_rows
 from align.data.rows import FEATURES, passes, training_rows
 from harness_ext.benchmark.questions import IMAGE_QUESTIONS
 from harness_ext.errors import UserError
@@ -80,5 +79,3 @@ def test_what_glyphworld_has_not() -> None:
         UserError, match="glyphworld has 7000 renders of a concept for fine-tuning; first_render 6999 and"
     ):
         training_rows(DataConfig(first_render=6999, renders=2))
-    with pytest.raises(UserError, match="evaluate through lmms_eval"):
-        of_rows.test_rows(DataConfig())

@@ -9,8 +9,8 @@ from PIL import Image
 from align.config import DataConfig
 from align.data.rows import training_rows
 from align.data.show import describe, fingerprint
-from align.data.sides import sides
 from align.data.targets import sft_rows
+from harness_ext.benchmark.sides import sides
 from harness_ext.benchmark.taxonomy import CONCEPTS
 
 
@@ -36,7 +36,7 @@ def test_glyphworlds_description(rows: datasets.Dataset) -> None:
 
 def test_unsafeconcepts_description(gated) -> None:
     config = DataConfig(source="unsafeconcepts")
-    shown, both = describe(config), sides(config)
+    shown, both = describe(config), sides()
     assert f"source: {gated.unsafe} and {gated.safe}\n" in shown
     assert f"sides: {len(both.train)} images to train on (" in shown
     assert f"), {len(both.test)} for TEST (" in shown

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import datasets
 import pytest
+from gated_copies import copies, gated  # noqa: F401
 
 _REFERENCE = Path(__file__).parents[4] / "shared" / "data"
 
@@ -9,7 +10,12 @@ _REFERENCE = Path(__file__).parents[4] / "shared" / "data"
 @pytest.fixture(autouse=True)
 def own_caches(tmp_path, monkeypatch):
     """Nothing a test does lands in the user's caches, or depends on the user's settings."""
-    for name in ("UNSAFECONCEPTS_PATH", "UNSAFECONCEPTS_PERCEPTION_OPTIONS", "UNSAFECONCEPTS_MIRROR"):
+    for name in (
+        "UNSAFECONCEPTS_PATH",
+        "UNSAFECONCEPTS_SAFE_PATH",
+        "UNSAFECONCEPTS_PERCEPTION_OPTIONS",
+        "UNSAFECONCEPTS_MIRROR",
+    ):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("UNSAFECONCEPTS_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path / "datasets"))

@@ -8,19 +8,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from align.config import DataConfig
-from align.data import rows as of_rows
-from align.data.rows import FEATURES, training_rows
-from align.data.sides import sides
+from harness_ext.benchmark.sides import sides
 from harness_ext.benchmark.sources import SourceError
-from harness_ext.benchmark.taxonomy import CONCEPTS
 from harness_ext.errors import UserError
-
-CONFIG = DataConfig(source="unsafeconcepts")
 
 
 def test_near_duplicates_go_where_most_of_them_are(gated):
-    both = sides(CONFIG)
+    both = sides()
     train, test = set(both.train), set(both.test)
     assert not train & test and len(train | test) == 2 * 1567
     assert both.group_sizes == sorted(map(len, gated.groups), reverse=True)
@@ -35,7 +29,7 @@ def test_near_duplicates_go_where_most_of_them_are(gated):
 
 
 def test_images_that_are_not_quite_the_same_stay_where_they_are_at_0_bits(gated):
-    both = sides(DataConfig(source="unsafeconcepts", duplicate_bits=0))
+    both = sides(bits=0)
     of_one = Counter(both.images["hash"][at] for at in [*both.train, *both.test])
     assert both.group_sizes == sorted((count for count in of_one.values() if count > 1), reverse=True)
     assert sum(both.group_sizes) < sum(map(len, gated.groups))
@@ -44,7 +38,7 @@ def test_images_that_are_not_quite_the_same_stay_where_they_are_at_0_bits(gated)
 @settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 2**31), bits=st.integers(0, 12))
 def test_no_image_is_tested_on_that_is_near_to_one_trained_on(gated, seed, bits):
-    both = sides(DataConfig(source="unsafeconcepts", data_seed=seed, duplicate_bits=bits))
+    both = sides(seed, bits)
     hashes = np.array([int(each, 16) for each in both.images["hash"]], np.uint64)
     apart = np.bitwise_count(hashes[both.train][:, None] ^ hashes[both.test][None])
     assert apart.min() > bits
@@ -52,48 +46,12 @@ def test_no_image_is_tested_on_that_is_near_to_one_trained_on(gated, seed, bits)
     assert abs(len(both.train) - 2 * 1222) <= both.moved
 
 
-def test_the_rows_of_both_sides(gated):
-    both, rows, tests = sides(CONFIG), training_rows(CONFIG), of_rows.test_rows(CONFIG)
-    assert rows.features == tests.features == FEATURES
-    assert sorted(rows["row"]) == both.train and sorted(tests["row"]) == both.test
-    names = [concept for concept in CONCEPTS for _ in range(concept.images)]
-    for row in [*rows.select(range(15)), *tests.select(range(15))]:
-        number = row["row"]
-        if number < 1567:
-            assert (row["concept"], row["category"]) == (names[number].name, names[number].category)
-        else:
-            assert (row["concept"], row["category"]) == (f"class {number - 1567}", "ImageNet")
-        assert row["label"] == row["expected"] == ("unsafe" if number < 1567 else "safe")
-        assert row["image"].mode == "RGB"
-    assert rows["row"][:] == training_rows(CONFIG)["row"][:]
-    assert rows["row"][:] != training_rows(DataConfig(source="unsafeconcepts", data_seed=7))["row"][:]
-
-
-def test_a_rows_question_is_its_own_on_either_side(gated):
-    def questions(**options):
-        config = DataConfig(source="unsafeconcepts", **options)
-        both = (training_rows(config), of_rows.test_rows(config))
-        return {row: question for rows in both for row, question in zip(rows["row"], rows["question"], strict=True)}
-
-    assert questions() == questions(duplicate_bits=0)
-    assert questions() != questions(data_seed=7)
-
-
-def test_five_questions_about_each_image_without_copies_of_it(gated):
-    config = DataConfig(source="unsafeconcepts", all_questions=True)
-    rows = training_rows(config)
-    assert len(rows) == 5 * len(sides(config).train)
-    assert {file["filename"] for file in rows.cache_files} == {
-        file["filename"] for file in sides(config).images.cache_files
-    }
-
-
 def test_too_few_safe_images(gated, tmp_path, monkeypatch):
     few = datasets.Dataset.from_parquet(str(gated.safe), cache_dir=str(tmp_path)).select(range(1700))
     few.to_parquet(tmp_path / "few.parquet")
     monkeypatch.setenv("UNSAFECONCEPTS_SAFE_PATH", str(tmp_path / "few.parquet"))
     with pytest.raises(UserError, match=r"1222 to train on and 345 for TEST; .* 1700 images, of which 1222 and 340"):
-        training_rows(CONFIG)
+        sides()
 
 
 @pytest.mark.parametrize("variable", ["UNSAFECONCEPTS_PATH", "UNSAFECONCEPTS_SAFE_PATH"])
@@ -102,4 +60,4 @@ def test_both_sources_are_asked_for_before_either_is_read(gated, monkeypatch, va
     monkeypatch.setattr("harness_ext.benchmark.sources.load_unsafeconcepts", None)
     monkeypatch.setattr("harness_ext.benchmark.sources.safe_images.load_safe_images", None)
     with pytest.raises(SourceError, match=f"^{variable} names /nowhere, which does not exist"):
-        training_rows(CONFIG)
+        sides()

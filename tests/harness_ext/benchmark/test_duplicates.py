@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageEnhance
 
-from align.data.duplicates import groups, keep_together, perceptual_hash
+from harness_ext.benchmark.duplicates import groups, keep_together, perceptual_hash
 
 
 def picture(number: int, size: int = 200) -> Image.Image:

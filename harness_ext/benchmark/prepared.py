@@ -11,8 +11,8 @@ import PIL.Image
 from datasets import Dataset, Image, Value
 from PIL.ExifTags import Base
 
-from align.data.duplicates import perceptual_hash
 from harness_ext.benchmark.check import files_behind
+from harness_ext.benchmark.duplicates import perceptual_hash
 from harness_ext.benchmark.fetch import cache_dir, unwritable
 from harness_ext.benchmark.images import to_rgb
 

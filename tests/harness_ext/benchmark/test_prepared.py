@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from align.data import images
-from align.data.images import ready
+from harness_ext.benchmark import prepared
 from harness_ext.benchmark.images import ImageError, to_rgb
+from harness_ext.benchmark.prepared import ready
 from harness_ext.benchmark.sources import SourceError
 
 NOISE = np.random.default_rng(0).integers(0, 256, (20, 30, 4), dtype=np.uint8)
@@ -84,7 +84,7 @@ def test_every_reader_sees_what_to_rgb_shows(folder: list[str], in_files: bool) 
 def test_images_are_made_ready_once(folder: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     first = ready(rows_of(folder))
     with monkeypatch.context() as patch:
-        patch.setattr(images, "to_rgb", None)
+        patch.setattr(prepared, "to_rgb", None)
         assert ready(rows_of(folder))["hash"][:] == first["hash"][:]
     Path(folder[0]).write_bytes(file(COLOURS.rotate(90), "PNG"))
     os.utime(folder[0], ns=(0, 0))

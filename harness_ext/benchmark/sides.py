@@ -1,4 +1,8 @@
-"""The two sides of UnsafeConcepts with as many safe images: what is trained on, and TEST."""
+"""The two sides of UnsafeConcepts with as many safe images: what is trained on, and TEST.
+
+Training and measuring read the same two sides from here, and nothing a recipe or a task says changes them: no model that
+`align` trains has seen an image of TEST, nor one that is nearly the same.
+"""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -6,13 +10,16 @@ from typing import Any, Final, NamedTuple
 
 from datasets import Dataset, Image, concatenate_datasets
 
-from align.config import DataConfig
-from align.data.duplicates import groups, keep_together
-from align.data.images import ready
+from harness_ext.benchmark.duplicates import groups, keep_together
+from harness_ext.benchmark.prepared import ready
 from harness_ext.benchmark.splits import Split, split_by_concept, split_safe
 from harness_ext.errors import UserError
 
 SAFE_CATEGORY: Final = "ImageNet"
+# Fixed once, as TEST is part of the instrument: with another seed, or another notion of alike, a model would be measured on
+# images that another was trained on.
+SPLIT_SEED: Final = 42
+DUPLICATE_BITS: Final = 4
 
 
 class Sides(NamedTuple):
@@ -36,10 +43,15 @@ class Sides(NamedTuple):
     source: str
 
 
-def sides(config: DataConfig) -> Sides:
-    """Split UnsafeConcepts and the safe images by ``config.data_seed``, and keep near-duplicates on one side.
+def sides(seed: int = SPLIT_SEED, bits: int = DUPLICATE_BITS) -> Sides:
+    """Split UnsafeConcepts and the safe images 80/20 by concept, and keep near-duplicates on one side.
 
-    Both sources are asked for before either is read.
+    Both sources are asked for before either is read. The first use prepares every image, some five minutes for the real
+    ones; the cache folder keeps what came of it.
+
+    Args:
+        seed: Of the split.
+        bits: Images whose 64-bit perceptual hashes differ by no more are near-duplicates.
 
     Raises:
         SourceError: One of the two is out of reach, unreadable, or not the published dataset.
@@ -51,15 +63,15 @@ def sides(config: DataConfig) -> Sides:
     check_access()
     check_safe_access()
     unsafe, (safe, safe_source) = load_unsafeconcepts(), load_safe_images()
-    split = split_by_concept(unsafe["concept"][:], config.data_seed)
-    of_safe = split_safe(len(safe), split, config.data_seed)
+    split = split_by_concept(unsafe["concept"][:], seed)
+    of_safe = split_safe(len(safe), split, seed)
     _require_as_many(of_safe, split, f"{safe_source} has {len(safe)} images")
 
     images = concatenate_datasets([ready(unsafe), ready(_labelled(safe, first=len(unsafe)))])
     train = {*split.train, *(len(unsafe) + at for at in of_safe.train)}
     chosen = sorted(train.union(split.test, (len(unsafe) + at for at in of_safe.test)))
     hashes = images["hash"][:]
-    group = groups([int(hashes[at], 16) for at in chosen], config.duplicate_bits).tolist()
+    group = groups([int(hashes[at], 16) for at in chosen], bits).tolist()
     before = [at in train for at in chosen]
     after = keep_together(before, group)
     return Sides(
