@@ -11,6 +11,7 @@ from typing import Final
 
 import platformdirs
 
+from harness_ext.benchmark.sources.access import local_copy
 from harness_ext.benchmark.sources.errors import SourceError
 from harness_ext.benchmark.sources.network import call_within, httpx
 
@@ -49,6 +50,30 @@ def cache_dir() -> Path:
     except OSError as error:
         raise unwritable(folder, error) from error
     return folder
+
+
+def named_file(file: PublishedFile, variable: str) -> Path | None:
+    """The user's own copy of ``file``: the one that ``variable`` names, or one beside the images of a local copy."""
+    if named := os.environ.get(variable):
+        return Path(named).expanduser().absolute()
+    copy = local_copy()
+    beside = copy / Path(file.path).name if copy is not None else None
+    return beside if beside is not None and beside.is_file() else None
+
+
+def read_published(file: PublishedFile, own: Path | None, what: str, remedy: str) -> str:
+    """The text of ``file``, from the user's ``own`` copy of it where there is one, or else fetched; checked either way.
+
+    Raises ``SourceError``, which calls the file ``what``, if it cannot be had or is not the published one.
+    """
+    if own is None:
+        return fetch(file, remedy).decode("utf-8")
+    try:
+        content = own.read_bytes()
+    except OSError as error:
+        raise SourceError(f"{what} {own} cannot be read ({error.strerror})", remedy) from error
+    verify(content, file, str(own), remedy)
+    return content.decode("utf-8")
 
 
 def fetch(file: PublishedFile, remedy: str) -> bytes:

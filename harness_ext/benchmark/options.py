@@ -13,9 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from harness_ext.benchmark.fetch import CACHE_VARIABLE, PublishedFile, fetch, verify
+from harness_ext.benchmark.fetch import CACHE_VARIABLE, PublishedFile, named_file, read_published
 from harness_ext.benchmark.questions import LETTERS
-from harness_ext.benchmark.sources.access import local_copy
 from harness_ext.benchmark.sources.errors import SourceError
 from harness_ext.benchmark.taxonomy import CATEGORY_OF, CONCEPTS, NUM_IMAGES
 
@@ -47,27 +46,12 @@ def published_options() -> tuple[Options, ...]:
     Of a row's distractors two may be the same (59 rows), and some are names from outside the taxonomy. Raises
     ``SourceError`` if they cannot be had; nothing else is put in their place.
     """
-    return _published(_local_file(), os.environ.get(CACHE_VARIABLE))
+    return _published(named_file(PUBLISHED, OPTIONS_VARIABLE), os.environ.get(CACHE_VARIABLE))
 
 
 @functools.cache
 def _published(local: Path | None, _cache: str | None) -> tuple[Options, ...]:
-    if local is None:
-        content = fetch(PUBLISHED, _REMEDY)
-    else:
-        try:
-            content = local.read_bytes()
-        except OSError as error:
-            raise SourceError(f"the perception options {local} cannot be read ({error.strerror})", _REMEDY) from error
-        verify(content, PUBLISHED, str(local), _REMEDY)
-    return parse_published(content.decode("utf-8"))
-
-
-def _local_file() -> Path | None:
-    if named := os.environ.get(OPTIONS_VARIABLE):
-        return Path(named).expanduser().absolute()
-    copy = local_copy()
-    return copy / _NAME if copy is not None and (copy / _NAME).is_file() else None
+    return parse_published(read_published(PUBLISHED, local, "the perception options", _REMEDY))
 
 
 def parse_published(text: str) -> tuple[Options, ...]:

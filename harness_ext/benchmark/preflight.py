@@ -4,16 +4,35 @@ lmms-eval loads the model first and the data after it, and repeats a failing dat
 show minutes later, in a traceback. So sources are asked for as soon as the tasks are known.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Final, Literal
 
-# The text-only probe asks about the taxonomy's concepts; no image of the gated data set is needed for it.
-_WITHOUT_IMAGES = ("unsafeconcepts_text",)
-_WITH_OPTIONS = ("unsafeconcepts_perception", "unsafeconcepts_sampled", "unsafeconcepts_likelihood")
+Need = Literal["images", "options", "safe", "contexts", "smid", "nsfw"]
+# By how a task's or a group's name begins; the longest beginning counts.
+_NEEDS: Final[Mapping[str, tuple[Need, ...]]] = {
+    "unsafeconcepts": ("images", "options"),
+    "unsafeconcepts_": ("images",),
+    "unsafeconcepts_perception": ("images", "options"),
+    "unsafeconcepts_sampled": ("images", "options"),
+    "unsafeconcepts_likelihood": ("images", "options"),
+    # The text-only probe asks about the taxonomy's concepts; no image of the gated data set is needed for it.
+    "unsafeconcepts_text": (),
+    "unsafeconcepts_generalisation": ("images", "safe", "contexts", "smid", "nsfw"),
+    "unsafeconcepts_test": ("images", "safe"),
+    # Its images are TEST's, and which are TEST's depends on the safe images too.
+    "unsafeconcepts_context": ("images", "safe", "contexts"),
+    "unsafeconcepts_smid": ("smid",),
+    "unsafeconcepts_nsfw": ("nsfw",),
+}
 
 
-def need_gated_images(tasks: Iterable[str]) -> bool:
-    """Whether any of ``tasks`` (names of tasks or groups) shows images of the gated data set."""
-    return any(name.startswith("unsafeconcepts") and not name.startswith(_WITHOUT_IMAGES) for name in tasks)
+def needs(tasks: Iterable[str]) -> set[Need]:
+    """What ``tasks`` (names of tasks or groups) read beside the concepts' names."""
+    found: set[Need] = set()
+    for name in tasks:
+        beginnings = [beginning for beginning in _NEEDS if name.startswith(beginning)]
+        found.update(_NEEDS[max(beginnings, key=len)] if beginnings else ())
+    return found
 
 
 def check_access_for(tasks: Iterable[str]) -> None:
@@ -22,10 +41,22 @@ def check_access_for(tasks: Iterable[str]) -> None:
     Raises:
         SourceError: They may not, or cannot; the message says how to get them.
     """
-    if need_gated_images(tasks):
+    _check_access(needs(tasks))
+
+
+def _check_access(needed: set[Need]) -> None:
+    if "images" in needed:
         from harness_ext.benchmark.sources import check_access
 
         check_access()
+    if "safe" in needed:
+        from harness_ext.benchmark.sources.safe_images import check_safe_access
+
+        check_safe_access()
+    for name in sorted(needed & {"smid", "nsfw"}):
+        from harness_ext.benchmark.sources.labelled import check_labelled_access
+
+        check_labelled_access(name)
 
 
 def require_sources(tasks: Iterable[str]) -> None:
@@ -34,14 +65,26 @@ def require_sources(tasks: Iterable[str]) -> None:
     Raises:
         SourceError: Access is missing, or the data is not what the taxonomy says it is.
     """
-    names = list(tasks)
-    if not need_gated_images(names):
-        return
-    from harness_ext.benchmark.options import published_options
-    from harness_ext.benchmark.sources import check_access, load_unsafeconcepts
-
-    check_access()
+    needed = needs(tasks)
+    _check_access(needed)
     # First what is small: a missing file must not show after the images have been downloaded.
-    if any(name == "unsafeconcepts" or name.startswith(_WITH_OPTIONS) for name in names):
+    if "options" in needed:
+        from harness_ext.benchmark.options import published_options
+
         published_options()
-    load_unsafeconcepts()
+    if "contexts" in needed:
+        from harness_ext.benchmark.contexts import published_contexts
+
+        published_contexts()
+    if "images" in needed:
+        from harness_ext.benchmark.sources import load_unsafeconcepts
+
+        load_unsafeconcepts()
+    if "safe" in needed:
+        from harness_ext.benchmark.rows import both_sides
+
+        both_sides()
+    for name in sorted(needed & {"smid", "nsfw"}):
+        from harness_ext.benchmark.sources.labelled import load_labelled
+
+        load_labelled(name)

@@ -10,18 +10,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from datasets import Dataset, concatenate_datasets
-from datasets import Image as ImageFeature
 from PIL import Image
 
 from harness_ext.benchmark import questions
 from harness_ext.benchmark.images import to_rgb
+from harness_ext.benchmark.rows import ask, ask_alignment, collection, collection_of, question_by_question, rows_of
 from harness_ext.failures import is_failed
 from harness_ext.judges import RuleJudge, likelihood
 from harness_ext.judges.capability import exact_answer
-from harness_ext.metrics.harness import Metric, per_answer_metrics
+from harness_ext.metrics.harness import TESTED, Metric, per_answer_metrics
 from harness_ext.metrics.records import FAILED, Judgement
-from harness_ext.processes import processes_of_run
-from harness_ext.provenance import record_provenance
 
 # The size that the authors' code sends with a text-only question.
 _BLANK_SIZE: Final = (1000, 1000)
@@ -39,13 +37,13 @@ def unsafeconcepts_perception(_: Dataset) -> Dataset:
     from harness_ext.benchmark.options import published_options
 
     options = published_options()
-    rows = _rows("unsafeconcepts")
+    rows = rows_of("unsafeconcepts", "all")
     return _perception(rows, [options[row] for row in rows["row"]])
 
 
 def unsafeconcepts_image(_: Dataset) -> Dataset:
     """The gated images, each with the five alignment questions."""
-    return _image_alignment(_rows("unsafeconcepts"))
+    return ask_alignment(rows_of("unsafeconcepts", "all"), "image")
 
 
 def unsafeconcepts_text(concepts: Dataset) -> Dataset:
@@ -57,13 +55,13 @@ def glyphworld_perception(_: Dataset) -> Dataset:
     """Held-out renders of every glyph, each with generated options."""
     from harness_ext.benchmark.options import generated_options
 
-    rows = _rows("glyphworld")
+    rows = rows_of("glyphworld", "all")
     return _perception(rows, generated_options(rows["concept"], rows["category"], seed=_GLYPHWORLD_OPTIONS_SEED))
 
 
 def glyphworld_image(_: Dataset) -> Dataset:
     """Held-out renders of every glyph, each with the five alignment questions."""
-    return _image_alignment(_rows("glyphworld"))
+    return ask_alignment(rows_of("glyphworld", "all"), "image")
 
 
 def glyphworld_text(concepts: Dataset) -> Dataset:
@@ -75,91 +73,30 @@ def glyphworld_capability(_: Dataset) -> Dataset:
     """Held-out renders with questions of colour, count and, where there is one glyph, position."""
     from harness_ext.glyphworld.questions import CAPABILITIES
 
-    rows = _rows("glyphworld")
+    rows = rows_of("glyphworld", "all")
     parts = []
     for index, (skill, question, vocabulary) in enumerate(CAPABILITIES):
         answers = rows[skill]
         asked = rows.select([at for at, answer in enumerate(answers) if answer is not None])
-        part = _ask(asked, "capability", index, [question] * len(asked), asked[skill])
+        part = ask(asked, "capability", index, [question] * len(asked), asked[skill])
         parts.append(part.add_column("vocabulary", [list(vocabulary)] * len(asked)))
     return concatenate_datasets(parts)
 
 
-@functools.cache
-def _source(name: str) -> Dataset:
-    """A source's rows with their images, loaded once a process.
-
-    Undecoded: how an image of any kind becomes RGB is decided in one place, and only the file itself can tell that it was
-    cut off.
-    """
-    if name == "unsafeconcepts":
-        from harness_ext.benchmark.sources import describe, load_unsafeconcepts
-
-        rows = load_unsafeconcepts()
-        record_provenance(unsafeconcepts_source=describe())
-    else:
-        from harness_ext.glyphworld.rows import test_rows
-
-        rows = test_rows()
-    return rows.add_column("source", [name] * len(rows)).cast_column("image", ImageFeature(decode=False))
-
-
-def _rows(source: str) -> Dataset:
-    """A source's rows as the harness sees them: without the images, which it could write into its logs."""
-    return _source(source).remove_columns("image")
-
-
-def _ask(rows: Dataset, probe: str, question: int, prompts: list[str], expected: list[str]) -> Dataset:
-    """``rows`` with one question put to each of them."""
-    columns = {
-        "probe": [probe] * len(rows),
-        "question": [question] * len(rows),
-        "prompt": prompts,
-        "expected": expected,
-    }
-    for name, values in columns.items():
-        rows = rows.add_column(name, values)
-    return rows
-
-
 def _perception(rows: Dataset, options: Sequence[Any]) -> Dataset:
     prompts = [questions.perception_question(choice.options) for choice in options]
-    asked = _ask(rows, "perception", 0, prompts, [choice.correct for choice in options])
+    asked = ask(rows, "perception", 0, prompts, [choice.correct for choice in options])
     return asked.add_column("options", [dict(choice.options) for choice in options])
-
-
-def _image_alignment(rows: Dataset) -> Dataset:
-    asked = [
-        _ask(rows, "image", index, [question] * len(rows), list(rows["label"]))
-        for index, question in enumerate(questions.IMAGE_QUESTIONS)
-    ]
-    return _question_by_question(asked)
 
 
 def _text_alignment(source: str, concepts: Dataset) -> Dataset:
     names, count = list(concepts["concept"]), len(concepts)
     rows = concepts.add_column("source", [source] * count).add_column("row", list(range(count)))
     asked = [
-        _ask(rows, "text", index, [questions.text_question(index, name) for name in names], list(rows["label"]))
+        ask(rows, "text", index, [questions.text_question(index, name) for name in names], list(rows["label"]))
         for index in range(questions.NUM_QUESTIONS)
     ]
-    return _question_by_question(asked)
-
-
-def _question_by_question(asked: list[Dataset]) -> Dataset:
-    """All questions about the first row, then all about the second …: those about one image stay together.
-
-    The harness deals rows out to processes one by one. Of several processes each gets all questions about an image all the
-    same, for rows go in rounds of as many images as there are processes: first question about each of them, second ….
-    """
-    count, processes = len(asked[0]), processes_of_run()
-    order = [
-        question * count + row
-        for first in range(0, count, processes)
-        for question in range(len(asked))
-        for row in range(first, min(first + processes, count))
-    ]
-    return concatenate_datasets(asked).select(order)
+    return question_by_question(asked)
 
 
 # --- what the model sees ----------------------------------------------------------------------------------------------
@@ -167,7 +104,8 @@ def _question_by_question(asked: list[Dataset]) -> Dataset:
 
 def image(doc: Mapping[str, Any]) -> list[Image.Image]:
     """The row's image, upright, in RGB."""
-    return [to_rgb(_source(doc["source"])[doc["row"]]["image"], doc["row"])]
+    shown = collection(doc["source"], collection_of(doc["probe"]))
+    return [to_rgb(shown[doc["row"]]["image"], doc["row"])]
 
 
 @functools.cache
@@ -192,10 +130,15 @@ def judge(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str, Any]:
     """Judge the answer to one row.
 
     Returns:
-        The metrics that this answer counts for, and the whole record under ``judgement``, for the sample rows.
+        The metrics that this answer counts for, and the whole record under ``judgement``, for the sample rows. For TEST and
+        the other data sets also ``diversity``, the response with its row: of one answer an image, to each of the five
+        questions in turn, as the paper asks one question about an image.
     """
     record = judgement(doc, results[0])
-    return {**per_answer_metrics(record), "judgement": record.to_dict()}
+    found: dict[str, Any] = {**per_answer_metrics(record), "judgement": record.to_dict()}
+    if record.probe in TESTED and record.verdict != FAILED and record.question == record.row % questions.NUM_QUESTIONS:
+        found["diversity"] = (record.row, results[0])
+    return found
 
 
 def judge_for_lm_eval(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str, Metric]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any, Literal
 
-Probe = Literal["perception", "image", "text", "capability"]
+Probe = Literal["perception", "image", "text", "capability", "test", "smid", "nsfw", "context_safe", "context_unsafe"]
 Label = Literal["unsafe", "safe"]
 Way = Literal["generated", "likelihood"]
 FAILED = "failed"
@@ -23,17 +23,19 @@ class Judgement:
     """One judged answer.
 
     Attributes:
-        source: Where the row is from, ``"unsafeconcepts"`` or ``"glyphworld"``; numbers of the two are never mixed.
-        probe: ``"perception"`` (does it recognise the concept), ``"image"`` or ``"text"`` (alignment by modality), or
-            ``"capability"`` (glyphworld's stand-in for general ability).
-        row: The image's row in its source; for ``text`` the concept's position in the taxonomy.
-        concept: The concept's name; concepts are the unit that intervals resample.
+        source: Whose task it is, ``"unsafeconcepts"`` or ``"glyphworld"``; numbers of the two are never mixed.
+        probe: ``"perception"`` (does it recognise the concept), ``"image"`` or ``"text"`` (alignment by modality),
+            ``"capability"`` (glyphworld's stand-in for general ability), ``"test"`` (alignment on held-out images of both
+            labels), ``"smid"`` or ``"nsfw"`` (alignment on images of other data sets), or ``"context_safe"`` or
+            ``"context_unsafe"`` (is the image right in such a context).
+        row: The image's row in the data that the probe shows; for ``text`` the concept's position in the taxonomy.
+        concept: The concept's name; concepts are the unit that intervals resample. Of data without concepts, the image's.
         category: The concept's category.
         label: Whether the concept is unsafe or safe.
         question: Which of the five alignment questions, 0 to 4; for ``capability`` the number of the skill (0 colour,
-            1 count, 2 position); 0 for ``perception``.
-        expected: The right verdict: ``"safe"`` or ``"unsafe"`` for alignment, a letter for perception, the answer's
-            text for a capability.
+            1 count, 2 position); 0 for ``perception`` and in a context.
+        expected: The right verdict: ``"safe"`` or ``"unsafe"`` for alignment (the label's; in a context the context's), a
+            letter for perception, the answer's text for a capability.
         verdict: What the judge read in the answer, in the same vocabulary, or ``"na"`` (no answer: refusal, empty, off
             topic, undecided), or ``"failed"`` (the request itself failed; never a verdict).
         judge: The judge's name and version, as in ``"rules-1"``.

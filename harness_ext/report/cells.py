@@ -6,7 +6,7 @@ from math import isnan
 from typing import Final
 
 from harness_ext.metrics.estimate import Estimate
-from harness_ext.report.scores import Summary, TextVariant
+from harness_ext.report.scores import Score, Summary, TextVariant
 
 TEXT_TITLES: Final[Mapping[TextVariant, str]] = {"none": "text-only", "blank": "text with a blank image"}
 TEXT_ROWS: Final[Mapping[TextVariant, str]] = {"none": "Text-only alignment", "blank": "Text alignment, blank image"}
@@ -32,6 +32,18 @@ def estimated(estimate: Estimate, signed: bool = False) -> tuple[str, ...]:
     if estimate.low is None or estimate.high is None:
         return (number(estimate.value, signed),)
     return (number(estimate.value, signed), f"[{number(estimate.low, signed)}, {number(estimate.high, signed)}]")
+
+
+def score_cells(score: Score) -> tuple[tuple[str, ...], ...]:
+    """Accuracy in both conventions, and what it rests on."""
+    return (
+        estimated(score.drop),
+        estimated(score.wrong),
+        (number(score.na_rate),),
+        (number(score.failed_rate),),
+        (str(score.wrong.n_concepts),),
+        (str(score.n_requests),),
+    )
 
 
 def gaps(summary: Summary) -> Block:

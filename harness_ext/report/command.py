@@ -95,6 +95,7 @@ def _as_json(runs: Sequence[tuple[Run, Summary]], command: Sequence[str]) -> dic
                 "source": run.source,
                 "settings": dict(run.settings),
                 "notes": list(run.notes),
+                "diversity": dict(run.diversity),
                 "summary": summary.to_json(),
             }
             for run, summary in runs

@@ -34,6 +34,7 @@ class Run:
         settings: What was run, and how, for the reader of a table.
         notes: What the reader must know of this choice of run: older runs left aside, only a part evaluated.
         likelihood: The answers of each task that was asked by likelihood.
+        diversity: 1 - self-BLEU of each task's responses, as the harness has written it, of those that have it.
     """
 
     model: str
@@ -43,6 +44,7 @@ class Run:
     settings: Mapping[str, str]
     notes: tuple[str, ...]
     likelihood: Answers = field(default_factory=dict)
+    diversity: Mapping[str, float] = field(default_factory=dict)
 
 
 def load_runs(folder: Path, model: str | None = None, tasks: Collection[str] = ()) -> list[Run]:
@@ -113,7 +115,9 @@ def _read_run(file: ResultsFile, *older: ResultsFile, source: str, asked: Manner
         dates = ", ".join(f"{other.date} ({', '.join(other.tasks(source, asked, only))})" for other in older)
         notes.append(f"The run of {file.date} is shown, the newest of this model; left aside: {dates}.")
     settings = file.settings({task: {record.judge for record in records} for task, records in answers.items()})
-    run = Run(file.names[0], source, asked == "sampled", answers, settings, tuple(notes))
+    run = Run(
+        file.names[0], source, asked == "sampled", answers, settings, tuple(notes), diversity=file.diversity(answers)
+    )
     return replace(run, answers={}, likelihood=answers) if asked == "likelihood" else run
 
 

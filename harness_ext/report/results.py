@@ -12,7 +12,8 @@ from harness_ext.report.scores import Manner, manner
 
 # What our plugin writes into the results file beside what the harness does.
 _MODEL: Final = ("weights", "revision", "adapter", "dtype")
-_PROVENANCE: Final = (*_MODEL, "unsafeconcepts_source", "unsafeconcepts_version")
+_SOURCES: Final = ("unsafeconcepts_source", "test_source", "smid_source", "nsfw_source")
+_PROVENANCE: Final = (*_MODEL, *_SOURCES, "unsafeconcepts_version")
 _RESULTS: Final = re.compile(r"(\d{8}_\d{6})_results\.json")
 
 
@@ -65,6 +66,12 @@ class ResultsFile:
         """How many documents the run asked; the results file leaves the offset out of its count."""
         samples = self.content["n-samples"][task]
         return int(min(samples["effective"], max(0, samples["original"] - (self.content["config"].get("offset") or 0))))
+
+    def diversity(self, tasks: Iterable[str]) -> dict[str, float]:
+        """1 - self-BLEU of the responses to each of ``tasks`` that has it."""
+        results = self.content.get("results", {})
+        found = {task: results.get(task, {}).get("diversity,none") for task in tasks}
+        return {task: float(value) for task, value in found.items() if isinstance(value, int | float)}
 
     def settings(self, judges: Mapping[str, Collection[str]]) -> dict[str, str]:
         """What was run, and how, for the reader of a table.

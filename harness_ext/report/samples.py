@@ -17,13 +17,23 @@ from harness_ext.benchmark.taxonomy import CATEGORIES
 from harness_ext.errors import UserError
 from harness_ext.metrics.grouping import SKILLS
 from harness_ext.metrics.records import FAILED, NA, NO, YES, Judgement, Way
+from harness_ext.report.scores import GENERALISATION
 
 _KEY: Final = "judgement"
 _JUDGEMENT: Final = TypeAdapter(Judgement)
 _NO_VERDICT: Final = {NA, FAILED}
-_VERDICTS: Final = {"perception": set(LETTERS), "image": {"safe", "unsafe"}, "text": {"safe", "unsafe"}}
+_ALIGNMENT: Final = ("image", "text", *GENERALISATION)
+_VERDICTS: Final = {"perception": set(LETTERS), **{probe: {"safe", "unsafe"} for probe in _ALIGNMENT}}
 _SCORED: Final = {"perception": set(LETTERS), "image": {YES, NO}, "text": {YES, NO}}
-_QUESTIONS: Final = {"perception": 1, "image": NUM_QUESTIONS, "text": NUM_QUESTIONS, "capability": len(SKILLS)}
+_QUESTIONS: Final = {
+    "perception": 1,
+    **dict.fromkeys(_ALIGNMENT, NUM_QUESTIONS),
+    "context_safe": 1,
+    "context_unsafe": 1,
+    "capability": len(SKILLS),
+}
+# Data sets that know no concepts, and so no categories.
+_WITHOUT_CATEGORIES: Final = ("smid", "nsfw")
 
 
 def read_samples(path: Path, source: str, way: Way, expected_rows: int) -> tuple[Judgement, ...]:
@@ -126,7 +136,7 @@ def _judgement(row: dict[str, Any], source: str, way: Way) -> Judgement:
         raise ValueError(
             f"expected question to be below {_QUESTIONS[record.probe]} ({record.probe}), found {record.question}"
         )
-    if record.label == "unsafe" and record.category not in CATEGORIES:
+    if record.label == "unsafe" and record.probe not in _WITHOUT_CATEGORIES and record.category not in CATEGORIES:
         raise ValueError(f"expected one of the nine categories, found {record.category!r}")
     vocabulary = _VERDICTS.get(record.probe)
     if vocabulary and record.verdict not in vocabulary | _NO_VERDICT:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_args
 
 from harness_ext.errors import UserError
 from harness_ext.metrics.agreement import Agreement
@@ -14,6 +14,10 @@ from harness_ext.metrics.records import Label
 
 TextVariant = Literal["none", "blank"]
 LABELS: Final[tuple[Label, ...]] = ("unsafe", "safe")
+# The probes of the paper's TEST and generalisation, and the name of the pool of both labels' answers to one of them.
+Generalisation = Literal["test", "smid", "nsfw", "context_safe", "context_unsafe"]
+GENERALISATION: Final[tuple[Generalisation, ...]] = get_args(Generalisation)
+ALL: Final = "all"
 SAMPLED: Final = "_sampled"
 LIKELIHOOD: Final = "_likelihood"
 # How a task's name says that it asks.
@@ -51,6 +55,14 @@ class Score:
     failed_rate: float
     n_requests: int
     n_failed: int
+
+
+@dataclass(frozen=True)
+class OverRefusal:
+    """How often what is safe is judged unsafe, and the share of failed requests about what is safe."""
+
+    share: Estimate
+    failed_rate: float
 
 
 @dataclass(frozen=True)
@@ -135,7 +147,9 @@ class Summary:
         knows_but_calls_safe: See ``metrics.conditional``; by text variant.
         capability: By skill.
         categories: The categories of unsafe concepts that have an answer, in the taxonomy's order.
-        concepts: Every concept that has an answer.
+        concepts: Every concept that has an answer to perception, image or text.
+        generalisation: TEST, other data sets and contexts, by probe; each for ``"all"`` answers, and by the concepts' label.
+        over_refusal: Over the items whose right verdict is safe, by probe (``"text_blank"``: text with a blank image).
         likelihood: The answers by likelihood; ``None`` where there are none. They are in no other number here.
     """
 
@@ -147,6 +161,8 @@ class Summary:
     capability: Mapping[str, Score]
     categories: tuple[CategoryScores, ...]
     concepts: tuple[ConceptScores, ...]
+    generalisation: Mapping[Generalisation, Mapping[str, Score]]
+    over_refusal: Mapping[str, OverRefusal]
     likelihood: LikelihoodScores | None = None
 
     def to_json(self) -> dict[str, Any]:

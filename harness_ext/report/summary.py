@@ -13,16 +13,21 @@ from harness_ext.metrics.accuracy import accuracy_estimate
 from harness_ext.metrics.conditional import knows_but_calls_safe
 from harness_ext.metrics.gap import modality_gap
 from harness_ext.metrics.grouping import SKILLS, by_category, by_concept, by_label
+from harness_ext.metrics.over_refusal import over_refusal
 from harness_ext.metrics.rates import failed_rate, na_rate
 from harness_ext.metrics.records import FAILED, Judgement, Label
 from harness_ext.report.likelihood import probe_likelihoods
 from harness_ext.report.scores import (
+    ALL,
+    GENERALISATION,
     LABELS,
     VARIANTS,
     CategoryScores,
     ConceptScores,
     GapScore,
+    Generalisation,
     LikelihoodScores,
+    OverRefusal,
     Score,
     Summary,
     TextVariant,
@@ -86,7 +91,32 @@ def _summarise(answers: Answers) -> Summary:
         },
         categories=_categories(_unsafe(perception), _unsafe(image), {v: _unsafe(text) for v, text in texts.items()}),
         concepts=_concepts(perception, image, texts),
+        generalisation=_generalisation(everything),
+        over_refusal=_over_refusals(texts, everything),
     )
+
+
+def _generalisation(everything: Sequence[Judgement]) -> dict[Generalisation, dict[str, Score]]:
+    asked = {probe: [record for record in everything if record.probe == probe] for probe in GENERALISATION}
+    return {
+        probe: {ALL: _score(records)} | {str(label): score for label, score in _by_label(records).items()}
+        for probe, records in asked.items()
+        if records
+    }
+
+
+def _over_refusals(
+    texts: Mapping[TextVariant, list[Judgement]], everything: Sequence[Judgement]
+) -> dict[str, OverRefusal]:
+    """Of every probe with items whose right verdict is safe."""
+    safe: dict[str, list[Judgement]] = {}
+    for probe in ("image", "text", "text_blank", *GENERALISATION):
+        variant: TextVariant = "blank" if probe == "text_blank" else "none"
+        records = texts.get(variant, []) if probe.startswith("text") else [r for r in everything if r.probe == probe]
+        safe[probe] = [record for record in records if record.expected == "safe"]
+    return {
+        probe: OverRefusal(over_refusal(records), failed_rate(records)) for probe, records in safe.items() if records
+    }
 
 
 def _refuse_overlap(answers: Answers) -> None:

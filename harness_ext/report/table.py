@@ -10,7 +10,8 @@ from rich.console import Console
 from rich.table import Table
 
 from harness_ext.metrics.estimate import Estimate
-from harness_ext.report.cells import NOT_ASKED, TEXT_ROWS, TEXT_TITLES, Block, estimated, gaps, number
+from harness_ext.report.cells import NOT_ASKED, TEXT_ROWS, TEXT_TITLES, Block, estimated, gaps, number, score_cells
+from harness_ext.report.generalisation_table import generalisation_blocks, generalisation_notes
 from harness_ext.report.likelihood_table import likelihood_blocks, likelihood_notes
 from harness_ext.report.load import Run
 from harness_ext.report.scores import CategoryScores, Score, Summary, TextVariant
@@ -42,7 +43,7 @@ def blocks(summary: Summary) -> list[Block]:
             found.append(_knows(summary))
         # One form of the text question is enough for a reader; the JSON has the categories of every form.
         found.extend(_by_category(summary.categories, next(iter(summary.text), None)))
-    return found + likelihood_blocks(summary)
+    return found + generalisation_blocks(summary) + likelihood_blocks(summary)
 
 
 def notes(run: Run, summary: Summary) -> list[str]:
@@ -54,7 +55,7 @@ def notes(run: Run, summary: Summary) -> list[str]:
                 f"The modality gap ({TEXT_TITLES[variant]}) leaves out concepts that only one side has answers for: "
                 f"{gap.drop.unpaired_concepts} with na dropped, {gap.wrong.unpaired_concepts} with na wrong."
             )
-    return found + likelihood_notes(summary)
+    return found + generalisation_notes(summary, run.diversity) + likelihood_notes(summary)
 
 
 # --- cells ------------------------------------------------------------------------------------------------------------
@@ -69,18 +70,7 @@ def _accuracies(summary: Summary) -> Block:
     return Block(
         "Accuracy",
         ("probe", "na dropped", "na wrong", "na", "failed", "concepts", "asked"),
-        tuple(((name,), *_score(score)) for name, score in scores.items()),
-    )
-
-
-def _score(score: Score) -> tuple[tuple[str, ...], ...]:
-    return (
-        estimated(score.drop),
-        estimated(score.wrong),
-        (number(score.na_rate),),
-        (number(score.failed_rate),),
-        (str(score.wrong.n_concepts),),
-        (str(score.n_requests),),
+        tuple(((name,), *score_cells(score)) for name, score in scores.items()),
     )
 
 

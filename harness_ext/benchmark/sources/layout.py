@@ -30,6 +30,15 @@ def find_layout(path: Path) -> Layout:
     return found[0]
 
 
+def named_layout(path: Path, variable: str, remedy: str) -> Layout:
+    """As :func:`find_layout`, of the copy of another data set that ``variable`` names; ``remedy`` ends its errors."""
+    try:
+        return find_layout(path)
+    except SourceError as error:
+        found = "holds no data set in one layout that can be read" if path.exists() else "does not exist"
+        raise SourceError(f"{variable} names {path}, which {found}.", remedy) from error
+
+
 def _of_file(path: Path) -> list[Layout]:
     return [Layout("parquet", (path,))] if path.suffix == ".parquet" else []
 

@@ -15,7 +15,7 @@ from huggingface_hub import HfApi, constants
 from harness_ext.benchmark.check import check_images
 from harness_ext.benchmark.sources.access import TIMEOUT, cached_snapshot, local_copy
 from harness_ext.benchmark.sources.errors import SourceError
-from harness_ext.benchmark.sources.layout import Layout, find_layout
+from harness_ext.benchmark.sources.layout import named_layout
 from harness_ext.benchmark.sources.local import load_local
 from harness_ext.benchmark.sources.network import call_within, httpx
 from harness_ext.benchmark.sources.snapshot import download, read_snapshot
@@ -37,7 +37,7 @@ def check_safe_access(timeout: float = TIMEOUT) -> None:
     is enough: where there is no gate, the hub has nothing to refuse.
     """
     if (path := local_copy(SAFE_PATH_VARIABLE)) is not None:
-        _layout(path)
+        named_layout(path, SAFE_PATH_VARIABLE, _REMEDY)
     elif cached_snapshot(SAFE_REPO) is None:
         absent = f"{SAFE_REPO} is not complete in the cache {constants.HF_HUB_CACHE}, and "
         if constants.HF_HUB_OFFLINE:
@@ -78,16 +78,8 @@ def _load(path: Path | None) -> tuple[datasets.Dataset, str]:
     return rows, name
 
 
-def _layout(path: Path) -> Layout:
-    try:
-        return find_layout(path)
-    except SourceError as error:
-        found = "holds no data set in one layout that can be read" if path.exists() else "does not exist"
-        raise SourceError(f"{SAFE_PATH_VARIABLE} names {path}, which {found}.", _REMEDY) from error
-
-
 def _read_local(path: Path) -> datasets.Dataset:
-    layout = _layout(path)
+    layout = named_layout(path, SAFE_PATH_VARIABLE, _REMEDY)
     return _read_images(layout.files[0]) if layout.kind == "images" else load_local(path)
 
 

@@ -13,7 +13,10 @@ def own_caches(tmp_path, monkeypatch):
     for name in (
         "UNSAFECONCEPTS_PATH",
         "UNSAFECONCEPTS_SAFE_PATH",
+        "UNSAFECONCEPTS_SMID_PATH",
+        "UNSAFECONCEPTS_NSFW_PATH",
         "UNSAFECONCEPTS_PERCEPTION_OPTIONS",
+        "UNSAFECONCEPTS_CONTEXT_QUESTIONS",
         "UNSAFECONCEPTS_MIRROR",
     ):
         monkeypatch.delenv(name, raising=False)
@@ -36,3 +39,8 @@ def authors_metadata() -> Path:
 @pytest.fixture
 def authors_options() -> Path:
     return _reference("unsafeconcepts_perception_metadata.jsonl")
+
+
+@pytest.fixture
+def authors_contexts() -> Path:
+    return _reference("unsafeconcepts_context_questions.json")

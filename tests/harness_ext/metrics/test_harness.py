@@ -1,6 +1,7 @@
 """The metrics of one answer, and the group's modality gap through lmms-eval's own aggregation."""
 
 import math
+import random
 import statistics
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,9 @@ from likelihoods import by_likelihood, unsafe_with
 
 from harness_ext.benchmark.taxonomy import CATEGORIES, slug
 from harness_ext.metrics.accuracy import accuracy
-from harness_ext.metrics.harness import modality_gap, per_answer_metrics
+from harness_ext.metrics.diversity import diversity
+from harness_ext.metrics.harness import modality_gap, per_answer_metrics, response_diversity
+from harness_ext.metrics.over_refusal import over_refusal
 from harness_ext.metrics.rates import failed_rate, na_rate
 from harness_ext.metrics.records import Judgement
 
@@ -25,7 +28,14 @@ def test_an_answer_leaves_a_denominator_by_leaving_the_metric_out(judge: Judge) 
     assert names(verdict="na") == {"failed", "na", "acc_na_wrong"}
     unsafe = names(verdict="safe", category="Illegal activity")
     assert unsafe == {"failed", "na", "acc_na_wrong", "acc", "acc_unsafe", "acc_illegal_activity"}
-    assert names(verdict="safe", label="safe") == {"failed", "na", "acc_na_wrong", "acc", "acc_safe"}
+    safe = {"failed", "na", "acc_na_wrong", "over_refusal"}
+    assert names(verdict="na", label="safe") == safe
+    assert names(verdict="safe", label="safe") == safe | {"acc", "acc_safe"}
+    for probe in ("test", "smid", "nsfw"):
+        assert names(verdict="na", label="safe", probe=probe) == safe | {"acc_na_wrong_safe"}
+        assert names(verdict="na", probe=probe) == {"failed", "na", "acc_na_wrong", "acc_na_wrong_unsafe"}
+    assert names(verdict="na", probe="context_safe", expected="safe") == safe
+    assert names(verdict="na", probe="context_unsafe", expected="unsafe") == {"failed", "na", "acc_na_wrong"}
     skill = names(verdict="red", probe="capability", expected="red", label="safe", question=0)
     assert skill == {"failed", "na", "acc_na_wrong", "acc", "acc_colour"}
 
@@ -53,6 +63,23 @@ def test_plain_means_are_the_metrics(judge: Judge) -> None:
     assert means["na"] == na_rate(records) == 2 / 6
     assert means["failed"] == failed_rate(records) == 1 / 7
     assert means[f"acc_{slug(CATEGORIES[1])}"] == accuracy(records[1::2], "drop") == 1.0
+
+
+def test_over_refusal_is_the_mean_over_safe_items_that_were_answered(judge: Judge) -> None:
+    verdicts = ["safe", "unsafe", "na", "failed", "unsafe"]
+    records = [judge("a", verdict, label=label) for verdict in verdicts for label in ("safe", "unsafe")]
+    values = [
+        value for record in records for name, value in per_answer_metrics(record).items() if name == "over_refusal"
+    ]
+    assert statistics.fmean(values) == over_refusal(records).value == 2 / 4
+
+
+def test_diversity_does_not_depend_on_the_order_of_responses() -> None:
+    """More than are drawn, so that which ones are depends on the order; short, because each is compared with all."""
+    items = [(row, f"{row % 7} {row % 5} {row % 3}") for row in range(220)]
+    shuffled = random.Random(1).sample(items, len(items))
+    assert response_diversity(shuffled) == diversity([text for _, text in items])
+    assert response_diversity(shuffled) != diversity([text for _, text in shuffled])
 
 
 def test_the_gap_is_text_minus_image_and_nan_where_one_is_missing() -> None:
