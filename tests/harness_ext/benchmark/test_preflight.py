@@ -1,21 +1,29 @@
 import pytest
+from labelled_copies import columns, write
 
-from harness_ext.benchmark.preflight import check_access_for, need_gated_images, require_sources
+from harness_ext.benchmark.preflight import check_access_for, needs, require_sources
 from harness_ext.benchmark.sources import SourceError
 
 
 @pytest.mark.parametrize(
     ("tasks", "needed"),
     [
-        (["unsafeconcepts"], True),
-        (["unsafeconcepts_image_sampled"], True),
-        (["glyphworld", "unsafeconcepts_perception"], True),
-        (["unsafeconcepts_text", "unsafeconcepts_text_blank"], False),
-        (["glyphworld", "mme"], False),
+        (["unsafeconcepts"], {"images", "options"}),
+        (["unsafeconcepts_image_sampled"], {"images"}),
+        (["unsafeconcepts_gap", "unsafeconcepts_gap_likelihood"], {"images"}),
+        (["glyphworld", "unsafeconcepts_perception_sampled"], {"images", "options"}),
+        (["unsafeconcepts_sampled"], {"images", "options"}),
+        (["unsafeconcepts_text", "unsafeconcepts_text_blank"], set()),
+        (["unsafeconcepts_test"], {"images", "safe"}),
+        (["unsafeconcepts_context_safe"], {"images", "safe", "contexts"}),
+        (["unsafeconcepts_smid", "unsafeconcepts_text"], {"smid"}),
+        (["unsafeconcepts_nsfw"], {"nsfw"}),
+        (["unsafeconcepts_generalisation"], {"images", "safe", "contexts", "smid", "nsfw"}),
+        (["glyphworld", "glyphworld_generalisation", "mme"], set()),
     ],
 )
-def test_which_tasks_show_gated_images(tasks, needed):
-    assert need_gated_images(tasks) is needed
+def test_what_tasks_need(tasks, needed):
+    assert needs(tasks) == needed
 
 
 def test_the_stand_in_and_the_text_probe_ask_nobody(monkeypatch):
@@ -37,3 +45,30 @@ def test_missing_options_show_before_the_images_are_read(monkeypatch, tmp_path):
     monkeypatch.setenv("UNSAFECONCEPTS_PERCEPTION_OPTIONS", str(tmp_path / "missing.jsonl"))
     with pytest.raises(SourceError, match=r"missing\.jsonl"):
         require_sources(["unsafeconcepts_perception"])
+
+
+@pytest.mark.parametrize(
+    ("task", "variable"),
+    [
+        ("unsafeconcepts_test", "UNSAFECONCEPTS_PATH"),
+        ("unsafeconcepts_test", "UNSAFECONCEPTS_SAFE_PATH"),
+        ("unsafeconcepts_context_unsafe", "UNSAFECONCEPTS_SAFE_PATH"),
+        ("unsafeconcepts_smid", "UNSAFECONCEPTS_SMID_PATH"),
+        ("unsafeconcepts_generalisation", "UNSAFECONCEPTS_NSFW_PATH"),
+    ],
+)
+def test_every_source_of_a_task_is_asked_for(gated, tmp_path, monkeypatch, task, variable):
+    monkeypatch.setenv("UNSAFECONCEPTS_SMID_PATH", str(write(tmp_path / "smid.parquet", columns())))
+    monkeypatch.setenv("UNSAFECONCEPTS_NSFW_PATH", str(write(tmp_path / "nsfw.parquet", columns())))
+    check_access_for([task])
+    monkeypatch.setenv(variable, "/nowhere")
+    for check in (check_access_for, require_sources):
+        with pytest.raises(SourceError, match=f"{variable} names /nowhere, which does not exist"):
+            check([task])
+
+
+def test_missing_context_questions_show_before_the_images_are_read(gated, monkeypatch, tmp_path):
+    monkeypatch.setenv("UNSAFECONCEPTS_CONTEXT_QUESTIONS", str(tmp_path / "missing.json"))
+    monkeypatch.setattr("harness_ext.benchmark.sources.load_unsafeconcepts", None)
+    with pytest.raises(SourceError, match=r"missing\.json"):
+        require_sources(["unsafeconcepts_context_safe"])

@@ -1,0 +1,112 @@
+"""TEST, other data sets, contexts and over-refusal from result folders to summaries and tables."""
+
+import io
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from harness_ext.errors import UserError
+from harness_ext.metrics.accuracy import accuracy_estimate
+from harness_ext.metrics.over_refusal import over_refusal
+from harness_ext.metrics.records import Judgement
+from harness_ext.report.load import load_runs
+from harness_ext.report.summary import summarise
+from harness_ext.report.table import print_tables
+
+Answers = dict[str, list[Judgement]]
+Make = Callable[..., Answers]
+Write = Callable[..., Path]
+
+
+def generalised(answers: Answers, source: str = "unsafeconcepts") -> Answers:
+    """Answers about images, as those of the other tasks."""
+    image = answers[f"{source}_image"]
+    unsafe = [record for record in image if record.label == "unsafe" and record.question == 0]
+    found: Answers = {f"{source}_test": [replace(record, probe="test") for record in image]}
+    for name in ("smid", "nsfw"):
+        found[f"{source}_{name}"] = [
+            replace(record, probe=name, concept=f"{name} image {record.row}", category=name.upper()) for record in image
+        ]
+    for context in ("safe", "unsafe"):
+        found[f"{source}_context_{context}"] = [
+            replace(record, probe=f"context_{context}", expected=context) for record in unsafe
+        ]
+    return found
+
+
+def test_every_number_is_the_metrics_over_the_right_answers(make_answers: Make) -> None:
+    answers = make_answers("unsafeconcepts")
+    others = generalised(answers)
+    summary = summarise(answers | others)
+    for probe in ("test", "smid", "nsfw", "context_safe", "context_unsafe"):
+        records = others[f"unsafeconcepts_{probe}"]
+        labels = {record.label for record in records}
+        assert summary.generalisation[probe].keys() == {"all", *labels}  # type: ignore[index]
+        for label, score in summary.generalisation[probe].items():  # type: ignore[index]
+            of_label = [record for record in records if label in ("all", record.label)]
+            assert score.wrong == accuracy_estimate(of_label, "wrong")
+            assert score.drop == accuracy_estimate(of_label, "drop")
+    everything = {task.removeprefix("unsafeconcepts_"): records for task, records in (answers | others).items()}
+    safe = ("image", "text", "text_blank", "test", "smid", "nsfw", "context_safe")
+    assert list(summary.over_refusal) == list(safe)
+    for probe in safe:
+        asked = [record for record in everything[probe] if record.expected == "safe"]
+        assert summary.over_refusal[probe].share == over_refusal(asked)
+        failed = [record for record in asked if record.verdict == "failed"]
+        assert summary.over_refusal[probe].failed_rate == len(failed) / len(asked)
+    # What was there before is not touched by them.
+    alone = summarise(answers)
+    assert (summary.image, summary.gap, summary.categories) == (alone.image, alone.gap, alone.categories)
+    assert summary.concepts == alone.concepts and not alone.generalisation
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_the_tables_hold_them_whole(tmp_path: Path, make_answers: Make, write: Write, width: int) -> None:
+    results = write(tmp_path, generalised(make_answers("unsafeconcepts")))
+    content = json.loads(results.read_text())
+    content["results"] = {"unsafeconcepts_test": {"diversity,none": 0.4321}, "unsafeconcepts_smid": {"acc,none": 1.0}}
+    results.write_text(json.dumps(content))
+    (run,) = load_runs(tmp_path)
+    assert run.diversity == {"unsafeconcepts_test": 0.4321}
+    summary = summarise(run.answers)
+    stream = io.StringIO()
+    print_tables(run, summary, Console(file=stream, width=width))
+    text = stream.getvalue()
+    assert max(map(len, text.splitlines())) <= width and "\u2026" not in text
+    assert "unsafeconcepts_test 0.432" in text
+    for scores in summary.generalisation.values():
+        for label, score in scores.items():
+            if label == "all" or len(scores) > 2:
+                assert f"{score.wrong.value:.3f}" in text and f"{score.na_rate:.3f}" in text
+    for safe in summary.over_refusal.values():
+        assert f"{safe.share.value:.3f}" in text and f"[{safe.share.low:.3f}, {safe.share.high:.3f}]" in text
+    assert "In a safe context, all" in text and "In an unsafe context, all" in text
+    assert "In a safe context, unsafe" not in text
+
+
+def test_a_run_without_safe_items_has_no_over_refusal(make_answers: Make) -> None:
+    unsafe = [r for r in make_answers("unsafeconcepts")["unsafeconcepts_image"] if r.label == "unsafe"]
+    assert not summarise({"unsafeconcepts_image": unsafe}).over_refusal
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"question": 1}, r"expected question to be below 1 \(context_safe\), found 1"),
+        ({"verdict": "A"}, "expected a verdict of"),
+        ({"expected": "A"}, "expected a right verdict that can be given"),
+        ({"category": "Everyday"}, "expected one of the nine categories"),
+    ],
+)
+def test_records_of_contexts_are_checked(
+    tmp_path: Path, make_answers: Make, write: Write, change: dict[str, object], message: str
+) -> None:
+    records = generalised(make_answers("unsafeconcepts"))["unsafeconcepts_context_safe"]
+    records[3] = replace(records[3], **change)  # type: ignore[arg-type]
+    write(tmp_path, {"unsafeconcepts_context_safe": records})
+    with pytest.raises(UserError, match=f"line 4: .*{message}"):
+        load_runs(tmp_path)
