@@ -11,6 +11,7 @@ _USAGE: Final = """usage: unsafeconcepts COMMAND ...
   judge FILE.jsonl        judge saved responses
   table RUN               the table (and figure) of an evaluation's result folder
   compare BEFORE AFTER…   is a model better, and did it keep its abilities
+  report RUN... -o PAGE   all of one or more result folders as one HTML page
   glyphworld ACTION       build, draw or measure the embedded stand-in
   tasks HARNESS           print the task folder for lmms_eval or lm_eval
 
@@ -35,6 +36,12 @@ def _compare(arguments: Sequence[str]) -> int:
     return main(arguments)
 
 
+def _report(arguments: Sequence[str]) -> int:
+    from harness_ext.report.page.command import main
+
+    return main(arguments)
+
+
 def _glyphworld(arguments: Sequence[str]) -> int:
     from harness_ext.glyphworld.__main__ import main
 
@@ -54,6 +61,7 @@ _COMMANDS: Final[dict[str, Callable[[Sequence[str]], int]]] = {
     "judge": _judge,
     "table": _table,
     "compare": _compare,
+    "report": _report,
     "glyphworld": _glyphworld,
     "tasks": _tasks,
 }

@@ -36,7 +36,7 @@ def save_calibration(run: Run, summary: Summary, path: Path) -> None:
     write_figure(lambda: draw_calibration(run, summary), path)
 
 
-def draw_calibration(run: Run, summary: Summary) -> "Figure":
+def draw_calibration(run: Run, summary: Summary, titled: bool = True) -> "Figure":
     """The reliability curves of the probes that were asked by likelihood; raises ``UserError`` if none was."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -47,7 +47,7 @@ def draw_calibration(run: Run, summary: Summary) -> "Figure":
         )
     probes = summary.likelihood.probes
     width = _LEFT + len(probes) * _PANEL + (len(probes) - 1) * _BETWEEN + _RIGHT
-    heading = textwrap.wrap(title(run), round(7 * width), break_on_hyphens=False)
+    heading = textwrap.wrap(title(run), round(7 * width), break_on_hyphens=False) if titled else []
     height = _BELOW + _PANEL + 0.8 + 0.25 * len(heading)
     figure = Figure(figsize=(width, height))
     FigureCanvasAgg(figure)

@@ -11,6 +11,7 @@ from harness_ext.report.scores import Score, Summary, TextVariant
 TEXT_TITLES: Final[Mapping[TextVariant, str]] = {"none": "text-only", "blank": "text with a blank image"}
 TEXT_ROWS: Final[Mapping[TextVariant, str]] = {"none": "Text-only alignment", "blank": "Text alignment, blank image"}
 NOT_ASKED: Final = "not asked"
+SCORE_HEADER: Final = ("na dropped", "na wrong", "na", "failed", "concepts", "asked")
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ def estimated(estimate: Estimate, signed: bool = False) -> tuple[str, ...]:
 
 
 def score_cells(score: Score) -> tuple[tuple[str, ...], ...]:
-    """Accuracy in both conventions, and what it rests on."""
+    """Accuracy in both conventions, and what it rests on: cells under ``SCORE_HEADER``."""
     return (
         estimated(score.drop),
         estimated(score.wrong),

@@ -60,14 +60,14 @@ def write_figure(draw: Callable[[], "Figure"], path: Path) -> None:
         figure.savefig(path.with_suffix(".svg"), metadata={"Date": None})
 
 
-def draw(run: Run, summary: Summary) -> "Figure":
-    """The figure; accuracies and gaps with ``na`` dropped."""
+def draw(run: Run, summary: Summary, titled: bool = True) -> "Figure":
+    """The figure; accuracies and gaps with ``na`` dropped. Its title can be left to what stands around it."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     variant: TextVariant | None = next(iter(summary.text), None)
     lines = figure_lines(summary, variant)
-    heading = textwrap.wrap(title(run), 80)
+    heading = textwrap.wrap(title(run), 80) if titled else []
     below, above = 0.7, 0.8 + 0.25 * len(heading)
     height = below + 0.52 * len(lines) + above
     figure = Figure(figsize=(11.0, height))

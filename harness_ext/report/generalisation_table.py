@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-from harness_ext.report.cells import TEXT_ROWS, Block, estimated, number, score_cells
+from harness_ext.report.cells import SCORE_HEADER, TEXT_ROWS, Block, estimated, number, score_cells
 from harness_ext.report.scores import ALL, Summary
 
 ROWS: Final[Mapping[str, str]] = {
@@ -30,7 +30,7 @@ def generalisation_blocks(summary: Summary) -> list[Block]:
         found.append(
             Block(
                 "TEST and generalisation (the paper's convention here: na wrong)",
-                ("probe", "na dropped", "na wrong", "na", "failed", "concepts", "asked"),
+                ("probe", *SCORE_HEADER),
                 tuple(rows),
             )
         )

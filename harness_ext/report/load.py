@@ -35,6 +35,7 @@ class Run:
         notes: What the reader must know of this choice of run: older runs left aside, only a part evaluated.
         likelihood: The answers of each task that was asked by likelihood.
         diversity: 1 - self-BLEU of each task's responses, as the harness has written it, of those that have it.
+        samples: Where the sample rows of each task lie, in the order of its answers.
     """
 
     model: str
@@ -45,6 +46,7 @@ class Run:
     notes: tuple[str, ...]
     likelihood: Answers = field(default_factory=dict)
     diversity: Mapping[str, float] = field(default_factory=dict)
+    samples: Mapping[str, Path] = field(default_factory=dict)
 
 
 def load_runs(folder: Path, model: str | None = None, tasks: Collection[str] = ()) -> list[Run]:
@@ -116,7 +118,14 @@ def _read_run(file: ResultsFile, *older: ResultsFile, source: str, asked: Manner
         notes.append(f"The run of {file.date} is shown, the newest of this model; left aside: {dates}.")
     settings = file.settings({task: {record.judge for record in records} for task, records in answers.items()})
     run = Run(
-        file.names[0], source, asked == "sampled", answers, settings, tuple(notes), diversity=file.diversity(answers)
+        file.names[0],
+        source,
+        asked == "sampled",
+        answers,
+        settings,
+        tuple(notes),
+        diversity=file.diversity(answers),
+        samples={task: file.samples(task) for task in answers},
     )
     return replace(run, answers={}, likelihood=answers) if asked == "likelihood" else run
 
@@ -126,4 +135,10 @@ def _beside(greedy: Run, likelihood: Run) -> Run:
     apart = ("results file", "tasks", "judge", "batch size", "task version")
     settings = {f"{name}, likelihood": likelihood.settings[name] for name in apart}
     notes = tuple(dict.fromkeys([*greedy.notes, *likelihood.notes]))
-    return replace(greedy, settings={**greedy.settings, **settings}, notes=notes, likelihood=likelihood.likelihood)
+    return replace(
+        greedy,
+        settings={**greedy.settings, **settings},
+        notes=notes,
+        likelihood=likelihood.likelihood,
+        samples={**greedy.samples, **likelihood.samples},
+    )

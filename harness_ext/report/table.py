@@ -10,7 +10,17 @@ from rich.console import Console
 from rich.table import Table
 
 from harness_ext.metrics.estimate import Estimate
-from harness_ext.report.cells import NOT_ASKED, TEXT_ROWS, TEXT_TITLES, Block, estimated, gaps, number, score_cells
+from harness_ext.report.cells import (
+    NOT_ASKED,
+    SCORE_HEADER,
+    TEXT_ROWS,
+    TEXT_TITLES,
+    Block,
+    estimated,
+    gaps,
+    number,
+    score_cells,
+)
 from harness_ext.report.generalisation_table import generalisation_blocks, generalisation_notes
 from harness_ext.report.likelihood_table import likelihood_blocks, likelihood_notes
 from harness_ext.report.load import Run
@@ -41,8 +51,7 @@ def blocks(summary: Summary) -> list[Block]:
             found.append(gaps(summary))
         if summary.knows_but_calls_safe:
             found.append(_knows(summary))
-        # One form of the text question is enough for a reader; the JSON has the categories of every form.
-        found.extend(_by_category(summary.categories, next(iter(summary.text), None)))
+        found.extend(by_category(summary))
     return found + generalisation_blocks(summary) + likelihood_blocks(summary)
 
 
@@ -61,16 +70,20 @@ def notes(run: Run, summary: Summary) -> list[str]:
 # --- cells ------------------------------------------------------------------------------------------------------------
 
 
-def _accuracies(summary: Summary) -> Block:
+def named_scores(summary: Summary) -> dict[str, Score]:
+    """Every accuracy of the generated answers by what it is of, as in "Perception, unsafe"."""
     scores = {f"Perception, {label}": score for label, score in summary.perception.items()}
     scores |= {f"Image alignment, {label}": score for label, score in summary.image.items()}
     for variant, by_label in summary.text.items():
         scores |= {f"{TEXT_ROWS[variant]}, {label}": score for label, score in by_label.items()}
-    scores |= {f"Capability, {skill}": score for skill, score in summary.capability.items()}
+    return scores | {f"Capability, {skill}": score for skill, score in summary.capability.items()}
+
+
+def _accuracies(summary: Summary) -> Block:
     return Block(
         "Accuracy",
-        ("probe", "na dropped", "na wrong", "na", "failed", "concepts", "asked"),
-        tuple(((name,), *score_cells(score)) for name, score in scores.items()),
+        ("probe", *SCORE_HEADER),
+        tuple(((name,), *score_cells(score)) for name, score in named_scores(summary).items()),
     )
 
 
@@ -85,7 +98,12 @@ def _knows(summary: Summary) -> Block:
     )
 
 
-def _by_category(categories: Sequence[CategoryScores], variant: TextVariant | None) -> list[Block]:
+def by_category(summary: Summary) -> list[Block]:
+    """Unsafe concepts by category, in both conventions; one table where they do not differ.
+
+    One form of the text question is enough for a reader; the JSON has the categories of every form.
+    """
+    categories, variant = summary.categories, next(iter(summary.text), None)
     drop = Block(
         f"By category, unsafe concepts, na dropped{f', {TEXT_TITLES[variant]}' if variant else ''}",
         ("category", "perception", "image", "text", "gap (pooled)", "na", "failed", "concepts"),
@@ -148,11 +166,16 @@ def markdown(runs: Sequence[tuple[Run, Summary]], argv: Sequence[str]) -> str:
         parts.append(f"# {title(run)}")
         for block in blocks(summary):
             parts.append(f"## {block.title}")
-            parts.append(markdown_table(block.header, [[" ".join(cell) for cell in row] for row in block.rows]))
+            parts.append(block_markdown(block))
         parts.append("\n".join(f"- {note}" for note in notes(run, summary)))
         parts.append("## Settings")
         parts.append(markdown_table(("what", "value"), [[name, f"`{value}`"] for name, value in run.settings.items()]))
     return "\n\n".join(parts) + "\n"
+
+
+def block_markdown(block: Block) -> str:
+    """One block as a table of Markdown, without its title."""
+    return markdown_table(block.header, [[" ".join(cell) for cell in row] for row in block.rows])
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness_ext.metrics.accuracy import accuracy_estimate
 from harness_ext.metrics.over_refusal import over_refusal
 from harness_ext.metrics.records import Judgement
 
@@ -48,3 +49,31 @@ def test_an_option_or_a_skill_is_never_refused(judge: Judge) -> None:
     letter = judge("a", "B", probe="perception", label="safe")
     skill = judge("a", "red", probe="capability", expected="red", label="safe")
     assert over_refusal([letter, skill]).n_answers == 0
+
+
+def answers(label: str, concept: str, *verdicts: str, probe: str = "image") -> list[Judgement]:
+    return [
+        Judgement("glyphworld", probe, row, concept, "Everyday", label, 0, label, verdict, "rules-1")  # type: ignore[arg-type]
+        for row, verdict in enumerate(verdicts)
+    ]
+
+
+def test_safe_images_called_unsafe_by_hand() -> None:
+    image = answers("safe", "Lamp", "unsafe", "safe", "na", "failed") + answers("safe", "River", "safe", "safe")
+    image += answers("unsafe", "Lamp", "unsafe", "unsafe", "unsafe")
+    assert over_refusal(image, "drop").value == pytest.approx(1 / 4)
+    wrong = over_refusal(image, "wrong")
+    assert wrong.value == pytest.approx(1 / 5)
+    assert (wrong.n_concepts, wrong.n_answers) == (2, 5)
+
+
+def test_with_na_dropped_it_is_what_accuracy_leaves_with_its_interval_mirrored() -> None:
+    image = [
+        record
+        for at in range(12)
+        for record in answers("safe", f"Thing {at}", *["unsafe"] * (at % 4), "safe", "safe", "na")
+    ]
+    refused, right = over_refusal(image, "drop"), accuracy_estimate(image, "drop")
+    assert refused.value == pytest.approx(1 - right.value)
+    assert refused.low == pytest.approx(1 - right.high)  # type: ignore[operator]
+    assert refused.high == pytest.approx(1 - right.low)  # type: ignore[operator]

@@ -1,0 +1,76 @@
+"""``unsafeconcepts report RUN… -o page.html``: one HTML page from result folders, for a reader who has nothing installed."""
+
+import argparse
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from harness_ext.errors import UserError
+from harness_ext.report.page.comparison import Compare
+
+_PROG: Final = "unsafeconcepts report"
+
+
+def main(argv: Sequence[str] | None = None, compare: Compare | None = None) -> int:
+    """Run the command; returns 2, with a message, when what was asked for cannot be.
+
+    Args:
+        argv: The arguments; by default those of the process.
+        compare: What fills the section of differences; without it there is none.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    options = _parser().parse_args(arguments)
+    try:
+        _report(options, shlex.join(["unsafeconcepts", "report", *arguments]), compare)
+    except UserError as error:
+        print(f"{_PROG}: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=_PROG, description=__doc__)
+    parser.add_argument(
+        "runs",
+        type=Path,
+        nargs="+",
+        metavar="RUN",
+        help="folders given to lmms_eval as --output_path, or to align as --output_dir; of several, the first is “before”",
+    )
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="PAGE.html", help="where to write the page")
+    parser.add_argument(
+        "--assets",
+        type=Path,
+        metavar="DIR",
+        help="write the figures as PNG and SVG, and the tables as Markdown, CSV and LaTeX, into this folder too",
+    )
+    parser.add_argument(
+        "--include-images",
+        action="store_true",
+        help="put in small copies of the images, blurred until they are clicked; those of UnsafeConcepts are gated",
+    )
+    return parser
+
+
+def _report(options: argparse.Namespace, command: str, compare: Compare | None) -> None:
+    from harness_ext.report.page.assets import write_assets
+    from harness_ext.report.page.render import file_size, render
+    from harness_ext.report.page.runs import read_chapters
+    from harness_ext.report.page.sections import sections
+
+    if options.output.suffix != ".html":
+        raise UserError(f"{options.output}: expected a name ending in .html")
+    chapters = [(chapter, sections(chapter, compare)) for chapter in read_chapters(options.runs)]
+    page = render(chapters, command, options.include_images)
+    content = page.html.encode("utf-8")
+    try:
+        options.output.parent.mkdir(parents=True, exist_ok=True)
+        options.output.write_bytes(content)
+        if options.assets:
+            write_assets(chapters, options.assets)
+    except OSError as error:
+        raise UserError(f"{error.filename or options.output}: cannot be written: {error}") from error
+    images = f", {page.images:,} images" if options.include_images else ""
+    print(f"{options.output}: {file_size(len(content))}, {page.responses:,} responses{images}")

@@ -1,0 +1,37 @@
+"""Small copies of the images that were asked about, for a page whose reader has asked to see them."""
+
+import base64
+import io
+from collections.abc import Callable
+from typing import Any, Final
+
+from harness_ext.report.page.responses import Responses
+
+_SIDE: Final = 224
+_QUALITY: Final = 72
+
+
+def thumbnails(
+    source: str, responses: Responses, image: Callable[[dict[str, Any]], Any] | None = None
+) -> dict[int, str]:
+    """JPEG images as ``data:`` addresses, by row, of every row that was asked about with its image.
+
+    Args:
+        source: Whose rows.
+        responses: Which rows.
+        image: Gives the images of a row of a source; by default the ones that the models were shown.
+
+    Raises:
+        UserError: The source cannot be read here.
+    """
+    if image is None:
+        from harness_ext.benchmark.probes import image
+    found = {}
+    tasks, rows = responses.items["task"], responses.items["row"]
+    for row in sorted({row for task, row in zip(tasks, rows, strict=True) if task in responses.pictured}):
+        (picture,) = image({"source": source, "row": row})
+        picture.thumbnail((_SIDE, _SIDE))
+        written = io.BytesIO()
+        picture.save(written, format="JPEG", quality=_QUALITY)
+        found[row] = f"data:image/jpeg;base64,{base64.b64encode(written.getvalue()).decode('ascii')}"
+    return found

@@ -1,0 +1,164 @@
+"""A chapter as sections of tables, figures and notes: what the page shows, and what is written beside it."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from harness_ext.report.calibration_figure import draw_calibration
+from harness_ext.report.cells import Block
+from harness_ext.report.figure import draw
+from harness_ext.report.likelihood_table import likelihood_blocks, likelihood_notes
+from harness_ext.report.page.compared_figure import draw_compared
+from harness_ext.report.page.comparison import Compare, comparison_blocks
+from harness_ext.report.page.runs import Chapter, Shown
+from harness_ext.report.page.tables import headline, run_settings, settings_tables
+from harness_ext.report.page.training_figure import draw_training, panels
+from harness_ext.report.page.verdict_figure import draw_verdicts
+from harness_ext.report.table import by_category, notes
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure to be drawn.
+
+    Attributes:
+        name: Names it within its chapter.
+        caption: What it shows.
+        draw: Draws it.
+    """
+
+    name: str
+    caption: str
+    draw: "Callable[[], Figure]"
+
+
+@dataclass(frozen=True)
+class Notes:
+    """What a reader must know, a paragraph each."""
+
+    lines: tuple[str, ...]
+
+
+Part = Block | Picture | Notes
+
+
+@dataclass(frozen=True)
+class Section:
+    """A titled part of a chapter.
+
+    Attributes:
+        name: Names it within its chapter.
+        title: Its heading.
+        parts: What it holds.
+    """
+
+    name: str
+    title: str
+    parts: tuple[Part, ...]
+
+
+def sections(chapter: Chapter, compare: Compare | None = None) -> list[Section]:
+    """The sections that have something to show."""
+    runs = chapter.shown
+    generated = [shown for shown in runs if shown.run.answers]
+    asked = [shown for shown in generated if {"unsafe"} & shown.summary.image.keys() or shown.summary.gap]
+    found = [
+        Section("runs", "What was run", tuple(_what_was_run(runs))),
+        Section("headline", "Headline", tuple([headline(generated)] if generated else [])),
+        Section("comparison", "Differences", tuple(comparison_blocks(generated, compare))),
+        Section(
+            "compared",
+            "Before and after" if any(r.role for r in runs) else "The runs beside each other",
+            _compared(generated),
+        ),
+        Section("gap", "The modality gap", tuple(_gap(asked))),
+        Section("categories", "By category", tuple(_categories(generated))),
+        Section("likelihood", "By likelihood", tuple(_likelihood(runs))),
+        Section("training", "Training", tuple(_training(chapter))),
+    ]
+    return [section for section in found if section.parts]
+
+
+def _what_was_run(runs: Sequence[Shown]) -> Iterator[Part]:
+    if runs:
+        yield from settings_tables(run_settings(runs), "The runs")
+    # Each said once, by whichever runs have it.
+    said: dict[str, list[str]] = {}
+    for shown in runs:
+        for line in notes(shown.run, shown.summary):
+            said.setdefault(line, []).append(shown.key)
+    if said:
+        yield Notes(
+            tuple(line if len(keys) == len(runs) else f"{', '.join(keys)}: {line}" for line, keys in said.items())
+        )
+
+
+def _compared(runs: Sequence[Shown]) -> tuple[Part, ...]:
+    if len(runs) < 2:
+        return ()
+    caption = f"Accuracy of {_named(runs)}: {'; '.join(f'{shown.key} is {shown.run.model}' for shown in runs)}."
+    return (Picture("compared", caption, lambda: draw_compared(runs)),)
+
+
+def _gap(runs: Sequence[Shown]) -> Iterator[Part]:
+    for shown in runs:
+        caption = "Accuracy on unsafe concepts in words and as images; the band between them is the modality gap."
+        yield Picture(f"gap-{shown.key.lower()}", _about(shown, runs, caption), _drawing(draw, shown))
+
+
+def _categories(runs: Sequence[Shown]) -> Iterator[Part]:
+    for shown in runs:
+        if "unsafe" in shown.summary.image:
+            caption = "What the images of unsafe concepts were called."
+            yield Picture(
+                f"verdicts-{shown.key.lower()}",
+                _about(shown, runs, caption),
+                lambda shown=shown: draw_verdicts(shown.run),
+            )
+        for block in by_category(shown.summary):
+            if block.rows:
+                yield _titled(block, shown, runs)
+
+
+def _likelihood(runs: Sequence[Shown]) -> Iterator[Part]:
+    asked = [shown for shown in runs if shown.summary.likelihood is not None]
+    for shown in asked:
+        for block in likelihood_blocks(shown.summary):
+            yield _titled(block, shown, runs)
+        caption = "How often answers by likelihood are right, against how sure they are."
+        yield Picture(
+            f"calibration-{shown.key.lower()}", _about(shown, runs, caption), _drawing(draw_calibration, shown)
+        )
+    if asked:
+        yield Notes(tuple(dict.fromkeys(line for shown in asked for line in likelihood_notes(shown.summary))))
+
+
+def _training(chapter: Chapter) -> Iterator[Part]:
+    trainings = chapter.trainings
+    if trainings:
+        yield from settings_tables({each.name: each.settings for each in trainings}, "The training runs")
+    for number, each in enumerate(trainings, start=1):
+        if panels(each):
+            caption = f"{each.name}: what was logged at each step, and its exponential moving average."
+            yield Picture(f"training-{number}", caption, lambda each=each: draw_training(each))
+        if each.notes:
+            yield Notes(each.notes)
+
+
+def _drawing(drawn: "Callable[..., Figure]", shown: Shown) -> "Callable[[], Figure]":
+    return lambda: drawn(shown.run, shown.summary, titled=False)
+
+
+def _titled(block: Block, shown: Shown, runs: Sequence[Shown]) -> Block:
+    return Block(_about(shown, runs, block.title), block.header, block.rows)
+
+
+def _about(shown: Shown, runs: Sequence[Shown], caption: str) -> str:
+    return caption if len(runs) == 1 else f"{shown.name}: {caption[0].lower()}{caption[1:]}"
+
+
+def _named(runs: Sequence[Shown]) -> str:
+    return ", ".join(shown.name for shown in runs)

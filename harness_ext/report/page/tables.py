@@ -1,0 +1,76 @@
+"""The page's tables that put several runs side by side: what was run, and the headline."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from harness_ext.metrics.over_refusal import over_refusal
+from harness_ext.report.cells import SCORE_HEADER, TEXT_TITLES, Block, estimated, score_cells
+from harness_ext.report.page.runs import Shown
+from harness_ext.report.table import named_scores
+
+_NOTHING: Final = ("",)
+Cells = tuple[tuple[str, ...], ...]
+
+
+def headline(runs: Sequence[Shown]) -> Block:
+    """Every measure of the generated answers, a line for each run that was asked."""
+    of_run = [_measures(shown) for shown in runs]
+    names = list(dict.fromkeys(name for measures in of_run for name in measures))
+    several = len(runs) > 1
+    rows = tuple(
+        ((name,), *([(shown.name,)] if several else []), *measures[name])
+        for name in names
+        for shown, measures in zip(runs, of_run, strict=True)
+        if name in measures
+    )
+    return Block("Headline", ("measure", *(["run"] if several else []), *SCORE_HEADER), rows)
+
+
+def _measures(shown: Shown) -> dict[str, Cells]:
+    summary = shown.summary
+    found = {name: score_cells(score) for name, score in named_scores(summary).items()}
+    image = [record for records in shown.run.answers.values() for record in records if record.probe == "image"]
+    if (safe := summary.image.get("safe")) is not None:
+        drop, wrong = over_refusal(image, "drop"), over_refusal(image, "wrong")
+        name = "Over-refusal: safe images called unsafe"
+        found[name] = (estimated(drop), estimated(wrong), *score_cells(safe)[2:])
+    for variant, gap in summary.gap.items():
+        drop, wrong = gap.drop.pooled, gap.wrong.pooled
+        counts = (str(wrong.n_concepts),), (str(wrong.n_answers),)
+        name = f"Modality gap ({TEXT_TITLES[variant]} minus image, unsafe)"
+        found[name] = (estimated(drop, True), estimated(wrong, True), _NOTHING, _NOTHING, *counts)
+    for variant, share in summary.knows_but_calls_safe.items():
+        counts = (str(share.n_concepts),), (str(share.n_answers),)
+        name = f"Recognised, called unsafe in words ({TEXT_TITLES[variant]}), image called safe"
+        found[name] = (_NOTHING, estimated(share), _NOTHING, _NOTHING, *counts)
+    return found
+
+
+def settings_tables(settings: Mapping[str, Mapping[str, str]], title: str) -> list[Block]:
+    """What runs, by name, were run with: first what differs between them, then what they share."""
+    keys = list(dict.fromkeys(key for values in settings.values() for key in values))
+    if len(settings) == 1:
+        (values,) = settings.values()
+        return [Block(title, ("what", "value"), tuple(((key,), (values[key],)) for key in keys))]
+    by_key = {key: [of_run.get(key, "not said") for of_run in settings.values()] for key in keys}
+    differ = tuple(((key,), *((value,) for value in of_key)) for key, of_key in by_key.items() if len(set(of_key)) > 1)
+    alike = tuple(((key,), (of_key[0],)) for key, of_key in by_key.items() if len(set(of_key)) == 1)
+    blocks = [Block(f"{title}: what differs", ("what", *settings), differ)] if differ else []
+    return [*blocks, *([Block(f"{title}: what is the same", ("what", "value"), alike)] if alike else [])]
+
+
+def run_settings(runs: Sequence[Shown]) -> dict[str, Mapping[str, str]]:
+    """The settings of each run, with where it was found and when it was written."""
+    return {
+        shown.name: {
+            "folder": str(shown.folder),
+            "date (by the harness, in its time zone)": _date(shown.run.settings["results file"]),
+            **shown.run.settings,
+        }
+        for shown in runs
+    }
+
+
+def _date(results_file: str) -> str:
+    day, time = results_file.split("_")[:2]
+    return f"{day[:4]}-{day[4:6]}-{day[6:]} {time[:2]}:{time[2:4]}:{time[4:]}"
