@@ -2,8 +2,7 @@
 
 import base64
 import io
-from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 from harness_ext.report.page.responses import Responses
 
@@ -11,21 +10,18 @@ _SIDE: Final = 224
 _QUALITY: Final = 72
 
 
-def thumbnails(
-    source: str, responses: Responses, image: Callable[[dict[str, Any]], Any] | None = None
-) -> dict[int, str]:
+def thumbnails(source: str, responses: Responses) -> dict[int, str]:
     """JPEG images as ``data:`` addresses, by row, of every row that was asked about with its image.
 
     Args:
         source: Whose rows.
         responses: Which rows.
-        image: Gives the images of a row of a source; by default the ones that the models were shown.
 
     Raises:
         UserError: The source cannot be read here.
     """
-    if image is None:
-        from harness_ext.benchmark.probes import image
+    from harness_ext.benchmark.probes import image
+
     found = {}
     tasks, rows = responses.items["task"], responses.items["row"]
     for row in sorted({row for task, row in zip(tasks, rows, strict=True) if task in responses.pictured}):

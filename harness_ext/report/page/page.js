@@ -192,8 +192,13 @@
     typing = setTimeout(search, event.target.id === "text" ? 150 : 0);
   });
   filters.addEventListener("submit", (event) => event.preventDefault());
-  // After the fields are back to what they were.
-  filters.addEventListener("reset", () => setTimeout(() => { choose(Number(field("source"))); search(); }));
+  byId("all").addEventListener("click", () => {
+    const source = field("source");
+    filters.reset();
+    byId("source").value = source;
+    choose(Number(source));
+    search();
+  });
   byId("previous").addEventListener("click", () => turn(page - 1));
   byId("next").addEventListener("click", () => turn(page + 1));
   byId("page").addEventListener("change", () => turn(Number(field("page")) - 1));

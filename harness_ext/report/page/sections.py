@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from harness_ext.report.calibration_figure import draw_calibration
@@ -64,7 +65,7 @@ def sections(chapter: Chapter, compare: Compare | None = None) -> list[Section]:
     """The sections that have something to show."""
     runs = chapter.shown
     generated = [shown for shown in runs if shown.run.answers]
-    asked = [shown for shown in generated if {"unsafe"} & shown.summary.image.keys() or shown.summary.gap]
+    pictured = [shown for shown in generated if "unsafe" in shown.summary.image]
     found = [
         Section("runs", "What was run", tuple(_what_was_run(runs))),
         Section("headline", "Headline", tuple([headline(generated)] if generated else [])),
@@ -74,7 +75,7 @@ def sections(chapter: Chapter, compare: Compare | None = None) -> list[Section]:
             "Before and after" if any(r.role for r in runs) else "The runs beside each other",
             _compared(generated),
         ),
-        Section("gap", "The modality gap", tuple(_gap(asked))),
+        Section("gap", "The modality gap", tuple(_gap(pictured))),
         Section("categories", "By category", tuple(_categories(generated))),
         Section("likelihood", "By likelihood", tuple(_likelihood(runs))),
         Section("training", "Training", tuple(_training(chapter))),
@@ -88,8 +89,10 @@ def _what_was_run(runs: Sequence[Shown]) -> Iterator[Part]:
     # Each said once, by whichever runs have it.
     said: dict[str, list[str]] = {}
     for shown in runs:
+        elsewhere = likelihood_notes(shown.summary)
         for line in notes(shown.run, shown.summary):
-            said.setdefault(line, []).append(shown.key)
+            if line not in elsewhere:
+                said.setdefault(line, []).append(shown.key)
     if said:
         yield Notes(
             tuple(line if len(keys) == len(runs) else f"{', '.join(keys)}: {line}" for line, keys in said.items())
@@ -100,13 +103,17 @@ def _compared(runs: Sequence[Shown]) -> tuple[Part, ...]:
     if len(runs) < 2:
         return ()
     caption = f"Accuracy of {_named(runs)}: {'; '.join(f'{shown.key} is {shown.run.model}' for shown in runs)}."
-    return (Picture("compared", caption, lambda: draw_compared(runs)),)
+    return (Picture("compared", caption, partial(draw_compared, runs)),)
 
 
 def _gap(runs: Sequence[Shown]) -> Iterator[Part]:
     for shown in runs:
         caption = "Accuracy on unsafe concepts in words and as images; the band between them is the modality gap."
-        yield Picture(f"gap-{shown.key.lower()}", _about(shown, runs, caption), _drawing(draw, shown))
+        yield Picture(
+            f"gap-{shown.key.lower()}",
+            _about(shown, runs, caption),
+            partial(draw, shown.run, shown.summary, titled=False),
+        )
 
 
 def _categories(runs: Sequence[Shown]) -> Iterator[Part]:
@@ -130,7 +137,9 @@ def _likelihood(runs: Sequence[Shown]) -> Iterator[Part]:
             yield _titled(block, shown, runs)
         caption = "How often answers by likelihood are right, against how sure they are."
         yield Picture(
-            f"calibration-{shown.key.lower()}", _about(shown, runs, caption), _drawing(draw_calibration, shown)
+            f"calibration-{shown.key.lower()}",
+            _about(shown, runs, caption),
+            partial(draw_calibration, shown.run, shown.summary, titled=False),
         )
     if asked:
         yield Notes(tuple(dict.fromkeys(line for shown in asked for line in likelihood_notes(shown.summary))))
@@ -143,13 +152,9 @@ def _training(chapter: Chapter) -> Iterator[Part]:
     for number, each in enumerate(trainings, start=1):
         if panels(each):
             caption = f"{each.name}: what was logged at each step, and its exponential moving average."
-            yield Picture(f"training-{number}", caption, lambda each=each: draw_training(each))
+            yield Picture(f"training-{number}", caption, partial(draw_training, each))
         if each.notes:
             yield Notes(each.notes)
-
-
-def _drawing(drawn: "Callable[..., Figure]", shown: Shown) -> "Callable[[], Figure]":
-    return lambda: drawn(shown.run, shown.summary, titled=False)
 
 
 def _titled(block: Block, shown: Shown, runs: Sequence[Shown]) -> Block:

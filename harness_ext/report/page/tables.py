@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from harness_ext.metrics.estimate import Estimate
 from harness_ext.metrics.over_refusal import over_refusal
 from harness_ext.report.cells import SCORE_HEADER, TEXT_TITLES, Block, estimated, score_cells
 from harness_ext.report.page.runs import Shown
@@ -23,27 +24,35 @@ def headline(runs: Sequence[Shown]) -> Block:
         for shown, measures in zip(runs, of_run, strict=True)
         if name in measures
     )
-    return Block("Headline", ("measure", *(["run"] if several else []), *SCORE_HEADER), rows)
+    return Block(
+        "Accuracy, over-refusal and the modality gap; in brackets the 95 % interval",
+        ("measure", *(["run"] if several else []), *SCORE_HEADER),
+        rows,
+    )
 
 
 def _measures(shown: Shown) -> dict[str, Cells]:
+    """Cells under ``SCORE_HEADER`` by measure: perception, words, images, what follows from them, and capability last."""
     summary = shown.summary
-    found = {name: score_cells(score) for name, score in named_scores(summary).items()}
-    image = [record for records in shown.run.answers.values() for record in records if record.probe == "image"]
+    scores = {name: score_cells(score) for name, score in named_scores(summary).items()}
+    last = {name: scores.pop(name) for name in list(scores) if name.startswith("Capability")}
+    found = dict(sorted(scores.items(), key=lambda item: item[0].startswith("Image")))
     if (safe := summary.image.get("safe")) is not None:
+        image = [record for records in shown.run.answers.values() for record in records if record.probe == "image"]
         drop, wrong = over_refusal(image, "drop"), over_refusal(image, "wrong")
-        name = "Over-refusal: safe images called unsafe"
-        found[name] = (estimated(drop), estimated(wrong), *score_cells(safe)[2:])
+        found["Over-refusal: safe images called unsafe"] = (estimated(drop), estimated(wrong), *score_cells(safe)[2:])
     for variant, gap in summary.gap.items():
         drop, wrong = gap.drop.pooled, gap.wrong.pooled
-        counts = (str(wrong.n_concepts),), (str(wrong.n_answers),)
-        name = f"Modality gap ({TEXT_TITLES[variant]} minus image, unsafe)"
-        found[name] = (estimated(drop, True), estimated(wrong, True), _NOTHING, _NOTHING, *counts)
+        name = f"Modality gap: {TEXT_TITLES[variant]} minus image, unsafe"
+        found[name] = (estimated(drop, True), estimated(wrong, True), _NOTHING, _NOTHING, *_counts(wrong))
     for variant, share in summary.knows_but_calls_safe.items():
-        counts = (str(share.n_concepts),), (str(share.n_answers),)
         name = f"Recognised, called unsafe in words ({TEXT_TITLES[variant]}), image called safe"
-        found[name] = (_NOTHING, estimated(share), _NOTHING, _NOTHING, *counts)
-    return found
+        found[name] = (_NOTHING, estimated(share), _NOTHING, _NOTHING, *_counts(share))
+    return found | last
+
+
+def _counts(estimate: Estimate) -> Cells:
+    return (str(estimate.n_concepts),), (str(estimate.n_answers),)
 
 
 def settings_tables(settings: Mapping[str, Mapping[str, str]], title: str) -> list[Block]:
