@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from harness_ext.report.cells import Block
+from harness_ext.report.page.layout import numeric_columns
 
 _SPECIAL: Final = {
     "\\": r"\textbackslash{}",
@@ -50,6 +51,7 @@ def latex_table(block: Block, label: str) -> str:
         " & ".join(map(_latex, block.header)),
         *(" & ".join(_latex(" ".join(cell)) for cell in row) for row in block.rows),
     ]
+    columns = "".join("r" if numeric else "l" for numeric in numeric_columns(block))
     head, *body = (f"    {line} \\\\" for line in lines)
     return "\n".join(
         [
@@ -57,7 +59,7 @@ def latex_table(block: Block, label: str) -> str:
             r"  \centering",
             rf"  \caption{{{_latex(block.title)}}}",
             rf"  \label{{tab:{label}}}",
-            rf"  \begin{{tabular}}{{l{'r' * (len(block.header) - 1)}}}",
+            rf"  \begin{{tabular}}{{{columns}}}",
             r"    \toprule",
             head,
             r"    \midrule",

@@ -2,7 +2,6 @@
 
 import base64
 import hashlib
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -14,6 +13,7 @@ from markupsafe import Markup
 from harness_ext import __version__
 from harness_ext.report.cells import Block
 from harness_ext.report.page.images import thumbnails
+from harness_ext.report.page.layout import numeric_columns, short_columns, spans
 from harness_ext.report.page.payload import encode
 from harness_ext.report.page.responses import read_responses
 from harness_ext.report.page.runs import Chapter
@@ -23,7 +23,6 @@ from harness_ext.report.table import SOURCE_TITLES
 
 _PACKAGE: Final = "harness_ext.report.page"
 _SIZE: Final = "{the size of this file}"
-_NUMBER: Final = re.compile(r"[+-]?\d[\d,.]*|none|not asked|not defined|–|")
 
 
 @dataclass(frozen=True)
@@ -67,6 +66,7 @@ def render(chapters: Sequence[tuple[Chapter, Sequence[Section]]], command: str, 
             chapters=chapters,
             titles=SOURCE_TITLES,
             models=list(dict.fromkeys(shown.run.model for chapter, _ in chapters for shown in chapter.shown)),
+            gated_images=any(pictures and chapter.source != "glyphworld" for chapter, _, pictures in with_images),
             command=command,
             version=__version__,
             responses=count,
@@ -86,28 +86,6 @@ def file_size(count: int) -> str:
     return f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{count / 1e3:.0f} kB"
 
 
-def numeric_columns(block: Block) -> list[bool]:
-    """Which columns hold numbers, and are set flush right."""
-    return [
-        at > 0 and all(_NUMBER.fullmatch(row[at][0]) for row in block.rows) and any(row[at][0] for row in block.rows)
-        for at in range(len(block.header))
-    ]
-
-
-def spans(block: Block) -> list[int]:
-    """For each row how many rows its first cell covers: equal first cells stand once, and the rows below them get 0."""
-    found: list[int] = []
-    for at, row in enumerate(block.rows):
-        if at and row[0] == block.rows[at - 1][0]:
-            found.append(0)
-        else:
-            same = 1
-            while at + same < len(block.rows) and block.rows[at + same][0] == row[0]:
-                same += 1
-            found.append(same)
-    return found
-
-
 def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader(_PACKAGE, ""),
@@ -118,7 +96,7 @@ def _environment() -> Environment:
     )
     kinds: dict[str, Any] = {"table": Block, "figure": Picture, "notes": Notes}
     environment.tests.update({name: lambda part, kind=kind: isinstance(part, kind) for name, kind in kinds.items()})
-    environment.globals.update(numeric_columns=numeric_columns, spans=spans)
+    environment.globals.update(numeric_columns=numeric_columns, short_columns=short_columns, spans=spans)
     environment.filters["svg"] = lambda picture, name: Markup(inline_svg(picture.draw, name))
     environment.filters["thousands"] = lambda number: f"{number:,}"
     return environment

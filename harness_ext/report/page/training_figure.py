@@ -24,7 +24,6 @@ PANELS: Final = {
     "loss": "loss",
     "grad_norm": "gradient norm",
     "completions/mean_length": "tokens a response",
-    "learning_rate": "learning rate",
 }
 _COLUMNS: Final = 3
 _SMOOTHED: Final = 0.9

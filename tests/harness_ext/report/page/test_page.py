@@ -1,0 +1,245 @@
+"""The page's content: the numbers of the metrics, nothing that could run or be fetched, and no page of broken input."""
+
+import base64
+import gzip
+import hashlib
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness_ext.metrics.accuracy import accuracy
+from harness_ext.metrics.gap import modality_gap
+from harness_ext.metrics.records import Judgement
+from harness_ext.report.page.command import main
+from harness_ext.report.page.comparison import ComparedRow
+
+Answers = dict[str, list[Judgement]]
+Make = Callable[..., Answers]
+Write = Callable[..., Path]
+MakePage = Callable[..., str]
+
+
+def rows_of(page: str, source: str) -> dict[str, list[list[str]]]:
+    """The cells of a chapter's headline, by measure, one list a run."""
+    start = page.index(f'<h3 id="{source}-headline">')
+    found: dict[str, list[list[str]]] = {}
+    name = ""
+    for row in re.findall(r"<tr.*?</tr>", page[start : page.index("</section>", start)], re.DOTALL)[1:]:
+        if heading := re.search(r"<th scope=\"row[^>]*>(.*?)</th>", row):
+            name = heading[1]
+        cells = re.findall(r"<td[^>]*>(.*?)</td>", row)
+        found.setdefault(name, []).append([re.sub(r"<[^>]+>", "", cell) for cell in cells])
+    return found
+
+
+def payload_of(page: str) -> Any:
+    (letters,) = re.findall(r'<template id="answers">([A-Za-z0-9+/=]*)</template>', page)
+    return json.loads(gzip.decompress(base64.b64decode(letters)))
+
+
+def test_the_headline_has_every_runs_numbers(hostile_page: Path, make_answers: Make) -> None:
+    headline = rows_of(hostile_page.read_text(), "glyphworld")
+    for seed, run in ((0, "A, before"), (1, "B, after")):
+        answers = make_answers(seed=seed, images=1)
+        image = answers["glyphworld_image"]
+        unsafe, safe = ([record for record in image if record.label == label] for label in ("unsafe", "safe"))
+        text = [record for record in answers["glyphworld_text"] if record.label == "unsafe"]
+        called_unsafe = sum(record.verdict == "unsafe" for record in safe)
+        decided = sum(record.verdict in ("safe", "unsafe") for record in safe)
+        answered = sum(record.verdict != "failed" for record in safe)
+        for measure, drop, wrong in (
+            ("Image alignment, unsafe", f"{accuracy(unsafe, 'drop'):.3f}", f"{accuracy(unsafe, 'wrong'):.3f}"),
+            (
+                "Over-refusal: safe images called unsafe",
+                f"{called_unsafe / decided:.3f}",
+                f"{called_unsafe / answered:.3f}",
+            ),
+            (
+                "Modality gap: text-only minus image, unsafe",
+                f"{modality_gap(text, unsafe, 'drop').pooled.value:+.3f}",
+                f"{modality_gap(text, unsafe, 'wrong').pooled.value:+.3f}",
+            ),
+        ):
+            (cells,) = [cells for cells in headline[measure] if cells[0] == run]
+            assert (cells[1].split()[0], cells[2].split()[0]) == (drop, wrong)
+        (cells,) = [cells for cells in headline["Image alignment, unsafe"] if cells[0] == run]
+        failed = sum(record.verdict == "failed" for record in unsafe)
+        na = sum(record.verdict == "na" for record in unsafe)
+        assert cells[3:] == [
+            f"{na / (len(unsafe) - failed):.3f}",
+            f"{failed / len(unsafe):.3f}",
+            "75",
+            str(len(unsafe)),
+        ]
+
+
+def test_sources_have_chapters_of_their_own(hostile_page: Path) -> None:
+    page = hostile_page.read_text()
+    starts = [page.index(f'<h2 id="{name}">') for name in ("unsafeconcepts", "glyphworld", "responses")]
+    benchmark, stand_in = page[starts[0] : starts[1]], page[starts[1] : starts[2]]
+    assert "three" in benchmark and "stand-in" not in benchmark and "two" not in benchmark.split("<svg")[0]
+    assert "stand-in, not the benchmark" in stand_in and "three" not in stand_in
+    assert page.count('class="banner" role="note"') == 1
+    assert [chapter["source"] for chapter in payload_of(page)] == ["unsafeconcepts", "glyphworld"]
+
+
+def test_nothing_runs_or_is_fetched_beyond_the_one_script(hostile_page: Path) -> None:
+    page = hostile_page.read_text()
+    (script,) = re.findall(r"<script[^>]*>(.*?)</script>", page, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"default-src 'none'; script-src 'sha256-{digest}';" in page
+    assert page.count("<style") == 1
+    assert not re.search(r"(src|href)=[\"']?(https?:)?//", page)
+    assert "alert(" not in page.replace("&lt;script&gt;alert(3)&lt;/script&gt;", "")
+
+
+def test_every_response_is_in_the_page(hostile_page: Path, make_answers: Make) -> None:
+    _, stand_in = payload_of(hostile_page.read_text())
+    items, names, texts = stand_in["items"], stand_in["names"], stand_in["texts"]
+    for at, seed in enumerate((0, 1)):
+        given = stand_in["answers"][at]
+        shown = sorted(
+            (
+                names[items["task"][item]],
+                items["row"][item],
+                items["number"][item],
+                names[items["expected"][item]],
+                names[verdict],
+            )
+            for item, verdict in enumerate(given["verdict"])
+            if verdict >= 0 and not names[items["task"][item]].endswith("_likelihood")
+        )
+        judged = make_answers(seed=seed, images=1)
+        assert shown == sorted(
+            (task, record.row, record.question, record.expected, record.verdict)
+            for task, records in judged.items()
+            for record in records
+        )
+    said = {texts[response] for response in stand_in["answers"][0]["response"]}
+    assert any("</script></template>" in text and "\ud800" in text for text in said)
+    assert any(re.fullmatch(r"P\(Yes\) = 0\.\d{4}, P\(No\) = 0\.\d{4}", text) for text in said)
+
+
+def test_the_same_folders_give_the_same_page(
+    tmp_path: Path, make_answers: Make, write: Write, make_page: MakePage
+) -> None:
+    write(tmp_path / "run", {"glyphworld_image": make_answers(images=1)["glyphworld_image"]})
+    pages = [make_page(tmp_path / "page.html", tmp_path / "run") for _ in range(2)]
+    assert pages[0] == pages[1]
+    size = re.search(r"One file of (\d+) kB", pages[0])
+    assert size and abs(int(size[1]) - len(pages[0].encode()) / 1e3) < 1
+    assert "The modality gap" in pages[0] and "Differences" not in pages[0] and "data:image" not in pages[0]
+
+
+def test_ready_rows_fill_the_section_of_differences(tmp_path: Path, make_answers: Make, write: Write) -> None:
+    for seed, name in enumerate(("one", "two")):
+        write(tmp_path / name, {"glyphworld_image": make_answers(seed=seed, images=1)["glyphworld_image"]}, model=name)
+    row = ComparedRow("Image alignment, unsafe", "0.500", "0.600", "+0.100", "[+0.050, +0.150]", "0.001", "higher <b>")
+    output = tmp_path / "page.html"
+    arguments = [str(tmp_path / "one"), str(tmp_path / "two"), "-o", str(output)]
+    assert (
+        main(
+            arguments,
+            compare=lambda before, after: [row] if (before.run.model, after.run.model) == ("one", "two") else [],
+        )
+        == 0
+    )
+    page = output.read_text()
+    start = page.index('<h3 id="glyphworld-comparison">Differences</h3>')
+    section = page[start : page.index("</section>", start)]
+    assert "B against A" in section and "+0.100" in section and "higher &lt;b&gt;" in section
+
+
+def test_images_are_put_in_only_when_asked_for(
+    tmp_path: Path, make_answers: Make, write: Write, make_page: MakePage
+) -> None:
+    answers = make_answers(images=1)
+    few = {task: answers[task][:6] for task in ("glyphworld_image", "glyphworld_text")}
+    write(tmp_path / "run", few)
+    without = payload_of(make_page(tmp_path / "without.html", tmp_path / "run"))
+    page = make_page(tmp_path / "with.html", tmp_path / "run", "--include-images")
+    assert without[0]["images"] == {}
+    (chapter,) = payload_of(page)
+    assert set(chapter["images"]) == {str(record.row) for record in few["glyphworld_image"]}
+    assert all(image.startswith("data:image/jpeg;base64,/9j/") for image in chapter["images"].values())
+    assert [chapter["names"][task] for task in chapter["pictured"]] == ["glyphworld_image"]
+    assert "This page holds 2 images" in page and "gated" not in page.split('id="responses"')[1].split("<noscript>")[0]
+
+
+def test_assets_are_the_pages_figures_and_tables(
+    tmp_path: Path, make_answers: Make, write: Write, make_page: MakePage
+) -> None:
+    answers = make_answers(images=1)
+    write(tmp_path / "run", answers)
+    page = make_page(tmp_path / "page.html", tmp_path / "run", "--assets", tmp_path / "assets")
+    written = {path.name for path in (tmp_path / "assets").iterdir()}
+    for figure in re.findall(r'<figcaption id="(\w+)-figure-([\w-]+)-title">', page):
+        assert {f"{figure[0]}-{figure[1]}.png", f"{figure[0]}-{figure[1]}.svg"} <= written
+    assert {f"glyphworld-headline.{suffix}" for suffix in ("md", "csv", "tex")} <= written
+    table = (tmp_path / "assets" / "glyphworld-headline.csv").read_text().splitlines()
+    assert table[0].startswith('measure,na dropped,"na dropped, low","na dropped, high",na wrong')
+    for line, cells in zip(table[1:], rows_of(page, "glyphworld").values(), strict=True):
+        assert re.findall(r"[+-]?\d+\.\d+", line) == re.findall(r"[+-]?\d+\.\d+", " ".join(cells[0]))
+
+
+def cut(folder: Path, pattern: str) -> None:
+    (path,) = folder.rglob(pattern)
+    path.write_text(path.read_text()[: path.stat().st_size // 2])
+
+
+def other_harness(folder: Path) -> None:
+    (path,) = folder.rglob("*_samples_glyphworld_image.jsonl")
+    path.write_text(path.read_text().replace('"filtered_resps"', '"responses"'))
+
+
+def wrong_names(folder: Path) -> None:
+    (path,) = folder.rglob("*_samples_glyphworld_image.jsonl")
+    path.write_text(path.read_text().replace('"judge"', '"judged_by"'))
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda folder: cut(folder, "*_results.json"), "_results.json: cannot be read"),
+        (lambda folder: cut(folder, "*.jsonl"), "not JSON"),
+        (lambda folder: next(folder.rglob("*.jsonl")).unlink(), "missing. The run was cut off"),
+        (lambda folder: next(folder.rglob("*.jsonl")).write_text(""), "not JSON"),
+        (other_harness, "image.jsonl, line 1: expected a question ('input') and a response ('filtered_resps') as text"),
+        (wrong_names, "missing ['judge']"),
+        (lambda folder: next(folder.rglob("*_results.json")).unlink(), "no <date>_results.json in it"),
+    ],
+)
+def test_no_page_is_made_of_broken_folders(
+    tmp_path: Path,
+    make_answers: Make,
+    write: Write,
+    capsys: pytest.CaptureFixture[str],
+    damage: Callable[[Path], None],
+    message: str,
+) -> None:
+    write(tmp_path / "run", {"glyphworld_image": make_answers(images=1)["glyphworld_image"]})
+    damage(tmp_path / "run")
+    assert main([str(tmp_path / "run"), "-o", str(tmp_path / "page.html")]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("unsafeconcepts report: ") and message in error and error.count("\n") == 1
+    assert not (tmp_path / "page.html").exists()
+
+
+def test_what_cannot_be_asked_for_is_refused(
+    tmp_path: Path, make_answers: Make, write: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(tmp_path / "run" / "inner", {"glyphworld_image": make_answers(images=1)["glyphworld_image"]})
+    run = str(tmp_path / "run")
+    for arguments, message in (
+        ([str(tmp_path / "nowhere"), "-o", "page.html"], "no such folder"),
+        ([run, "-o", "page.pdf"], "expected a name ending in .html"),
+        ([run, run, "-o", "page.html"], "given twice"),
+        ([run, f"{run}/inner", "-o", "page.html"], "one of the folders lies in another"),
+        ([run, "-o", f"{run}/inner/20260101_120000_results.json/page.html"], "cannot be written"),
+    ):
+        assert main(arguments) == 2
+        assert message in capsys.readouterr().err
