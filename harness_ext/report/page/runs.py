@@ -25,7 +25,8 @@ class Shown:
 
     Attributes:
         key: A letter that names it within its chapter.
-        role: ``"before"`` or ``"after"`` where several folders were given, by whether it lies in the first; else empty.
+        role: ``"before"`` or ``"after"`` where several folders hold runs of its source, by whether it lies in the first one;
+            else empty.
         folder: The folder that was given.
         run: Its answers.
         summary: Its numbers.
@@ -68,10 +69,10 @@ def read_chapters(folders: Sequence[Path]) -> list[Chapter]:
     _refuse_nested(folders)
     trainings = {folder: read_trainings(folder) for folder in folders}
     runs = [(folder, run) for folder in folders for run in _runs(folder, has_training=bool(trainings[folder]))]
-    evaluated = list(dict.fromkeys(folder for folder, _ in runs))
     chapters = []
     for source in SOURCES:
         of_source = [(folder, run) for folder, run in runs if run.source == source]
+        evaluated = list(dict.fromkeys(folder for folder, _ in of_source))
         if len(of_source) > _MOST:
             raise UserError(f"a page tells at most {_MOST} runs of a source apart, found {len(of_source)} of {source}")
         shown = tuple(

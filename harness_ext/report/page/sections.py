@@ -1,5 +1,6 @@
 """A chapter as sections of tables, figures and notes: what the page shows, and what is written beside it."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -123,7 +124,7 @@ def _categories(runs: Sequence[Shown]) -> Iterator[Part]:
             yield Picture(
                 f"verdicts-{shown.key.lower()}",
                 _about(shown, runs, caption),
-                lambda shown=shown: draw_verdicts(shown.run),
+                partial(draw_verdicts, shown.run),
             )
         for block in by_category(shown.summary):
             if block.rows:
@@ -146,12 +147,14 @@ def _likelihood(runs: Sequence[Shown]) -> Iterator[Part]:
 
 
 def _training(chapter: Chapter) -> Iterator[Part]:
-    trainings = chapter.trainings
-    if trainings:
-        yield from settings_tables({each.name: each.settings for each in trainings}, "The training runs")
-    for number, each in enumerate(trainings, start=1):
+    # Two folders may bear one name.
+    counts = Counter(each.name for each in chapter.trainings)
+    named = {each.name if counts[each.name] == 1 else str(each.folder): each for each in chapter.trainings}
+    if named:
+        yield from settings_tables({name: each.settings for name, each in named.items()}, "The training runs")
+    for number, (name, each) in enumerate(named.items(), start=1):
         if panels(each):
-            caption = f"{each.name}: what was logged at each step, and its exponential moving average."
+            caption = f"{name}: what was logged at each step, and its exponential moving average."
             yield Picture(f"training-{number}", caption, partial(draw_training, each))
         if each.notes:
             yield Notes(each.notes)

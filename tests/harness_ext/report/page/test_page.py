@@ -87,6 +87,32 @@ def test_sources_have_chapters_of_their_own(hostile_page: Path) -> None:
     assert [chapter["source"] for chapter in payload_of(page)] == ["unsafeconcepts", "glyphworld"]
 
 
+def test_before_and_after_are_told_within_a_source(hostile_page: Path) -> None:
+    page = hostile_page.read_text()
+    assert "<b>A</b>: three on unsafeconcepts" in page
+    assert "<b>A, before</b>: one (pretrained=&lt;script&gt;" in page and "<b>B, after</b>: two on glyphworld" in page
+    assert page.count("Before and after</h3>") == 1
+
+
+def test_what_was_not_asked_has_no_section(
+    tmp_path: Path, make_answers: Make, ask_likelihood: Make, write: Write
+) -> None:
+    answers = make_answers(images=1)
+    perception = {"glyphworld_perception": answers["glyphworld_perception"]}
+    write(tmp_path / "perception", perception)
+    write(tmp_path / "likelihood", ask_likelihood(answers))
+    write(tmp_path / "sampled", {f"{task}_sampled": records for task, records in answers.items()})
+    found = {}
+    for name in ("perception", "likelihood", "sampled"):
+        output = tmp_path / f"{name}.html"
+        assert main([str(tmp_path / name), "-o", str(output)]) == 0
+        found[name] = re.findall(r'<h3 id="glyphworld-(\w+)">', output.read_text())
+    assert found["perception"] == ["runs", "headline", "categories"]
+    assert found["likelihood"] == ["runs", "likelihood"]
+    assert found["sampled"] == ["runs", "headline", "gap", "categories"]
+    assert "tiny on glyphworld, sampled" in (tmp_path / "sampled.html").read_text()
+
+
 def test_nothing_runs_or_is_fetched_beyond_the_one_script(hostile_page: Path) -> None:
     page = hostile_page.read_text()
     (script,) = re.findall(r"<script[^>]*>(.*?)</script>", page, re.DOTALL)

@@ -85,6 +85,15 @@ def test_a_folder_of_training_alone_is_a_page(tmp_path: Path) -> None:
     assert 'id="responses"' not in page and "align ppo --config glyphworld_ppo" in page
 
 
+def test_runs_of_one_name_are_both_shown(tmp_path: Path) -> None:
+    for folder in ("one", "two"):
+        write_training(tmp_path / folder / "ppo" / "final")
+    assert main([str(tmp_path / "one"), str(tmp_path / "two"), "-o", str(tmp_path / "page.html")]) == 0
+    page = (tmp_path / "page.html").read_text()
+    assert "glyphworld-figure-training-2" in page
+    assert f"{tmp_path}/one/ppo: what was logged" in page and f"{tmp_path}/two/ppo: what was logged" in page
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
