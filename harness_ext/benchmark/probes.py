@@ -14,7 +14,15 @@ from PIL import Image
 
 from harness_ext.benchmark import questions
 from harness_ext.benchmark.images import to_rgb
-from harness_ext.benchmark.rows import ask, ask_alignment, collection, collection_of, question_by_question, rows_of
+from harness_ext.benchmark.rows import (
+    Collection,
+    ask,
+    ask_alignment,
+    collection,
+    collection_of,
+    question_by_question,
+    rows_of,
+)
 from harness_ext.failures import is_failed
 from harness_ext.judges import RuleJudge, likelihood
 from harness_ext.judges.capability import exact_answer
@@ -104,8 +112,12 @@ def _text_alignment(source: str, concepts: Dataset) -> Dataset:
 
 def image(doc: Mapping[str, Any]) -> list[Image.Image]:
     """The row's image, upright, in RGB."""
-    shown = collection(doc["source"], collection_of(doc["probe"]))
-    return [to_rgb(shown[doc["row"]]["image"], doc["row"])]
+    return [image_of(doc["source"], collection_of(doc["probe"]), doc["row"])]
+
+
+def image_of(source: str, name: Collection, row: int) -> Image.Image:
+    """An image of a collection, upright, in RGB."""
+    return to_rgb(collection(source, name)[row]["image"], row)
 
 
 @functools.cache

@@ -6,8 +6,9 @@ from pathlib import Path
 from harness_ext.report.cells import Block
 from harness_ext.report.figure import write_figure
 from harness_ext.report.page.formats import csv_table, latex_table
+from harness_ext.report.page.parts import Picture
 from harness_ext.report.page.runs import Chapter
-from harness_ext.report.page.sections import Picture, Section
+from harness_ext.report.page.sections import Section
 from harness_ext.report.table import SOURCE_TITLES, block_markdown
 
 

@@ -8,22 +8,16 @@ from pathlib import Path
 from typing import Final
 
 from harness_ext.errors import UserError
-from harness_ext.report.page.comparison import Compare
 
 _PROG: Final = "unsafeconcepts report"
 
 
-def main(argv: Sequence[str] | None = None, compare: Compare | None = None) -> int:
-    """Run the command; returns 2, with a message, when what was asked for cannot be.
-
-    Args:
-        argv: The arguments; by default those of the process.
-        compare: What fills the section of differences; without it there is none.
-    """
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns 2, with a message, when what was asked for cannot be."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     options = _parser().parse_args(arguments)
     try:
-        _report(options, shlex.join(["unsafeconcepts", "report", *arguments]), compare)
+        _report(options, shlex.join(["unsafeconcepts", "report", *arguments]))
     except UserError as error:
         print(f"{_PROG}: {error}", file=sys.stderr)
         return 2
@@ -41,6 +35,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="PAGE.html", help="where to write the page")
     parser.add_argument(
+        "--margin",
+        type=float,
+        help="the loss that counts as acceptable where several runs are compared: 0.01, one point of a hundred, by default",
+    )
+    parser.add_argument(
         "--assets",
         type=Path,
         metavar="DIR",
@@ -54,7 +53,8 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _report(options: argparse.Namespace, command: str, compare: Compare | None) -> None:
+def _report(options: argparse.Namespace, command: str) -> None:
+    from harness_ext.report.compare.runs import MARGIN
     from harness_ext.report.page.assets import write_assets
     from harness_ext.report.page.render import file_size, render
     from harness_ext.report.page.runs import read_chapters
@@ -62,7 +62,10 @@ def _report(options: argparse.Namespace, command: str, compare: Compare | None) 
 
     if options.output.suffix != ".html":
         raise UserError(f"{options.output}: expected a name ending in .html")
-    chapters = [(chapter, sections(chapter, compare)) for chapter in read_chapters(options.runs)]
+    chapters = [
+        (chapter, sections(chapter, MARGIN if options.margin is None else options.margin))
+        for chapter in read_chapters(options.runs)
+    ]
     page = render(chapters, command, options.include_images)
     content = page.html.encode("utf-8")
     try:

@@ -1,49 +1,32 @@
-"""The place of a statistical comparison on the page: ready rows in, a table out; whoever compares decides what they say."""
+"""The section of differences: every folder held against the first one, as `unsafeconcepts compare` does it."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import astuple, dataclass
-from typing import Final
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
 
-from harness_ext.report.cells import Block
+from harness_ext.errors import UserError
+from harness_ext.report.compare import compare
+from harness_ext.report.compare.tables import block, notes
+from harness_ext.report.page.parts import Notes, Part
 from harness_ext.report.page.runs import Shown
 
-_HEADER: Final = ("what", "before", "after", "difference", "95 % interval", "p", "verdict")
 
+def comparison_parts(runs: Sequence[Shown], margin: float) -> Iterator[Part]:
+    """A table for each folder after the first one, of all that both hold about the runs' source.
 
-@dataclass(frozen=True)
-class ComparedRow:
-    """One line of a comparison, written out.
-
-    Attributes:
-        heading: What is compared, as in "Image alignment, unsafe".
-        before: The value of the first run.
-        after: The value of the other one.
-        difference: The second minus the first, with its sign.
-        interval: Of the difference.
-        p: The test's p-value.
-        verdict: What follows, as in "higher" or "not inferior (margin 0.02)".
+    Where two cannot be compared, a note says why: the rest of the page shows each of them by itself.
     """
-
-    heading: str
-    before: str
-    after: str
-    difference: str
-    interval: str
-    p: str
-    verdict: str
-
-
-# Gets the run before and a run after; no rows where there is nothing to compare.
-Compare = Callable[[Shown, Shown], Sequence[ComparedRow]]
-
-
-def comparison_blocks(runs: Sequence[Shown], compare: Compare | None) -> list[Block]:
-    """A table for every run beside the first one; none without ``compare``, or where it has no rows."""
-    if compare is None:
-        return []
-    blocks = []
-    for after in runs[1:]:
-        if rows := compare(runs[0], after):
-            cells = tuple(tuple((cell,) for cell in astuple(row)) for row in rows)
-            blocks.append(Block(f"{after.key} against {runs[0].key}", _HEADER, cells))
-    return blocks
+    keys: dict[Path, list[str]] = {}
+    for shown in runs:
+        keys.setdefault(shown.folder, []).append(shown.key)
+    first, *others = keys
+    for other in others:
+        title = f"{', '.join(keys[other])} against {', '.join(keys[first])}"
+        try:
+            comparison = compare([first, other], margin, [f"{runs[0].run.source}_*"])
+        except UserError as refused:
+            yield Notes((f"{title}: not compared. {refused}",))
+        else:
+            (pair,) = comparison.pairs
+            yield replace(block(pair), title=title)
+            yield Notes(tuple(notes(comparison, pair)))

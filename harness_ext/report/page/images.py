@@ -10,8 +10,8 @@ _SIDE: Final = 224
 _QUALITY: Final = 72
 
 
-def thumbnails(source: str, responses: Responses) -> dict[int, str]:
-    """JPEG images as ``data:`` addresses, by row, of every row that was asked about with its image.
+def thumbnails(source: str, responses: Responses) -> dict[str, str]:
+    """JPEG images as ``data:`` addresses, by ``COLLECTION/ROW``, of every row that was asked about with its image.
 
     Args:
         source: Whose rows.
@@ -20,14 +20,17 @@ def thumbnails(source: str, responses: Responses) -> dict[int, str]:
     Raises:
         UserError: The source cannot be read here.
     """
-    from harness_ext.benchmark.probes import image
+    from harness_ext.benchmark.probes import image_of
 
     found = {}
     tasks, rows = responses.items["task"], responses.items["row"]
-    for row in sorted({row for task, row in zip(tasks, rows, strict=True) if task in responses.pictured}):
-        (picture,) = image({"source": source, "row": row})
+    pictured = responses.pictured
+    for collection, row in sorted(
+        {(pictured[task], row) for task, row in zip(tasks, rows, strict=True) if task in pictured}
+    ):
+        picture = image_of(source, collection, row)
         picture.thumbnail((_SIDE, _SIDE))
         written = io.BytesIO()
         picture.save(written, format="JPEG", quality=_QUALITY)
-        found[row] = f"data:image/jpeg;base64,{base64.b64encode(written.getvalue()).decode('ascii')}"
+        found[f"{collection}/{row}"] = f"data:image/jpeg;base64,{base64.b64encode(written.getvalue()).decode('ascii')}"
     return found

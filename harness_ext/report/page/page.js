@@ -151,7 +151,7 @@
   }
 
   function picture(item) {
-    const address = chapter.pictured.includes(chapter.items.task[item]) && chapter.images[chapter.items.row[item]];
+    const address = chapter.images[`${chapter.pictured[chapter.items.task[item]]}/${chapter.items.row[item]}`];
     if (!address) return [];
     const label = element("span", {}, "Show the image");
     const button = element("button", { type: "button", className: "picture" }, element("img", { src: address, alt: "" }), label);

@@ -9,14 +9,14 @@ from typing import Any
 from harness_ext.report.page.responses import Responses
 from harness_ext.report.page.runs import Chapter
 
-Thumbnails = Mapping[int, str]
+Thumbnails = Mapping[str, str]
 
 
 def encode(chapters: Sequence[tuple[Chapter, Responses, Thumbnails]]) -> str:
     """Gzip in base64 of a list, an object a chapter; the same answers give the same text.
 
     Args:
-        chapters: Each with its responses, and its images by row as ``data:`` addresses.
+        chapters: Each with its responses, and its images by collection and row as ``data:`` addresses.
     """
     content = [_content(*chapter) for chapter in chapters]
     # Responses may hold lone surrogates, which are no UTF-8; escaped, they are what the model said.
@@ -32,6 +32,6 @@ def _content(chapter: Chapter, responses: Responses, thumbnails: Thumbnails) -> 
         "names": list(responses.names),
         "items": responses.items,
         "answers": responses.answers,
-        "pictured": sorted(responses.pictured),
+        "pictured": dict(sorted(responses.pictured.items())),
         "images": dict(thumbnails),
     }

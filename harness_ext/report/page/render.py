@@ -14,10 +14,11 @@ from harness_ext import __version__
 from harness_ext.report.cells import Block
 from harness_ext.report.page.images import thumbnails
 from harness_ext.report.page.layout import numeric_columns, short_columns, spans
+from harness_ext.report.page.parts import Notes, Picture
 from harness_ext.report.page.payload import encode
 from harness_ext.report.page.responses import read_responses
 from harness_ext.report.page.runs import Chapter
-from harness_ext.report.page.sections import Notes, Picture, Section
+from harness_ext.report.page.sections import Section
 from harness_ext.report.page.svg import inline_svg
 from harness_ext.report.table import SOURCE_TITLES
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from harness_ext.benchmark.rows import Collection, collection_of
 from harness_ext.errors import UserError
 from harness_ext.failures import is_failed, reason_of
 from harness_ext.metrics.records import Judgement
@@ -38,7 +39,7 @@ class Responses:
         items: A number for every item in each of the columns ``task``, ``category``, ``concept``, ``label``, ``row``,
             ``number`` (of the question, from 0), ``question`` (its text) and ``expected``.
         answers: For every run the columns ``response`` and ``verdict``, with ``NOT_ASKED`` where it was not asked.
-        pictured: The tasks that show the row's own image.
+        pictured: The tasks that show the row's own image, and of which of the source's collections.
         count: How many answers there are.
     """
 
@@ -46,7 +47,7 @@ class Responses:
     names: Numbered = field(default_factory=Numbered)
     items: dict[str, list[int]] = field(default_factory=dict)
     answers: list[dict[str, list[int]]] = field(default_factory=list)
-    pictured: set[int] = field(default_factory=set)
+    pictured: dict[int, Collection] = field(default_factory=dict)
     count: int = 0
 
 
@@ -63,7 +64,7 @@ def read_responses(chapter: Chapter) -> Responses:
         for task, record, question, response in _rows(shown.run):
             item = _item(responses, task, record, question)
             if record.probe != "text":
-                responses.pictured.add(item[0])
+                responses.pictured[item[0]] = collection_of(record.probe)
             position = at.setdefault(item, len(at))
             if position == len(responses.items["row"]):
                 for name, value in zip(_ITEM, item, strict=True):

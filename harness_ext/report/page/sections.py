@@ -1,50 +1,23 @@
 """A chapter as sections of tables, figures and notes: what the page shows, and what is written beside it."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
 
 from harness_ext.report.calibration_figure import draw_calibration
 from harness_ext.report.cells import Block
 from harness_ext.report.figure import draw
+from harness_ext.report.generalisation_table import generalisation_blocks
 from harness_ext.report.likelihood_table import likelihood_blocks, likelihood_notes
 from harness_ext.report.page.compared_figure import draw_compared
-from harness_ext.report.page.comparison import Compare, comparison_blocks
+from harness_ext.report.page.comparison import comparison_parts
+from harness_ext.report.page.parts import Notes, Part, Picture
 from harness_ext.report.page.runs import Chapter, Shown
 from harness_ext.report.page.tables import headline, run_settings, settings_tables
 from harness_ext.report.page.training_figure import draw_training, panels
 from harness_ext.report.page.verdict_figure import draw_verdicts
 from harness_ext.report.table import by_category, notes
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A figure to be drawn.
-
-    Attributes:
-        name: Names it within its chapter.
-        caption: What it shows.
-        draw: Draws it.
-    """
-
-    name: str
-    caption: str
-    draw: "Callable[[], Figure]"
-
-
-@dataclass(frozen=True)
-class Notes:
-    """What a reader must know, a paragraph each."""
-
-    lines: tuple[str, ...]
-
-
-Part = Block | Picture | Notes
 
 
 @dataclass(frozen=True)
@@ -62,21 +35,22 @@ class Section:
     parts: tuple[Part, ...]
 
 
-def sections(chapter: Chapter, compare: Compare | None = None) -> list[Section]:
-    """The sections that have something to show."""
+def sections(chapter: Chapter, margin: float) -> list[Section]:
+    """The sections that have something to show; ``margin`` is the loss that counts as acceptable in a comparison."""
     runs = chapter.shown
     generated = [shown for shown in runs if shown.run.answers]
     pictured = [shown for shown in generated if "unsafe" in shown.summary.image]
     found = [
         Section("runs", "What was run", tuple(_what_was_run(runs))),
         Section("headline", "Headline", tuple([headline(generated)] if generated else [])),
-        Section("comparison", "Differences", tuple(comparison_blocks(generated, compare))),
+        Section("comparison", "Differences", tuple(comparison_parts(generated, margin)) if generated else ()),
         Section(
             "compared",
             "Before and after" if any(r.role for r in runs) else "The runs beside each other",
             _compared(generated),
         ),
         Section("gap", "The modality gap", tuple(_gap(pictured))),
+        Section("generalisation", "TEST, other data sets, and over-refusal", tuple(_generalisation(generated))),
         Section("categories", "By category", tuple(_categories(generated))),
         Section("likelihood", "By likelihood", tuple(_likelihood(runs))),
         Section("training", "Training", tuple(_training(chapter))),
@@ -131,6 +105,12 @@ def _categories(runs: Sequence[Shown]) -> Iterator[Part]:
                 yield _titled(block, shown, runs)
 
 
+def _generalisation(runs: Sequence[Shown]) -> Iterator[Part]:
+    for shown in runs:
+        for block in generalisation_blocks(shown.summary):
+            yield _titled(block, shown, runs)
+
+
 def _likelihood(runs: Sequence[Shown]) -> Iterator[Part]:
     asked = [shown for shown in runs if shown.summary.likelihood is not None]
     for shown in asked:
@@ -165,7 +145,10 @@ def _titled(block: Block, shown: Shown, runs: Sequence[Shown]) -> Block:
 
 
 def _about(shown: Shown, runs: Sequence[Shown], caption: str) -> str:
-    return caption if len(runs) == 1 else f"{shown.name}: {caption[0].lower()}{caption[1:]}"
+    if len(runs) == 1:
+        return caption
+    starts = caption[:2] if caption[:2].isupper() else caption[:2].lower()  # but not an abbreviation
+    return f"{shown.name}: {starts}{caption[2:]}"
 
 
 def _named(runs: Sequence[Shown]) -> str:

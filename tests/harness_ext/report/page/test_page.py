@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,9 @@ import pytest
 
 from harness_ext.metrics.accuracy import accuracy
 from harness_ext.metrics.gap import modality_gap
-from harness_ext.metrics.records import Judgement
+from harness_ext.metrics.records import FAILED, Judgement
+from harness_ext.report.compare import compare
 from harness_ext.report.page.command import main
-from harness_ext.report.page.comparison import ComparedRow
 
 Answers = dict[str, list[Judgement]]
 Make = Callable[..., Answers]
@@ -109,7 +110,7 @@ def test_what_was_not_asked_has_no_section(
         found[name] = re.findall(r'<h3 id="glyphworld-(\w+)">', output.read_text())
     assert found["perception"] == ["runs", "headline", "categories"]
     assert found["likelihood"] == ["runs", "likelihood"]
-    assert found["sampled"] == ["runs", "headline", "gap", "categories"]
+    assert found["sampled"] == ["runs", "headline", "gap", "generalisation", "categories"]
     assert "tiny on glyphworld, sampled" in (tmp_path / "sampled.html").read_text()
 
 
@@ -161,23 +162,27 @@ def test_the_same_folders_give_the_same_page(
     assert "The modality gap" in pages[0] and "Differences" not in pages[0] and "data:image" not in pages[0]
 
 
-def test_ready_rows_fill_the_section_of_differences(tmp_path: Path, make_answers: Make, write: Write) -> None:
-    for seed, name in enumerate(("one", "two")):
-        write(tmp_path / name, {"glyphworld_image": make_answers(seed=seed, images=1)["glyphworld_image"]}, model=name)
-    row = ComparedRow("Image alignment, unsafe", "0.500", "0.600", "+0.100", "[+0.050, +0.150]", "0.001", "higher <b>")
-    output = tmp_path / "page.html"
-    arguments = [str(tmp_path / "one"), str(tmp_path / "two"), "-o", str(output)]
-    assert (
-        main(
-            arguments,
-            compare=lambda before, after: [row] if (before.run.model, after.run.model) == ("one", "two") else [],
-        )
-        == 0
-    )
-    page = output.read_text()
+def test_folders_are_compared_or_it_is_said_why_not(
+    tmp_path: Path, make_answers: Make, write: Write, make_page: MakePage
+) -> None:
+    answers = [
+        [
+            replace(record, verdict="na") if record.verdict == FAILED else record
+            for record in make_answers(seed=seed, images=1)["glyphworld_image"]
+        ]
+        for seed in range(2)
+    ]
+    for name, found in zip(("one", "two", "part"), (*answers, answers[1][:-1]), strict=True):
+        write(tmp_path / name, {"glyphworld_image": found}, model=name)
+    runs = [tmp_path / name for name in ("one", "two", "part")]
+    page = make_page(tmp_path / "page.html", *runs, "--margin", "0.05")
     start = page.index('<h3 id="glyphworld-comparison">Differences</h3>')
     section = page[start : page.index("</section>", start)]
-    assert "B against A" in section and "+0.100" in section and "higher &lt;b&gt;" in section
+    (pair,) = compare(runs[:2], 0.05).pairs
+    assert "B against A" in section and "Against a margin of 0.05" in section
+    for row in pair.rows:
+        assert f"{row.change:+.3f}" in section and row.title in section
+    assert "C against A: not compared." in section and str(runs[2]) in section
 
 
 def test_images_are_put_in_only_when_asked_for(
@@ -190,9 +195,11 @@ def test_images_are_put_in_only_when_asked_for(
     page = make_page(tmp_path / "with.html", tmp_path / "run", "--include-images")
     assert without[0]["images"] == {}
     (chapter,) = payload_of(page)
-    assert set(chapter["images"]) == {str(record.row) for record in few["glyphworld_image"]}
+    assert set(chapter["images"]) == {f"all/{record.row}" for record in few["glyphworld_image"]}
     assert all(image.startswith("data:image/jpeg;base64,/9j/") for image in chapter["images"].values())
-    assert [chapter["names"][task] for task in chapter["pictured"]] == ["glyphworld_image"]
+    assert {chapter["names"][int(task)]: name for task, name in chapter["pictured"].items()} == {
+        "glyphworld_image": "all"
+    }
     assert "This page holds 2 images" in page and "gated" not in page.split('id="responses"')[1].split("<noscript>")[0]
 
 
@@ -231,9 +238,9 @@ def wrong_names(folder: Path) -> None:
     ("damage", "message"),
     [
         (lambda folder: cut(folder, "*_results.json"), "_results.json: cannot be read"),
-        (lambda folder: cut(folder, "*.jsonl"), "not JSON"),
+        (lambda folder: cut(folder, "*.jsonl"), "the run was cut off while writing"),
         (lambda folder: next(folder.rglob("*.jsonl")).unlink(), "missing. The run was cut off"),
-        (lambda folder: next(folder.rglob("*.jsonl")).write_text(""), "not JSON"),
+        (lambda folder: next(folder.rglob("*.jsonl")).write_text(""), "rows, found 0"),
         (other_harness, "image.jsonl, line 1: expected a question ('input') and a response ('filtered_resps') as text"),
         (wrong_names, "missing ['judge']"),
         (lambda folder: next(folder.rglob("*_results.json")).unlink(), "no <date>_results.json in it"),
