@@ -10,8 +10,8 @@ ROWS: Final[Mapping[str, str]] = {
     "test": "TEST",
     "smid": "SMID",
     "nsfw": "NSFW",
-    "context_safe": "In a safe context",
-    "context_unsafe": "In an unsafe context",
+    "context_safe": "Safe context",
+    "context_unsafe": "Unsafe context",
 }
 _SAFE_ROWS: Final = {"image": "Image alignment", "text": TEXT_ROWS["none"], "text_blank": TEXT_ROWS["blank"], **ROWS}
 

@@ -124,4 +124,4 @@ def test_the_stand_in_is_asked_the_same(evaluate, run, environment):
     }
     assert {line["judgement"]["source"] for lines in rows.values() for line in lines} == {"glyphworld"}
     table = run("unsafeconcepts", "table", out)
-    assert "stand-in" in table.stdout and "In a safe context, all" in table.stdout, table.stderr
+    assert "stand-in" in table.stdout and "Safe context, all" in table.stdout, table.stderr

@@ -84,8 +84,8 @@ def test_the_tables_hold_them_whole(tmp_path: Path, make_answers: Make, write: W
                 assert f"{score.wrong.value:.3f}" in text and f"{score.na_rate:.3f}" in text
     for safe in summary.over_refusal.values():
         assert f"{safe.share.value:.3f}" in text and f"[{safe.share.low:.3f}, {safe.share.high:.3f}]" in text
-    assert "In a safe context, all" in text and "In an unsafe context, all" in text
-    assert "In a safe context, unsafe" not in text
+    assert "\nSafe context" in text and "\nUnsafe context" in text
+    assert "Safe context, unsafe" not in " ".join(text.split())
 
 
 def test_a_run_without_safe_items_has_no_over_refusal(make_answers: Make) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from transformers import TrainerState
 
-from align.runs.record import write_record
+from align.runs.record import Taken, write_record
 from harness_ext.errors import UserError
 from harness_ext.report.page.command import main
 from harness_ext.report.page.training import read_trainings
@@ -33,7 +33,7 @@ def write_training(folder: Path, step: int = 8, record: dict[str, Any] = RECORD)
     log = [{"step": 2 * at, "epoch": 0.1, "reward": value, "ppo/kl": 0.0} for at, value in enumerate(REWARDS, start=1)]
     log.append({"step": step, "train_runtime": 60.0})
     TrainerState(global_step=step, log_history=log).save_to_json(str(folder / "trainer_state.json"))
-    write_record(folder, record, step, seconds=61.23)
+    write_record(folder, record, step, Taken(61.23, 60.0))
     return folder
 
 
