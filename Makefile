@@ -28,6 +28,11 @@ help:
 	$(BIN)/pip install --quiet --require-hashes --no-deps --requirement requirements.lock
 	@touch $@
 
+# A Chromium for the tests of the HTML page.
+.venv/.browser: .venv/.installed tests/support/browser.py
+	$(BIN)/python tests/support/browser.py
+	@touch $@
+
 .venv/.installed: .venv/.locked setup.cfg pyproject.toml
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
 	$(BIN)/pip check
@@ -61,7 +66,7 @@ lint: install
 	$(BIN)/mypy
 
 # Two processes with a thread each, a file's tests in one of them: as fast on two cores as tests can be.
-test: lint
+test: lint .venv/.browser
 	$(OFFLINE) OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
 
 lock:
