@@ -14,6 +14,7 @@ _USAGE: Final = """usage: unsafeconcepts COMMAND ...
   report RUN... -o PAGE   all of one or more result folders as one HTML page
   glyphworld ACTION       build, draw or measure the embedded stand-in
   tasks HARNESS           print the task folder for lmms_eval or lm_eval
+  lm_eval ...             lm-eval's own command, for the language side of our models
 
 unsafeconcepts COMMAND --help says more. Evaluations are run by lmms_eval."""
 
@@ -57,6 +58,12 @@ def _tasks(arguments: Sequence[str]) -> int:
     return 0
 
 
+def _lm_eval(arguments: Sequence[str]) -> int:
+    from harness_ext.lm_cli import main
+
+    return main(arguments)
+
+
 _COMMANDS: Final[dict[str, Callable[[Sequence[str]], int]]] = {
     "judge": _judge,
     "table": _table,
@@ -64,6 +71,7 @@ _COMMANDS: Final[dict[str, Callable[[Sequence[str]], int]]] = {
     "report": _report,
     "glyphworld": _glyphworld,
     "tasks": _tasks,
+    "lm_eval": _lm_eval,
 }
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from harness_ext.errors import UserError
+from harness_ext.provenance import record_provenance
 
 # Weights, configuration, tokenizer, templates, code; not what a trainer leaves beside them.
 _SUFFIXES: Final = {".safetensors", ".bin", ".pt", ".json", ".jinja", ".model", ".txt", ".py", ".gguf"}
@@ -51,6 +52,30 @@ def adapter_identity(named: str) -> str:
 
     snapshot = snapshot_download(named, allow_patterns=[f"*{suffix}" for suffix in _SUFFIXES])
     return f"files {fingerprint(Path(snapshot))}"
+
+
+def record_model(named: str, commit: str | None, adapter: str | None, dtype: object) -> dict[str, str]:
+    """Note in the result file what a model is, by name and by contents; returns the latter, ``weights`` and ``adapter``.
+
+    Args:
+        named: What the user called its weights, a hub repository or a folder.
+        commit: The repository's commit; ``None`` for a folder.
+        adapter: The folder or repository of its adapter.
+        dtype: Its precision, a ``torch.dtype``.
+    """
+    contents = {
+        "weights": weights_identity(named, commit),
+        "adapter": adapter_identity(adapter) if adapter else "none",
+    }
+    record_provenance(
+        weights=named,
+        revision=commit,
+        adapter=adapter,
+        dtype=str(dtype).removeprefix("torch."),
+        weights_identity=contents["weights"],
+        adapter_identity=contents["adapter"],
+    )
+    return contents
 
 
 def file_digest(file: Path) -> str:

@@ -8,8 +8,7 @@ from transformers import PreTrainedModel
 
 from harness_ext import __version__
 from harness_ext.models.answering import AnsweringModel
-from harness_ext.models.identity import adapter_identity, weights_identity
-from harness_ext.provenance import record_provenance
+from harness_ext.models.identity import record_model
 
 
 class LocalModel(AnsweringModel):
@@ -36,18 +35,11 @@ class LocalModel(AnsweringModel):
             adapter: The folder or repository of its adapter.
             rests_on: What else the last bits of this backend's answers depend on.
         """
-        record_provenance(
-            weights=pretrained,
-            revision=commit,
-            adapter=adapter,
-            dtype=str(model.dtype).removeprefix("torch."),
-        )
         self._model = model
         # The harness deletes every module of this object once generation is over, and asks for the device after that.
         self._device = model.device
         self._identity = {
-            "weights": weights_identity(pretrained, commit),
-            "adapter": adapter_identity(adapter) if adapter else "none",
+            **record_model(pretrained, commit, adapter, model.dtype),
             "dtype": str(model.dtype),
             "device": self._device.type,
             **rests_on,

@@ -111,16 +111,15 @@ def __getattr__(name: str) -> type:
 
 
 def _model_class(name: str, entry: Entry) -> type:
-    backend = _backend(entry.backend)
+    return class_of(name, entry, _backend(entry.backend), __name__)
+
+
+def class_of(name: str, entry: Entry, backend: Any, module: str) -> type:
+    """A subclass of ``backend``, made in ``module``, that takes the user's options and asks what ``entry`` names."""
     allowed = set(inspect.signature(backend.__init__).parameters) - {"self"}
 
     def init(self: Any, **options: Any) -> None:
-        resolved = _resolve(name, entry, options, allowed)
-        named = str(resolved.get("pretrained", ""))
-        if named.startswith(GLYPHWORLD):
-            resolved["pretrained"] = _embedded(named)
-        if entry.family and named:
-            require_family(resolved["pretrained"], resolved.get("revision"), entry.family)
+        named, resolved = resolve(name, entry, options, allowed)
         backend.__init__(self, **resolved)
         record_provenance(
             prompt=resolved.get("prompt", "the model's own"),
@@ -131,4 +130,28 @@ def _model_class(name: str, entry: Entry) -> type:
             # Not where this machine keeps it, but what it is: the folder is named after the seed and the recipe's hash.
             record_provenance(weights=f"{named} ({Path(resolved['pretrained']).name})")
 
-    return type(name, (backend,), {"__init__": init, "__module__": __name__, "__doc__": entry.note})
+    return type(name, (backend,), {"__init__": init, "__module__": module, "__doc__": entry.note})
+
+
+def resolve(name: str, entry: Entry, options: dict[str, Any], allowed: set[str]) -> tuple[str, dict[str, Any]]:
+    """What the weights are called, and the keyword arguments of a backend: the entry's, under the user's options.
+
+    The embedded model is built where it is not there.
+
+    Args:
+        name: The model's name.
+        entry: What it stands for.
+        options: What the user adds, ``--model_args``.
+        allowed: The keyword arguments that the backend takes.
+
+    Raises:
+        UserError: An option is unknown, something that must be given or installed is missing, or the weights are of another
+            family than the entry says.
+    """
+    resolved = _resolve(name, entry, options, allowed)
+    named = str(resolved.get("pretrained", ""))
+    if named.startswith(GLYPHWORLD):
+        resolved["pretrained"] = _embedded(named)
+    if entry.family and named:
+        require_family(resolved["pretrained"], resolved.get("revision"), entry.family)
+    return named, resolved
