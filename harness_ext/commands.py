@@ -12,6 +12,7 @@ _USAGE: Final = """usage: unsafeconcepts COMMAND ...
   table RUN               the table (and figure) of an evaluation's result folder
   compare BEFORE AFTER…   is a model better, and did it keep its abilities
   report RUN... -o PAGE   all of one or more result folders as one HTML page
+  retention ...           did a fine-tuned model keep its general abilities
   glyphworld ACTION       build, draw or measure the embedded stand-in
   tasks HARNESS           print the task folder for lmms_eval or lm_eval
   lm_eval ...             lm-eval's own command, for the language side of our models
@@ -58,6 +59,12 @@ def _tasks(arguments: Sequence[str]) -> int:
     return 0
 
 
+def _retention(arguments: Sequence[str]) -> int:
+    from harness_ext.retention.command import main
+
+    return main(arguments)
+
+
 def _lm_eval(arguments: Sequence[str]) -> int:
     from harness_ext.lm_cli import main
 
@@ -69,6 +76,7 @@ _COMMANDS: Final[dict[str, Callable[[Sequence[str]], int]]] = {
     "table": _table,
     "compare": _compare,
     "report": _report,
+    "retention": _retention,
     "glyphworld": _glyphworld,
     "tasks": _tasks,
     "lm_eval": _lm_eval,

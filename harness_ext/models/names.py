@@ -93,7 +93,7 @@ def _check_needs(name: str, entry: Entry, resolved: dict[str, Any]) -> None:
         )
 
 
-def _embedded(pretrained: str) -> str:
+def embedded(pretrained: str) -> str:
     """The folder of the embedded model that ``glyphworld:SEED`` names, built where it is not there."""
     from harness_ext.glyphworld.build import ensure_model
 
@@ -119,7 +119,12 @@ def class_of(name: str, entry: Entry, backend: Any, module: str) -> type:
     allowed = set(inspect.signature(backend.__init__).parameters) - {"self"}
 
     def init(self: Any, **options: Any) -> None:
-        named, resolved = resolve(name, entry, options, allowed)
+        resolved = _resolve(name, entry, options, allowed)
+        named = str(resolved.get("pretrained", ""))
+        if named.startswith(GLYPHWORLD):
+            resolved["pretrained"] = embedded(named)
+        if entry.family and named:
+            require_family(resolved["pretrained"], resolved.get("revision"), entry.family)
         backend.__init__(self, **resolved)
         record_provenance(
             prompt=resolved.get("prompt", "the model's own"),
@@ -131,27 +136,3 @@ def class_of(name: str, entry: Entry, backend: Any, module: str) -> type:
             record_provenance(weights=f"{named} ({Path(resolved['pretrained']).name})")
 
     return type(name, (backend,), {"__init__": init, "__module__": module, "__doc__": entry.note})
-
-
-def resolve(name: str, entry: Entry, options: dict[str, Any], allowed: set[str]) -> tuple[str, dict[str, Any]]:
-    """What the weights are called, and the keyword arguments of a backend: the entry's, under the user's options.
-
-    The embedded model is built where it is not there.
-
-    Args:
-        name: The model's name.
-        entry: What it stands for.
-        options: What the user adds, ``--model_args``.
-        allowed: The keyword arguments that the backend takes.
-
-    Raises:
-        UserError: An option is unknown, something that must be given or installed is missing, or the weights are of another
-            family than the entry says.
-    """
-    resolved = _resolve(name, entry, options, allowed)
-    named = str(resolved.get("pretrained", ""))
-    if named.startswith(GLYPHWORLD):
-        resolved["pretrained"] = _embedded(named)
-    if entry.family and named:
-        require_family(resolved["pretrained"], resolved.get("revision"), entry.family)
-    return named, resolved

@@ -88,7 +88,7 @@ def test_every_task_file_states_its_output_type_itself():
     for file in files:
         text = file.read_text()
         assert "output_type:" in text or text.lstrip("# ").find("group:") >= 0, file
-    assert len(files) == 45
+    assert len(files) == 47
 
 
 def test_no_task_takes_examples_from_its_own_rows(glyphworld):

@@ -1,0 +1,80 @@
+import json
+from pathlib import Path
+
+import lm_eval
+import lmms_eval
+import pytest
+import yaml
+
+from harness_ext.errors import UserError
+from harness_ext.plugin import register_tasks, task_folder
+from harness_ext.retention.benchmarks import JUDGED, SUITES, benchmarks, check_without
+
+EVERY = [benchmark for suite in ("vision", "text", "glyphworld") for benchmark in benchmarks(suite)]
+
+
+def names(suite, without=()):
+    return [benchmark.task for benchmark in benchmarks(suite, without)]
+
+
+def test_the_suites():
+    assert names("vision") == ["mme", "llava_in_the_wild", "mmstar", "pope", "realworldqa", "ai2d"]
+    assert names("text") == ["mmlu", "hellaswag", "arc_challenge", "truthfulqa_mc2"]
+    assert names("glyphworld") == ["glyphworld_capability", "glyphworld_perception", "glyphworld_text"]
+    assert JUDGED in names("vision")
+    # A stand-in is asked by its name, and is in no table of benchmarks.
+    assert SUITES["all"] == ("vision", "text")
+
+
+def test_a_benchmark_can_be_left_out():
+    assert names("vision", [JUDGED, "pope"]) == ["mme", "mmstar", "realworldqa", "ai2d"]
+    check_without(["vision", "text"], [JUDGED, "mmlu"])
+    with pytest.raises(UserError, match="--without poppe: not among what is asked, mme, "):
+        check_without(["vision"], ["poppe"])
+    with pytest.raises(UserError, match="leaves nothing of the suite 'text'"):
+        check_without(["vision", "text"], names("text"))
+
+
+def test_lmms_eval_knows_the_groups_and_their_tasks():
+    from lmms_eval.tasks import TaskManager
+
+    register_tasks()
+    manager = TaskManager("ERROR")
+    assert {"retention_vision", "retention_glyphworld"} <= set(manager.all_groups)
+    assert {*names("vision"), *names("glyphworld")} <= set(manager.all_subtasks)
+
+
+def test_lm_eval_knows_the_group_and_its_tasks():
+    from lm_eval.tasks import TaskManager
+
+    manager = TaskManager(include_path=str(task_folder("lm_eval")))
+    assert "retention_text" in manager.all_groups
+    assert {"hellaswag", "arc_challenge", "truthfulqa_mc2"} <= set(manager.all_subtasks)
+    assert "mmlu" in manager.all_groups
+
+
+@pytest.mark.parametrize("benchmark", [each for each in EVERY if each.task != "mmlu"], ids=lambda each: each.task)
+def test_the_numbers_that_sum_up_a_benchmark_are_its_own(benchmark):
+    if benchmark.task.startswith("glyphworld"):
+        folder = task_folder("lmms_eval")
+    else:
+        folder = Path({"lmms_eval": lmms_eval, "lm_eval": lm_eval}[benchmark.harness].__file__).parent / "tasks"
+    reported = _metrics_of(folder, benchmark.task)
+    assert {metric.name.split(",")[0] for metric in benchmark.metrics} <= reported
+
+
+def _metrics_of(folder, task):
+    """The metrics that a task's YAML names, or one that it includes."""
+    (file,) = [file for file in folder.rglob("*.yaml") if _read(file).get("task") == task]
+    content = _read(file)
+    while "metric_list" not in content:
+        include = content["include"][0] if isinstance(content["include"], list) else content["include"]
+        file = file.parent / include
+        content = _read(file)
+    return {entry["metric"] for entry in content["metric_list"]}
+
+
+def _read(file):
+    text = file.read_text(encoding="utf-8")
+    content = yaml.safe_load(text.replace("!function ", "")) if "task:" in text or "metric_list" in text else {}
+    return json.loads(json.dumps(content, default=str)) if isinstance(content, dict) else {}

@@ -1,0 +1,77 @@
+import shutil
+
+import pytest
+
+from harness_ext.errors import UserError
+from harness_ext.retention.models import GENERATING, read_model
+
+
+@pytest.fixture
+def read(untrained_vlm):
+    return lambda rest="", weights=untrained_vlm: read_model(f"hf-vlm,pretrained={weights}{rest}")
+
+
+def test_a_model_is_known_by_its_contents(read, untrained_vlm, make_adapter, tmp_path):
+    base = read()
+    copy = shutil.copytree(untrained_vlm, tmp_path / "copy")
+    assert read(weights=copy).what == base.what
+    adapter = make_adapter()
+    adapted = read(f",adapter={adapter}")
+    assert adapted.what["weights"] == base.what["weights"]
+    assert adapted.what["adapter"] != base.what["adapter"] == "none"
+    # Trained again, to the same place.
+    make_adapter(seed=1)
+    assert read(f",adapter={adapter}").folder != adapted.folder
+    assert read(",dtype=bfloat16").folder != base.folder
+    # Where answers are kept changes none of them.
+    assert read(f",answers={tmp_path}").what == base.what
+
+
+def test_what_a_name_stands_for_counts_not_the_name(untrained_vlm, tmp_path, monkeypatch):
+    file = tmp_path / "models.yaml"
+    file.write_text(
+        f"mine: {{weights: {untrained_vlm}}}\n"
+        f"thinking: {{weights: {untrained_vlm}, template_options: {{enable_thinking: true}}}}\n"
+    )
+    monkeypatch.setenv("UNSAFECONCEPTS_MODELS", str(file))
+    mine, named, thinking = (read_model(name) for name in ("mine", f"hf-vlm,pretrained={untrained_vlm}", "thinking"))
+    assert mine.what == named.what != thinking.what
+
+
+def test_folders_are_named_from_everywhere(untrained_vlm, make_adapter, monkeypatch, tmp_path):
+    adapter = make_adapter()
+    monkeypatch.chdir(adapter.parent)
+    model = read_model(f"hf-vlm,pretrained={untrained_vlm},adapter={adapter.name},share_prefix=False")
+    assert model.arguments["adapter"] == str(adapter)
+    assert model.title == f"hf-vlm+{adapter.name}"
+    assert model.model_args() == f"pretrained={untrained_vlm},adapter={adapter},share_prefix=False"
+    assert model.model_args(without=GENERATING) == f"pretrained={untrained_vlm},adapter={adapter}"
+
+
+@pytest.mark.parametrize(
+    ("specification", "message"),
+    [
+        ("llavva", "no model is named 'llavva'"),
+        ("llava-7b adapter=x", "no model is named 'llava-7b adapter=x'"),
+        ("llava-7b,runs/ppo", "expected NAME or NAME,key=value,….* found 'runs/ppo'"),
+        ("llava-7b,adapter=", "found 'adapter='"),
+        ("llava-7b,dtype=a,dtype=b", "found 'dtype=b'"),
+        ("llava-7b,batch_size=4", "--batch_size 4"),
+        ("hf-vlm", "needs its weights named"),
+        ("gpt-4v", "cannot be seen from here"),
+        ("hf-vlm,pretrained=/nowhere", "cannot load the weights of '/nowhere'"),
+    ],
+)
+def test_what_is_no_model_is_refused(specification, message):
+    with pytest.raises(UserError, match=message):
+        read_model(specification)
+
+
+def test_an_adapter_of_other_weights_is_refused_before_anything_is_asked(read, make_adapter, untrained_vlm, tmp_path):
+    other = shutil.copytree(untrained_vlm, tmp_path / "other")
+    weights = bytearray((other / "model.safetensors").read_bytes())
+    weights[-1] ^= 1
+    (other / "model.safetensors").write_bytes(weights)
+    with pytest.raises(UserError, match="its base is"):
+        read(f",adapter={make_adapter()}", weights=other)
+    assert read(f",adapter={make_adapter()},adapter_base=any", weights=other).what["adapter"] != "none"
