@@ -5,6 +5,7 @@ A model is NAME or NAME,key=value,… as for lmms_eval: llava-7b,adapter=runs/pp
 """
 
 import argparse
+import functools
 import os
 import shutil
 import signal
@@ -20,6 +21,7 @@ from harness_ext.retention.benchmarks import JUDGED, LIMIT_STEP, SUITES, Suite, 
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.status import Status
 
     from harness_ext.retention.evaluation import Evaluation
     from harness_ext.retention.judging import Judge
@@ -182,10 +184,17 @@ def _evaluate(
             start = time.monotonic()
             console.print(about, highlight=False, markup=False)
             with console.status("starting") as status:
-                outcome = evaluation.run(lambda line, status=status: status.update(line))  # type: ignore[misc]
+                outcome = evaluation.run(functools.partial(_show, status))
             console.print(f"  done in {time.monotonic() - start:.0f} s", highlight=False)
         outcomes.append(outcome)
     return outcomes
+
+
+def _show(status: "Status", line: str) -> None:
+    from rich.text import Text
+
+    # A line of a log may hold colours, and brackets that Rich would read.
+    status.update(Text.from_ansi(line, no_wrap=True, overflow="ellipsis"))
 
 
 def _compare(
@@ -211,7 +220,8 @@ def _compare(
         ]
         print_table(suite, pairs, console)
         folders = [next(iter(side.values()))[0].models_folder for side in sides.values()]
-        console.print(f"before: {folders[0]}\nafter:  {folders[1]}", highlight=False, markup=False, soft_wrap=True)
+        hand_on = f"With statistics: unsafeconcepts compare {folders[0]} {folders[1]}"
+        console.print(hand_on, highlight=False, markup=False, soft_wrap=True)
 
 
 def _console() -> "Console":

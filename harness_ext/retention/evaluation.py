@@ -93,13 +93,12 @@ class Evaluation:
         except (OSError, ValueError, KeyError) as error:
             raise UserError(f"{record}: cannot be read ({error}); delete its folder to have it asked again") from error
         if kept != (expected := json.loads(json.dumps(self.rests_on()))):
+            was, now = ({**each["model"], **each["settings"]} for each in (kept, expected))
             differing = [
-                f"{key}: {kept.get(key)} there, {expected[key]} now"
-                for key in expected
-                if kept.get(key) != expected[key]
+                f"{key} {was.get(key)}, now {now.get(key)}" for key in was | now if was.get(key) != now.get(key)
             ]
             raise UserError(
-                f"{self.folder} holds an evaluation that rests on something else ({'; '.join(differing)}).\n"
+                f"{self.folder} holds an evaluation under other settings: {'; '.join(differing)}.\n"
                 "Delete it to have it asked again, or choose another --output"
             )
         return read_outcome(self.folder, self.benchmark, self.model.what, self.settings.limit)

@@ -3,6 +3,7 @@
 Results are kept for what a model is: a retrained adapter at the same path is another model, a copy of it is the same.
 """
 
+import functools
 import hashlib
 import json
 from collections.abc import Mapping
@@ -40,9 +41,9 @@ class Model:
 
     @property
     def title(self) -> str:
-        """For the reader of a table: the name, and that of its adapter or of its weights."""
+        """For the reader of a table: the name, and the last two of its adapter's or its weights' path, ``ppo-final``."""
         named = self.arguments.get("adapter") or self.arguments.get("pretrained")
-        return f"{self.name}+{Path(named).name}" if named else self.name
+        return f"{self.name}+{'-'.join(Path(named).parts[-2:]).strip('/-')}" if named else self.name
 
     @property
     def folder(self) -> str:
@@ -87,7 +88,7 @@ def read_model(specification: str) -> Model:
     commit = None if Path(pretrained).is_dir() else folder.name
     named_prompt = arguments.get("prompt") or entry.prompt
     what = {
-        "weights": weights_identity(pretrained, commit),
+        "weights": _weights_identity(pretrained, commit),
         "adapter": adapter_identity(adapter) if adapter else "none",
         "backend": entry.backend,
         "tokenizer": entry.tokenizer,
@@ -97,6 +98,10 @@ def read_model(specification: str) -> Model:
         "arguments": {key: value for key, value in sorted(arguments.items()) if key not in {*_PLACES, "prompt"}},
     }
     return Model(name, arguments, what)
+
+
+# Both models are mostly of the same weights, and those of a folder are read whole.
+_weights_identity = functools.cache(weights_identity)
 
 
 def _weights(name: str, entry: Entry, arguments: Mapping[str, str]) -> tuple[str, str | None]:

@@ -55,7 +55,7 @@ def run_logged(
     if process.returncode:
         said = "\n".join(_lines(log)[-_TAIL:])
         raise UserError(
-            f"{' '.join(command[1:3])} ended with status {process.returncode}; the end of its output:\n{said}"
+            f"python {' '.join(command[1:3])} ended with status {process.returncode}; the end of its output:\n{said}"
         )
 
 

@@ -43,7 +43,7 @@ def test_folders_are_named_from_everywhere(untrained_vlm, make_adapter, monkeypa
     monkeypatch.chdir(adapter.parent)
     model = read_model(f"hf-vlm,pretrained={untrained_vlm},adapter={adapter.name},share_prefix=False")
     assert model.arguments["adapter"] == str(adapter)
-    assert model.title == f"hf-vlm+{adapter.name}"
+    assert model.title == f"hf-vlm+{adapter.parent.name}-{adapter.name}"
     assert model.model_args() == f"pretrained={untrained_vlm},adapter={adapter},share_prefix=False"
     assert model.model_args(without=GENERATING) == f"pretrained={untrained_vlm},adapter={adapter}"
 

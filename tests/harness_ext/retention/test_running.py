@@ -28,7 +28,7 @@ def execute(tmp_path):
             secrets=secrets,
             show=shown.append,
         )
-        return log.read_text(), shown
+        return log.read_bytes().decode(), shown
 
     return execute
 
