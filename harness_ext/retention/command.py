@@ -66,6 +66,9 @@ def _parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="where results are kept; what is there, whole, is not evaluated again (default: %(default)s)",
     )
+    parser.add_argument(
+        "--margin", type=float, metavar="SHARE", help="the loss that is acceptable, as in `unsafeconcepts compare`"
+    )
     parser.add_argument("--without", default="", metavar="TASK,…", help="leave out these benchmarks")
     parser.add_argument("--judge-url", metavar="URL", help=f"an OpenAI-compatible server, which judges {JUDGED}")
     parser.add_argument("--judge-model", metavar="NAME", help="the model there")
@@ -109,7 +112,7 @@ def _retention(options: argparse.Namespace) -> None:
             for benchmark in benchmarks(suite, without)
         ]
         outcomes = _evaluate(planned, judge, console)
-    _compare(suites, planned, outcomes, console)
+    _compare(suites, planned, outcomes, options.margin, console)
 
 
 def _check(options: argparse.Namespace, suites: Sequence[Suite], without: Sequence[str]) -> "Judge | None":
@@ -201,9 +204,13 @@ def _compare(
     suites: Sequence[Suite],
     planned: "Sequence[tuple[str, Evaluation]]",
     outcomes: "Sequence[Outcome]",
+    margin: float | None,
     console: "Console",
 ) -> None:
-    """The one place where what was evaluated is compared: both scores and their difference, and where the results lie."""
+    """Both scores of every benchmark as the harness has them, and then what `unsafeconcepts compare` makes of the samples."""
+    from harness_ext.report.compare import compare
+    from harness_ext.report.compare.runs import MARGIN
+    from harness_ext.report.compare.tables import print_tables
     from harness_ext.retention.table import Pair, print_table
 
     for suite in suites:
@@ -220,8 +227,8 @@ def _compare(
         ]
         print_table(suite, pairs, console)
         folders = [next(iter(side.values()))[0].models_folder for side in sides.values()]
-        hand_on = f"With statistics: unsafeconcepts compare {folders[0]} {folders[1]}"
-        console.print(hand_on, highlight=False, markup=False, soft_wrap=True)
+        tasks = [pair.benchmark.task for pair in pairs]
+        print_tables(compare(folders, MARGIN if margin is None else margin, tasks), console)
 
 
 def _console() -> "Console":

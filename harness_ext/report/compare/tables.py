@@ -117,7 +117,8 @@ def print_tables(comparison: Comparison, console: Console) -> None:
     """Print for the terminal; where it is narrow, a cell's parts stand one below the other."""
     join = " " if console.width >= _WIDE else "\n"
     for pair in comparison.pairs:
-        console.print(title(comparison, pair), style="bold", highlight=False, markup=False)
+        # Paths in it are there to be copied.
+        console.print(title(comparison, pair), style="bold", highlight=False, markup=False, soft_wrap=True)
         table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
         for index, name in enumerate(HEADER):
             table.add_column(name.replace(" ", join), justify="left" if index in (0, len(HEADER) - 1) else "right")
