@@ -5,8 +5,8 @@ from typing import Final
 
 from harness_ext.report.cells import Block
 
-_NUMBER: Final = re.compile(r"[+-]?\d[\d,.]*|none|not asked|not defined|")
-_SHORT: Final = 12
+_NUMBER: Final = re.compile(r"<?[+-]?\d[\d,.]*( / \d+)?|none|not asked|not defined|")
+_SHORT: Final = 14
 
 
 def numeric_columns(block: Block) -> list[bool]:
@@ -32,6 +32,9 @@ def spans(block: Block) -> list[int]:
 
 
 def short_columns(block: Block) -> list[bool]:
-    """Which columns beside the first hold words that are too short to be broken."""
-    columns = zip(*block.rows, strict=True)
-    return [at > 0 and all(len(" ".join(cell)) <= _SHORT for cell in column) for at, column in enumerate(columns)]
+    """Which columns beside the first hold, heading included, words that are too short to be broken."""
+    columns = zip(((name,) for name in block.header), *block.rows, strict=True)
+    return [
+        at > 0 and all(len(word) <= _SHORT for cell in column for word in " ".join(cell).split())
+        for at, column in enumerate(columns)
+    ]
