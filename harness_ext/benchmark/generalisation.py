@@ -86,4 +86,5 @@ def _glyphs(context: Label) -> Dataset:
 
 
 def _in_context(rows: Dataset, prompts: list[str], context: Label) -> Dataset:
+    # Number 0: the judge reads the answer as one to whether the image may be shown, which the first of the five asks too.
     return question_by_question([ask(rows, _PROBES[context], 0, prompts, [context] * len(rows))])

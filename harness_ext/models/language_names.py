@@ -39,9 +39,10 @@ def __getattr__(name: str) -> type:
 
 
 def require_language_side(name: str) -> None:
-    """Raise ``UserError`` for a name of the catalogue whose model cannot be asked by lm-eval."""
-    if (backend := load_catalogue()[name].backend) != "huggingface":
+    """Raise ``UserError`` for a name of the catalogue whose model cannot be asked by lm-eval; not for one that is none."""
+    entry = load_catalogue().get(name)
+    if entry and entry.backend != "huggingface":
         raise UserError(
-            f"model {name!r} (backend {backend}) has no language side for lm-eval: text is scored by its likelihood, "
+            f"model {name!r} (backend {entry.backend}) has no language side for lm-eval: text is scored by its likelihood, "
             "which needs a model of this project's Hugging Face backend"
         )

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     from harness_ext.retention.evaluation import Evaluation
     from harness_ext.retention.judging import Judge
-    from harness_ext.retention.models import Model
     from harness_ext.retention.outcome import Outcome
 
 _PROG: Final = "unsafeconcepts retention"
@@ -99,7 +98,10 @@ def _retention(options: argparse.Namespace) -> None:
     from harness_ext.retention.settings import Settings
 
     models = {role: read_model(getattr(options, role)) for role in ("before", "after")}
-    _check_models(models, suites)
+    if models["before"].what == models["after"].what:
+        raise UserError(
+            f"{models['before'].named} and {models['after'].named} are the same model: same weights, adapter and options"
+        )
     settings = Settings(options.batch_size, options.limit, options.apply_chat_template, judge)
     console = _console()
     with _held(options.output) as output:
@@ -124,6 +126,11 @@ def _check(options: argparse.Namespace, suites: Sequence[Suite], without: Sequen
         raise UserError(f"--limit must be an even number of rows, found {options.limit}: MME counts questions in pairs")
     if options.apply_chat_template and "text" not in suites:
         raise UserError("--apply_chat_template: no text is asked for; about images the chat template is always applied")
+    if "text" in suites:
+        from harness_ext.models.language_names import require_language_side
+
+        for specification in (options.before, options.after):
+            require_language_side(specification.partition(",")[0])
     judged = any(benchmark.task == JUDGED for suite in suites for benchmark in benchmarks(suite, without))
     if not judged:
         if options.judge_url or options.judge_model:
@@ -132,18 +139,6 @@ def _check(options: argparse.Namespace, suites: Sequence[Suite], without: Sequen
     from harness_ext.retention.judging import read_judge
 
     return read_judge(options.judge_url, options.judge_model, options.judge_key_variable)
-
-
-def _check_models(models: "dict[str, Model]", suites: Sequence[Suite]) -> None:
-    if models["before"].what == models["after"].what:
-        raise UserError(
-            f"{models['before'].named} and {models['after'].named} are the same model: same weights, adapter and options"
-        )
-    if "text" in suites:
-        from harness_ext.models.language_names import require_language_side
-
-        for model in models.values():
-            require_language_side(model.name)
 
 
 @contextmanager
