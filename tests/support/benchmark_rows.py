@@ -115,7 +115,7 @@ def in_text() -> Repositories:
     """The benchmarks that lm-eval asks."""
     swag = [
         {"ind": number, "ctx_a": "A man bakes.", "ctx_b": "he", "ctx": "A man bakes. he", "activity_label": "Baking"}
-        | {"endings": ["eats it.", "drives off. [title] He sings.", "is a dog.", "reads to it."], "label": str(number)}
+        | {"endings": ["eats it.", "drives off [title] He sings.", "is a dog.", "reads to it."], "label": str(number)}
         | {"source_id": f"activitynet~{number}", "split": "val", "split_type": "indomain"}
         for number in range(3)
     ]

@@ -1,0 +1,65 @@
+"""lm-eval's own command with our names: what it is given, and what several processes make of it."""
+
+import json
+
+import pytest
+from benchmark_hub import BenchmarkHub
+
+from harness_ext.lm_cli import _with_our_tasks
+from harness_ext.plugin import task_folder
+
+
+def test_our_tasks_are_known_where_tasks_are_asked_for():
+    ours = ["--include_path", str(task_folder("lm_eval"))]
+    asked = ["run", "--model", "hf-vlm", "--tasks", "retention_text"]
+    assert _with_our_tasks(asked) == [*asked, *ours]
+    assert _with_our_tasks(["--tasks=mmlu"]) == ["--tasks=mmlu", *ours]
+    for other in (["ls", "tasks"], [*asked, "--include_path", "/mine"], [*asked, "--include_path=/mine"]):
+        assert _with_our_tasks(other) == other
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--model", "hf-vlm", "--model_args", "pretrained=/nowhere"), "cannot load the weights of '/nowhere'"),
+        (("--model", "gpt-4v"), "model 'gpt-4v' (backend api) has no language side"),
+    ],
+)
+def test_what_cannot_be_scored_is_said_without_a_traceback(run, arguments, message):
+    finished = run("unsafeconcepts", "lm_eval", *arguments, "--tasks", "unsafeconcepts_text")
+    assert finished.returncode == 2
+    assert message in finished.stderr
+    assert "Traceback" not in finished.stderr
+
+
+def test_two_processes_score_what_one_scores(run, untrained_vlm, tmp_path):
+    launchers = {
+        "one": ("python",),
+        "two": ("python", "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "29519"),
+    }
+    scored = {}
+    with BenchmarkHub() as hub:
+        environment = hub.environment(tmp_path / "home", OMP_NUM_THREADS="1")
+        for name, launcher in launchers.items():
+            finished = run(
+                *launcher, "-m", "harness_ext.lm_cli", "run", "--model", "hf-vlm", "--model_args",
+                f"pretrained={untrained_vlm},device=cpu", "--tasks", "arc_challenge,truthfulqa_mc2", "--batch_size", "4",
+                "--log_samples", "--output_path", tmp_path / name, env=environment,
+            )  # fmt: skip
+            assert finished.returncode == 0, finished.stderr
+            (results,) = (tmp_path / name).rglob("results_*.json")
+            rows = [
+                json.loads(line)
+                for file in sorted((tmp_path / name).rglob("samples_*.jsonl"))
+                for line in file.read_text().splitlines()
+            ]
+            likelihoods = {
+                (row["prompt_hash"], row["doc_id"]): [float(said[0]) for said in row["filtered_resps"]] for row in rows
+            }
+            scored[name] = json.loads(results.read_text())["results"], likelihoods
+    (one, of_one), (two, of_two) = scored["one"], scored["two"]
+    assert of_one.keys() == of_two.keys() and len(of_one) == 6
+    for row, likelihoods in of_one.items():
+        assert of_two[row] == pytest.approx(likelihoods, abs=1e-4)
+    for task, metrics in one.items():
+        assert two[task]["acc,none"] == pytest.approx(metrics["acc,none"], abs=1e-5)
