@@ -71,17 +71,21 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
 
 def _copy(source: IO[bytes], target: IO[bytes], secrets: Sequence[bytes]) -> None:
     """Copy as it comes, with secrets hidden, also one that comes in two pieces."""
-    longest = max(map(len, secrets), default=1)
     held = b""
     while piece := os.read(source.fileno(), 2**16):
         held += piece
         for secret in secrets:
             held = held.replace(secret, b"[hidden]")
-        keep = min(longest - 1, len(held))
+        keep = max((_begun(held, secret) for secret in secrets), default=0)
         target.write(held[: len(held) - keep])
         target.flush()
         held = held[len(held) - keep :]
     target.write(held)
+
+
+def _begun(text: bytes, secret: bytes) -> int:
+    """How much of the end of ``text`` could be the beginning of ``secret``."""
+    return next((size for size in range(min(len(secret) - 1, len(text)), 0, -1) if text.endswith(secret[:size])), 0)
 
 
 def _lines(log: Path) -> list[str]:

@@ -62,7 +62,7 @@ def hostile_page(
     return folder / "page.html"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # it keeps an event loop in this thread, in which nobody else could start one
 def browser() -> Iterator[Any]:
     with running_browser() as running:
         yield running
