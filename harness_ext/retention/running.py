@@ -52,6 +52,7 @@ def run_logged(
         finally:
             _end(process)
             writer.join()
+    show(_last_line(log))
     if process.returncode:
         said = "\n".join(_lines(log)[-_TAIL:])
         raise UserError(

@@ -21,7 +21,7 @@ def test_our_tasks_are_known_where_tasks_are_asked_for():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--model", "hf-vlm", "--model_args", "pretrained=/nowhere"), "cannot load the weights of '/nowhere'"),
+        (("--model", "hf-vlm", "--model_args", "pretrained=/nowhere"), "cannot load the processor of '/nowhere'"),
         (("--model", "gpt-4v"), "model 'gpt-4v' (backend api) has no language side"),
     ],
 )

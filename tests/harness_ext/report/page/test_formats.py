@@ -46,7 +46,9 @@ def test_latex_escapes_what_it_would_read_as_commands() -> None:
 
 def test_columns_are_told_by_what_they_hold() -> None:
     assert numeric_columns(BLOCK) == [False, True, False]
-    assert short_columns(BLOCK) == [False, False, False]
+    assert short_columns(BLOCK) == [False, True, True]
+    path = ("/a/folder/of/results",)
+    assert short_columns(Block("", ("", "a", "b"), ((("x",), ("not shown",), path),))) == [False, True, False]
     assert spans(BLOCK) == [2, 0, 1]
 
 
