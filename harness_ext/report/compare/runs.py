@@ -60,7 +60,11 @@ def _pair(first: RunFolder, other: RunFolder, margin: float, metrics: Mapping[st
     scores: dict[str, Scores] = {}
     measures: list[Measure] = []
     notes = [*first.notes, *other.notes]
-    for task in first.tasks:
+    for task, evaluation in first.tasks.items():
+        if evaluation.rows(task) < evaluation.available(task):
+            notes.append(
+                f"Only a part was asked: {evaluation.rows(task)} of {evaluation.available(task)} questions of {task}."
+            )
         before, after = (read_answers(run.tasks[task], task) for run in (first, other))
         check_answers(before, after)
         if before.records:

@@ -138,6 +138,12 @@ def test_another_chat_template_words_the_prompts_otherwise(two: tuple[Path, Path
         run(two)
 
 
+def test_a_part_of_the_questions_in_both_runs_is_noted(two: tuple[Path, Path]) -> None:
+    for path in two:
+        change(path, "n-samples", "arc", "original", value=100)
+    assert "Only a part was asked: 20 of 100 questions of arc." in run(two).pairs[0].notes
+
+
 def test_broken_folders_are_named(two: tuple[Path, Path], tmp_path: Path) -> None:
     folder = two[1].parent
     with pytest.raises(UserError, match="nowhere: no such folder"):
