@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from harness_ext.errors import UserError
 from harness_ext.report.load import Run, load_runs
 from harness_ext.report.scores import Summary
 from harness_ext.report.summary import summarise
+from harness_ext.report.terminal import console
 
 _PROG: Final = "unsafeconcepts table"
 _PIPED_WIDTH: Final = 120
@@ -45,8 +45,6 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _report(options: argparse.Namespace, command: Sequence[str]) -> None:
-    from rich.console import Console
-
     from harness_ext.report.table import markdown, print_tables
 
     figures = [path for path in (options.figure, options.calibration) if path]
@@ -59,12 +57,9 @@ def _report(options: argparse.Namespace, command: Sequence[str]) -> None:
         found = "; ".join(f"{run.model} on {run.source}" for run, _ in runs)
         raise UserError(f"a figure shows one model and source; found {found}. Choose with --model or --task.")
 
-    console = Console()
-    # A pipe has no width of its own; Rich would cut lines at 80 columns.
-    width = console.width if console.is_terminal or "COLUMNS" in os.environ else _PIPED_WIDTH
-    console = Console(width=max(width, _LEAST_WIDTH))
+    printed_on = console(_PIPED_WIDTH, _LEAST_WIDTH)
     for run, summary in runs:
-        print_tables(run, summary, console)
+        print_tables(run, summary, printed_on)
     if options.markdown:
         _write(options.markdown, markdown(runs, command))
     if options.json:

@@ -6,7 +6,6 @@ A model is NAME or NAME,key=value,… as for lmms_eval: llava-7b,adapter=runs/pp
 
 import argparse
 import functools
-import os
 import shutil
 import signal
 import sys
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from harness_ext.errors import UserError
+from harness_ext.report import terminal
 from harness_ext.retention.benchmarks import JUDGED, LIMIT_STEP, SUITES, Suite, benchmarks, check_without
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from harness_ext.retention.outcome import Outcome
 
 _PROG: Final = "unsafeconcepts retention"
-_WIDTH: Final = 120
+_PIPED_WIDTH: Final = 120
 _TERMINATED: Final = 143
 
 
@@ -103,7 +103,7 @@ def _retention(options: argparse.Namespace) -> None:
             f"{models['before'].named} and {models['after'].named} are the same model: same weights, adapter and options"
         )
     settings = Settings(options.batch_size, options.limit, options.apply_chat_template, judge)
-    console = _console()
+    console = terminal.console(_PIPED_WIDTH)
     with _held(options.output) as output:
         from harness_ext.retention.evaluation import Evaluation
 
@@ -224,11 +224,3 @@ def _compare(
         folders = [next(iter(side.values()))[0].models_folder for side in sides.values()]
         tasks = [pair.benchmark.task for pair in pairs]
         print_tables(compare(folders, MARGIN if margin is None else margin, tasks), console)
-
-
-def _console() -> "Console":
-    from rich.console import Console
-
-    console = Console()
-    # A pipe has no width of its own; Rich would cut lines at 80 columns.
-    return console if console.is_terminal or "COLUMNS" in os.environ else Console(width=_WIDTH)

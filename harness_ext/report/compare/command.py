@@ -6,7 +6,6 @@ question by question. Refuses, with the reason, what is not comparable.
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Final
 from harness_ext.errors import UserError
 from harness_ext.report.compare.comparison import Comparison
 from harness_ext.report.compare.runs import MARGIN, compare
+from harness_ext.report.terminal import console
 
 _PROG: Final = "unsafeconcepts compare"
 _PIPED_WIDTH: Final = 160
@@ -77,14 +77,9 @@ def _metrics(given: Sequence[str]) -> dict[str, str]:
 
 
 def _report(comparison: Comparison, options: argparse.Namespace, command: Sequence[str]) -> None:
-    from rich.console import Console
-
     from harness_ext.report.compare import tables
 
-    console = Console()
-    # A pipe has no width of its own; Rich would cut lines at 80 columns.
-    width = console.width if console.is_terminal or "COLUMNS" in os.environ else _PIPED_WIDTH
-    tables.print_tables(comparison, Console(width=max(width, _LEAST_WIDTH)))
+    tables.print_tables(comparison, console(_PIPED_WIDTH, _LEAST_WIDTH))
     if options.markdown:
         _write(options.markdown, tables.markdown(comparison, command))
     if options.json:
