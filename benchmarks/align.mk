@@ -34,8 +34,15 @@ CHANGED_dpo-unnamed-lr-3e-6 := --name_concept false --learning_rate 3e-6
 CHANGED_dpo-unnamed-lr-1e-5 := --name_concept false --learning_rate 1e-5
 CHANGED_dpo-unnamed-lr-3e-5 := --name_concept false --learning_rate 3e-5
 CHANGED_dpo-unnamed-lr-1e-4 := --name_concept false --learning_rate 1e-4
+CHANGED_ppo-lr-3e-5 := --learning_rate 3e-5
+CHANGED_ppo-lr-2e-4 := --learning_rate 2e-4
+CHANGED_ppo-lr-4e-4 := --learning_rate 4e-4
+CHANGED_ppo-kl-0.03 := --kl_coef 0.03
+CHANGED_ppo-entropy-0.005 := --entropy_coef 0.005
+CHANGED_ppo-two-passes-twice := --passes 2 --num_iterations 2
 SCREENED := dpo-lr-3e-6 dpo-lr-1e-5 dpo-lr-1e-5-beta-0.5 dpo-lr-3e-5-beta-0.5 $(addprefix dpo-unnamed-lr-,3e-6 1e-5 3e-5 1e-4)
-TUNED := $(addprefix sft-lr-,3e-5 1e-4 3e-4) $(addprefix dpo-lr-,1e-6 3e-6 3e-5 1e-4) dpo-unnamed-lr-1e-5
+TUNED := $(addprefix sft-lr-,3e-5 1e-4 3e-4) $(addprefix dpo-lr-,1e-6 3e-6 3e-5 1e-4) dpo-unnamed-lr-1e-5 \
+    ppo $(addprefix ppo-,lr-3e-5 lr-2e-4 lr-4e-4 kl-0.03 entropy-0.005 two-passes-twice)
 
 # One seed's comparison: the model of glyphworld seed $(SEED), renders of its own, every method, all evaluated alike.
 align-demo: install
