@@ -1,5 +1,5 @@
 # What the methods came to on glyphworld, a stand-in and not the benchmark. Included by the Makefile; two things run at a time.
-.PHONY: align-demo align-tuning align-results align-ablations
+.PHONY: align-demo align-tuning align-results align-ablations leaderboard
 
 SEED ?= 0
 RENDERS ?= 32
@@ -89,3 +89,15 @@ align-ablations: install
 	$(MAKE) --no-print-directory -j2 SEED=$(SEED) ALIGN_OUT=$(RESULTS)/seed$(SEED) RENDERS=64 $(addprefix evaluated-,$(ABLATED))
 	$(ONE_THREAD) $(BIN)/align table $(RESULTS)/seed$(SEED) --methods original ppo sft dpo $(ABLATED) --against ppo \
 	    --markdown results/align/ablations.md --json results/align/ablations.json
+
+# The lines of align-results in this repository's leaderboard, and its tables and figure.
+BOARD := results/leaderboard.jsonl
+ADD := $(OFFLINE) $(BIN)/unsafeconcepts leaderboard $(BOARD) --check --name glyph-vlm --origin "this project" --source "make align-results leaderboard" --replace
+leaderboard: install
+	for seed in $(SEEDS); do \
+	    $(ADD) --add $(RESULTS)/seed$$seed/original --run "seed $$seed" && \
+	    for method in sft dpo ppo; do \
+	        $(ADD) --add $(RESULTS)/seed$$seed/$$method/eval --run "seed $$seed" --trained-on "training split" \
+	            --training $$(echo $$method | tr a-z A-Z) || exit 1; done || exit 1; done
+	$(OFFLINE) $(BIN)/unsafeconcepts leaderboard --schema > results/leaderboard.schema.json
+	$(OFFLINE) $(BIN)/unsafeconcepts leaderboard $(BOARD) --markdown results/leaderboard.md --figure results/leaderboard.png

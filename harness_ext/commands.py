@@ -12,6 +12,7 @@ _USAGE: Final = """usage: unsafeconcepts COMMAND ...
   table RUN               the table (and figure) of an evaluation's result folder
   compare BEFORE AFTER…   is a model better, and did it keep its abilities
   report RUN... -o PAGE   all of one or more result folders as one HTML page
+  leaderboard FILE.jsonl  check a leaderboard, draw it, add to it
   retention ...           did a fine-tuned model keep its general abilities
   glyphworld ACTION       build, draw or measure the embedded stand-in
   tasks HARNESS           print the task folder for lmms_eval or lm_eval
@@ -40,6 +41,12 @@ def _compare(arguments: Sequence[str]) -> int:
 
 def _report(arguments: Sequence[str]) -> int:
     from harness_ext.report.page.command import main
+
+    return main(arguments)
+
+
+def _leaderboard(arguments: Sequence[str]) -> int:
+    from harness_ext.report.leaderboard.command import main
 
     return main(arguments)
 
@@ -76,6 +83,7 @@ _COMMANDS: Final[dict[str, Callable[[Sequence[str]], int]]] = {
     "table": _table,
     "compare": _compare,
     "report": _report,
+    "leaderboard": _leaderboard,
     "retention": _retention,
     "glyphworld": _glyphworld,
     "tasks": _tasks,

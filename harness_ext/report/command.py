@@ -12,6 +12,7 @@ from harness_ext.report.load import Run, load_runs
 from harness_ext.report.scores import Summary
 from harness_ext.report.summary import summarise
 from harness_ext.report.terminal import console
+from harness_ext.report.writing import write_text
 
 _PROG: Final = "unsafeconcepts table"
 _PIPED_WIDTH: Final = 120
@@ -61,9 +62,9 @@ def _report(options: argparse.Namespace, command: Sequence[str]) -> None:
     for run, summary in runs:
         print_tables(run, summary, printed_on)
     if options.markdown:
-        _write(options.markdown, markdown(runs, command))
+        write_text(options.markdown, markdown(runs, command))
     if options.json:
-        _write(options.json, json.dumps(_as_json(runs, command), indent=1, ensure_ascii=False) + "\n")
+        write_text(options.json, json.dumps(_as_json(runs, command), indent=1, ensure_ascii=False) + "\n")
     if options.figure:
         from harness_ext.report.figure import save_figure
 
@@ -96,11 +97,3 @@ def _as_json(runs: Sequence[tuple[Run, Summary]], command: Sequence[str]) -> dic
             for run, summary in runs
         ],
     }
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written: {error}") from error

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # Okabe and Ito's colours: told apart with any of the common colour vision deficiencies. The marks differ as well.
-_TEXT: Final = "#0072B2"
-_IMAGE: Final = "#D55E00"
+TEXT: Final = "#0072B2"
+IMAGE: Final = "#D55E00"
 _PERCEPTION: Final = "#333333"
 _BAND: Final = "#D9D9D9"
 _APART: Final = 0.17
@@ -114,8 +114,8 @@ def _draw_line(axes: "Axes", position: int, line: Line) -> None:
         left, right = sorted((line.text.value, line.image.value))
         axes.barh(position, right - left, left=left, height=0.62, color=_BAND, zorder=1)
     for estimate, offset, colour, mark in (
-        (line.text, -_APART, _TEXT, "o"),
-        (line.image, _APART, _IMAGE, "s"),
+        (line.text, -_APART, TEXT, "o"),
+        (line.image, _APART, IMAGE, "s"),
     ):
         if estimate and not isnan(estimate.value):
             _interval(axes, estimate, position + offset, colour)
@@ -171,8 +171,8 @@ def _dress(axes: "Axes", names: list[str], variant: TextVariant | None) -> None:
     axes.set_xlabel("accuracy on unsafe concepts, na dropped; bars: 95 % interval by resampling concepts", fontsize=10)
     _columns(axes, -0.85, ("gap", "95 % interval", "concepts"))
     marks = [
-        Line2D([], [], marker="o", color=_TEXT, linewidth=2, markersize=8, label=_text_label(variant)),
-        Line2D([], [], marker="s", color=_IMAGE, linewidth=2, markersize=8, label="alignment, image"),
+        Line2D([], [], marker="o", color=TEXT, linewidth=2, markersize=8, label=_text_label(variant)),
+        Line2D([], [], marker="s", color=IMAGE, linewidth=2, markersize=8, label="alignment, image"),
         Line2D([], [], marker="D", color=_PERCEPTION, markerfacecolor="white", linewidth=0, label="perception"),
         Patch(color=_BAND, label="modality gap"),
     ]

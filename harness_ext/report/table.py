@@ -5,9 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from rich import box
 from rich.console import Console
-from rich.table import Table
 
 from harness_ext.metrics.estimate import Estimate
 from harness_ext.report.cells import (
@@ -25,12 +23,12 @@ from harness_ext.report.generalisation_table import generalisation_blocks, gener
 from harness_ext.report.likelihood_table import likelihood_blocks, likelihood_notes
 from harness_ext.report.load import Run
 from harness_ext.report.scores import CategoryScores, Score, Summary, TextVariant
+from harness_ext.report.terminal import print_block
 
 SOURCE_TITLES: Final = {
     "unsafeconcepts": "UnsafeConcepts (Qu, Backes, Zhang, USENIX Security 2025)",
     "glyphworld": "glyphworld: a stand-in, not the benchmark",
 }
-_WIDE: Final = 104
 _INTERVALS: Final = (
     "In brackets: 95 % interval by resampling concepts. Over few concepts it is too narrow: in a simulation it held the "
     "true value in 72 % of cases with 2 concepts, 90 % with 10, 94 % with 75."
@@ -144,16 +142,9 @@ def _category(scores: CategoryScores, variant: TextVariant | None, na: str) -> t
 
 def print_tables(run: Run, summary: Summary, console: Console) -> None:
     """Print for the terminal, from 80 columns on."""
-    join = " " if console.width >= _WIDE else "\n"
     console.print(title(run), style="bold", highlight=False)
     for block in blocks(summary):
-        console.print(f"\n{block.title}", highlight=False)
-        table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
-        for index, name in enumerate(block.header):
-            table.add_column(name, justify="left" if index == 0 else "right", no_wrap=index > 0)
-        for row in block.rows:
-            table.add_row(*(join.join(cell) for cell in row))
-        console.print(table, highlight=False)
+        print_block(block, console)
     console.print()
     for note in notes(run, summary):
         console.print(note, highlight=False, markup=False)

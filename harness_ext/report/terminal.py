@@ -1,10 +1,14 @@
 """Where tables are printed."""
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+
+from harness_ext.report.cells import Block
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+_BETWEEN: Final = 1
 
 
 def console(piped_width: int, least_width: int = 0) -> "Console":
@@ -20,3 +24,20 @@ def console(piped_width: int, least_width: int = 0) -> "Console":
     width = found.width if found.is_terminal or "COLUMNS" in os.environ else piped_width
     wanted = max(width, least_width)
     return found if wanted == found.width else Console(width=wanted)
+
+
+def print_block(block: Block, console: "Console") -> None:
+    """Print a titled table; where the console is too narrow for it, a cell's parts stand one below the other."""
+    from rich import box
+    from rich.table import Table
+
+    lines = [block.header, *([" ".join(cell) for cell in row] for row in block.rows)]
+    width = sum(max(map(len, column)) + _BETWEEN for column in zip(*lines, strict=True))
+    join = " " if console.width >= width else "\n"
+    console.print(f"\n{block.title}", highlight=False, markup=False)
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, _BETWEEN, 0, 0))
+    for index, name in enumerate(block.header):
+        table.add_column(name, justify="left" if index == 0 else "right", no_wrap=index > 0)
+    for row in block.rows:
+        table.add_row(*(join.join(cell) for cell in row))
+    console.print(table, highlight=False)

@@ -15,6 +15,7 @@ from harness_ext.errors import UserError
 from harness_ext.report.compare.comparison import Comparison
 from harness_ext.report.compare.runs import MARGIN, compare
 from harness_ext.report.terminal import console
+from harness_ext.report.writing import write_text
 
 _PROG: Final = "unsafeconcepts compare"
 _PIPED_WIDTH: Final = 160
@@ -81,19 +82,11 @@ def _report(comparison: Comparison, options: argparse.Namespace, command: Sequen
 
     tables.print_tables(comparison, console(_PIPED_WIDTH, _LEAST_WIDTH))
     if options.markdown:
-        _write(options.markdown, tables.markdown(comparison, command))
+        write_text(options.markdown, tables.markdown(comparison, command))
     if options.json:
         content = {"command": list(command), **comparison.to_json()}
-        _write(options.json, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+        write_text(options.json, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
     if options.csv:
-        _write(options.csv, tables.as_csv(comparison))
+        write_text(options.csv, tables.as_csv(comparison))
     if options.latex:
-        _write(options.latex, tables.latex(comparison))
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written: {error}") from error
+        write_text(options.latex, tables.latex(comparison))

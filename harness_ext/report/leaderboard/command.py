@@ -1,0 +1,157 @@
+"""``unsafeconcepts leaderboard FILE``: checks a leaderboard's file, prints its tables, draws it, and adds lines to it."""
+
+import argparse
+import csv
+import io
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from harness_ext.errors import UserError
+from harness_ext.report.leaderboard.entry import METRICS, Entry
+from harness_ext.report.leaderboard.file import read_leaderboard, write_leaderboard
+from harness_ext.report.writing import write_text
+
+_PROG: Final = "unsafeconcepts leaderboard"
+_PIPED_WIDTH: Final = 200
+_LEAST_WIDTH: Final = 120
+_ADDING: Final = ("name", "training", "trained_on", "run", "origin", "source", "note")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns 2, with a message, when what was asked for cannot be."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    options = _parser().parse_args(arguments)
+    try:
+        _run(options, ["unsafeconcepts", "leaderboard", *arguments])
+    except UserError as error:
+        print("\n".join(f"{_PROG}: {line}" for line in str(error).splitlines()), file=sys.stderr)
+        return 2
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=_PROG, description=__doc__)
+    parser.add_argument(
+        "file", type=Path, nargs="?", metavar="FILE.jsonl", help="the leaderboard, one JSON object a line"
+    )
+    parser.add_argument("--schema", action="store_true", help="print the JSON Schema of a line, and do nothing else")
+    parser.add_argument("--check", action="store_true", help="only check it")
+    parser.add_argument(
+        "--sort", choices=METRICS, default="gap", help="what rows are ordered by (default: %(default)s)"
+    )
+    parser.add_argument("--markdown", type=Path, metavar="OUT.md", help="write the tables as Markdown")
+    parser.add_argument("--csv", type=Path, metavar="OUT.csv", help="write all figures, a line each")
+    parser.add_argument("--figure", type=Path, metavar="OUT.png", help="write a figure, as PNG and as SVG beside it")
+    adding = parser.add_argument_group("adding the line of an evaluation")
+    adding.add_argument("--add", type=Path, metavar="RUN", help="the folder given to lmms_eval as --output_path")
+    adding.add_argument("--name", metavar="MODEL", help="the model's name for readers")
+    adding.add_argument("--training", help="what was done to it: SFT, DPO, PPO, … (default: none)")
+    adding.add_argument(
+        "--trained-on",
+        choices=("nothing of it", "training split", "unknown"),
+        help="of the benchmark; needed with --training",
+    )
+    adding.add_argument(
+        "--run", metavar="NAME", help="tells this repetition from others of the same model and training"
+    )
+    adding.add_argument("--origin", choices=("this project", "independent", "submitted"), help="default: submitted")
+    adding.add_argument("--source", help="the command that made it, or the address where it can be read")
+    adding.add_argument("--note", help="what a reader must know")
+    adding.add_argument("--na", choices=("drop", "wrong"), default="drop", help="default: %(default)s")
+    adding.add_argument("--replace", action="store_true", help="replace the line of the same model, run and setting")
+    return parser
+
+
+def _run(options: argparse.Namespace, command: Sequence[str]) -> None:
+    if options.schema:
+        print(json.dumps(Entry.model_json_schema(), indent=1))
+        return
+    if options.file is None:
+        raise UserError("expected the leaderboard's FILE.jsonl; this repository's is results/leaderboard.jsonl")
+    if options.figure and options.figure.suffix != ".png":
+        raise UserError(f"{options.figure}: expected a name ending in .png; the SVG is written beside it")
+    if options.add:
+        _add(options)
+    elif given := [name for name in _ADDING if getattr(options, name) is not None]:
+        raise UserError(f"--{given[0].replace('_', '-')}: says something about a line to add; add --add RUN")
+    entries = read_leaderboard(options.file)
+    if options.check:
+        print(f"{options.file}: {len(entries)} lines, nothing wrong")
+        return
+    _show(entries, options, command)
+
+
+def _show(entries: Sequence[Entry], options: argparse.Namespace, command: Sequence[str]) -> None:
+    from harness_ext.report.leaderboard import tables
+    from harness_ext.report.terminal import console, print_block
+
+    found = tables.settings(entries, options.sort)
+    printed_on = console(_PIPED_WIDTH, _LEAST_WIDTH)
+    for setting in found:
+        print_block(setting.block(), printed_on)
+        for note in tables.notes(setting):
+            printed_on.print(note, highlight=False, markup=False)
+    printed_on.print(f"\n{tables.EXPLAINED}", highlight=False, markup=False)
+    if options.markdown:
+        write_text(options.markdown, tables.markdown(found, command))
+    if options.csv:
+        write_text(options.csv, as_csv(entries))
+    if options.figure:
+        from harness_ext.report.figure import write_figure
+        from harness_ext.report.leaderboard.figure import draw
+
+        write_figure(lambda: draw(found), options.figure)
+
+
+def _add(options: argparse.Namespace) -> None:
+    from harness_ext.report.leaderboard.measured import entry_of
+    from harness_ext.report.load import load_runs
+
+    if missing := [name for name in ("name", "source") if getattr(options, name) is None]:
+        raise UserError(f"--add: needs --{' and --'.join(missing)} too")
+    if (options.training is None) != (options.trained_on is None):
+        raise UserError("--training and --trained-on: expected both or neither")
+    runs = load_runs(options.add)
+    if len(runs) != 1:
+        found = "; ".join(f"{run.model} on {run.source}" for run in runs)
+        raise UserError(f"{options.add}: expected one model and source, found {found}; name a folder of one")
+    entry = entry_of(
+        runs[0],
+        model=options.name,
+        training=options.training or "none",
+        trained_on=options.trained_on or "nothing of it",
+        name=options.run,
+        origin=options.origin or "submitted",
+        source=options.source,
+        note=options.note,
+        na=options.na,
+    )
+    entries = read_leaderboard(options.file) if options.file.exists() else []
+    same = [number for number, other in enumerate(entries) if other.identity == entry.identity]
+    if same and entries[same[0]] != entry and not options.replace:
+        raise UserError(
+            f"{options.file}: another line of {entry.model}, {entry.training}, {entry.run or 'no run named'} in this setting "
+            "is there, with other contents; name the run by --run, or replace the line by --replace"
+        )
+    if same:
+        entries[same[0]] = entry
+    else:
+        entries.append(entry)
+    write_leaderboard(entries, options.file)
+
+
+def as_csv(entries: Sequence[Entry]) -> str:
+    """Every figure of every line, with the line's own description: one row a figure."""
+    described = [name for name in Entry.model_fields if name != "scores"]
+    written = io.StringIO()
+    writer = csv.writer(written, lineterminator="\n")
+    writer.writerow([*described, "metric", "value", "low", "high", "answers", "concepts"])
+    for entry in entries:
+        row = entry.model_dump(mode="json")
+        row["questions"] = " ".join(map(str, row["questions"]))
+        for metric, value in entry.scores.items():
+            writer.writerow([*(row[name] for name in described), metric, *value.model_dump().values()])
+    return written.getvalue()
