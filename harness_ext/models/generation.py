@@ -149,7 +149,7 @@ class _GumbelNoise(LogitsProcessor):
     """Adds Gumbel noise of each row's own generator: the largest sum is a sample of the softmax (Gumbel, 1954)."""
 
     def __init__(self, seeds: list[int]) -> None:
-        # On the CPU, so that a seed means the same sample on every device.
+        # Drawn on the CPU, so that a seed means the same sample on every device.
         self._generators = [torch.Generator().manual_seed(seed) for seed in seeds]
 
     def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
@@ -157,5 +157,8 @@ class _GumbelNoise(LogitsProcessor):
         uniform = torch.stack(
             [torch.rand(scores.shape[1], generator=generator, dtype=torch.float64) for generator in self._generators]
         )
+        if scores.is_cuda:
+            # The logarithms are most of the work: a GPU takes them in no time, a CPU in as long as a small model's pass.
+            uniform = uniform.to(scores.device)
         gumbel = -torch.log(-torch.log(uniform.clamp_min(torch.finfo(torch.float64).tiny)))
         return scores.float() + gumbel.to(scores.device, torch.float32)  # type: ignore[return-value]
