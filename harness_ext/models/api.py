@@ -5,7 +5,6 @@ has lost no more than what was under way. The provider is told not to store what
 """
 
 import asyncio
-import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
@@ -18,6 +17,7 @@ from harness_ext.failures import failure_reason, is_failed, mark_failed
 from harness_ext.models.answering import MAX_FAILED_SHARE, REQUEST_ERRORS, AnsweringModel, Question, one_by_one
 from harness_ext.models.api_client import ChatClient, Server
 from harness_ext.models.api_options import (
+    MAX_TOKENS_KEYS,
     checked_url,
     extra_fields,
     is_openai,
@@ -26,7 +26,8 @@ from harness_ext.models.api_options import (
     questions_at_a_time,
     read_key,
 )
-from harness_ext.models.api_request import DETAILS, FORMATS, MAX_TOKENS_KEYS, RequestForm, messages
+from harness_ext.models.api_request import DETAILS, FORMATS, RequestForm, messages
+from harness_ext.models.api_together import several_at_a_time
 from harness_ext.models.generation import request_seed
 from harness_ext.models.prompts import Conversation
 from harness_ext.provenance import record_provenance
@@ -152,38 +153,11 @@ class OpenAICompatible(AnsweringModel):
         logger.info(
             f"asking {self._form.model} at {server.base_url}: {len(batches)} requests, {server.concurrency} at a time"
         )
-        with asyncio.Runner() as runner:
-            client = ChatClient(server)
-            under_way: dict[asyncio.Task[str], list[Question]] = {}
-            try:
-                yield from self._answers(runner, client, batches, under_way)
-            finally:
-                runner.run(_leave(client, under_way))
-                client.tell()
+        for batch, answer in several_at_a_time(server, batches, self._ask):
+            yield batch, [answer]
 
-    def _answers(
-        self,
-        runner: asyncio.Runner,
-        client: ChatClient,
-        batches: Sequence[list[Question]],
-        under_way: dict[asyncio.Task[str], list[Question]],
-    ) -> Iterator[tuple[list[Question], list[str]]]:
-        waiting = iter(batches)
-        while True:
-            for batch in itertools.islice(waiting, self._server.concurrency - len(under_way)):
-                under_way[runner.get_loop().create_task(self._ask(client, batch[0]))] = batch
-            if not under_way:
-                return
-            try:
-                runner.run(asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED))
-            finally:
-                # Ctrl-C too: what was answered by then is kept. What ends the run comes last.
-                done = [task for task in under_way if task.done()]
-                for task in sorted(done, key=lambda task: task.exception() is not None):
-                    yield under_way[task], [task.result()]
-                    del under_way[task]
-
-    async def _ask(self, client: ChatClient, question: Question) -> str:
+    async def _ask(self, client: ChatClient, batch: Sequence[Question]) -> str:
+        (question,) = batch
         try:
             body = await asyncio.to_thread(self._body, question)
         except REQUEST_ERRORS as error:
@@ -194,11 +168,3 @@ class OpenAICompatible(AnsweringModel):
     def _body(self, question: Question) -> dict[str, Any]:
         seed = request_seed(self._seed, *question.sampling)
         return self._form.body(self.conversation(question), question.settings, seed)
-
-
-async def _leave(client: ChatClient, under_way: Mapping["asyncio.Task[str]", object]) -> None:
-    """Break off what is under way, and wait until it is."""
-    for task in under_way:
-        task.cancel()
-    await asyncio.gather(*under_way, return_exceptions=True)
-    await client.close()

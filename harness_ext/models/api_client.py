@@ -55,6 +55,21 @@ class Server:
     backoff: float
 
 
+@dataclass(frozen=True)
+class Reply:
+    """What came of a request.
+
+    Attributes:
+        text: What the model said, or the failure marked as one.
+        finish: Why it ended there, as the server says: ``"stop"``, ``"length"``.
+        is_refusal: Whether the API marks it as a refusal to answer.
+    """
+
+    text: str
+    finish: str = ""
+    is_refusal: bool = False
+
+
 class ChatClient:
     """A server's chat completions, asked at the pace that it allows; for one event loop."""
 
@@ -78,7 +93,11 @@ class ChatClient:
         await self._client.close()
 
     async def ask(self, body: Mapping[str, Any]) -> str:
-        """The answer to a request's ``body``, or the failure marked as one.
+        """The answer to a request's ``body``, or the failure marked as one; raises as :meth:`reply`."""
+        return (await self.reply(body)).text
+
+    async def reply(self, body: Mapping[str, Any]) -> Reply:
+        """As :meth:`ask`, with how the answer ended.
 
         Raises:
             UserError: No request would be answered.
@@ -88,13 +107,13 @@ class ChatClient:
                 return self._answer(await self._completion(body))
             except openai.APIStatusError as error:
                 if error.status_code < 500 and error.status_code not in (408, 409):
-                    return self._refusal(error, body)
+                    return Reply(self._refusal(error, body))
                 reason = f"the server answered {error.status_code}: {self._words(error)}"
                 wait = min(seconds_to_wait(error) or 0.0, LONGEST_ASKED_FOR)
             except (openai.APIConnectionError, TimeoutError, ValueError) as error:
                 reason, wait = self._failure(error), 0.0
             if tries > self._server.max_retries:
-                return mark_failed(f"{reason} (asked {tries} times)")
+                return Reply(mark_failed(f"{reason} (asked {tries} times)"))
             await asyncio.sleep(max(wait, back_off(self._server.backoff, tries)))
         raise AssertionError("unreachable")
 
@@ -124,7 +143,7 @@ class ChatClient:
                         raise
                     self._pace.refused(began, seconds_to_wait(error))
 
-    def _answer(self, completion: ChatCompletion) -> str:
+    def _answer(self, completion: ChatCompletion) -> Reply:
         """Raises ``ValueError`` for what is no chat completion: openai's client does not check what it is sent."""
         try:
             choice = completion.choices[0]
@@ -138,16 +157,16 @@ class ChatClient:
         self._note(completion)
         if finish == "content_filter":
             self._filtered += 1
-            return mark_failed(CONTENT_FILTER)
+            return Reply(mark_failed(CONTENT_FILTER))
         answer = content or refusal or ""
         if not answer and finish == "length":
             if not self._cut_to_nothing:
                 logger.warning(
                     "an answer is empty because max_new_tokens was used up before it began: a model that reasons needs more, "
-                    "--gen_kwargs max_new_tokens=4096"
+                    "--gen_kwargs max_new_tokens=4096, a judge --judge_args max_new_tokens=4096"
                 )
             self._cut_to_nothing += 1
-        return answer
+        return Reply(answer, str(finish), is_refusal=bool(refusal))
 
     def _note(self, completion: ChatCompletion) -> None:
         """Record which models, by their own account, have answered: a name may come to stand for another one."""

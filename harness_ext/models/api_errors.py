@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import openai
 
-from harness_ext.models.api_request import MAX_TOKENS_KEYS
+from harness_ext.models.api_options import MAX_TOKENS_KEYS
 
 # Of every request, with what it means and what there is to do.
 ENDS_THE_RUN: Final = {
@@ -64,7 +64,10 @@ def hint(error: openai.APIStatusError, body: Mapping[str, Any]) -> str:
         if refused in named:
             return f"; set max_tokens_key={other}"
     if "temperature" in named:
-        return "; a model of one temperature only is asked by --gen_kwargs do_sample=true,temperature=1,top_p=1"
+        return (
+            "; a model of one temperature only is asked by --gen_kwargs do_sample=true,temperature=1,top_p=1, "
+            'a judge by extra_body={"temperature":null}'
+        )
     return f'; extra_body={{"{named[0]}":null}} leaves it out' if named else ""
 
 

@@ -8,6 +8,8 @@ from urllib.parse import urlsplit
 
 from harness_ext.errors import UserError
 
+# What servers call the most tokens of an answer: mostly the first, OpenAI the second.
+MAX_TOKENS_KEYS: Final = ("max_tokens", "max_completion_tokens")
 _AT_A_TIME: Final = 8
 # What every request has to say for itself, and what would make of one answer several, or pieces.
 _NOT_EXTRA: Final = {"model", "messages", "stream", "n"}

@@ -12,7 +12,6 @@ from harness_ext.errors import UserError
 from harness_ext.models.generation import GenerationSettings
 from harness_ext.models.prompts import Conversation
 
-MAX_TOKENS_KEYS: Final = ("max_tokens", "max_completion_tokens")
 DETAILS: Final = (None, "low", "high", "auto")
 # How Pillow is to write them; a PNG is of the same pixels at any level, and a fast one is sent sooner.
 FORMATS: Final[dict[str, dict[str, int]]] = {"png": {"compress_level": 1}, "jpeg": {"quality": 95}}
@@ -27,7 +26,7 @@ class RequestForm:
         at_openai: Whether the server is OpenAI's own, which refuses fields that others know.
         image_format: One of ``FORMATS``.
         detail: One of ``DETAILS``.
-        max_tokens_key: One of ``MAX_TOKENS_KEYS``.
+        max_tokens_key: One of ``api_options.MAX_TOKENS_KEYS``.
         extra_body: Fields that are sent beside the others, or in their place; ``None`` leaves one out.
     """
 
