@@ -13,6 +13,7 @@ from harness_ext.judges.rules import RuleJudge
 
 JUDGES: Final[Mapping[str, str]] = {
     "rules": "harness_ext.judges.registry:rules",
+    "llm": "harness_ext.llm_judge.endpoint:llm_judge",
 }
 
 

@@ -1,0 +1,106 @@
+"""What judges by a language model share: nothing is asked twice, and no verdict that was given is lost.
+
+The same answer to the same question is asked about once, and a verdict is on disk before another one is asked for, in the
+store that models' answers are kept in. A failure is not kept: the next run asks again.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
+
+from loguru import logger
+from tqdm import tqdm
+
+from harness_ext.failures import is_failed, reason_of
+from harness_ext.judges.batch import AlignmentAnswer, Answer
+from harness_ext.metrics.records import FAILED, NA
+from harness_ext.models.store import AnswerStore, answers_folder, digest
+
+# Raise it when verdicts on the same prompt change because the code that asks or reads has changed.
+_VERDICTS_VERSION: Final = "1"
+
+
+class KeepingJudge(ABC):
+    """A judge of many answers (:class:`harness_ext.judges.batch.BatchJudge`) that keeps its verdicts.
+
+    Args:
+        name: The judge's name.
+        answers: The folder where verdicts are kept, or ``"none"``; see :func:`harness_ext.models.store.answers_folder`.
+    """
+
+    def __init__(self, name: str, answers: str | None) -> None:
+        self.name = name
+        self._folder = answers_folder(answers)
+
+    @abstractmethod
+    def identity(self) -> Mapping[str, str]:
+        """What verdicts rest on beside the question: the model, and what runs it."""
+
+    @abstractmethod
+    def question(self, answer: Answer) -> object:
+        """All that the model is asked about an answer, ready for JSON: what its verdict is kept under."""
+
+    @abstractmethod
+    def begin(self, waiting: Sequence[Answer], answers: int) -> None:
+        """Say what is about to be asked, about ``waiting`` of so many ``answers``. Raises ``UserError`` if it is too much."""
+
+    @abstractmethod
+    def ask(self, waiting: Mapping[str, Answer]) -> Iterator[tuple[str, str]]:
+        """The verdict on each answer, by its key, as it is given; a failure marked by ``failures.mark_failed``."""
+
+    def judge(self, answers: Sequence[Answer]) -> Iterator[str]:
+        """See :class:`harness_ext.judges.batch.BatchJudge`.
+
+        An answer that is the mark of a failed request is ``"failed"``, an empty one ``"na"``, and no model is asked.
+        """
+        with AnswerStore(self._folder, self.identity()) as store:
+            keys = [digest(_VERDICTS_VERSION, self.question(answer)) for answer in answers]
+            verdicts: dict[str, str] = {}
+            waiting: dict[str, Answer] = {}
+            for key, answer in zip(keys, answers, strict=True):
+                known = _without_asking(answer) or store.get(key)
+                if known is None:
+                    waiting[key] = answer
+                else:
+                    verdicts[key] = known
+            at = 0
+            for _ in self._given(waiting, len(answers), store, verdicts):
+                while at < len(keys) and keys[at] in verdicts:
+                    yield verdicts[keys[at]]
+                    at += 1
+
+    def _given(
+        self, waiting: Mapping[str, Answer], answers: int, store: AnswerStore, verdicts: dict[str, str]
+    ) -> Iterator[None]:
+        """Ask about ``waiting``, and stop wherever ``verdicts`` have become more; at first for those known before."""
+        yield
+        if not waiting:
+            return
+        self.begin(list(waiting.values()), answers)
+        failures = []
+        with tqdm(total=len(waiting), desc=self.name) as bar:
+            for key, verdict in self.ask(waiting):
+                if is_failed(verdict):
+                    failures.append(reason_of(verdict))
+                    verdicts[key] = FAILED
+                else:
+                    store.add([(key, verdict, {"about": _kind(waiting[key])})])
+                    verdicts[key] = verdict
+                bar.update()
+                yield
+        if failures:
+            logger.warning(
+                f"{self.name} gave no verdict on {len(failures)} of {len(waiting)} answers, recorded as failed: {failures[0]}"
+                f"{', …' * (len(failures) > 1)}"
+            )
+
+
+def _kind(answer: Answer) -> str:
+    return "alignment" if isinstance(answer, AlignmentAnswer) else "perception"
+
+
+def _without_asking(answer: Answer) -> str | None:
+    """The verdict on what holds nothing to be read; ``None`` on any other answer."""
+    if is_failed(answer.response):
+        return FAILED
+    return None if answer.response.strip() else NA
