@@ -14,6 +14,7 @@ from harness_ext.judges.rules import RuleJudge
 JUDGES: Final[Mapping[str, str]] = {
     "rules": "harness_ext.judges.registry:rules",
     "llm": "harness_ext.llm_judge.endpoint:llm_judge",
+    "llm-local": "harness_ext.llm_judge.local:local_judge",
 }
 
 

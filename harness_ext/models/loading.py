@@ -92,6 +92,7 @@ def load_model(
     attn_implementation: str | None,
     trust_remote_code: bool,
     adapter_base: str | None = None,
+    auto_class: Any = AutoModelForMultimodalLM,
 ) -> PreTrainedModel:
     """The model in evaluation mode, on its device, with its adapter.
 
@@ -105,6 +106,7 @@ def load_model(
         attn_implementation: As in transformers.
         trust_remote_code: Whether code of the repository may run.
         adapter_base: ``"any"`` for an adapter that does not name these weights as its base.
+        auto_class: The Auto class of transformers that loads it.
 
     Raises:
         UserError: Something cannot be loaded: files are missing, the adapter is for other weights, they do not fit into
@@ -122,7 +124,7 @@ def load_model(
     require_memory(pretrained, folder, revision=revision, dtype=dtype, device=target, device_map=device_map)
     options: dict[str, Any] = {"attn_implementation": attn_implementation} if attn_implementation else {}
     try:
-        model, report = AutoModelForMultimodalLM.from_pretrained(
+        model, report = auto_class.from_pretrained(
             pretrained,
             revision=revision,
             dtype=dtype if dtype == "auto" else getattr(torch, dtype),
