@@ -62,7 +62,7 @@ def llm_judge(
         rubric: The version of the rubric.
         structured: How the server is made to reply in JSON: by a ``"schema"``, as ``"json"`` of any form, or by the
             rubric's words alone (``"none"``), for servers that know no better.
-        most_calls: The most calls that may be made; more are refused with an estimate of them, before the first is made.
+        most_calls: The most calls that this judge may make; more are refused with an estimate, before the first of them.
         max_new_tokens: The most tokens of a reply; a model that reasons needs more.
         tries: How often an answer is asked about before its verdict is ``failed``, where a reply is not as asked.
         concurrency: Calls under way at a time.
@@ -153,7 +153,8 @@ class EndpointJudge(KeepingJudge):
 
     def __init__(self, server: Server, form: CallForm, *, most_calls: int, tries: int, answers: str | None) -> None:
         super().__init__(f"llm-{form.rubric.version}-{form.model}", answers)
-        self._server, self._form, self._most_calls, self._tries = server, form, most_calls, tries
+        self._server, self._form, self._tries = server, form, tries
+        self._most_calls, self._made = most_calls, 0
 
     def identity(self) -> Mapping[str, str]:
         """The server, and the model's name there."""
@@ -166,11 +167,14 @@ class EndpointJudge(KeepingJudge):
     def begin(self, waiting: Sequence[Answer], answers: int) -> None:
         """Log how much is about to be asked. Raises ``UserError`` where that is more than ``most_calls``."""
         estimate = self._estimate(waiting, answers)
-        if len(waiting) > self._most_calls:
+        calls = self._made + len(waiting)
+        if calls > self._most_calls:
+            before = f", after {self._made:,} that were made" if self._made else ""
             raise UserError(
-                f"{self.name} needs {estimate}.\nThat is more than most_calls={self._most_calls}: add "
-                f"most_calls={len(waiting)} to --judge_args to pay for them"
+                f"{self.name} needs {estimate}.\nThat is more than most_calls={self._most_calls}{before}: add "
+                f"most_calls={calls} to --judge_args to have them made"
             )
+        self._made = calls
         logger.info(f"{self.name} at {self._server.base_url}: {estimate}, {self._server.concurrency} at a time")
 
     def _estimate(self, waiting: Sequence[Answer], answers: int) -> str:

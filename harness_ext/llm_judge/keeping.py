@@ -78,7 +78,7 @@ class KeepingJudge(ABC):
             return
         self.begin(list(waiting.values()), answers)
         failures = []
-        with tqdm(total=len(waiting), desc=self.name) as bar:
+        with tqdm(total=len(waiting), desc=self.name, disable=None) as bar:
             for key, verdict in self.ask(waiting):
                 if is_failed(verdict):
                     failures.append(reason_of(verdict))

@@ -1,5 +1,6 @@
 """A text model of transformers that is asked in one turn: which of a few words it would reply with, or what it replies."""
 
+import inspect
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -140,7 +141,9 @@ class TextModel:
         ]
 
     def _read(self, inputs: Mapping[str, torch.Tensor]) -> DynamicCache | None:
-        """The cache of all tokens but the last; ``None`` where it is not of the kind that can be repeated."""
+        """The cache of all tokens but the last; ``None`` where it is not of the kind that can be repeated (Mamba's)."""
+        if "past_key_values" not in inspect.signature(self.model.forward).parameters:
+            return None
         most = {name: tensor[:, :-1] for name, tensor in inputs.items()}
         cache = self._generate(most, GenerationSettings(max_new_tokens=1), return_dict_in_generate=True).past_key_values
         return cache if type(cache) is DynamicCache else None

@@ -203,6 +203,16 @@ def test_more_calls_than_allowed_are_refused_with_what_they_would_be():
         assert list(judge_of(stub, most_calls=12).judge(repeated)) == verdicts * 5
 
 
+def test_the_calls_of_a_judge_are_counted_together():
+    asked, verdicts = answers(8)
+    with judging() as stub:
+        judge = judge_of(stub, most_calls=6)
+        assert list(judge.judge(asked[:4])) == verdicts[:4]
+        with pytest.raises(UserError, match=r"more than most_calls=6, after 4 that were made: add most_calls=8"):
+            list(judge.judge(asked[4:]))
+        assert len(stub.asked) == 4
+
+
 def test_nothing_is_paid_twice_after_a_run_was_cut_off(tmp_path):
     asked, verdicts = answers(12)
     with judging() as stub:
