@@ -8,7 +8,7 @@ from harness_ext.errors import UserError
 
 _USAGE: Final = """usage: unsafeconcepts COMMAND ...
 
-  judge FILE.jsonl        judge saved responses
+  judge FILE.jsonl        judge saved responses; judge RUN: judge an evaluation's answers again
   table RUN               the table (and figure) of an evaluation's result folder
   compare BEFORE AFTER…   is a model better, and did it keep its abilities
   report RUN... -o PAGE   all of one or more result folders as one HTML page
@@ -22,7 +22,7 @@ unsafeconcepts COMMAND --help says more. Evaluations are run by lmms_eval."""
 
 
 def _judge(arguments: Sequence[str]) -> int:
-    from harness_ext.judges.command import main
+    from harness_ext.rejudge.command import main
 
     return main(arguments)
 

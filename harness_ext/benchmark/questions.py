@@ -40,3 +40,16 @@ def perception_question(options: Mapping[str, str]) -> str:
     if "".join(options) != LETTERS:
         raise ValueError(f"perception options must be lettered A, B, C, D in order, found {list(options)}")
     return "\n".join([PERCEPTION_QUESTION, *(f"{letter}: {text}" for letter, text in options.items())])
+
+
+def perception_options(prompt: str) -> dict[str, str]:
+    """The options of a perception question, as :func:`perception_question` put them.
+
+    Raises:
+        ValueError: ``prompt`` is no such question.
+    """
+    _, *lines = prompt.split("\n")
+    options = dict(line.partition(": ")[::2] for line in lines)
+    if "".join(options) != LETTERS or perception_question(options) != prompt:
+        raise ValueError(f"expected the perception question with options A to D, one a line, found {prompt[:80]!r}")
+    return options

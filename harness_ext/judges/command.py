@@ -2,7 +2,8 @@
 
 Each line of the file is one response. ``{"question": 0, "response": "…"}`` gains ``"verdict"``; the question is its index,
 0 to 4, or its text, on the image or text-only. ``{"options": {"A": "…", …}, "response": "…"}`` gains ``"choice"``. Other
-keys are kept, the order too, and every line is written before the next one is read.
+keys are kept, the order too. By the rule judge every line is written before the next one is read; a judge that reads many
+answers at once (``--judge NAME``) is handed blocks of lines. An answer on which the judge itself fails is ``"failed"``.
 """
 
 import argparse
@@ -14,10 +15,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from harness_ext.benchmark.questions import IMAGE_QUESTIONS, NUM_QUESTIONS, TEXT_QUESTIONS
-from harness_ext.judges.protocol import Judge
-from harness_ext.judges.rules import RuleJudge
+from harness_ext.errors import UserError
+from harness_ext.judges.batch import AlignmentAnswer, Answer, BatchJudge, OneByOne, PerceptionAnswer
+from harness_ext.judges.spec import JudgeSpec, add_judge_options, judge_spec
+from harness_ext.metrics.records import FAILED
 
 BAD_INPUT: Final = 2
+# Lines that a judge of many answers is handed at once.
+_BLOCK: Final = 256
 
 _TEXT_FORMS: Final = tuple(
     re.compile(".+".join(re.escape(part) for part in question.split("{concept}")), re.IGNORECASE | re.DOTALL)
@@ -37,9 +42,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "file", metavar="FILE.jsonl", help='the responses, one JSON object a line; "-" for standard input'
     )
-    path = parser.parse_args(argv).file
+    add_judge_options(parser)
+    options = parser.parse_args(argv)
+    try:
+        return judge_file(options.file, judge_spec(options))
+    except UserError as error:
+        print(f"unsafeconcepts judge: {error}", file=sys.stderr)
+        return BAD_INPUT
+
+
+def judge_file(path: str, spec: JudgeSpec) -> int:
+    """Print the lines of ``path`` (``"-"`` for standard input), judged; returns the exit code, 0 or 2.
+
+    Raises:
+        UserError: The judge cannot be loaded.
+    """
+    judge = spec.open()
     if path == "-":
-        return _run(sys.stdin, path, RuleJudge())
+        return _run(sys.stdin, path, judge)
     try:
         lines = open(path, encoding="utf-8")  # noqa: SIM115 - closed below; only a failure to open is reported here
     except OSError as error:
@@ -48,36 +68,59 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         return BAD_INPUT
     with lines:
-        return _run(lines, path, RuleJudge())
+        return _run(lines, path, judge)
 
 
-def _run(lines: Iterable[str], path: str, judge: Judge) -> int:
-    number = 0
+def _run(lines: Iterable[str], path: str, judge: BatchJudge) -> int:
+    size = 1 if isinstance(judge, OneByOne) else _BLOCK
+    number = failed = 0
+    block: list[tuple[dict[str, Any], Answer]] = []
+    problem = None
     try:
-        for line in lines:
-            number += 1
-            if line.strip():
-                print(_judged_line(judge, line), flush=True)
+        try:
+            for line in lines:
+                number += 1
+                if line.strip():
+                    block.append(_read_line(line))
+                if len(block) == size:
+                    failed += _print_judged(block, judge)
+                    block = []
+        except UnicodeDecodeError as error:
+            problem = f"{path}, after line {number}: expected UTF-8 text, found {error}"
+        except BadInputError as error:
+            problem = f"{path}, line {number}: {error}"
+        failed += _print_judged(block, judge)
     except BrokenPipeError:
         # Whoever read the output has seen enough; the interpreter must not try to flush the rest when it exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except UnicodeDecodeError as error:
-        print(f"{path}, after line {number}: expected UTF-8 text, found {error}", file=sys.stderr)
-        return BAD_INPUT
-    except BadInputError as error:
-        print(f"{path}, line {number}: {error}", file=sys.stderr)
-        return BAD_INPUT
-    return 0
+    if failed:
+        print(f"the judge {judge.name} failed on {failed} answers", file=sys.stderr)
+    if problem:
+        print(problem, file=sys.stderr)
+    return BAD_INPUT if problem else 0
 
 
-def _judged_line(judge: Judge, line: str) -> str:
+def _print_judged(block: Sequence[tuple[dict[str, Any], Answer]], judge: BatchJudge) -> int:
+    """Print lines with their verdicts, each as soon as it is known; returns on how many of them the judge failed."""
+    failed = 0
+    read = judge.judge([answer for _, answer in block]) if block else iter(())
+    for (row, answer), verdict in zip(block, read, strict=True):
+        key = "verdict" if isinstance(answer, AlignmentAnswer) else "choice"
+        print(_json_line({**row, key: verdict}), flush=True)
+        failed += verdict == FAILED
+    return failed
+
+
+def _read_line(line: str) -> tuple[dict[str, Any], Answer]:
     try:
-        return _json_line(judged(judge, line))
+        row, answer = read_answer(line)
+        _json_line(row)
     except RecursionError as error:
         raise BadInputError(
             "expected JSON of a few levels, found lists or objects nested too deeply to read; remove that key"
         ) from error
+    return row, answer
 
 
 def _json_line(row: Mapping[str, Any]) -> str:
@@ -85,8 +128,8 @@ def _json_line(row: Mapping[str, Any]) -> str:
     return json.dumps(row, ensure_ascii=False).encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def judged(judge: Judge, line: str) -> dict[str, Any]:
-    """The object of one line with its verdict or choice; raises BadInputError for one that asks for neither."""
+def read_answer(line: str) -> tuple[dict[str, Any], Answer]:
+    """The object of one line, and the answer in it; raises BadInputError for one that asks for no verdict."""
     try:
         row = json.loads(line)
     except json.JSONDecodeError as error:
@@ -101,8 +144,9 @@ def judged(judge: Judge, line: str) -> dict[str, Any]:
     if not isinstance(response, str):
         raise BadInputError(f'expected a string as "response", found {_short(response)}')
     if "options" in row:
-        return {**row, "choice": judge.perception(_options(row["options"]), response)}
-    return {**row, "verdict": judge.alignment(question_index(row["question"]), response)}
+        return row, PerceptionAnswer(_options(row["options"]), response)
+    question = row["question"]
+    return row, AlignmentAnswer(question_index(question), response, question if isinstance(question, str) else "")
 
 
 def question_index(question: object) -> int:

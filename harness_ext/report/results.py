@@ -13,7 +13,10 @@ from harness_ext.report.scores import Manner, manner
 # What our plugin writes into the results file beside what the harness does.
 _MODEL: Final = ("weights", "revision", "adapter", "dtype")
 _SOURCES: Final = ("unsafeconcepts_source", "test_source", "smid_source", "nsfw_source")
-_PROVENANCE: Final = (*_MODEL, *_SOURCES, "unsafeconcepts_version")
+# Of a run whose answers were judged again (harness_ext/rejudge): by whom, and whose answers they are.
+JUDGED_BY: Final = "judged_by"
+JUDGED_FROM: Final = "judged_from"
+_PROVENANCE: Final = (*_MODEL, *_SOURCES, "unsafeconcepts_version", JUDGED_BY, JUDGED_FROM)
 _RESULTS: Final = re.compile(r"(\d{8}_\d{6})_results\.json")
 
 
@@ -39,6 +42,9 @@ class ResultsFile:
         if isinstance(arguments, Mapping):
             arguments = ",".join(f"{key}={value}" for key, value in arguments.items())
         full = f"{name} ({arguments})" if arguments else name
+        if judge := config.get(JUDGED_BY):
+            # Two readings of the same answers are never one run, nor the older and the newer of one.
+            full = f"{full}, judged again by {judge}"
         return full, name, str(self.content.get("model_name") or name)
 
     @property

@@ -1,0 +1,1 @@
+"""Judging saved answers again, and comparing judges on the same answers: no model is asked anything."""

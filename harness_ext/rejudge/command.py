@@ -1,0 +1,67 @@
+"""``unsafeconcepts judge RUN --judge NAME``: judges a saved run again; ``judge FILE.jsonl`` judges responses of any origin.
+
+A run is a result folder of lmms-eval with its samples. Nothing is asked again: a new result folder is written beside the old
+one, which every other command reads like any run. A start that was cut off goes on where it was.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from harness_ext.errors import UserError
+from harness_ext.judges.spec import add_judge_options, judge_spec
+
+_PROG: Final = "unsafeconcepts judge"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns 2, with a message, when what was asked for cannot be."""
+    options = _parser().parse_args(argv)
+    try:
+        if not Path(options.answers).is_dir():
+            from harness_ext.judges.command import judge_file
+
+            if options.output:
+                raise UserError("-o is for runs; the judged lines of a file are printed")
+            return judge_file(options.answers, judge_spec(options))
+        return _judge_run(options)
+    except UserError as error:
+        print(f"{_PROG}: {error}", file=sys.stderr)
+        return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=_PROG, description=__doc__.split("\n\n")[1])
+    parser.add_argument(
+        "answers",
+        metavar="RUN|FILE.jsonl",
+        help='a result folder of lmms-eval, or responses, one JSON object a line ("-" for standard input)',
+    )
+    add_judge_options(parser)
+    parser.add_argument(
+        "-o", "--output", type=Path, metavar="FOLDER", help="the new result folder (default: RUN__JUDGE, beside RUN)"
+    )
+    return parser
+
+
+def _judge_run(options: argparse.Namespace) -> int:
+    from harness_ext.rejudge.rejudge import judge_again
+
+    if options.judge is None:
+        raise UserError(
+            f"{options.answers}: expected --judge NAME: a run is judged already, by whom is it to be judged again?"
+        )
+    outcome = judge_again(Path(options.answers), judge_spec(options), options.output)
+    for task, why in outcome.kept.items():
+        print(f"{task} keeps its judge ({why}).", file=sys.stderr)
+    for task, count in outcome.judge_failed.items():
+        print(
+            f"{task}: the judge failed on {count} of {outcome.judged[task]} answers; they count as failed.",
+            file=sys.stderr,
+        )
+    print(
+        f"{sum(outcome.judged.values())} answers of {len(outcome.judged)} tasks, judged by {outcome.judge}: {outcome.folder}"
+    )
+    return 0
