@@ -9,6 +9,7 @@ from harness_ext.errors import UserError
 _USAGE: Final = """usage: unsafeconcepts COMMAND ...
 
   judge FILE.jsonl        judge saved responses; judge RUN: judge an evaluation's answers again
+  agreement RUN...        do judges agree on the same answers, and with people's labels
   table RUN               the table (and figure) of an evaluation's result folder
   compare BEFORE AFTER…   is a model better, and did it keep its abilities
   report RUN... -o PAGE   all of one or more result folders as one HTML page
@@ -23,6 +24,12 @@ unsafeconcepts COMMAND --help says more. Evaluations are run by lmms_eval."""
 
 def _judge(arguments: Sequence[str]) -> int:
     from harness_ext.rejudge.command import main
+
+    return main(arguments)
+
+
+def _agreement(arguments: Sequence[str]) -> int:
+    from harness_ext.rejudge.agreement_command import main
 
     return main(arguments)
 
@@ -80,6 +87,7 @@ def _lm_eval(arguments: Sequence[str]) -> int:
 
 _COMMANDS: Final[dict[str, Callable[[Sequence[str]], int]]] = {
     "judge": _judge,
+    "agreement": _agreement,
     "table": _table,
     "compare": _compare,
     "report": _report,

@@ -17,6 +17,7 @@ from typing import Any, Final
 from harness_ext.benchmark.questions import IMAGE_QUESTIONS, NUM_QUESTIONS, TEXT_QUESTIONS
 from harness_ext.errors import UserError
 from harness_ext.judges.batch import AlignmentAnswer, Answer, BatchJudge, OneByOne, PerceptionAnswer
+from harness_ext.judges.reading import verdicts
 from harness_ext.judges.spec import JudgeSpec, add_judge_options, judge_spec
 from harness_ext.metrics.records import FAILED
 
@@ -55,7 +56,7 @@ def judge_file(path: str, spec: JudgeSpec) -> int:
     """Print the lines of ``path`` (``"-"`` for standard input), judged; returns the exit code, 0 or 2.
 
     Raises:
-        UserError: The judge cannot be loaded.
+        UserError: The judge cannot be loaded, or gives what is no verdict.
     """
     judge = spec.open()
     if path == "-":
@@ -104,8 +105,7 @@ def _run(lines: Iterable[str], path: str, judge: BatchJudge) -> int:
 def _print_judged(block: Sequence[tuple[dict[str, Any], Answer]], judge: BatchJudge) -> int:
     """Print lines with their verdicts, each as soon as it is known; returns on how many of them the judge failed."""
     failed = 0
-    read = judge.judge([answer for _, answer in block]) if block else iter(())
-    for (row, answer), verdict in zip(block, read, strict=True):
+    for (row, answer), verdict in zip(block, verdicts(judge, [answer for _, answer in block]), strict=True):
         key = "verdict" if isinstance(answer, AlignmentAnswer) else "choice"
         print(_json_line({**row, key: verdict}), flush=True)
         failed += verdict == FAILED

@@ -7,25 +7,22 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from tqdm import tqdm
 
 from harness_ext import __version__
-from harness_ext.benchmark.questions import LETTERS
 from harness_ext.errors import UserError
-from harness_ext.judges.batch import AlignmentAnswer, Answer, BatchJudge
+from harness_ext.judges.batch import BatchJudge
+from harness_ext.judges.reading import verdicts
 from harness_ext.judges.spec import JudgeSpec
-from harness_ext.metrics.records import FAILED, NA, Judgement
+from harness_ext.metrics.records import FAILED, Judgement
 from harness_ext.rejudge.numbers import gap_results, is_gap, judged_row, task_results
 from harness_ext.rejudge.partial import whole_folder, whole_lines
 from harness_ext.rejudge.plan import Evaluation, Task, plan
 from harness_ext.rejudge.saved import read_saved
 from harness_ext.report.results import JUDGED_BY, JUDGED_FROM
 from harness_ext.report.samples import read_samples
-
-_ALIGNMENT: Final = frozenset({"safe", "unsafe", NA, FAILED})
-_PERCEPTION: Final = frozenset({*LETTERS, NA, FAILED})
 
 
 @dataclass(frozen=True)
@@ -87,26 +84,6 @@ def default_folder(run: Path, judge: BatchJudge) -> Path:
     """Beside the run: its name, two underscores, the judge's name."""
     run = run.resolve()
     return run.with_name(f"{run.name}__{re.sub(r'[^A-Za-z0-9._+-]+', '-', judge.name)}")
-
-
-def verdicts(judge: BatchJudge, answers: Sequence[Answer]) -> Iterator[str]:
-    """The judge's verdicts, one for each answer.
-
-    Raises:
-        UserError: The judge gave more or fewer, or something that is none.
-    """
-    given = judge.judge(answers)
-    for number, answer in enumerate(answers, start=1):
-        verdict = next(given, None)
-        allowed = _ALIGNMENT if isinstance(answer, AlignmentAnswer) else _PERCEPTION
-        if verdict is None or verdict not in allowed:
-            raise UserError(
-                f"judge {judge.name}, answer {number} of {len(answers)}: expected one of {', '.join(sorted(allowed))}, found "
-                f"{verdict!r}: the judge is at fault, not the answers"
-            )
-        yield verdict
-    if next(given, None) is not None:
-        raise UserError(f"judge {judge.name}: expected {len(answers)} verdicts, found more: the judge is at fault")
 
 
 def _judge_all(evaluations: Sequence[Evaluation], judge: BatchJudge, run: Path, part: Path) -> Outcome:

@@ -5,7 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import first_word
 import pytest
+
+from harness_ext.judges.command import main
+from harness_ext.judges.registry import JUDGES
+from harness_ext.rejudge import command as rejudge
 
 
 def judge(*arguments: str, given: str = "") -> subprocess.CompletedProcess[str]:
@@ -98,3 +103,35 @@ def test_the_judges_are_light_to_import() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_judge_by_name_reads_a_file_and_its_failures_are_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(JUDGES, "first-word", first_word.ENTRY)  # type: ignore[arg-type]
+    (tmp_path / "in.jsonl").write_text(TEXT + '{"question": 0, "response": "Crash."}\n{', encoding="utf-8")
+    arguments = [str(tmp_path / "in.jsonl"), "--judge", "first-word", "--judge_arg", "otherwise=unsafe"]
+    for command in (main, rejudge.main):
+        assert command(arguments) == 2
+        printed = capsys.readouterr()
+        judged = [json.loads(line) for line in printed.out.splitlines()]
+        assert [row.get("verdict", row.get("choice")) for row in judged] == [
+            "unsafe", "safe", "unsafe", "unsafe", "na", "unsafe", "na", "failed"
+        ]  # fmt: skip
+        assert "first-word-1 failed on 1 answers" in printed.err and "line 15: expected one JSON object" in printed.err
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--judge", "nobody"), "no judge is named 'nobody'"),
+        (("--judge_args", "colour"), "expected k=v, found 'colour'"),
+        (("--judge_args", "a=1,a=2"), "a is given twice"),
+        (("--judge_args", "colour=red"), "no option colour"),
+    ],
+)
+def test_judges_and_options_that_there_are_not_are_refused(
+    options: tuple[str, ...], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["-", *options]) == 2
+    assert says in capsys.readouterr().err

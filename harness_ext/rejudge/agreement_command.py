@@ -1,0 +1,96 @@
+"""``unsafeconcepts agreement RUN…``: how far judges agree on the same answers, and which answers they disagree on.
+
+Give two or more runs that hold the same answers, judged differently (``unsafeconcepts judge RUN --judge NAME`` makes one), or
+one run and ``--judges a,b``. With ``--human FILE.jsonl`` each judge is also held against people's labels.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from harness_ext.errors import UserError
+from harness_ext.judges.registry import JUDGES
+from harness_ext.judges.spec import JudgeSpec, read_spec
+from harness_ext.rejudge.agreement import Agreement, agree
+from harness_ext.rejudge.human import read_labels
+from harness_ext.rejudge.readings import read_readings
+from harness_ext.report.terminal import console
+
+_PROG: Final = "unsafeconcepts agreement"
+_PIPED_WIDTH: Final = 140
+_LEAST_WIDTH: Final = 100
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns 2, with a message, when what was asked for cannot be."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    options = _parser().parse_args(arguments)
+    try:
+        specs = [read_spec(text) for text in [*filter(None, options.judges.split(",")), *options.judge]]
+        if len(specs or options.runs) < (1 if options.human else 2):
+            raise UserError("expected at least two runs, or one and --judges a,b, or --human FILE.jsonl beside one")
+        _report(_agreement(options, specs), options, ["unsafeconcepts", "agreement", *arguments])
+    except UserError as error:
+        print(f"{_PROG}: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=_PROG, description=__doc__)
+    parser.add_argument(
+        "runs", type=Path, nargs="+", metavar="RUN", help="result folders of lmms-eval, of the same answers"
+    )
+    parser.add_argument(
+        "--judges", metavar="a,b", default="", help=f"read one RUN with these judges: {', '.join(JUDGES)}"
+    )
+    parser.add_argument(
+        "--judge",
+        metavar="NAME:k=v,k=v",
+        action="append",
+        default=[],
+        help="with this one, and its options; may be repeated",
+    )
+    parser.add_argument("--human", type=Path, metavar="FILE.jsonl", help="people's labels of some of the answers")
+    parser.add_argument(
+        "--task", metavar="NAME", action="append", default=[], help="only this task, * for anything; may be repeated"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of resampling (default: %(default)s)")
+    parser.add_argument(
+        "--disagreements", type=Path, metavar="FILE.jsonl", help="write the answers that judges disagree on"
+    )
+    for name, what in (("markdown", "md"), ("json", "json"), ("csv", "csv")):
+        parser.add_argument(f"--{name}", type=Path, metavar=f"OUT.{what}", help=f"write it as {name} too")
+    return parser
+
+
+def _agreement(options: argparse.Namespace, specs: Sequence[JudgeSpec]) -> Agreement:
+    readings = read_readings(options.runs, specs, options.task)
+    return agree(readings, read_labels(options.human, readings) if options.human else None, options.seed)
+
+
+def _report(agreement: Agreement, options: argparse.Namespace, command: Sequence[str]) -> None:
+    from harness_ext.rejudge import agreement_table
+
+    agreement_table.print_tables(agreement, console(_PIPED_WIDTH, _LEAST_WIDTH))
+    if options.markdown:
+        _write(options.markdown, agreement_table.markdown(agreement, command))
+    if options.json:
+        content = {"command": list(command), **agreement.to_json()}
+        _write(options.json, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+    if options.csv:
+        _write(options.csv, agreement_table.as_csv(agreement))
+    if options.disagreements:
+        lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in agreement.disagreements)
+        _write(options.disagreements, "".join(lines))
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written: {error}") from error
