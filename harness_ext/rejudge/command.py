@@ -53,7 +53,10 @@ def _judge_run(options: argparse.Namespace) -> int:
         raise UserError(
             f"{options.answers}: expected --judge NAME: a run is judged already, by whom is it to be judged again?"
         )
-    outcome = judge_again(Path(options.answers), judge_spec(options), options.output)
+    run = Path(options.answers)
+    outcome = judge_again(run, judge_spec(options), options.output)
+    for path in sorted(run.rglob("results_????-??-??T*.json")):
+        print(f"{path} is left out: an evaluation by lm-eval, whose answers are not judged again.", file=sys.stderr)
     for task, why in outcome.kept.items():
         print(f"{task} keeps its judge ({why}).", file=sys.stderr)
     for task, count in outcome.judge_failed.items():
