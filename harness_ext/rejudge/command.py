@@ -1,7 +1,8 @@
 """``unsafeconcepts judge RUN --judge NAME``: judges a saved run again; ``judge FILE.jsonl`` judges responses of any origin.
 
 A run is a result folder of lmms-eval with its samples. Nothing is asked again: a new result folder is written beside the old
-one, which every other command reads like any run. A start that was cut off goes on where it was.
+one, which every other command reads like any run. A start that was cut off goes on where it was. Of a file the
+judged lines are printed: {"question": 0, "response": "…"} gains "verdict", {"options": {"A": "…"}, "response": "…"} "choice".
 """
 
 import argparse
@@ -57,14 +58,13 @@ def _judge_run(options: argparse.Namespace) -> int:
     outcome = judge_again(run, judge_spec(options), options.output)
     for path in sorted(run.rglob("results_????-??-??T*.json")):
         print(f"{path} is left out: an evaluation by lm-eval, whose answers are not judged again.", file=sys.stderr)
-    for task, why in outcome.kept.items():
-        print(f"{task} keeps its judge ({why}).", file=sys.stderr)
-    for task, count in outcome.judge_failed.items():
-        print(
-            f"{task}: the judge failed on {count} of {outcome.judged[task]} answers; they count as failed.",
-            file=sys.stderr,
-        )
-    print(
-        f"{sum(outcome.judged.values())} answers of {len(outcome.judged)} tasks, judged by {outcome.judge}: {outcome.folder}"
-    )
+    for evaluation in outcome.evaluations:
+        where = f"{evaluation.file.relative_to(run)}: " if len(outcome.evaluations) > 1 else ""
+        for task, why in evaluation.kept.items():
+            print(f"{where}{task} keeps its judge ({why}).", file=sys.stderr)
+        for task, count in evaluation.judge_failed.items():
+            of = evaluation.answers[task]
+            print(f"{where}{task}: the judge failed on {count} of {of} answers; they count as failed.", file=sys.stderr)
+    counts = [count for evaluation in outcome.evaluations for count in evaluation.answers.values()]
+    print(f"{sum(counts)} answers of {len(counts)} tasks, judged by {outcome.judge}: {outcome.folder}")
     return 0

@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,22 +26,29 @@ from harness_ext.report.samples import read_samples
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What came of it.
+class Judged:
+    """What came of one evaluation.
 
     Attributes:
-        folder: The new result folder.
-        judge: The judge's name and version.
-        judged: How many answers of each task were judged.
+        file: The results file of the evaluation.
+        answers: How many answers of each task were judged.
         judge_failed: Of these, those on which the judge failed, by task that has any.
         kept: Why each task that was not judged again keeps its judge.
     """
 
-    folder: Path
-    judge: str
-    judged: Mapping[str, int]
+    file: Path
+    answers: Mapping[str, int]
     judge_failed: Mapping[str, int]
     kept: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a run: the new result folder, the judge's name and version, and its evaluations."""
+
+    folder: Path
+    judge: str
+    evaluations: tuple[Judged, ...]
 
 
 def judge_again(run: Path, spec: JudgeSpec, folder: Path | None = None) -> Outcome:
@@ -69,15 +76,15 @@ def judge_again(run: Path, spec: JudgeSpec, folder: Path | None = None) -> Outco
         "files": {str(path.relative_to(run)): _sha256(path) for path in _files(evaluations)},
     }
     with whole_folder(folder, made_from) as part:
-        outcome = _judge_all(evaluations, judge, run, part)
-        if outcome.judged and sum(outcome.judged.values()) == sum(outcome.judge_failed.values()):
+        judged = _judge_all(evaluations, judge, run, part)
+        if 0 < _total(each.answers for each in judged) == _total(each.judge_failed for each in judged):
             shutil.rmtree(part)  # a later start would take the failures for judged answers
             raise UserError(f"judge {judge.name} failed on every answer; nothing is written")
-        for evaluation in evaluations:
+        for evaluation, outcome in zip(evaluations, judged, strict=True):
             place = part / evaluation.file.path.relative_to(run)
             content = _content(evaluation, place.parent, judge, made_from, outcome)
             place.write_text(json.dumps(content, indent=2, ensure_ascii=False), encoding="utf-8")
-    return replace(outcome, folder=folder)
+    return Outcome(folder, judge.name, tuple(judged))
 
 
 def default_folder(run: Path, judge: BatchJudge) -> Path:
@@ -86,27 +93,28 @@ def default_folder(run: Path, judge: BatchJudge) -> Path:
     return run.with_name(f"{run.name}__{re.sub(r'[^A-Za-z0-9._+-]+', '-', judge.name)}")
 
 
-def _judge_all(evaluations: Sequence[Evaluation], judge: BatchJudge, run: Path, part: Path) -> Outcome:
-    outcome = Outcome(part, judge.name, {}, {}, {})
-    judged: dict[str, int] = {}
-    failed: dict[str, int] = {}
-    kept: dict[str, str] = {}
+def _judge_all(evaluations: Sequence[Evaluation], judge: BatchJudge, run: Path, part: Path) -> list[Judged]:
     total = sum(task.rows for evaluation in evaluations for task in evaluation.judged)
     with tqdm(total=total, desc=f"Judging by {judge.name}", unit="answer", disable=None) as bar:
-        for evaluation in evaluations:
-            for task in evaluation.tasks:
-                place = part / task.samples.relative_to(run)
-                place.parent.mkdir(parents=True, exist_ok=True)
-                if task.kept is None:
-                    answered, without = _judge_task(task, evaluation, judge, place, bar)
-                    judged[task.name] = judged.get(task.name, 0) + answered
-                    if without:
-                        failed[task.name] = failed.get(task.name, 0) + without
-                    continue
-                kept[task.name] = task.kept
-                if task.samples.is_file():
-                    shutil.copyfile(task.samples, place)
-    return replace(outcome, judged=judged, judge_failed=failed, kept=kept)
+        return [_judge_evaluation(evaluation, judge, run, part, bar) for evaluation in evaluations]
+
+
+def _judge_evaluation(evaluation: Evaluation, judge: BatchJudge, run: Path, part: Path, bar: "tqdm[Any]") -> Judged:
+    answers: dict[str, int] = {}
+    failed: dict[str, int] = {}
+    kept: dict[str, str] = {}
+    for task in evaluation.tasks:
+        place = part / task.samples.relative_to(run)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if task.kept is None:
+            answers[task.name], without = _judge_task(task, evaluation, judge, place, bar)
+            if without:
+                failed[task.name] = without
+            continue
+        kept[task.name] = task.kept
+        if task.samples.is_file():
+            shutil.copyfile(task.samples, place)
+    return Judged(evaluation.file.path, answers, failed, kept)
 
 
 def _judge_task(
@@ -141,7 +149,7 @@ def _records(place: Path, task: Task) -> tuple[Judgement, ...]:
 
 
 def _content(
-    evaluation: Evaluation, place: Path, judge: BatchJudge, made_from: Mapping[str, Any], outcome: Outcome
+    evaluation: Evaluation, place: Path, judge: BatchJudge, made_from: Mapping[str, Any], outcome: Judged
 ) -> dict[str, Any]:
     """The results file; ``efficiency``, which counts right answers by the old judge, is left out."""
     old = evaluation.file.content
@@ -159,11 +167,7 @@ def _content(
             results[group] = groups[group] = gap_results(before, *(results[task] for task in inside))
     if groups:
         content["groups"] = groups
-    tasks = {task.name for task in evaluation.tasks}
-    about = dict(made_from) | {
-        "kept": {task: why for task, why in outcome.kept.items() if task in tasks},
-        "judge_failed": {task: count for task, count in outcome.judge_failed.items() if task in tasks},
-    }
+    about = dict(made_from) | {"kept": dict(outcome.kept), "judge_failed": dict(outcome.judge_failed)}
     origin = f"{evaluation.file.path.resolve()} (sha256 {_sha256(evaluation.file.path)})"
     config = dict(old["config"]) | {JUDGED_BY: judge.name, JUDGED_FROM: origin}
     return content | {"results": results, "config": config, "judged_again": about}
@@ -173,6 +177,10 @@ def _files(evaluations: Sequence[Evaluation]) -> Iterator[Path]:
     for evaluation in evaluations:
         yield evaluation.file.path
         yield from (task.samples for task in evaluation.tasks if task.samples.is_file())
+
+
+def _total(counts: Iterable[Mapping[str, int]]) -> int:
+    return sum(number for count in counts for number in count.values())
 
 
 def _sha256(path: Path) -> str:

@@ -48,9 +48,9 @@ def evaluated(run, tmp_path_factory):
 
 
 def test_by_the_same_judge_every_verdict_and_every_number_is_the_same(evaluated, tmp_path):
-    outcome = judge_again(evaluated, RULES, tmp_path / "again")
+    (outcome,) = judge_again(evaluated, RULES, tmp_path / "again").evaluations
     before, after = read_results(evaluated), read_results(tmp_path / "again")
-    assert set(outcome.judged) == {f"glyphworld_{task}" for task in ("image", "text", "perception", "test")}
+    assert set(outcome.answers) == {f"glyphworld_{task}" for task in ("image", "text", "perception", "test")}
     for task in before["n-samples"]:
         assert read_rows(tmp_path / "again", task) == read_rows(evaluated, task)
     # As text, in which nan is nan.
@@ -115,7 +115,11 @@ def test_the_result_names_judge_version_and_every_file_it_was_made_from(tmp_path
 def test_several_runs_in_one_folder_are_all_judged_and_told_apart_from_the_old_ones(tmp_path):
     for model in ("one", "two"):
         write_saved(tmp_path / "runs" / "all" / model, SAID, model=model)
-    judge_again(tmp_path / "runs" / "all", FIRST_WORD)
+    outcome = judge_again(tmp_path / "runs" / "all", FIRST_WORD)
+    assert [each.judge_failed for each in outcome.evaluations] == [{"glyphworld_image": 1}] * 2
+    for model in ("one", "two"):
+        about = read_results(outcome.folder / model)["judged_again"]
+        assert about["judge_failed"] == {"glyphworld_image": 1}
     models = [loaded.model for loaded in load_runs(tmp_path / "runs")]
     again = "judged again by first-word-1"
     assert models == ["one", f"one, {again}", "two", f"two, {again}"]
@@ -179,6 +183,14 @@ def test_a_judge_that_fails_on_everything_leaves_nothing(tmp_path):
     with pytest.raises(UserError, match="failed on every answer"):
         judge_again(source, FIRST_WORD)
     assert [each.name for each in tmp_path.iterdir()] == ["run"]
+
+
+def test_where_every_request_failed_there_is_nothing_that_the_judge_failed_on(tmp_path):
+    failed = [("Arson", question, mark_failed("out of memory")) for question in range(2)]
+    source = write_saved(tmp_path / "run", {"glyphworld_image": failed})
+    (outcome,) = judge_again(source, RULES, tmp_path / "again").evaluations
+    assert (outcome.answers, outcome.judge_failed) == ({"glyphworld_image": 0}, {})
+    assert read_results(tmp_path / "again")["results"]["glyphworld_image"]["failed,none"] == 1.0
 
 
 def test_runs_without_anything_to_judge_and_broken_rows_are_named(tmp_path, capsys):
