@@ -18,6 +18,7 @@ from harness_ext.rejudge.agreement import Agreement, agree
 from harness_ext.rejudge.human import read_labels
 from harness_ext.rejudge.readings import read_readings
 from harness_ext.report.terminal import console
+from harness_ext.report.writing import write_text
 
 _PROG: Final = "unsafeconcepts agreement"
 _PIPED_WIDTH: Final = 140
@@ -77,20 +78,12 @@ def _report(agreement: Agreement, options: argparse.Namespace, command: Sequence
 
     agreement_table.print_tables(agreement, console(_PIPED_WIDTH, _LEAST_WIDTH))
     if options.markdown:
-        _write(options.markdown, agreement_table.markdown(agreement, command))
+        write_text(options.markdown, agreement_table.markdown(agreement, command))
     if options.json:
         content = {"command": list(command), **agreement.to_json()}
-        _write(options.json, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+        write_text(options.json, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
     if options.csv:
-        _write(options.csv, agreement_table.as_csv(agreement))
+        write_text(options.csv, agreement_table.as_csv(agreement))
     if options.disagreements:
         lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in agreement.disagreements)
-        _write(options.disagreements, "".join(lines))
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written: {error}") from error
+        write_text(options.disagreements, "".join(lines))

@@ -7,9 +7,7 @@ from collections.abc import Iterator, Sequence
 from math import isnan
 from typing import Any, Final
 
-from rich import box
 from rich.console import Console
-from rich.table import Table
 
 from harness_ext.benchmark.questions import LETTERS
 from harness_ext.metrics.estimate import Estimate
@@ -18,10 +16,10 @@ from harness_ext.metrics.records import FAILED, NA
 from harness_ext.rejudge.agreement import WHOLE_KINDS, Agreement, Compared
 from harness_ext.report.cells import Block, estimated, number
 from harness_ext.report.table import SOURCE_TITLES, block_markdown
+from harness_ext.report.terminal import print_block
 
 _SHOWN: Final = 10
 _ORDER: Final = ("safe", "unsafe", *LETTERS, NA, FAILED)
-_WIDE: Final = 104
 
 
 def title(agreement: Agreement) -> str:
@@ -109,16 +107,9 @@ def _defined(estimate: Estimate) -> tuple[str, ...]:
 
 def print_tables(agreement: Agreement, console: Console) -> None:
     """Print for the terminal, with the first disagreements to read."""
-    join = " " if console.width >= _WIDE else "\n"
     console.print(title(agreement), style="bold", highlight=False, markup=False)
     for block in blocks(agreement):
-        console.print(f"\n{block.title}", highlight=False, markup=False)
-        table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
-        for index, name in enumerate(block.header):
-            table.add_column(name, justify="left" if index == 0 else "right")
-        for row in block.rows:
-            table.add_row(*(join.join(cell) for cell in row))
-        console.print(table, highlight=False, markup=False)
+        print_block(block, console)
     console.print()
     if count := len(agreement.disagreements):
         console.print(f"{count} disagreements, the first {min(count, _SHOWN)}:", highlight=False)

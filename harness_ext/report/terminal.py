@@ -30,6 +30,7 @@ def print_block(block: Block, console: "Console") -> None:
     """Print a titled table; where the console is too narrow for it, a cell's parts stand one below the other."""
     from rich import box
     from rich.table import Table
+    from rich.text import Text
 
     lines = [block.header, *([" ".join(cell) for cell in row] for row in block.rows)]
     width = sum(max(map(len, column)) + _BETWEEN for column in zip(*lines, strict=True))
@@ -39,5 +40,6 @@ def print_block(block: Block, console: "Console") -> None:
     for index, name in enumerate(block.header):
         table.add_column(name, justify="left" if index == 0 else "right", no_wrap=index > 0)
     for row in block.rows:
-        table.add_row(*(join.join(cell) for cell in row))
+        # As text: a model's name in square brackets is no markup.
+        table.add_row(*(Text(join.join(cell)) for cell in row))
     console.print(table, highlight=False)
