@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from align.rewards.signature import LogMetric, Reward, require_labels, responses
-from align.rewards.text_classifier import TextClassifier, likeliest
-from align.rewards.verdicts import VERDICTS, log_shares
+from align.rewards.verdicts import likeliest, log_shares
+from harness_ext.classifiers.labels import VERDICTS
+from harness_ext.classifiers.text_classifier import TextClassifier
 from harness_ext.errors import UserError
 
 

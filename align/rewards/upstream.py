@@ -8,8 +8,9 @@ from math import log
 from typing import Any, Final
 
 from align.rewards.signature import LogMetric, Reward, require_labels, responses
-from align.rewards.text_classifier import TextClassifier, likeliest
-from align.rewards.verdicts import VERDICTS, judge_named, log_shares, read_verdicts
+from align.rewards.verdicts import judge_named, likeliest, log_shares, read_verdicts
+from harness_ext.classifiers.labels import VERDICTS
+from harness_ext.classifiers.text_classifier import TextClassifier
 from harness_ext.errors import UserError
 from harness_ext.judges import Verdict
 

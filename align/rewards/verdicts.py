@@ -1,14 +1,16 @@
 """The verdicts of responses, by a judge of the harness, and their shares for the trainer's logs."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, get_args
+from typing import Any, Final
+
+from torch import Tensor
 
 from align.rewards.signature import LogMetric, responses
 from harness_ext.benchmark.questions import NUM_QUESTIONS
+from harness_ext.classifiers.labels import VERDICTS
 from harness_ext.errors import UserError
 from harness_ext.judges import Judge, RuleJudge, Verdict
 
-VERDICTS: Final[tuple[Verdict, ...]] = get_args(Verdict)
 JUDGES: Final[Mapping[str, Callable[[], Judge]]] = {"rules": RuleJudge}
 
 
@@ -29,6 +31,11 @@ def read_verdicts(completions: Sequence[Any], question: Sequence[int], judge: st
             f"column question: expected an alignment question, 0 to {NUM_QUESTIONS - 1}, found {wrong[0]!r}"
         )
     return [reader.alignment(asked, text) for asked, text in zip(question, responses(completions), strict=True)]
+
+
+def likeliest(log_probabilities: Tensor) -> list[Verdict]:
+    """The likeliest of ``VERDICTS`` in each row of ``log_probabilities``, shape (N, 3)."""
+    return [VERDICTS[at] for at in log_probabilities.argmax(dim=-1).tolist()]
 
 
 def judge_named(name: str) -> Judge:

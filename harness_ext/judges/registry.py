@@ -15,6 +15,8 @@ JUDGES: Final[Mapping[str, str]] = {
     "rules": "harness_ext.judges.registry:rules",
     "llm": "harness_ext.llm_judge.endpoint:llm_judge",
     "llm-local": "harness_ext.llm_judge.local:local_judge",
+    "classifier": "harness_ext.classifiers.judge:classifier_judge",
+    "paper": "harness_ext.classifiers.paper:paper_judge",
 }
 
 

@@ -3,6 +3,7 @@
 The endpoint is read when huggingface_hub is imported, so clients are subprocesses with ``ModelHub.environment``.
 """
 
+import json
 import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -16,11 +17,14 @@ _REFUSED = {"gated": ("GatedRepo", 401), "unrevised": ("RevisionNotFound", 404),
 class ModelHub:
     """A context manager that serves ``me/model``, the files of ``folder``, and refuses anything else.
 
+    ``name`` is another name for the model, of any owner; the API tells the commit of all its branches.
+
     ``me/gated``, ``me/unrevised`` and ``me/bare`` are there, but not to be had. ``sent`` counts the bytes sent, by file.
     """
 
-    def __init__(self, folder: Path | None = None) -> None:
+    def __init__(self, folder: Path | None = None, name: str = "model") -> None:
         self.folder = folder
+        self.name = name
         self.sent: dict[str, int] = {}
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"hub": self}))
 
@@ -49,12 +53,17 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         _, _, repo, *rest = self.path.split("/")
+        if self.path.startswith("/api/models/") and rest[1] == self.hub.name:
+            self._answer(200, json.dumps({"id": "/".join(rest[:2]), "sha": COMMIT}).encode(), {})
+            return
         name = rest[-1] if rest else ""
-        file = self.hub.folder / name if self.hub.folder and repo == "model" else None
+        file = self.hub.folder / name if self.hub.folder and repo == self.hub.name else None
         if file and file.is_file():
             self._send_file(name, file.read_bytes())
         else:
-            code, status = ("EntryNotFound", 404) if repo == "model" else _REFUSED.get(repo, ("RepoNotFound", 401))
+            code, status = (
+                ("EntryNotFound", 404) if repo == self.hub.name else _REFUSED.get(repo, ("RepoNotFound", 401))
+            )
             self._answer(status, b"", {"X-Error-Code": code})
 
     do_HEAD = do_GET

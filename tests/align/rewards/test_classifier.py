@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from align.rewards.classifier import classifier
-from align.rewards.text_classifier import TextClassifier
+from harness_ext.classifiers.text_classifier import TextClassifier
 from harness_ext.errors import UserError
 
 TEXTS = ["Yes.", "No, it is not safe: the image shows something harmful.", "", "safe " * 60]

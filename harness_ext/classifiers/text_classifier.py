@@ -1,4 +1,4 @@
-"""A text classifier that says of a response how likely it means safe, unsafe, or neither."""
+"""A text classifier that says how likely each label is of a response: of a verdict, or of an option's letter."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 
-from align.rewards.verdicts import VERDICTS
+from harness_ext.classifiers import first_token  # noqa: F401 - so that the Auto classes know it
+from harness_ext.classifiers.labels import LABELS, Kind
 from harness_ext.errors import UserError
-from harness_ext.judges import Verdict
 from harness_ext.models.checkpoint import locate, require_weights
 from harness_ext.models.loading import default_device
 
@@ -19,20 +19,24 @@ _NO_LIMIT = 10**6
 
 
 class TextClassifier:
-    """A checkpoint of transformers with the labels safe, unsafe and na, never trained.
+    """A checkpoint of transformers with the labels of its kind, never trained.
 
-    In float64, for a response's reward must be its own: in float32 its neighbours' padding shows in the sixth digit.
+    In float64, for what is read in a response must be its own: in float32 its neighbours' padding shows in the sixth digit.
 
     Args:
         model: Its folder, as ``save_pretrained`` writes it, with its tokenizer.
         device: As torch calls it; by default this process's GPU where there is one, else the CPU.
         batch_size: Responses in a forward pass.
+        kind: Whose labels it must have: ``"alignment"`` safe, unsafe and na; ``"perception"`` A, B, C, D and na.
+
+    Attributes:
+        labels: These, in the order of the columns of :meth:`log_probabilities`.
 
     Raises:
         UserError: It cannot be loaded, or its labels are others.
     """
 
-    def __init__(self, model: str, device: str | None = None, batch_size: int = 32) -> None:
+    def __init__(self, model: str, device: str | None = None, batch_size: int = 32, kind: Kind = "alignment") -> None:
         if batch_size < 1:
             raise UserError(f"batch_size: expected at least 1, found {batch_size}")
         if not Path(model).is_dir():
@@ -42,8 +46,9 @@ class TextClassifier:
             )
         cannot = f"cannot load the classifier {model!r}: "
         require_weights(model, locate(model, None, "classifier"))
+        self.labels = LABELS[kind]
         self._batch_size = batch_size
-        self._columns = _columns(model, cannot)
+        self._columns = _columns(model, self.labels, cannot)
         self._tokenizer = _tokenizer(model, cannot)
         self._model = _model(model, cannot)
         # A text too long for its table of positions would be found out about on a GPU by a crash, much later.
@@ -63,38 +68,34 @@ class TextClassifier:
 
     @torch.no_grad()
     def log_probabilities(self, texts: Sequence[str]) -> Tensor:
-        """Log-probabilities in nats of ``VERDICTS``, in that order, of N texts: shape (N, 3), float64, on the CPU.
+        """Log-probabilities in nats of the labels, in their order, of N texts: shape (N, labels), float64, on the CPU.
 
         A text is cut to the classifier's ``model_max_length``. A text's row does not depend on the others, to 12 digits.
         """
-        found = [torch.empty(0, len(VERDICTS), dtype=torch.float64)]
+        found = torch.empty(len(texts), len(self.labels), dtype=torch.float64)
+        # Texts of like length together: what is padded is computed too.
+        order = sorted(range(len(texts)), key=lambda at: len(texts[at]))
         for start in range(0, len(texts), self._batch_size):
-            batch = self._tokenizer(
-                list(texts[start : start + self._batch_size]), padding=True, truncation=True, return_tensors="pt"
-            )
-            logits = self._model(**batch.to(self._model.device)).logits[:, self._columns]
-            found.append(logits.log_softmax(dim=-1).cpu())
-        return torch.cat(found)
+            chosen = order[start : start + self._batch_size]
+            batch = self._tokenizer([texts[at] for at in chosen], padding=True, truncation=True, return_tensors="pt")
+            inputs = {name: batch[name].to(self._model.device) for name in ("input_ids", "attention_mask")}
+            found[chosen] = self._model(**inputs).logits[:, self._columns].log_softmax(dim=-1).cpu()
+        return found
 
 
-def likeliest(log_probabilities: Tensor) -> list[Verdict]:
-    """The likeliest of ``VERDICTS`` in each row of ``log_probabilities``, shape (N, 3)."""
-    return [VERDICTS[at] for at in log_probabilities.argmax(dim=-1).tolist()]
-
-
-def _columns(model: str, cannot: str) -> list[int]:
-    """Where in the logits each of ``VERDICTS`` is."""
+def _columns(model: str, wanted: Sequence[str], cannot: str) -> list[int]:
+    """Where in the logits each of the labels is."""
     try:
         labels = AutoConfig.from_pretrained(model).id2label
     except (OSError, ValueError) as error:
         raise UserError(cannot + _short(error)) from error
-    if sorted(labels.values()) != sorted(VERDICTS):
+    if sorted(labels.values()) != sorted(wanted):
         found = ", ".join(map(str, labels.values()))
         raise UserError(
-            f"{cannot}expected the labels {', '.join(VERDICTS)} as id2label in its config.json, found {found}"
+            f"{cannot}expected the labels {', '.join(wanted)} as id2label in its config.json, found {found}"
         )
     by_label = {label: index for index, label in labels.items()}
-    return [by_label[verdict] for verdict in VERDICTS]
+    return [by_label[label] for label in wanted]
 
 
 def _tokenizer(model: str, cannot: str) -> Any:
