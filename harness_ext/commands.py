@@ -10,6 +10,8 @@ _USAGE: Final = """usage: unsafeconcepts COMMAND ...
 
   judge FILE.jsonl        judge saved responses; judge RUN: judge an evaluation's answers again
   agreement RUN...        do judges agree on the same answers, and with people's labels
+  judge FILE.jsonl        judge saved responses
+  train-judge DATA...     train a judge of labelled responses
   table RUN               the table (and figure) of an evaluation's result folder
   compare BEFORE AFTER…   is a model better, and did it keep its abilities
   report RUN... -o PAGE   all of one or more result folders as one HTML page
@@ -30,6 +32,12 @@ def _judge(arguments: Sequence[str]) -> int:
 
 def _agreement(arguments: Sequence[str]) -> int:
     from harness_ext.rejudge.agreement_command import main
+
+    return main(arguments)
+
+
+def _train_judge(arguments: Sequence[str]) -> int:
+    from harness_ext.classifiers.training.command import main
 
     return main(arguments)
 
@@ -88,6 +96,7 @@ def _lm_eval(arguments: Sequence[str]) -> int:
 _COMMANDS: Final[dict[str, Callable[[Sequence[str]], int]]] = {
     "judge": _judge,
     "agreement": _agreement,
+    "train-judge": _train_judge,
     "table": _table,
     "compare": _compare,
     "report": _report,

@@ -12,7 +12,7 @@ accuracies apart by a standard deviation of 0.1) for a true error of 0.01, 0.06 
 over 10 concepts 66, 90 and 79 %.
 """
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from math import nan
 from typing import Any, Final
@@ -48,7 +48,8 @@ def reliability(records: Iterable[Judgement], seed: int = SEED) -> tuple[Bin, ..
 
     Answers by likelihood; those without scores (failed), or without a verdict (a tie), are left out.
     """
-    answers, confidences, bins = _binned(records)
+    answers, confidences = _confident(records)
+    bins = _bins(confidences) if answers else np.array([], int)
     return tuple(
         Bin(
             float(confidences[bins == chosen].mean()),
@@ -60,33 +61,52 @@ def reliability(records: Iterable[Judgement], seed: int = SEED) -> tuple[Bin, ..
 
 def expected_calibration_error(records: Iterable[Judgement], seed: int = SEED) -> Estimate:
     """The expected calibration error with an interval over concepts; nan when no answer counts."""
-    answers, confidences, bins = _binned(records)
-    if not answers:
+    answers, confidences = _confident(records)
+    return calibration_error(
+        confidences, [record.correct for record in answers], [concept_key(record) for record in answers], seed
+    )
+
+
+def calibration_error(
+    confidences: Sequence[float] | Array, correct: Sequence[bool], clusters: Sequence[Hashable], seed: int = SEED
+) -> Estimate:
+    """The expected calibration error of N answers; nan of none.
+
+    Args:
+        confidences: The probability of each one's verdict.
+        correct: Whether that is the right one.
+        clusters: What each one belongs to; the interval resamples these.
+        seed: Seed of the resampling.
+    """
+    if not correct:
         return Estimate(nan, None, None, 0, 0)
-    concepts = {key: position for position, key in enumerate(dict.fromkeys(map(concept_key, answers)))}
-    positions = [concepts[concept_key(record)] for record in answers]
-    # Summed confidence minus right answers by bin and concept; then answers by concept.
-    excess = np.zeros((BINS, len(concepts)))
-    np.add.at(excess, (bins, positions), confidences - np.array([record.correct for record in answers], float))
+    bins = _bins(np.asarray(confidences, float))
+    known = {key: position for position, key in enumerate(dict.fromkeys(clusters))}
+    positions = [known[key] for key in clusters]
+    # Summed confidence minus right answers by bin and cluster; then answers by cluster.
+    excess = np.zeros((BINS, len(known)))
+    np.add.at(excess, (bins, positions), np.asarray(confidences, float) - np.array(correct, float))
     sums = [*excess, np.bincount(positions).astype(float)]
     value = float(_error(*sums))
     if (interval := concept_interval(_error, sums, sums, (0.0, 1.0), seed, "basic")) is None:
-        return Estimate(value, None, None, len(concepts), len(answers))
+        return Estimate(value, None, None, len(known), len(correct))
     low, high = max(0.0, interval[0]), min(1.0, max(value, interval[1]))
-    return Estimate(value, low, high, len(concepts), len(answers))
+    return Estimate(value, low, high, len(known), len(correct))
 
 
-def _binned(records: Iterable[Judgement]) -> tuple[list[Judgement], Array, Any]:
-    """Answers that have a verdict, their confidences, and the number of each one's bin."""
+def _confident(records: Iterable[Judgement]) -> tuple[list[Judgement], Array]:
+    """Answers that have a verdict, and their confidences."""
     pairs = [(record, normalised(scores)) for record, scores in scored(records) if record.verdict != NA]
-    confidences = np.array([max(probabilities.values()) for _, probabilities in pairs])
-    if not pairs:
-        return [], confidences, np.array([], int)
+    return [record for record, _ in pairs], np.array([max(probabilities.values()) for _, probabilities in pairs])
+
+
+def _bins(confidences: Array) -> Any:
+    """The number of each answer's bin."""
     # The answers on which the quantiles fall, by whole numbers: an interpolated quantile can be off by a last bit, and an
     # answer that lies on the edge would change its bin. So would one of two that are equal but for how they were computed.
     rounded = confidences.round(_DIGITS)
-    edges = np.sort(rounded)[np.arange(1, BINS) * (len(pairs) - 1) // BINS]
-    return [record for record, _ in pairs], confidences, np.searchsorted(edges, rounded)
+    edges = np.sort(rounded)[np.arange(1, BINS) * (len(confidences) - 1) // BINS]
+    return np.searchsorted(edges, rounded)
 
 
 def _error(*sums: Array, axis: int = -1) -> Any:

@@ -1,0 +1,61 @@
+"""Which responses are trained on, which end training early, and which are held out to measure."""
+
+import random
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from harness_ext.classifiers.labels import LABELS
+from harness_ext.classifiers.training.rows import Example, Labelled
+from harness_ext.errors import UserError
+
+# So that each label can be in each part, more than once where it is trained on.
+_LEAST: Final = 10
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Examples to train on, to choose the epoch by, and to measure on; a response is in one part, whatever its labels."""
+
+    train: tuple[Example, ...]
+    validation: tuple[Example, ...]
+    held_out: tuple[Example, ...]
+
+
+def split(examples: Sequence[Example], share: float, seed: int) -> Parts:
+    """Draw the parts: of each label's responses, ``share`` is held out, and half as many validate.
+
+    Which response comes where depends on the seed and on the set of examples, not on their order.
+    """
+    labels: dict[str, set[str]] = defaultdict(set)
+    for example in examples:
+        labels[example.text].add(example.label)
+    strata: dict[tuple[str, ...], list[str]] = defaultdict(list)
+    for text in sorted(labels):
+        strata[tuple(sorted(labels[text]))].append(text)
+    part: dict[str, int] = {}
+    for stratum in sorted(strata):
+        texts = strata[stratum]
+        random.Random(f"{seed} {stratum}").shuffle(texts)
+        held_out, validation = (min(len(texts), max(1, round(each * len(texts)))) for each in (share, share / 2))
+        for at, text in enumerate(texts):
+            part[text] = 2 if at < held_out else 1 if at < held_out + validation else 0
+    ordered = sorted(examples)
+    train, validation_part, held = (tuple(each for each in ordered if part[each.text] == at) for at in range(3))
+    return Parts(train, validation_part, held)
+
+
+def check_labels(labelled: Labelled, without: Collection[str]) -> None:
+    """Raise ``UserError`` unless there are examples enough of every label but those that are meant to be missing."""
+    counts = {label: sum(each.label == label for each in labelled.examples) for label in LABELS[labelled.kind]}
+    if unknown := sorted(set(without) - counts.keys()):
+        raise UserError(f"--without {unknown[0]}: expected one of {', '.join(counts)}")
+    if there := [label for label in without if counts[label]]:
+        raise UserError(f"--without {there[0]}: there are {counts[there[0]]} responses of it; leave the option out")
+    if few := {label: count for label, count in counts.items() if count < _LEAST and label not in without}:
+        found = ", ".join(f"{count} of {label}" for label, count in few.items())
+        raise UserError(
+            f"expected at least {_LEAST} different responses of every label, found {found}.\nAdd rows; or, where there are "
+            f"none, --without {next(iter(few))} makes a judge that never answers so"
+        )
