@@ -8,6 +8,17 @@ def test_help_lists_the_commands(run):
     shown = run("unsafeconcepts", "--help")
     assert shown.returncode == 0
     for command in ("judge", "agreement", "table", "compare", "report", "retention", "glyphworld", "tasks", "lm_eval"):
+    for command in (
+        "judge",
+        "train-judge",
+        "table",
+        "compare",
+        "report",
+        "retention",
+        "glyphworld",
+        "tasks",
+        "lm_eval",
+    ):
         assert f"  {command} " in shown.stdout
 
 

@@ -96,14 +96,15 @@ def _print(measures: "Measures") -> None:
     from rich.table import Table
 
     low, high = measures.interval
-    table = Table(
-        "labelled \\ read",
-        *measures.confusion,
-        title=f"held out: {measures.right} of {measures.responses}, {measures.accuracy:.3f} [{low:.3f}, {high:.3f}]",
-    )
+    table = Table("labelled \\ read", *measures.confusion)
     for label, found in measures.confusion.items():
         table.add_row(label, *map(str, found.values()))
     shown = console(_PIPED_WIDTH)
+    shown.print(
+        f"held out: {measures.right} of {measures.responses} read right, {measures.accuracy:.3f} [{low:.3f}, {high:.3f}]",
+        highlight=False,
+        markup=False,
+    )
     shown.print(table)
     value, least, most = measures.calibration
     interval = "" if least is None or most is None else f" [{least:.3f}, {most:.3f}]"
