@@ -10,7 +10,6 @@ _USAGE: Final = """usage: unsafeconcepts COMMAND ...
 
   judge FILE.jsonl        judge saved responses; judge RUN: judge an evaluation's answers again
   agreement RUN...        do judges agree on the same answers, and with people's labels
-  judge FILE.jsonl        judge saved responses
   train-judge DATA...     train a judge of labelled responses
   table RUN               the table (and figure) of an evaluation's result folder
   compare BEFORE AFTER…   is a model better, and did it keep its abilities

@@ -3,22 +3,13 @@ from pathlib import Path
 
 import pytest
 
+from harness_ext import commands
+
 
 def test_help_lists_the_commands(run):
     shown = run("unsafeconcepts", "--help")
     assert shown.returncode == 0
-    for command in ("judge", "agreement", "table", "compare", "report", "retention", "glyphworld", "tasks", "lm_eval"):
-    for command in (
-        "judge",
-        "train-judge",
-        "table",
-        "compare",
-        "report",
-        "retention",
-        "glyphworld",
-        "tasks",
-        "lm_eval",
-    ):
+    for command in commands._COMMANDS:
         assert f"  {command} " in shown.stdout
 
 
