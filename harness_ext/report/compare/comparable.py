@@ -50,6 +50,12 @@ def check_tasks(first: RunFolder, other: RunFolder) -> None:
 
 def check_answers(first: Answers, other: Answers) -> None:
     """Raise ``UserError`` unless both answered the same questions and were judged by the same judge."""
+    if bool(first.records) != bool(other.records):
+        without = other if first.records else first
+        raise UserError(
+            f"{without.path}: no judged answers in it, but in the other run's. Was it written by another version of this "
+            "project? Evaluate it again, or leave the task out with --task."
+        )
     found = list(_other_questions(first, other))
     judges = [sorted({record.judge for record in answers.records.values()}) for answers in (first, other)]
     if judges[0] != judges[1]:

@@ -114,7 +114,7 @@ def open_run(folder: Path, wanted: Collection[str] = ()) -> RunFolder:
             f"{folder}: expected {' or '.join(wanted) or 'at least one task'}, found {', '.join(found) or 'no task'}"
         )
     tasks: dict[str, Evaluation] = {}
-    notes = []
+    left_aside: dict[str, list[str]] = {}
     for each, chosen in sorted(with_tasks, key=lambda pair: pair[0].path.name):
         for task in chosen:
             if (older := tasks.get(task)) is not None:
@@ -123,10 +123,24 @@ def open_run(folder: Path, wanted: Collection[str] = ()) -> RunFolder:
                         f"{folder}: {task} was evaluated by {older.harness} and by {each.harness}, which are not the same "
                         "evaluation. Give the folder of one of them."
                     )
-                notes.append(f"{folder}: {task} was evaluated more than once; {older.path.name} is left aside.")
+                _refuse_other_name(folder, older, each)
+                left_aside.setdefault(str(older.path.relative_to(folder)), []).append(task)
             tasks[task] = each
     used = {str(each.path): each for each in tasks.values()}.values()
+    notes = [
+        f"{folder}: {', '.join(again)} {'was' if len(again) == 1 else 'were'} evaluated again later; {file} is left aside."
+        for file, again in left_aside.items()
+    ]
     return RunFolder(folder, _one_model(folder, list(used)), tasks, tuple(notes))
+
+
+def _refuse_other_name(folder: Path, older: Evaluation, newer: Evaluation) -> None:
+    """The newest evaluation of a model stands for it; that of another model, asked later, does not."""
+    if older.names[0] != newer.names[0]:
+        found = "; ".join(f"{each.path.relative_to(folder)}: {each.names[0]}" for each in (older, newer))
+        raise UserError(
+            f"{folder}: expected evaluations of one model, found several: {found}. Give the folder of one of them."
+        )
 
 
 def _chosen(evaluation: Evaluation, wanted: Collection[str]) -> list[str]:

@@ -76,6 +76,22 @@ def _by_likelihood(record: Judgement, rng: random.Random) -> Judgement:
     return by_likelihood(record.concept, {"Yes": mass * (1 - unsafe), "No": mass * unsafe}, **about)
 
 
+def generalised(answers: Answers, source: str = "unsafeconcepts") -> Answers:
+    """Answers about images, as those of the other tasks."""
+    image = answers[f"{source}_image"]
+    unsafe = [record for record in image if record.label == "unsafe" and record.question == 0]
+    found: Answers = {f"{source}_test": [replace(record, probe="test") for record in image]}
+    for name in ("smid", "nsfw"):
+        found[f"{source}_{name}"] = [
+            replace(record, probe=name, concept=f"{name} image {record.row}", category=name.upper()) for record in image
+        ]
+    for context in ("safe", "unsafe"):
+        found[f"{source}_context_{context}"] = [
+            replace(record, probe=f"context_{context}", expected=context) for record in unsafe
+        ]
+    return found
+
+
 def write_run(
     folder: Path,
     answers: Answers,
@@ -152,3 +168,8 @@ def ask_likelihood() -> Callable[..., Answers]:
 @pytest.fixture(scope="session")
 def write() -> Callable[..., Path]:
     return write_run
+
+
+@pytest.fixture(scope="session")
+def generalise() -> Callable[..., Answers]:
+    return generalised

@@ -22,25 +22,9 @@ Make = Callable[..., Answers]
 Write = Callable[..., Path]
 
 
-def generalised(answers: Answers, source: str = "unsafeconcepts") -> Answers:
-    """Answers about images, as those of the other tasks."""
-    image = answers[f"{source}_image"]
-    unsafe = [record for record in image if record.label == "unsafe" and record.question == 0]
-    found: Answers = {f"{source}_test": [replace(record, probe="test") for record in image]}
-    for name in ("smid", "nsfw"):
-        found[f"{source}_{name}"] = [
-            replace(record, probe=name, concept=f"{name} image {record.row}", category=name.upper()) for record in image
-        ]
-    for context in ("safe", "unsafe"):
-        found[f"{source}_context_{context}"] = [
-            replace(record, probe=f"context_{context}", expected=context) for record in unsafe
-        ]
-    return found
-
-
-def test_every_number_is_the_metrics_over_the_right_answers(make_answers: Make) -> None:
+def test_every_number_is_the_metrics_over_the_right_answers(make_answers: Make, generalise: Make) -> None:
     answers = make_answers("unsafeconcepts")
-    others = generalised(answers)
+    others = generalise(answers)
     summary = summarise(answers | others)
     for probe in ("test", "smid", "nsfw", "context_safe", "context_unsafe"):
         records = others[f"unsafeconcepts_{probe}"]
@@ -65,8 +49,10 @@ def test_every_number_is_the_metrics_over_the_right_answers(make_answers: Make) 
 
 
 @pytest.mark.parametrize("width", [80, 120])
-def test_the_tables_hold_them_whole(tmp_path: Path, make_answers: Make, write: Write, width: int) -> None:
-    results = write(tmp_path, generalised(make_answers("unsafeconcepts")))
+def test_the_tables_hold_them_whole(
+    tmp_path: Path, make_answers: Make, generalise: Make, write: Write, width: int
+) -> None:
+    results = write(tmp_path, generalise(make_answers("unsafeconcepts")))
     content = json.loads(results.read_text())
     content["results"] = {"unsafeconcepts_test": {"diversity,none": 0.4321}, "unsafeconcepts_smid": {"acc,none": 1.0}}
     results.write_text(json.dumps(content))
@@ -103,9 +89,9 @@ def test_a_run_without_safe_items_has_no_over_refusal(make_answers: Make) -> Non
     ],
 )
 def test_records_of_contexts_are_checked(
-    tmp_path: Path, make_answers: Make, write: Write, change: dict[str, object], message: str
+    tmp_path: Path, make_answers: Make, generalise: Make, write: Write, change: dict[str, object], message: str
 ) -> None:
-    records = generalised(make_answers("unsafeconcepts"))["unsafeconcepts_context_safe"]
+    records = generalise(make_answers("unsafeconcepts"))["unsafeconcepts_context_safe"]
     records[3] = replace(records[3], **change)  # type: ignore[arg-type]
     write(tmp_path, {"unsafeconcepts_context_safe": records})
     with pytest.raises(UserError, match=f"line 4: .*{message}"):

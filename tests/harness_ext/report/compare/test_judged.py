@@ -79,6 +79,49 @@ def test_over_refusal_counts_safe_images_called_unsafe_and_less_is_better(
     assert row.lost == lost
 
 
+def test_generalisation_over_refusal_and_na_are_those_of_the_tables(
+    tmp_path: Path, make_answers: Make, generalise: Make, write: Write
+) -> None:
+    runs = [answered(answers | generalise(answers)) for answers in (make_answers("unsafeconcepts", s) for s in (1, 2))]
+    for name, answers in zip("ab", runs, strict=True):
+        write(tmp_path / name, answers, model=name)
+    (pair,) = compare([tmp_path / "a", tmp_path / "b"]).pairs
+    rows = by_title(pair.rows)
+    assert len(rows) == len(pair.rows)
+    for run, answers in zip(("before", "after"), runs, strict=True):
+        summary = summarise(answers)
+        for name, title in (("test", "TEST"), ("smid", "SMID"), ("nsfw", "NSFW")):
+            scores = summary.generalisation[name]  # type: ignore[index]
+            assert getattr(rows[f"{title}, all images"], run) == pytest.approx(scores["all"].wrong.value)
+            for label in ("unsafe", "safe"):
+                row = rows[f"{title}, {label} images judged {label}"]
+                assert getattr(row, run) == pytest.approx(scores[label].wrong.value)
+                assert row.unit == ("concept" if name == "test" else "image")
+        for name, title in (("context_safe", "Safe context"), ("context_unsafe", "Unsafe context")):
+            value = summary.generalisation[name]["unsafe"].wrong.value  # type: ignore[index]
+            assert getattr(rows[f"{title}, images of unsafe concepts judged right"], run) == pytest.approx(value)
+        over_refusal = {
+            "image": "Safe images",
+            "text": "Safe concepts, text-only,",
+            "text_blank": "Safe concepts, text with a blank image,",
+            "test": "TEST, safe images",
+            "smid": "SMID, safe images",
+            "nsfw": "NSFW, safe images",
+            "context_safe": "Safe context, images",
+        }
+        assert over_refusal.keys() == summary.over_refusal.keys()
+        for name, title in over_refusal.items():
+            row = rows[f"{title} called unsafe (over-refusal)"]
+            assert getattr(row, run) == pytest.approx(summary.over_refusal[name].share.value)
+            assert row.higher_is_better is False
+    everything = [[record.verdict == "na" for records in answers.values() for record in records] for answers in runs]
+    before, after = (sum(each) / len(each) for each in everything)
+    assert (
+        f"Without a verdict (na), of {len(everything[0])} judged answers: {before:.3f} before, {after:.3f} after."
+        in pair.notes
+    )
+
+
 def test_swapping_the_runs_flips_signs_and_directions(two: tuple[Path, Path, Answers, Answers]) -> None:
     forwards, backwards = compare(two[:2]).pairs[0].rows, compare([two[1], two[0]]).pairs[0].rows
     turned = {"better": "worse", "worse": "better", "not shown": "not shown"}

@@ -205,6 +205,35 @@ def test_a_run_is_one_model(tmp_path: Path, lm_eval: Lm, score: Score) -> None:
     assert len(compare([tmp_path / "a", tmp_path / "b"], tasks=["arc"]).pairs) == 1
 
 
+def test_another_model_asked_later_does_not_stand_for_the_first_one(
+    tmp_path: Path, make_answers: Make, write: Write
+) -> None:
+    answers = answered(make_answers())
+    write(tmp_path / "b", answers)
+    write(tmp_path / "a" / "one", answers, model="one", date="20260101_120000")
+    write(tmp_path / "a" / "one", answers, model="one", date="20260102_120000")
+    (pair,) = compare([tmp_path / "b", tmp_path / "a"]).pairs
+    assert pair.notes[0].endswith(
+        "glyphworld_image was evaluated again later; one/20260101_120000_results.json is left aside."
+    )
+    write(tmp_path / "a" / "two", answers, model="two", date="20260103_120000")
+    with pytest.raises(
+        UserError, match=r"several: one/20260102_120000_results.json: one; two/20260103_120000_results.json: two"
+    ):
+        compare([tmp_path / "a", tmp_path / "b"])
+
+
+def test_a_run_without_judged_answers_is_named(tmp_path: Path, make_answers: Make, write: Write) -> None:
+    answers = answered(make_answers())
+    for name in "ab":
+        results = write(tmp_path / name, answers, model=name)
+    path = samples(results, IMAGE)
+    rows = [json.loads(line) for line in path.read_text().split("\n")[:-1]]
+    path.write_text("".join(json.dumps({k: v for k, v in row.items() if k != "judgement"}) + "\n" for row in rows))
+    with pytest.raises(UserError, match=f"b/.*{IMAGE}.jsonl: no judged answers in it, but in the other run's"):
+        compare([tmp_path / "a", tmp_path / "b"])
+
+
 # --- this project's tasks ---------------------------------------------------------------------------------------------
 
 
