@@ -9,7 +9,8 @@ Resampling cannot know what it has not seen. So two intervals widen it, which kn
 
 - for right and wrong answers that are units of their own, Tango's (``tango.py``), always;
 - for other units where fewer than ten differ between the runs, Tango's over units, in which a unit counts as gained or lost
-  by the share by which it is. Where nothing differs among n units it is about plus or minus 3.8 / (n + 3.8).
+  by the share by which it is. Where nothing differs among n units it is about plus or minus 3.8 / (n + 3.8). Of strata
+  that count for more than their size, n is less than the number of units.
 
 How often a draw has each unit is all that matters, so equal units are drawn as one, and the sums of many draws are one
 matrix product. Memory is bounded by the chunk, not by the number of draws.
@@ -55,10 +56,26 @@ def change_interval(paired: Paired, resamples: int = RESAMPLES, seed: int = SEED
     drawn = resampled_changes(paired, resamples, seed)
     low, high = np.quantile(drawn, [outside, 1 - outside])
     if is_right_or_wrong(paired) or paired.differing.sum() < FEW_DIFFER:
-        units = np.clip(contributions(paired) * paired.units / paired.scale, -1, 1)
-        widest = tango(float(units[units > 0].sum()), float(-units[units < 0].sum()), paired.units)
+        units = _effective_units(paired)
+        shares = contributions(paired) / paired.scale
+        # Of shares of right answers all units together change by 1 at most; the ratio to a reference may by more.
+        shares *= units / max(1.0, np.abs(shares).sum())
+        widest = tango(float(shares[shares > 0].sum()), float(-shares[shares < 0].sum()), units)
         low, high = min(low, paired.scale * widest[0]), max(high, paired.scale * widest[1])
     return float(low), float(high)
+
+
+def _effective_units(paired: Paired) -> float:
+    """As many units as would say as much if all strata counted by their size (Kish, "Survey Sampling", 1965, chapter 11.7).
+
+    All units where there is one stratum. Where small strata count as much as large ones, a unit of theirs that was not
+    seen to change could have changed the measure by more.
+    """
+    of_term = paired.before[:, :, 1] / paired.before[:, :, 1].sum(axis=0)
+    weight = of_term @ np.abs(paired.weights)
+    sizes = np.bincount(paired.strata)
+    weights = np.bincount(paired.strata, weights=weight)
+    return float(paired.scale**2 / (weights[sizes > 0] ** 2 / sizes[sizes > 0]).sum())
 
 
 def is_right_or_wrong(paired: Paired) -> bool:

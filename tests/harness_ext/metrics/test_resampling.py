@@ -201,6 +201,30 @@ def test_tangos_interval_covers_by_enumeration() -> None:
     assert 0.94 <= covered <= 0.98
 
 
+def by_category(lost: NDArray[np.bool_], category: NDArray[np.int64]) -> Paired:
+    """A score that is averaged over categories, of which the second run has some answers wrong."""
+    return pair_scores(range(len(lost)), np.ones(len(lost)), (~lost).astype(float), list(category))  # type: ignore[arg-type]
+
+
+def test_a_small_stratum_that_counts_as_much_as_a_large_one_widens_the_interval_where_nothing_changed() -> None:
+    z = norm.ppf(0.975) ** 2
+    for sizes, units in (((40, 40), 80), ((10, 90), 4 / (1 / 10 + 1 / 90))):
+        same = by_category(np.zeros(sum(sizes), dtype=bool), np.repeat(np.arange(2), sizes))
+        assert change_interval(same, **FEW) == pytest.approx((-z / (units + z), z / (units + z)), abs=1e-6)  # type: ignore[arg-type]
+
+
+def test_rare_losses_in_small_strata_are_covered() -> None:
+    """One answer of a hundred lost in the small half of the categories: with all units counted alike, missed in 30 %."""
+    rng = np.random.default_rng(11)
+    sizes, rate, above = [30, 30, 30, 30, 147, 170, 200, 200, 200, 20], 0.01, 0
+    category = np.repeat(np.arange(10), sizes)
+    for trial in range(150):
+        lost = (rng.random(len(category)) < rate) & np.isin(category, (0, 1, 2, 3, 9))
+        low, _ = change_interval(by_category(lost, category), 300, trial)  # type: ignore[misc]
+        above += low > -rate / 2
+    assert above / 150 <= 0.04
+
+
 # --- the verdict, and what the data could have shown ------------------------------------------------------------------
 
 
