@@ -120,6 +120,10 @@ def _retention(options: argparse.Namespace) -> None:
 def _check(options: argparse.Namespace, suites: Sequence[Suite], without: Sequence[str]) -> "Judge | None":
     """What can be known to be wrong in the first second is said in the first second; returns who judges."""
     check_without(suites, without)
+    if options.margin is not None:
+        from harness_ext.report.compare.runs import check_margin
+
+        check_margin(options.margin)
     if options.batch_size < 1:
         raise UserError(f"--batch_size must be at least 1, found {options.batch_size}")
     if options.limit is not None and (options.limit < LIMIT_STEP or options.limit % LIMIT_STEP):

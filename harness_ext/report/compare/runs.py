@@ -41,8 +41,7 @@ def compare(
     """
     if len(folders) < 2:
         raise UserError("expected at least two result folders, the model before first")
-    if not 0 < margin < 1:
-        raise UserError(f"--margin {margin}: expected a share between 0 and 1, such as 0.01 for one point of a hundred")
+    check_margin(margin)
     runs = [open_run(folder, tasks) for folder in folders]
     first, *others = runs
     if unknown := [task for task in metrics or {} if task not in first.tasks]:
@@ -53,6 +52,12 @@ def compare(
     pairs = [_pair(first, other, margin, metrics or {}, seed) for other in others]
     source = next((name for name in SOURCES if any(task.startswith(f"{name}_") for task in first.tasks)), None)
     return Comparison(_model(first), tuple(pairs), margin, source, CONFIDENCE, POWER, RESAMPLES, seed)
+
+
+def check_margin(margin: float) -> None:
+    """Raise ``UserError`` for a margin that is no share."""
+    if not 0 < margin < 1:
+        raise UserError(f"--margin {margin}: expected a share between 0 and 1, such as 0.01 for one point of a hundred")
 
 
 def _pair(first: RunFolder, other: RunFolder, margin: float, metrics: Mapping[str, str], seed: int) -> Pair:

@@ -102,8 +102,13 @@ def _cells(row: Row) -> tuple[tuple[str, ...], ...]:
         (row.difference,),
         (row.retention or "",),
         ("none" if row.smallest_difference is None else number(row.smallest_difference),),
-        (f"{row.n_units} {row.unit}s" + (f", {row.n_samples} answers" if row.n_samples != row.n_units else ""),),
+        _units(row),
     )
+
+
+def _units(row: Row) -> tuple[str, ...]:
+    units = f"{row.n_units} {row.unit}s"
+    return (units,) if row.n_samples == row.n_units else (f"{units},", f"{row.n_samples} answers")
 
 
 def _p(value: float) -> str:

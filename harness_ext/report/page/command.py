@@ -54,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _report(options: argparse.Namespace, command: str) -> None:
-    from harness_ext.report.compare.runs import MARGIN
+    from harness_ext.report.compare.runs import MARGIN, check_margin
     from harness_ext.report.page.assets import write_assets
     from harness_ext.report.page.render import file_size, render
     from harness_ext.report.page.runs import read_chapters
@@ -62,10 +62,9 @@ def _report(options: argparse.Namespace, command: str) -> None:
 
     if options.output.suffix != ".html":
         raise UserError(f"{options.output}: expected a name ending in .html")
-    chapters = [
-        (chapter, sections(chapter, MARGIN if options.margin is None else options.margin))
-        for chapter in read_chapters(options.runs)
-    ]
+    margin = MARGIN if options.margin is None else options.margin
+    check_margin(margin)
+    chapters = [(chapter, sections(chapter, margin)) for chapter in read_chapters(options.runs)]
     page = render(chapters, command, options.include_images)
     content = page.html.encode("utf-8")
     try:

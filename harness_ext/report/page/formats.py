@@ -22,7 +22,7 @@ _INTERVAL: Final = re.compile(r"\[([^,\]]+), ([^,\]]+)\]")
 
 def csv_table(block: Block) -> str:
     """As CSV; a column with intervals is three: the value, its lower and its upper end."""
-    wide = [any(len(row[at]) > 1 for row in block.rows) for at in range(len(block.header))]
+    wide = [any(_INTERVAL.fullmatch(" ".join(row[at][1:])) for row in block.rows) for at in range(len(block.header))]
     written = io.StringIO()
     writer = csv.writer(written, lineterminator="\n")
     header = zip(block.header, wide, strict=True)
@@ -39,8 +39,10 @@ def csv_table(block: Block) -> str:
 
 
 def _values(cell: tuple[str, ...], split: bool) -> Iterator[str]:
-    yield cell[0]
-    if split:
+    if not split:
+        yield " ".join(cell)
+    else:
+        yield cell[0]
         found = _INTERVAL.fullmatch(cell[1]) if len(cell) > 1 else None
         yield from found.groups() if found else ("", "")
 

@@ -31,6 +31,14 @@ def spans(block: Block) -> list[int]:
     return found
 
 
+def whole_columns(block: Block) -> list[bool]:
+    """Which columns beside the first hold, heading included, parts that are too short to be broken between words."""
+    columns = zip(((name,) for name in block.header), *block.rows, strict=True)
+    return [
+        at > 0 and all(len(part) <= _SHORT for cell in column for part in cell) for at, column in enumerate(columns)
+    ]
+
+
 def short_columns(block: Block) -> list[bool]:
     """Which columns beside the first hold, heading included, words that are too short to be broken."""
     columns = zip(((name,) for name in block.header), *block.rows, strict=True)

@@ -13,7 +13,7 @@ from markupsafe import Markup
 from harness_ext import __version__
 from harness_ext.report.cells import Block
 from harness_ext.report.page.images import thumbnails
-from harness_ext.report.page.layout import numeric_columns, short_columns, spans
+from harness_ext.report.page.layout import numeric_columns, short_columns, spans, whole_columns
 from harness_ext.report.page.parts import Notes, Picture
 from harness_ext.report.page.payload import encode
 from harness_ext.report.page.responses import read_responses
@@ -97,7 +97,9 @@ def _environment() -> Environment:
     )
     kinds: dict[str, Any] = {"table": Block, "figure": Picture, "notes": Notes}
     environment.tests.update({name: lambda part, kind=kind: isinstance(part, kind) for name, kind in kinds.items()})
-    environment.globals.update(numeric_columns=numeric_columns, short_columns=short_columns, spans=spans)
+    environment.globals.update(
+        numeric_columns=numeric_columns, short_columns=short_columns, spans=spans, whole_columns=whole_columns
+    )
     environment.filters["svg"] = lambda picture, name: Markup(inline_svg(picture.draw, name))
     environment.filters["thousands"] = lambda number: f"{number:,}"
     return environment

@@ -77,7 +77,7 @@ def _what_was_run(runs: Sequence[Shown]) -> Iterator[Part]:
 def _compared(runs: Sequence[Shown]) -> tuple[Part, ...]:
     if len(runs) < 2:
         return ()
-    caption = f"Accuracy of {_named(runs)}: {'; '.join(f'{shown.key} is {shown.run.model}' for shown in runs)}."
+    caption = f"Accuracy of the runs; {'; '.join(f'{shown.name}: {shown.run.model}' for shown in runs)}."
     return (Picture("compared", caption, partial(draw_compared, runs)),)
 
 
@@ -149,7 +149,3 @@ def _about(shown: Shown, runs: Sequence[Shown], caption: str) -> str:
         return caption
     starts = caption[:2] if caption[:2].isupper() else caption[:2].lower()  # but not an abbreviation
     return f"{shown.name}: {starts}{caption[2:]}"
-
-
-def _named(runs: Sequence[Shown]) -> str:
-    return ", ".join(shown.name for shown in runs)

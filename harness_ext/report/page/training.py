@@ -109,7 +109,7 @@ def _settings(record: Mapping[str, Any]) -> dict[str, str]:
         "its weights": str(model["weights"]),
         "LoRA": f"rank {model['lora_r']}, alpha {model['lora_alpha']}",
         "rewards": "none" if record["rewards"] is None else json.dumps(record["rewards"]),
-        "data": f"{data['source']}, {data['rows']} rows, {data['passes']} passes",
+        "data": f"{data['source']}, {data['rows']} rows, {data['passes']} {'pass' if data['passes'] == 1 else 'passes'}",
         "learning rate": f"{arguments['learning_rate']:g}, {arguments['lr_scheduler_type']}",
         "seed": str(arguments["seed"]),
         "seconds": f"{record['seconds']:.0f}",

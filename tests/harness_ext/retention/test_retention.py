@@ -93,6 +93,7 @@ def test_an_evaluation_that_fails_ends_the_command_with_the_reason(run, untraine
         (("--suite", "text", "--without", "pope"), "--without pope: not among what is asked"),
         (("--suite", "text", "--limit", "3"), "--limit must be an even number of rows, found 3"),
         (("--suite", "text", "--batch_size", "0"), "--batch_size must be at least 1"),
+        (("--suite", "text", "--margin", "1"), "--margin 1.0: expected a share between 0 and 1"),
         (("--suite", "text", "--judge-model", "gpt"), "nothing is judged by a language model"),
         (("--suite", "glyphworld", "--apply_chat_template"), "no text is asked for"),
         (("--suite", "glyphworld", "--after", "glyph-vim"), "no model is named 'glyph-vim'"),

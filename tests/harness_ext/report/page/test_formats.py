@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from harness_ext.report.cells import Block
 from harness_ext.report.page.formats import csv_table, latex_table
-from harness_ext.report.page.layout import numeric_columns, short_columns, spans
+from harness_ext.report.page.layout import numeric_columns, short_columns, spans, whole_columns
 from harness_ext.report.page.svg import inline_svg
 
 BLOCK = Block(
@@ -32,6 +32,12 @@ def test_csv_has_a_column_for_each_end_of_an_interval() -> None:
     assert table["model"][0] == "50%_of $x$ {y} #1 \\ ~ ^ <z>"
 
 
+def test_csv_keeps_the_parts_of_a_cell_without_an_interval_together() -> None:
+    block = Block("", ("", "units"), ((("Hate",), ("10 concepts,", "50 answers")), (("MME",), ("5 images",))))
+    table = pandas.read_csv(io.StringIO(csv_table(block)))
+    assert table["units"].tolist() == ["10 concepts, 50 answers", "5 images"] and len(table.columns) == 2
+
+
 def test_latex_escapes_what_it_would_read_as_commands() -> None:
     table = latex_table(BLOCK, "gap")
     assert r"\caption{Accuracy of " '"a \\& b"}' in table
@@ -49,6 +55,8 @@ def test_columns_are_told_by_what_they_hold() -> None:
     assert short_columns(BLOCK) == [False, True, True]
     path = ("/a/folder/of/results",)
     assert short_columns(Block("", ("", "a", "b"), ((("x",), ("not shown",), path),))) == [False, True, False]
+    parts = Block("", ("", "units", "run"), ((("x",), ("75 concepts,", "3750 answers"), ("the run of PPO",)),))
+    assert whole_columns(parts) == [False, True, True] and whole_columns(BLOCK) == [False, False, False]
     assert spans(BLOCK) == [2, 0, 1]
 
 

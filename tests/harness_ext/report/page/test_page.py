@@ -185,6 +185,15 @@ def test_folders_are_compared_or_it_is_said_why_not(
     assert "C against A: not compared." in section and str(runs[2]) in section
 
 
+def test_a_margin_that_is_no_share_is_refused(
+    tmp_path: Path, make_answers: Make, write: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(tmp_path / "run", {"glyphworld_image": make_answers(images=1)["glyphworld_image"]})
+    assert main([str(tmp_path / "run"), "-o", str(tmp_path / "page.html"), "--margin", "5"]) == 2
+    assert "--margin 5.0: expected a share between 0 and 1" in capsys.readouterr().err
+    assert not (tmp_path / "page.html").exists()
+
+
 def test_images_are_put_in_only_when_asked_for(
     tmp_path: Path, make_answers: Make, write: Write, make_page: MakePage
 ) -> None:
