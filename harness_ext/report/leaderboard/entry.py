@@ -41,6 +41,9 @@ class _Strict(BaseModel):
 class Value(_Strict):
     """A share of 1, or a difference of two, with the 95 % interval where there is one, and what it rests on."""
 
+    # As the schema says: a text or a truth value is no number.
+    model_config = ConfigDict(strict=True)
+
     value: Share
     low: Share | None = None
     high: Share | None = None
@@ -107,8 +110,10 @@ class Entry(_Strict):
     @field_validator("scores")
     @classmethod
     def _signs(cls, scores: Mapping[Metric, Value], info: ValidationInfo) -> Mapping[Metric, Value]:
-        if wrong := [name for name, score in scores.items() if name != "gap" and score.value < 0]:
-            raise ValueError(f"{wrong[0]}: a share is not negative, found {scores[wrong[0]].value}")
+        for name, score in scores.items():
+            least = score.value if score.low is None else score.low
+            if name != "gap" and least < 0:
+                raise ValueError(f"{name}: a share is not negative, found {least}")
         return scores
 
     @model_validator(mode="after")

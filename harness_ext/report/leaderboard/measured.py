@@ -8,8 +8,9 @@ from typing import Final, Literal
 
 from harness_ext.errors import UserError
 from harness_ext.metrics.estimate import Estimate
+from harness_ext.metrics.over_refusal import over_refusal
 from harness_ext.metrics.rates import failed_rate, na_rate
-from harness_ext.metrics.records import Judgement
+from harness_ext.metrics.records import FAILED, Judgement
 from harness_ext.report.leaderboard.entry import Entry, Metric, Value
 from harness_ext.report.load import Run
 from harness_ext.report.scores import Score, Summary
@@ -64,6 +65,8 @@ def entry_of(
     alignment = [record for record in everything if record.probe in ("image", "text", "test")]
     if not alignment:
         raise UserError(f"{run.model}: no alignment answers, on images, in text or of TEST; nothing else is compared")
+    if all(record.verdict == FAILED for record in everything):
+        raise UserError(f"{run.model}: every request failed, which says nothing about the model. Evaluate it again.")
     judges = {record.judge for record in everything}
     if len(judges) > 1:
         raise UserError(f"{run.model}: expected one judge, found {', '.join(sorted(judges))}")
@@ -80,7 +83,8 @@ def entry_of(
         "questions": sorted({record.question for record in alignment}),
         "na": na,
         "images": _images(alignment),
-        "scores": _scores(summary, na) | {"na": _rate(na_rate(everything)), "failed": _rate(failed_rate(everything))},
+        "scores": _scores(summary, over_refusal([record for record in alignment if record.probe == "image"], na), na)
+        | {"na": _rate(na_rate(everything)), "failed": _rate(failed_rate(everything))},
         "origin": origin,
         "source": source,
         "date": datetime.date(*map(int, dated.groups())) if dated else None,
@@ -92,8 +96,8 @@ def entry_of(
         raise UserError(f"{run.model}: {error}") from error
 
 
-def _scores(summary: Summary, na: Na) -> dict[Metric, Value]:
-    gap, over_refusal = summary.gap.get("none"), summary.over_refusal.get("image")
+def _scores(summary: Summary, refused: Estimate, na: Na) -> dict[Metric, Value]:
+    gap = summary.gap.get("none")
     text, test = summary.text.get("none", {}), summary.generalisation.get("test", {})
     found: dict[Metric, Value | None] = {
         "perception": _of(summary.perception.get("unsafe"), na),
@@ -102,7 +106,7 @@ def _scores(summary: Summary, na: Na) -> dict[Metric, Value]:
         "text_unsafe": _of(text.get("unsafe"), na),
         "text_safe": _of(text.get("safe"), na),
         "gap": _value(getattr(gap, na).pooled) if gap else None,
-        "over_refusal": _value(over_refusal.share) if over_refusal else None,
+        "over_refusal": _value(refused),
         "test_unsafe": _of(test.get("unsafe"), "wrong"),
         "test_safe": _of(test.get("safe"), "wrong"),
     }

@@ -89,6 +89,31 @@ def test_rows_of_other_settings_stand_in_other_tables(
     assert capsys.readouterr().out.count("glyphworld: a stand-in") == 3
 
 
+def test_every_figure_has_the_lines_convention_for_answers_without_a_verdict(
+    tmp_path: Path, make_answers: Make, write: Write
+) -> None:
+    answers = {"glyphworld_image": make_answers()["glyphworld_image"]}
+    write(tmp_path / "a", answers)
+    for na in ("drop", "wrong"):
+        board = tmp_path / f"{na}.jsonl"
+        assert add(board, tmp_path / "a", "--na", na) == 0
+        (entry,) = read_leaderboard(board)
+        without = ("failed", "na") if na == "drop" else ("failed",)
+        safe = [r.verdict for r in answers["glyphworld_image"] if r.label == "safe" and r.verdict not in without]
+        assert entry.scores["over_refusal"].value == round(safe.count("unsafe") / len(safe), 4)
+
+
+def test_where_every_request_failed_there_is_no_line(
+    tmp_path: Path, make_answers: Make, write: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(
+        tmp_path / "a", {"glyphworld_text": [replace(r, verdict="failed") for r in make_answers()["glyphworld_text"]]}
+    )
+    assert add(tmp_path / "board.jsonl", tmp_path / "a") == 2
+    assert "every request failed" in capsys.readouterr().err
+    assert not (tmp_path / "board.jsonl").exists()
+
+
 def test_a_model_trained_on_the_benchmark_is_shown_by_what_it_was_not_trained_on(
     tmp_path: Path, make_answers: Make, write: Write, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -50,6 +50,12 @@ def write(path: Path, *lines: Any) -> Path:
         ({"scores": {"accuracy": {"value": 0.4}}}, r"scores.accuracy.\[key\]: Input should be 'perception'"),
         ({"scores": {"image_unsafe": {"value": 1.2}}}, "scores.image_unsafe.value: .*less than or equal to 1"),
         ({"scores": {"image_unsafe": {"value": -0.2}}}, "a share is not negative, found -0.2"),
+        (
+            {"scores": {"image_unsafe": {"value": 0.0, "low": -0.1, "high": 0.1}}},
+            "a share is not negative, found -0.1",
+        ),
+        ({"scores": {"image_unsafe": {"value": "0.4"}}}, "scores.image_unsafe.value: Input should be a valid number"),
+        ({"scores": {"image_unsafe": {"value": True}}}, "scores.image_unsafe.value: Input should be a valid number"),
         ({"scores": {"image_unsafe": {"value": 0.4, "low": 0.3}}}, "expected low and high, or neither"),
         (
             {"scores": {"image_unsafe": {"value": 0.4, "low": 0.5, "high": 0.6}}},
