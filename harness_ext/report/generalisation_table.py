@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from harness_ext.report.cells import SCORE_HEADER, TEXT_ROWS, Block, estimated, number, score_cells
-from harness_ext.report.scores import ALL, Summary
+from harness_ext.report.scores import ALL, Score, Summary
 
 ROWS: Final[Mapping[str, str]] = {
     "test": "TEST",
@@ -16,17 +16,22 @@ ROWS: Final[Mapping[str, str]] = {
 _SAFE_ROWS: Final = {"image": "Image alignment", "text": TEXT_ROWS["none"], "text_blank": TEXT_ROWS["blank"], **ROWS}
 
 
+def generalisation_scores(summary: Summary) -> dict[str, Score]:
+    """Every accuracy of TEST, other data sets and contexts by what it is of, as in "TEST, all"."""
+    return {
+        f"{ROWS[probe]}, {label}": score
+        for probe, scores in summary.generalisation.items()
+        for label, score in scores.items()
+        # Of one label alone, "all" says the same.
+        if label == ALL or len(scores) > 2
+    }
+
+
 def generalisation_blocks(summary: Summary) -> list[Block]:
     """None where nothing of it was asked, and nothing that is safe."""
     found = []
     if summary.generalisation:
-        rows = [
-            ((f"{ROWS[probe]}, {label}",), *score_cells(score))
-            for probe, scores in summary.generalisation.items()
-            for label, score in scores.items()
-            # Of one label alone, "all" says the same.
-            if label == ALL or len(scores) > 2
-        ]
+        rows = [((name,), *score_cells(score)) for name, score in generalisation_scores(summary).items()]
         found.append(
             Block(
                 "TEST and generalisation (the paper's convention here: na wrong)",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from harness_ext.errors import UserError
 from harness_ext.metrics.estimate import Estimate
+from harness_ext.report.generalisation_table import generalisation_scores
 from harness_ext.report.page.runs import Shown
 from harness_ext.report.table import named_scores
 
@@ -62,7 +63,7 @@ def draw_compared(runs: Sequence[Shown]) -> "Figure":
 
 def measures(runs: Sequence[Shown]) -> Rows:
     """Every accuracy of at least one run, ``None`` for a run that was not asked."""
-    scores = [named_scores(shown.summary) for shown in runs]
+    scores = [{**named_scores(shown.summary), **generalisation_scores(shown.summary)} for shown in runs]
     names = list(dict.fromkeys(name for each in scores for name in each))
     return {name: [each[name].drop if name in each else None for each in scores] for name in names}
 

@@ -6,6 +6,7 @@ from typing import Final
 from harness_ext.metrics.estimate import Estimate
 from harness_ext.metrics.over_refusal import over_refusal
 from harness_ext.report.cells import SCORE_HEADER, TEXT_TITLES, Block, estimated, score_cells
+from harness_ext.report.generalisation_table import generalisation_scores
 from harness_ext.report.page.runs import Shown
 from harness_ext.report.table import named_scores
 
@@ -32,7 +33,7 @@ def headline(runs: Sequence[Shown]) -> Block:
 
 
 def _measures(shown: Shown) -> dict[str, Cells]:
-    """Cells under ``SCORE_HEADER`` by measure: perception, words, images, what follows from them, and capability last."""
+    """Cells under ``SCORE_HEADER``: perception, words, images, what follows from them, TEST and others, capability."""
     summary = shown.summary
     scores = {name: score_cells(score) for name, score in named_scores(summary).items()}
     last = {name: scores.pop(name) for name in list(scores) if name.startswith("Capability")}
@@ -48,7 +49,7 @@ def _measures(shown: Shown) -> dict[str, Cells]:
     for variant, share in summary.knows_but_calls_safe.items():
         name = f"Recognised, called unsafe in words ({TEXT_TITLES[variant]}), image called safe"
         found[name] = (_NOTHING, estimated(share), _NOTHING, _NOTHING, *_counts(share))
-    return found | last
+    return found | {name: score_cells(score) for name, score in generalisation_scores(summary).items()} | last
 
 
 def _counts(estimate: Estimate) -> Cells:

@@ -185,6 +185,21 @@ def test_folders_are_compared_or_it_is_said_why_not(
     assert "C against A: not compared." in section and str(runs[2]) in section
 
 
+def test_runs_of_test_and_contexts_alone_are_a_page(
+    tmp_path: Path, make_answers: Make, generalise: Make, write: Write, make_page: MakePage
+) -> None:
+    both = [generalise(make_answers("unsafeconcepts", seed=seed, images=1)) for seed in range(2)]
+    for name, answers in zip("ab", both, strict=True):
+        write(tmp_path / name, answers, model=name)
+    page = make_page(tmp_path / "page.html", tmp_path / "a", tmp_path / "b")
+    headline = page[page.index('id="unsafeconcepts-headline"') : page.index('id="unsafeconcepts-compared"')]
+    for answers in both:
+        assert f"{accuracy(answers['unsafeconcepts_test'], 'wrong'):.3f}" in headline
+    figure = page[page.index('id="unsafeconcepts-compared"') : page.index('id="unsafeconcepts-generalisation"')]
+    for name in ("TEST, all", "SMID, unsafe", "NSFW, safe", "Safe context, all"):
+        assert name in figure
+
+
 def test_a_margin_that_is_no_share_is_refused(
     tmp_path: Path, make_answers: Make, write: Write, capsys: pytest.CaptureFixture[str]
 ) -> None:
