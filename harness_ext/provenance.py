@@ -4,10 +4,13 @@ lmms-eval's result file holds the model's name and arguments. A name of the cata
 change, and a task for a copy of a data set; both are noted here as they are resolved, and written into the result file.
 """
 
+import importlib.metadata
 from typing import Final
 
 from harness_ext import __version__
 
+# What answers and their counting rest on besides this project's own code.
+_PACKAGES: Final = ("lmms-eval", "lm-eval", "torch", "transformers", "peft")
 _recorded: Final[dict[str, str]] = {}
 
 
@@ -27,5 +30,6 @@ def forget_model() -> None:
 
 
 def provenance() -> dict[str, str]:
-    """What was noted, and this project's version."""
-    return {"unsafeconcepts_version": __version__, **_recorded}
+    """What was noted, this project's version, and those of the packages that answers rest on."""
+    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in _PACKAGES)
+    return {"unsafeconcepts_version": __version__, "made_with": versions, **_recorded}

@@ -1,6 +1,7 @@
 """Whole evaluations through the real harnesses, as a user runs them: from another folder, by command."""
 
 import json
+from importlib.metadata import version
 
 import pytest
 
@@ -149,6 +150,8 @@ def test_a_result_says_what_its_name_stood_for(glyphworld, untrained_vlm):
     assert config["weights"] == str(untrained_vlm)
     assert config["dtype"] == "float32"
     assert config["unsafeconcepts_version"]
+    assert config["made_with"].startswith(f"lmms-eval {version('lmms-eval')}, ")
+    assert f", torch {version('torch')}, " in config["made_with"]
 
 
 def test_images_stay_out_of_the_results_whatever_is_asked(evaluate):
