@@ -7,13 +7,14 @@ BATCH ?= 64
 # Nothing of the demo or the tests is on a model hub.
 OFFLINE := HF_HUB_OFFLINE=1 HF_DATASETS_OFFLINE=1 TOKENIZERS_PARALLELISM=false
 
-.PHONY: help install demo test lint lock results likelihood clean
+.PHONY: help install demo test lint lock results likelihood judges clean
 
 help:
 	@echo "make demo     evaluate the embedded stand-in (glyphworld) and draw its modality gap"
 	@echo "make test     ruff, mypy and all tests"
 	@echo "make results  make demo, and write what it prints into results/glyphworld"
 	@echo "make likelihood   ask that model by likelihood too, into results/glyphworld"
+	@echo "make judges   every judge on the labelled responses of tests/, into results/judge"
 	@echo "make align-demo      train that model by SFT, DPO and PPO, evaluate all, and compare them"
 	@echo "make align-tuning    what was tried on seed 0 before, into results/align/screening and tuning"
 	@echo "make align-results   the same on SEEDS, and align-ablations on the first of them, into results/align"
@@ -57,6 +58,18 @@ likelihood: install
 	rm -rf $(OUT)/likelihood
 	$(OFFLINE) $(BIN)/lmms_eval --model glyph-vlm --tasks glyphworld_gap,glyphworld_perception,glyphworld_likelihood --batch_size $(BATCH) --log_samples --output_path $(OUT)/likelihood
 	$(OFFLINE) $(BIN)/unsafeconcepts table $(OUT)/likelihood --calibration results/glyphworld/calibration.png --markdown results/glyphworld/likelihood.md --json results/glyphworld/likelihood.json
+
+# All judges that need nothing from a hub, on the labelled responses of tests/; the classifiers are trained on responses.jsonl first.
+LABELLED := tests/harness_ext/judges
+JUDGES := results/runs/judges
+judges: install
+	rm -rf $(JUDGES)
+	$(OFFLINE) $(BIN)/unsafeconcepts train-judge $(LABELLED)/responses.jsonl --base tiny --probe alignment -o $(JUDGES)/alignment
+	$(OFFLINE) $(BIN)/unsafeconcepts train-judge $(LABELLED)/responses.jsonl --base tiny --probe perception -o $(JUDGES)/perception
+	$(OFFLINE) $(BIN)/python benchmarks/judges.py $(LABELLED)/unseen.jsonl --judge rules \
+	    --judge classifier:alignment=$(JUDGES)/alignment,perception=$(JUDGES)/perception \
+	    --json results/judge/judges.json --markdown results/judge/judges.md
+	$(OFFLINE) $(BIN)/python benchmarks/judges.py $(LABELLED)/responses.jsonl --judge rules --json results/judge/rules_responses.json
 
 # What align's methods came to: align-demo, align-tuning, align-results, align-ablations.
 include benchmarks/align.mk
