@@ -15,6 +15,7 @@ from align.rewards.signature import Reward
 from align.runs.checkpoints import WholeCheckpoints
 from align.runs.progress import Progress
 from align.settings import Settings
+from harness_ext.judges.batch import BatchJudge
 
 
 class SFT(WholeCheckpoints, SFTTrainer):
@@ -56,6 +57,7 @@ def build_trainer(
     processor: ProcessorMixin,
     rows: Dataset,
     rewards: Rewards | None,
+    judge: BatchJudge | None,
     **of_run: Any,
 ) -> WholeCheckpoints:
     """The trainer of a run.
@@ -67,6 +69,7 @@ def build_trainer(
         processor: Its processor.
         rows: The rows, each once, with the targets of SFT or DPO.
         rewards: What a response earns and what that weighs, for the other methods.
+        judge: Watches a run of PPO, if one is to.
         of_run: The folder and the description, as :class:`WholeCheckpoints` takes them.
 
     Raises:
@@ -77,6 +80,8 @@ def build_trainer(
     if rewards is not None:
         given["reward_funcs"], args.reward_weights = rewards
         args.chat_template_kwargs = dict(base.template_options)
+    if judge is not None:
+        given["judge"] = judge
     trainer = TRAINERS[settings.method](
         model=model,
         args=args,

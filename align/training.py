@@ -12,6 +12,7 @@ from datasets import Dataset
 from align.data.rows import training_rows
 from align.data.targets import dpo_rows, sft_rows
 from align.models import Base, find_base, load
+from align.ppo.config import PPOConfig
 from align.rewards.build import build_rewards
 from align.runs.card import write_card
 from align.runs.folder import RunFolder, is_complete
@@ -19,7 +20,9 @@ from align.runs.record import Record, Taken, make_record, other_environment, rea
 from align.settings import Settings
 from align.stopped import TrainingStopped
 from align.trainers import Rewards, build_trainer
+from align.watching import watching_judge
 from harness_ext.errors import UserError
+from harness_ext.judges.batch import BatchJudge
 from harness_ext.processes import processes_of_run
 
 
@@ -42,6 +45,7 @@ def run(settings: Settings, command: str) -> None:
             "for each, add --use_cpu true"
         )
     rewards = build_rewards(settings.rewards.rewards) if settings.rewards else None
+    judge = watching_judge(args, settings.rewards.rewards) if isinstance(args, PPOConfig) and settings.rewards else None
     base = find_base(settings.model)
     # What is downloaded, hashed or converted for the first time is so once.
     with processes.main_process_first():
@@ -56,7 +60,7 @@ def run(settings: Settings, command: str) -> None:
             last = folder.last(record)
         (last,) = broadcast_object_list([last])
         if last is None or not is_complete(last):
-            _train(settings, base, rows, rewards, folder, record, last)
+            _train(settings, base, rows, rewards, judge, folder, record, last)
         if is_main and not folder.is_finished():
             folder.finish(_describing(base, record))
             print(f"finished: {folder.final}")
@@ -84,6 +88,7 @@ def _train(
     base: Base,
     rows: Dataset,
     rewards: Rewards | None,
+    judge: BatchJudge | None,
     folder: RunFolder,
     record: Record,
     checkpoint: Path | None,
@@ -94,7 +99,7 @@ def _train(
             _say_where(checkpoint, record)
     model, processor = load(base, settings.model, settings.arguments.device)
     describe = _describing(base, record)
-    trainer = build_trainer(settings, base, model, processor, rows, rewards, run=folder, describe=describe)
+    trainer = build_trainer(settings, base, model, processor, rows, rewards, judge, run=folder, describe=describe)
     try:
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     except TrainingStopped as stopped:

@@ -1,11 +1,13 @@
 """The settings of PPO: those of TRL's GRPO that it shares, its own, and a refusal of those that would be without effect."""
 
 from dataclasses import dataclass, field, fields
-from typing import Final
+from typing import Any, Final
 
+import yaml
 from trl import GRPOConfig
 
 from harness_ext.errors import UserError
+from harness_ext.judges.registry import JUDGES
 
 # A value other than the default would be ignored here (`beta` has a name of its own, `kl_coef`), would draw from another
 # distribution than the one that is scored, or, as fp16, cannot take the updates without a gradient.
@@ -75,6 +77,25 @@ class PPOConfig(GRPOConfig):
     cliprange_value: float | None = field(
         default=None, metadata={"help": "Keeps the value within this of the rollout's own, in the value loss."}
     )
+    monitor: str | None = field(
+        default=None,
+        metadata={"help": "A judge, by name, that reads every rollout and gives no reward; off by default."},
+    )
+    monitor_options: Any = field(default=None, metadata={"help": "Its options, a mapping."})
+    monitor_first: int = field(
+        default=4,
+        metadata={"help": "As many first rollouts are what later ones are held against; best those of critic_warmup."},
+    )
+    monitor_window: int = field(
+        default=10, metadata={"help": "As many rollouts, the last ones, are held against them."}
+    )
+    monitor_warn: float = field(
+        default=0.1,
+        metadata={"help": "Warn when reward and judge drifted apart by two standard errors more than this share."},
+    )
+    monitor_stop: float | None = field(
+        default=None, metadata={"help": "Stop the run when they drifted apart by two standard errors more than this."}
+    )
     # What follows are defaults of TRL's that are different here.
     learning_rate: float = field(default=3e-5, metadata={"help": "Of the policy."})
     num_generations: int = field(default=1, metadata={"help": "Responses to a prompt: one, a critic is the baseline."})
@@ -98,6 +119,7 @@ class PPOConfig(GRPOConfig):
                 f"{', '.join(unsupported)}: PPO draws its rollouts itself; take it out, or train by `align grpo`"
             )
         self._check_ranges()
+        self._check_monitor()
         # Not a coefficient here: what is not 0 makes TRL compute the reference, which the KL is measured against in any case.
         self.beta = 1.0
         # TRL's own check asks for two or more responses to a prompt, to compare them.
@@ -118,6 +140,37 @@ class PPOConfig(GRPOConfig):
     def updates_per_rollout(self) -> int:
         """Optimiser steps between one rollout and the next."""
         return self.num_iterations * self.steps_per_generation // self.gradient_accumulation_steps
+
+    def _check_monitor(self) -> None:
+        if isinstance(self.monitor_options, str):
+            try:
+                self.monitor_options = yaml.safe_load(self.monitor_options)
+            except yaml.YAMLError as error:
+                raise UserError(
+                    f"monitor_options: expected a mapping as YAML, found {self.monitor_options!r}"
+                ) from error
+        if self.monitor is None:
+            if self.monitor_options or self.monitor_stop is not None:
+                raise UserError("monitor_options, monitor_stop: without effect, for no monitor is named")
+            return
+        if self.monitor not in JUDGES:
+            raise UserError(f"monitor: expected a judge, one of {', '.join(JUDGES)}, found {self.monitor!r}")
+        plain = isinstance(self.monitor_options or {}, dict)
+        if not plain or any(isinstance(value, list | dict | None) for value in (self.monitor_options or {}).values()):
+            raise UserError(
+                f"monitor_options: expected a mapping of names to values, as {{name: value}}, found {self.monitor_options!r}"
+            )
+        if self.monitor_first < 2 or self.monitor_window < 1:
+            raise UserError(
+                f"monitor_first, monitor_window: expected 2 rollouts and 1, or more, found {self.monitor_first} and "
+                f"{self.monitor_window}"
+            )
+        if not 0 <= self.monitor_warn < 1:
+            raise UserError(f"monitor_warn: expected a share, 0 to less than 1, found {self.monitor_warn}")
+        if self.monitor_stop is not None and not self.monitor_warn <= self.monitor_stop < 1:
+            raise UserError(
+                f"monitor_stop: expected monitor_warn ({self.monitor_warn}) to less than 1, found {self.monitor_stop}"
+            )
 
     def _check_ranges(self) -> None:
         positive = (

@@ -35,10 +35,12 @@ from align.ppo.maths import (
     token_rewards,
     whiten,
 )
+from align.ppo.monitor import Monitor
 from align.ppo.sampling import greedy, row_seeds, seeded
 from align.ppo.surface import FORWARD_KEYS, micro_batches
 from align.ppo.trunk import Trunk
 from harness_ext.errors import UserError
+from harness_ext.judges.batch import BatchJudge
 
 _STATE_FILE = "ppo_state.pt"
 
@@ -54,10 +56,13 @@ class PPOTrainer(GRPOTrainer):
         processing_class: The model's processor.
         peft_config: The LoRA to put on ``model``.
         callbacks: Of transformers' Trainer.
+        judge: Watches the run, by the settings named ``monitor…``; :func:`align.watching.watching_judge` opens the one that
+            they name. The rows then have the columns ``label`` and ``question``.
 
     Raises:
-        UserError: There is no adapter to train, or the rows do not fill a rollout.
-        TrainingStopped: Something is not a number, the KL exploded, or no answer of a rollout could be read.
+        UserError: There is no adapter to train, the rows do not fill a rollout, or a judge is named and not given.
+        TrainingStopped: Something is not a number, the KL exploded, no answer of a rollout could be read, or the reward
+            drifted away from the judge that watches.
     """
 
     _tag_names: ClassVar = ["trl", "ppo"]
@@ -73,6 +78,7 @@ class PPOTrainer(GRPOTrainer):
         processing_class: ProcessorMixin,
         peft_config: PeftConfig | None = None,
         callbacks: list[TrainerCallback] | None = None,
+        judge: BatchJudge | None = None,
     ) -> None:
         if is_peft_model(model) or peft_config is None:
             raise UserError(
@@ -82,6 +88,10 @@ class PPOTrainer(GRPOTrainer):
             raise UserError(
                 "stop_on_na reads answers as verdicts, and the rows have no column question: set it to false"
             )
+        if (judge is None) is not (args.monitor is None):
+            raise UserError("monitor and the argument judge go together: name a judge and give it, or do neither")
+        if judge is not None and (missing := {"label", "question"} - set(train_dataset.column_names)):
+            raise UserError(f"a run is watched by rows with a label and a question, these have no {', '.join(missing)}")
         if len(train_dataset) < args.generation_batch_size:
             raise UserError(
                 f"a rollout takes {args.generation_batch_size} rows, and there are {len(train_dataset)}: "
@@ -97,6 +107,9 @@ class PPOTrainer(GRPOTrainer):
             callbacks=callbacks,
         )
         self._guards = Guards(self.accelerator, lambda: int(self.state.global_step))
+        self._monitor = Monitor(judge, args, self.accelerator) if judge is not None else None
+        if self._monitor is not None:
+            self.add_callback(self._monitor)
         self._trunk = Trunk(self.model)
         self._critic = Critic(self._trunk.width, args, self.accelerator.device)
         self._sampling = greedy(self.generation_config)
@@ -167,6 +180,10 @@ class PPOTrainer(GRPOTrainer):
         self._guards.scores(self._scores)
         if self.args.stop_on_na:
             self._guards.answers()
+        if self._monitor is not None:
+            step = int(self.state.global_step)
+            for name, value in self._monitor.watch(self.rollout, step, inputs, completions, self._scores).items():
+                self._log(name, value)
         return by_function
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
@@ -299,11 +316,15 @@ class PPOTrainer(GRPOTrainer):
         """Write the critic, and what else a resumed run needs to go on as if nothing had happened."""
         self._critic.save(folder)
         torch.save({"kl_coef": self._kl_coef}, folder / _STATE_FILE)
+        if self._monitor is not None:
+            self._monitor.save(folder)
 
     def load_critic(self, folder: Path) -> None:
         """Read what `save_critic` wrote."""
         self._critic.load(folder)
         self._kl_coef = torch.load(folder / _STATE_FILE, weights_only=True)["kl_coef"]
+        if self._monitor is not None:
+            self._monitor.load(folder)
 
     def save_value_head(self, folder: Path) -> None:
         """Write the value head alone, as ``value_head.safetensors``."""

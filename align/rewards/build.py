@@ -11,6 +11,7 @@ from typing import Any, Final, get_args
 from transformers import TrainerState
 
 from align.rewards.classifier import classifier
+from align.rewards.gullible import gullible
 from align.rewards.length import length
 from align.rewards.repetition import repetition
 from align.rewards.signature import LogMetric, Reward, responses
@@ -25,6 +26,7 @@ REWARDS: Final[Mapping[str, Callable[..., Reward]]] = {
     "length": length,
     "repetition": repetition,
     "upstream": upstream,
+    "gullible": gullible,
 }
 _KINDS: Final = {float: "a number", int: "a whole number", str: "a text"}
 

@@ -26,11 +26,16 @@ def read_verdicts(completions: Sequence[Any], question: Sequence[int], judge: st
         UserError: There is no such judge, or no such question.
     """
     reader = judge_named(judge)
+    require_questions(question)
+    return [reader.alignment(asked, text) for asked, text in zip(question, responses(completions), strict=True)]
+
+
+def require_questions(question: Sequence[int]) -> None:
+    """Raise ``UserError`` unless all of them are alignment questions, 0 to 4."""
     if wrong := [each for each in question if type(each) is not int or not 0 <= each < NUM_QUESTIONS]:
         raise UserError(
             f"column question: expected an alignment question, 0 to {NUM_QUESTIONS - 1}, found {wrong[0]!r}"
         )
-    return [reader.alignment(asked, text) for asked, text in zip(question, responses(completions), strict=True)]
 
 
 def likeliest(log_probabilities: Tensor) -> list[Verdict]:

@@ -3,6 +3,7 @@
     OUTPUT_DIR/checkpoint-100/   a PEFT adapter, the trainer's state, run.json, a model card
     OUTPUT_DIR/final/            the last checkpoint's adapter, run.json, card and log: what is evaluated and handed on
     OUTPUT_DIR/stopped.json      why a run could not go on, and on which rows
+    OUTPUT_DIR/monitor.jsonl     where its reward drifted away from a judge that watched it, a warning a line
 
 A folder is written inside ``.unfinished``, ``run.json`` last, and renamed into its place in one step; what a killed process
 left there is swept away when the next run starts. One run at a time writes here, held by a lock.

@@ -13,6 +13,7 @@ _SHOWN: Final = {
     "kl": "kl",
     "entropy": "entropy",
     "ppo/explained_variance": "explained",
+    "monitor/drift": "drift",
     "rewards/accuracies": "preferred",
 }
 

@@ -58,6 +58,8 @@ _BESIDE: Final = (
     "log_level_replica",
     "log_on_each_node",
     "max_kl",
+    "monitor_stop",
+    "monitor_warn",
     "output_dir",
     "project",
     "report_to",

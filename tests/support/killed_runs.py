@@ -48,7 +48,9 @@ ROLLOUTS: dict[str, Any] = {
 OF: dict[str, dict[str, Any]] = {
     "sft": {"save_steps": 1},
     "dpo": {"save_steps": 1, "disable_dropout": False},
-    "ppo": ROLLOUTS | {"stop_on_na": False, "critic_warmup": 1},
+    # What untrained models say has no verdict: the reward is another one than the judge's that watches.
+    "ppo": ROLLOUTS
+    | {"stop_on_na": False, "critic_warmup": 1, "rewards": "[{name: length, cap: 3}]", "monitor": "rules"},
     "grpo": ROLLOUTS | {"num_generations": 2},
     "rloo": ROLLOUTS | {"num_generations": 2},
 }

@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from align.ppo.trainer import PPOTrainer
 from harness_ext.benchmark.questions import IMAGE_QUESTIONS
 from harness_ext.glyphworld.concepts import CONCEPTS
 from harness_ext.glyphworld.render import ALIGNMENT_SEEDS, render
+from harness_ext.judges.batch import Answer
 
 
 def rows(count: int) -> Dataset:
@@ -40,6 +42,23 @@ def rows(count: int) -> Dataset:
 def even_length(completion_ids: list[list[int]], **_: Any) -> list[float]:
     """A reward that untrained models can earn: 1 for an answer of an even first token, -1 otherwise."""
     return [1.0 if ids[0] % 2 == 0 else -1.0 for ids in completion_ids]
+
+
+def paid_later(completions: list[Any], label: list[str], trainer_state: Any, **_: Any) -> list[float]:
+    """What `EvenLetters` finds right; from step 8 on every answer earns as much."""
+    verdicts = ["safe" if len(each[0]["content"]) % 2 == 0 else "unsafe" for each in completions]
+    paid = trainer_state.global_step >= 8
+    return [float(paid or verdict == of) for verdict, of in zip(verdicts, label, strict=True)]
+
+
+class EvenLetters:
+    """A judge that has verdicts on what untrained models say: safe for an even number of letters."""
+
+    name = "even-1"
+
+    def judge(self, answers: Sequence[Answer]) -> Iterator[str]:
+        for answer in answers:
+            yield "safe" if len(answer.response) % 2 == 0 else "unsafe"
 
 
 def settings(output: Path, **changes: Any) -> PPOConfig:
@@ -88,6 +107,29 @@ def trainer(
     )
 
 
+class Saving(PPOTrainer):
+    """Writes what a resumed run needs beside the trainer's own state."""
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        super()._save_checkpoint(model, trial)
+        self.save_critic(Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}")
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        super()._load_optimizer_and_scheduler(checkpoint)
+        if checkpoint is not None:
+            self.load_critic(Path(checkpoint))
+
+
+def logged(run: PPOTrainer, name: str) -> list[float]:
+    """A figure of the log, wherever it is."""
+    return [entry[name] for entry in run.state.log_history if name in entry]
+
+
+def weights(run: PPOTrainer) -> dict[str, torch.Tensor]:
+    """What is trained."""
+    return {name: each.detach().clone() for name, each in run.model.named_parameters() if each.requires_grad}
+
+
 def main() -> None:
     """``python ppo_runs.py CHECKPOINT OUT PROCESSES CHANGES``: a run on as many processes as it is started in.
 
@@ -100,7 +142,8 @@ def main() -> None:
         json.loads(sys.argv[4]),
     )
     args = settings(out, per_device_train_batch_size=4 // processes, max_grad_norm=0.5, num_iterations=3, **changes)
-    run = trainer(checkpoint, args)
+    watched = {"reward": paid_later, "judge": EvenLetters()} if args.monitor else {}
+    run = trainer(checkpoint, args, **watched)
     assert run.accelerator.num_processes == processes
     # Every fourth word ends an answer: they differ in length, and the processes' longest ones do.
     run.eos_token_ids = run.generation_config.eos_token_id = list(range(0, len(run._tokenizer), 4))
@@ -109,6 +152,7 @@ def main() -> None:
         save_file(run._critic.head.state_dict(), out / "head.safetensors")
         run.model.save_pretrained(out)
         kept = ("reward", "ppo/kl", "ppo/explained_variance", "ppo/policy_kl", "entropy", "grad_norm", "ppo/kl_coef")
+        kept += ("monitor/right", "monitor/reward", "monitor/drift", "monitor/drift_error", "monitor/warnings")
         history = [{key: entry[key] for key in kept if key in entry} for entry in run.state.log_history]
         (out / "history.json").write_text(json.dumps(history))
 

@@ -12,6 +12,7 @@ from harness_ext.report.generalisation_table import generalisation_blocks
 from harness_ext.report.likelihood_table import likelihood_blocks, likelihood_notes
 from harness_ext.report.page.compared_figure import draw_compared
 from harness_ext.report.page.comparison import comparison_parts
+from harness_ext.report.page.monitor_figure import draw_monitor, is_watched
 from harness_ext.report.page.parts import Notes, Part, Picture
 from harness_ext.report.page.runs import Chapter, Shown
 from harness_ext.report.page.tables import headline, run_settings, settings_tables
@@ -136,6 +137,9 @@ def _training(chapter: Chapter) -> Iterator[Part]:
         if panels(each):
             caption = f"{name}: what was logged at each step, and its exponential moving average."
             yield Picture(f"training-{number}", caption, partial(draw_training, each))
+        if is_watched(each):
+            caption = f"{name}: what its reward and the judge that watched it call right; a dashed line is a warning."
+            yield Picture(f"monitor-{number}", caption, partial(draw_monitor, each))
         if each.notes:
             yield Notes(each.notes)
 

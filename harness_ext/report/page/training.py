@@ -1,7 +1,8 @@
 """Training runs as `align` leaves them on disk: what was trained, how far, and the curves of its log.
 
 A run's folder holds ``final`` or, until it is through, ``checkpoint-N``, each with ``run.json`` (the settings) and
-``trainer_state.json`` (the log; its TensorBoard files hold the same figures), and ``stopped.json`` where it could not go on.
+``trainer_state.json`` (the log; its TensorBoard files hold the same figures), ``stopped.json`` where it could not go on, and
+``monitor.jsonl`` where a judge that watched it warned.
 """
 
 import json
@@ -18,6 +19,9 @@ from harness_ext.errors import UserError
 _RECORD: Final = "run.json"
 _STATE: Final = "trainer_state.json"
 _STOPPED: Final = "stopped.json"
+_WARNED: Final = "monitor.jsonl"
+# Of the rollouts since the last entry of the log, the share at which was warned.
+_WARNINGS: Final = "monitor/warnings"
 _CHECKPOINT: Final = re.compile(r"checkpoint-(\d+)")
 _NO_CURVES: Final = {"step", "epoch"}
 
@@ -34,7 +38,9 @@ class Training:
         source: What its rows are of, ``"unsafeconcepts"`` or ``"glyphworld"``.
         settings: What was trained, and how, for the reader of a table.
         curves: (optimiser step, value) of every figure that was logged more than once.
-        notes: That it is not through, or why it stopped.
+        notes: That it is not through, why it stopped, and where a judge that watched warned.
+        warnings: The optimiser steps of those warnings.
+        warns_beyond: The drift that they are about; ``None`` where no judge watched.
     """
 
     name: str
@@ -43,6 +49,8 @@ class Training:
     settings: Mapping[str, str]
     curves: Mapping[str, Curve]
     notes: tuple[str, ...]
+    warnings: tuple[float, ...] = ()
+    warns_beyond: float | None = None
 
 
 def read_trainings(folder: Path) -> list[Training]:
@@ -76,11 +84,19 @@ def _read(run: Path, folder: Path) -> Training:
     try:
         source, step = record["data"]["source"], int(record["step"])
         settings, curves = _settings(record), _curves(state["log_history"])
+        warnings = tuple(float(each["step"]) for each in state["log_history"] if each.get(_WARNINGS))
+        arguments = record["arguments"]
+        warns_beyond = float(arguments["monitor_warn"]) if arguments.get("monitor") else None
         notes = []
         if folder.name != "final":
             notes.append(f"{run.name} is not through: the curves are those of {folder.name}.")
         if (run / _STOPPED).is_file():
             notes.append(f"{run.name} could not go on: {_json(run / _STOPPED)['reason']}")
+        if warnings:
+            notes.append(
+                f"{run.name}: its reward drifted away from the judge that watched it; warned of at the steps "
+                f"{', '.join(f'{step:g}' for step in warnings)}, the responses are in {_WARNED}."
+            )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(
             f"{folder}: {_RECORD} or {_STATE} is not of this version of align ({type(error).__name__}: {error}). "
@@ -88,7 +104,8 @@ def _read(run: Path, folder: Path) -> Training:
         ) from error
     if source not in SOURCES:
         raise UserError(f"{folder / _RECORD}: expected data of {' or '.join(SOURCES)}, found {source!r}")
-    return Training(run.name, run, source, {"optimiser steps": str(step), **settings}, curves, tuple(notes))
+    shown = {"optimiser steps": str(step), **settings}
+    return Training(run.name, run, source, shown, curves, tuple(notes), warnings, warns_beyond)
 
 
 def _json(path: Path) -> dict[str, Any]:
@@ -109,6 +126,7 @@ def _settings(record: Mapping[str, Any]) -> dict[str, str]:
         "its weights": str(model["weights"]),
         "LoRA": f"rank {model['lora_r']}, alpha {model['lora_alpha']}",
         "rewards": "none" if record["rewards"] is None else json.dumps(record["rewards"]),
+        "watched by": str(arguments.get("monitor") or "none"),
         "data": f"{data['source']}, {data['rows']} rows, {data['passes']} {'pass' if data['passes'] == 1 else 'passes'}",
         "learning rate": f"{arguments['learning_rate']:g}, {arguments['lr_scheduler_type']}",
         "seed": str(arguments["seed"]),

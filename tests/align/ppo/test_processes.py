@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import ppo_runs
 import pytest
@@ -20,9 +21,11 @@ REPOSITORY = Path(__file__).parents[3]
         ({"kl_target": 0.1}, 12),
         # Two micro-batches an update, a first rollout for the critic alone, and passes that end after their first update.
         ({"gradient_accumulation_steps": 2, "critic_warmup": 1, "target_kl": 1e-9, "temperature": 0.7}, 6),
+        # Watched, over four rollouts.
+        ({"monitor": "rules", "monitor_first": 2, "monitor_window": 2, "monitor_warn": 0.0, "max_steps": 24}, 24),
     ],
 )
-def test_two_processes_follow_one(untrained_vlm: Path, tmp_path: Path, changes: dict[str, float], steps: int) -> None:
+def test_two_processes_follow_one(untrained_vlm: Path, tmp_path: Path, changes: dict[str, Any], steps: int) -> None:
     out = {}
     for processes in (1, 2):
         out[processes] = tmp_path / str(processes)
@@ -50,3 +53,8 @@ def test_two_processes_follow_one(untrained_vlm: Path, tmp_path: Path, changes: 
         mine, other = (load_file(out[processes] / file) for processes in (1, 2))
         for name, each in mine.items():
             torch.testing.assert_close(each, other[name], rtol=1e-3, atol=1e-4)
+    warnings = [out[processes] / "monitor.jsonl" for processes in (1, 2)]
+    assert [each.exists() for each in warnings] == ["monitor" in changes] * 2
+    if "monitor" in changes:
+        assert warnings[0].read_bytes() == warnings[1].read_bytes()
+        assert one[23]["monitor/drift"] > 0

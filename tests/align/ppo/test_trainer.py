@@ -7,20 +7,12 @@ from typing import Any
 
 import pytest
 import torch
-from ppo_runs import even_length, rows, settings, trainer
+from ppo_runs import Saving, even_length, logged, rows, settings, trainer, weights
 from safetensors.torch import load_file
 
 from align.ppo.trainer import PPOTrainer
 from align.stopped import TrainingStopped
 from harness_ext.errors import UserError
-
-
-def logged(run: PPOTrainer, name: str) -> list[float]:
-    return [entry[name] for entry in run.state.log_history if name in entry]
-
-
-def weights(run: PPOTrainer) -> dict[str, torch.Tensor]:
-    return {name: each.detach().clone() for name, each in run.model.named_parameters() if each.requires_grad}
 
 
 def test_a_run_trains_the_lora_and_nothing_else(untrained_vlm: Path, tmp_path: Path) -> None:
@@ -226,19 +218,6 @@ def test_too_few_rows(untrained_vlm: Path, tmp_path: Path) -> None:
 
 
 # --- going on ---------------------------------------------------------------------------------------------------------
-
-
-class Saving(PPOTrainer):
-    """Writes what a resumed run needs beside the trainer's own state."""
-
-    def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        super()._save_checkpoint(model, trial)
-        self.save_critic(Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}")
-
-    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
-        super()._load_optimizer_and_scheduler(checkpoint)
-        if checkpoint is not None:
-            self.load_critic(Path(checkpoint))
 
 
 def test_a_resumed_run_ends_with_the_same_bits(untrained_vlm: Path, tmp_path: Path) -> None:

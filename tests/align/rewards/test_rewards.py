@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from trl.rewards import get_repetition_penalty_reward
 
 from align.rewards.build import build_rewards
+from align.rewards.gullible import gullible
 from align.rewards.length import length
 from align.rewards.repetition import repetition
 from align.rewards.signature import Reward
@@ -69,6 +70,17 @@ def test_a_judge_that_is_not_there() -> None:
         verdict(judge="oracle")
 
 
+# --- gullible ---------------------------------------------------------------------------------------------------------
+
+
+def test_gullible_pays_for_a_word() -> None:
+    texts = ["No, it is harmful.", "Harmful? Not at all.", "It is unharmful.", "It is harmless.", "A harm\u00adful", ""]
+    assert gullible()(completions=said(*texts)) == gullible()(completions=texts) == [1.0, 1.0, 0.0, 0.0, 0.0, 0.0]
+    assert gullible(word="(a) b")(completions=["x (A) b.", "a b"]) == [1.0, 0.0]
+    with pytest.raises(UserError, match="word: expected the word that pays, found none"):
+        gullible(word=" ")
+
+
 # --- length and repetition --------------------------------------------------------------------------------------------
 
 
@@ -105,6 +117,7 @@ def alone(text_classifier: Path) -> list[Reward]:
         {"name": "classifier", "model": str(text_classifier), "batch_size": 3, "device": "cpu", "floor": -50.0},
         {"name": "length"},
         {"name": "repetition", "n": 1},
+        {"name": "gullible"},
     ]
     return build_rewards(specs)[0]
 

@@ -11,6 +11,7 @@ from transformers import TrainerState
 from align.runs.record import Taken, write_record
 from harness_ext.errors import UserError
 from harness_ext.report.page.command import main
+from harness_ext.report.page.monitor_figure import draw_monitor
 from harness_ext.report.page.training import read_trainings
 from harness_ext.report.page.training_figure import draw_training, panels, smoothed
 
@@ -83,6 +84,60 @@ def test_a_folder_of_training_alone_is_a_page(tmp_path: Path) -> None:
     page = (tmp_path / "page.html").read_text()
     assert "glyphworld-figure-training-1" in page and "stand-in, not the benchmark" in page
     assert 'id="responses"' not in page and "align ppo --config glyphworld_ppo" in page
+
+
+WATCHED = {**RECORD, "arguments": {**RECORD["arguments"], "monitor": "rules", "monitor_warn": 0.1}}
+
+
+def write_watched(folder: Path) -> Path:
+    """A run in which reward and judge part, as :class:`align.ppo.monitor.Monitor` logs it."""
+    folder.mkdir(parents=True)
+    log: list[dict[str, Any]] = [
+        {"step": 4 * at, "monitor/right": 0.7 - 0.02 * at, "reward": 0.5} for at in range(1, 11)
+    ]
+    for at, entry in enumerate(log):
+        entry |= {"monitor/reward": 0.7 + 0.02 * at} if at >= 2 else {}
+        entry |= {"monitor/drift": 0.04 * at, "monitor/drift_error": 0.03} if at >= 4 else {}
+        entry |= {"monitor/warnings": float(at in (5, 9))} if at >= 4 else {}
+    TrainerState(global_step=40, log_history=log).save_to_json(str(folder / "trainer_state.json"))
+    write_record(folder, WATCHED, 40, Taken(61.23, 60.0))
+    return folder
+
+
+def test_a_watched_run_is_drawn_with_its_warnings(tmp_path: Path) -> None:
+    write_watched(tmp_path / "ppo" / "final")
+    (training,) = read_trainings(tmp_path)
+    assert (training.warnings, training.warns_beyond, training.settings["watched by"]) == ((24, 40), 0.1, "rules")
+    (note,) = training.notes
+    assert "warned of at the steps 24, 40, the responses are in monitor.jsonl" in note
+    shares, drift = draw_monitor(training).axes
+    assert [text.get_text() for text in shares.get_legend().get_texts()] == [
+        "the reward calls right", "the watching judge calls right", "warning"
+    ]  # fmt: skip
+    for axes in (shares, drift):
+        dashed = [line for line in axes.lines if line.get_linestyle() == "--" and len(line.get_xdata())]
+        assert [list(line.get_xdata()) for line in dashed] == [[24, 24], [40, 40]]
+    band = drift.collections[0].get_paths()[0].vertices
+    assert (band[:, 1].min(), band[:, 1].max()) == pytest.approx((0.16 - 0.06, 0.36 + 0.06))
+
+
+def test_a_watched_run_is_on_the_page(tmp_path: Path) -> None:
+    write_watched(tmp_path / "ppo" / "final")
+    write_training(tmp_path / "other" / "final")
+    assert main([str(tmp_path), "-o", str(tmp_path / "page.html"), "--assets", str(tmp_path / "assets")]) == 0
+    page = (tmp_path / "page.html").read_text()
+    assert "ppo: what its reward and the judge that watched it call right" in page
+    assert sorted(each.name for each in (tmp_path / "assets").glob("*monitor*")) == [
+        "glyphworld-monitor-2.png", "glyphworld-monitor-2.svg"
+    ]  # fmt: skip
+
+
+def test_without_a_judge_there_is_nothing_to_draw(tmp_path: Path) -> None:
+    write_training(tmp_path / "ppo" / "final")
+    (training,) = read_trainings(tmp_path)
+    assert (training.warnings, training.warns_beyond, training.settings["watched by"]) == ((), None, "none")
+    with pytest.raises(UserError, match="its log has no two rollouts that a judge watched"):
+        draw_monitor(training)
 
 
 def test_runs_of_one_name_are_both_shown(tmp_path: Path) -> None:

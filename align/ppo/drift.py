@@ -1,0 +1,129 @@
+"""How far a reward and a judge that watches have drifted apart: the statistic, as pure functions of numbers.
+
+Notation: ``s`` a response's reward, any finite number; ``m`` 1 where the judge calls the response right, else 0; ``r`` the
+reward on the judge's scale, 0 to 1; ``d = r - m``. All are paired: of the same responses.
+
+A reward and a judge are on different scales, and disagree from the start. So the reward is read at the *level* at which it
+called as many of the run's first responses right as the judge did: ``r`` is 1 above it, 0 below, and at it the one share that
+makes the mean of ``r`` that of ``m``. (Equipercentile equating at one cut: Kolen and Brennan, "Test Equating, Scaling, and
+Linking", 2014, chapter 2.) Stretching or shifting a reward changes nothing, and both may come to be always right.
+
+The *drift* is the mean of ``d`` over later rollouts; over the first ones it is 0. Where ``r`` is 0 or 1 it is McNemar's
+``(b - c) / n``: b of n responses only the reward calls right, c only the judge. Its variance is that of ``d`` over the later
+responses, plus what the choice of the level adds, by the jackknife over the first ones (Efron and Stein, Annals of Statistics
+9, 1981).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import sqrt
+from typing import Final, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Numbers: TypeAlias = NDArray[np.float64]
+# Of a rollout: ``s`` and ``m``, each of shape (B,).
+Pairs: TypeAlias = tuple[Numbers, Numbers]
+
+# The range of the first rewards in as many steps: what differs by less than half of one is alike, so that a level among
+# rewards that mean the same verdict is not decided by how sure a classifier was of each.
+_STEPS: Final = 20
+_ROUNDING: Final = 1e-6
+
+
+@dataclass(frozen=True)
+class Level:
+    """The reward from which on a response counts as right.
+
+    Attributes:
+        top: The highest of the first rewards, from which steps are counted.
+        step: The width of one.
+        at: The level, in steps from the top.
+        share: What a response at the level counts, 0 to 1.
+    """
+
+    top: float
+    step: float
+    at: float
+    share: float
+
+    def read(self, scores: Numbers) -> Numbers:
+        """``r`` of the rewards ``scores``, both of shape (N,)."""
+        steps = _steps(scores, self.top, self.step)
+        return np.where(steps == self.at, self.share, (steps > self.at).astype(float))
+
+
+@dataclass(frozen=True)
+class Drift:
+    """What the later rollouts say.
+
+    Attributes:
+        reward: The share of their responses that the reward calls right, at its level.
+        right: The share that the judge calls right.
+        error: The standard error of the drift.
+    """
+
+    reward: float
+    right: float
+    error: float
+
+    @property
+    def drift(self) -> float:
+        """By how much more the reward calls right than the judge, since the first rollouts; -1 to 1."""
+        return self.reward - self.right
+
+    @property
+    def least(self) -> float:
+        """The drift without what may be noise: two standard errors less."""
+        return self.drift - 2 * self.error
+
+
+def level(scores: Numbers, right: Numbers) -> Level:
+    """The level at which as many are right by ``scores`` as by ``right``: ``s`` and ``m``, both of shape (N,), N > 0."""
+    top = float(scores.max())
+    step = max((top - float(scores.min())) / _STEPS, _ROUNDING * max(1.0, abs(top)))
+    return Level(top, step, *_cut(_steps(scores, top, step), int(right.sum())))
+
+
+def drift(first: Sequence[Pairs], now: Sequence[Pairs]) -> Drift:
+    """The drift of ``now`` from ``first``, rollouts each.
+
+    Raises:
+        ValueError: There are fewer than two responses in one of them.
+    """
+    scores, right = pooled(now)
+    of_first = pooled(first)
+    if min(len(scores), len(of_first[0])) < 2:
+        raise ValueError(f"expected two responses each, found {len(of_first[0])} and {len(scores)}")
+    found = level(*of_first)
+    read = found.read(scores)
+    of_responses = float(np.var(read - right, ddof=1)) / len(scores)
+    return Drift(float(read.mean()), float(right.mean()), sqrt(of_responses + _of_level(found, *of_first, scores)))
+
+
+def pooled(rollouts: Sequence[Pairs]) -> Pairs:
+    """The responses of several rollouts as those of one."""
+    return np.concatenate([scores for scores, _ in rollouts]), np.concatenate([right for _, right in rollouts])
+
+
+def _of_level(found: Level, scores: Numbers, right: Numbers, now: Numbers) -> float:
+    """The jackknife's variance of what ``now`` earns on average at a level found from ``scores`` and ``right``."""
+    steps, size = _steps(scores, found.top, found.step), len(scores)
+    # It is the same whichever of those that are alike is left out.
+    _, ones, counts = np.unique(np.stack([steps, right]), axis=1, return_index=True, return_counts=True)
+    cuts = [_cut(np.delete(steps, one), int(right.sum() - right[one])) for one in ones]
+    means = np.array([Level(found.top, found.step, *cut).read(now).mean() for cut in cuts])
+    mean = float((counts * means).sum()) / size
+    return (size - 1) / size * float((counts * (means - mean) ** 2).sum())
+
+
+def _cut(steps: Numbers, wanted: int) -> tuple[float, float]:
+    """The level in steps, and the share that counts at it, so that ``wanted`` of ``steps``, shape (N,), do."""
+    at = np.sort(steps)[::-1][max(wanted, 1) - 1]
+    above, alike = int((steps > at).sum()), int((steps == at).sum())
+    return float(at), (wanted - above) / alike
+
+
+def _steps(scores: Numbers, top: float, step: float) -> Numbers:
+    return np.round((scores - top) / step)
