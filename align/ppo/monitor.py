@@ -8,51 +8,25 @@ one is about rollouts that come after. What a run that goes on needs is in its c
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from accelerate import Accelerator
-from accelerate.utils import gather_object
 from torch import Tensor
 from tqdm import tqdm
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from align.ppo.config import PPOConfig
-from align.ppo.drift import Drift, Pairs, drift, level, pooled
+from align.ppo.drift import Drift, drift, level, pooled
 from align.ppo.warnings_file import WarningsFile
-from align.rewards.signature import require_labels, responses
-from align.rewards.verdicts import require_questions
-from align.stopped import TrainingStopped, sample
-from harness_ext.benchmark.questions import IMAGE_QUESTIONS
-from harness_ext.judges.batch import AlignmentAnswer, BatchJudge
+from align.ppo.watched import Watched, read
+from align.stopped import TrainingStopped
+from harness_ext.errors import UserError
+from harness_ext.judges.batch import BatchJudge
 
 _STATE_FILE: Final = "monitor.json"
-_FAILED: Final = "failed"
-
-
-@dataclass(frozen=True)
-class Watched:
-    """A rollout's responses, of all processes, as far as the judge did not fail on them.
-
-    Attributes:
-        rollout: Its number, from 0 on.
-        scores: What each response earned.
-        verdicts: What the judge read in it.
-        samples: Its row and its text, as in ``stopped.json``.
-    """
-
-    rollout: int
-    scores: list[float]
-    verdicts: list[str]
-    samples: list[dict[str, Any]]
-
-    @property
-    def pairs(self) -> Pairs:
-        """What each response earned, and 1 where the judge calls it right for its image's label, else 0."""
-        read = zip(self.verdicts, self.samples, strict=True)
-        return np.array(self.scores), np.array([float(verdict == each["label"]) for verdict, each in read])
 
 
 class Monitor(TrainerCallback):
@@ -90,7 +64,7 @@ class Monitor(TrainerCallback):
             UserError: A row's label or question is none.
             TrainingStopped: The drift is beyond ``monitor_stop``, or there is nothing to measure it by.
         """
-        seen, failed = self._read(rollout, step, inputs, completions, scores)
+        seen, failed = read(self._judge, self._accelerator, rollout, step, inputs, completions, scores)
         earned, right = seen.pairs
         figures = {
             "monitor/right": float(right.mean()),
@@ -119,31 +93,6 @@ class Monitor(TrainerCallback):
             "monitor/warnings": float(warns),
         }
 
-    def _read(
-        self, rollout: int, step: int, inputs: list[dict[str, Any]], completions: list[Any], scores: Tensor
-    ) -> tuple[Watched, int]:
-        """What the judge says of a rollout of all processes, and on how many responses it failed."""
-        require_labels([each["label"] for each in inputs])
-        require_questions([each["question"] for each in inputs])
-        texts = responses(completions)
-        answers = [
-            AlignmentAnswer(each["question"], text, IMAGE_QUESTIONS[each["question"]])
-            for each, text in zip(inputs, texts, strict=True)
-        ]
-        verdicts = list(self._judge.judge(answers))
-        samples = [sample(each, text) for each, text in zip(inputs, texts, strict=True)]
-        every = gather_object(list(zip(scores.tolist(), verdicts, samples, strict=True)))
-        read = [each for each in every if each[1] != _FAILED]
-        if not read:
-            raise TrainingStopped(
-                f"the judge {self._judge.name}, which watches the run, failed on all {len(every)} responses of a rollout: "
-                "look at what it says, then run the same command again",
-                step,
-                [each[2] for each in every],
-            )
-        earned, verdicts, samples = map(list, zip(*read, strict=True))
-        return Watched(rollout, earned, verdicts, samples), len(every) - len(read)
-
     def _check_first(self, step: int) -> None:
         """Of which none is right, no reward says how much of it should be."""
         scores, right = pooled([each.pairs for each in self._first])
@@ -164,7 +113,8 @@ class Monitor(TrainerCallback):
             return
         disagreed = self._disagreed()
         figures = {"drift": found.drift, "error": found.error, "reward": found.reward, "right": found.right}
-        self._file.append({"step": step, "rollouts": [first, last], **figures, "responses": disagreed})
+        about = {"step": step, "rollouts": [first, last], "judge": self._judge.name}
+        self._file.append({**about, **figures, "responses": disagreed})
         tqdm.write(
             f"align: warning at step {step}: {self._said(found)}; {len(disagreed)} responses on which they disagree are in "
             f"{self._file.path}",
@@ -199,12 +149,26 @@ class Monitor(TrainerCallback):
 
     def save(self, folder: Path) -> None:
         """Write what `load` needs."""
-        state = {"first": _plain(self._first), "last": _plain(self._last), "from": self._from}
+        state = {
+            "judge": self._judge.name,
+            "first": _plain(self._first),
+            "last": _plain(self._last),
+            "from": self._from,
+        }
         (folder / _STATE_FILE).write_text(json.dumps(state) + "\n", encoding="utf-8")
 
     def load(self, folder: Path) -> None:
-        """Go on as if nothing had happened since `save`."""
+        """Go on as if nothing had happened since `save`.
+
+        Raises:
+            UserError: Another judge watched until then, or another version of it.
+        """
         state = json.loads((folder / _STATE_FILE).read_text(encoding="utf-8"))
+        if state["judge"] != self._judge.name:
+            raise UserError(
+                f"{folder}: watched by the judge {state['judge']}, found {self._judge.name} now: what they say cannot be "
+                "compared; go on with that one, or begin anew (--overwrite true)"
+            )
         self._first, self._last = ([Watched(**each) for each in state[name]] for name in ("first", "last"))
         self._from = state["from"]
 

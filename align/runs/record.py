@@ -67,6 +67,8 @@ _BESIDE: Final = (
     "save_total_limit",
     "stop_on_na",
 )
+# Without effect where no judge watches.
+_OF_MONITOR: Final = ("monitor_first", "monitor_options", "monitor_window")
 
 
 def make_record(settings: Settings, base: Base, rows: Dataset, processes: int, command: str) -> Record:
@@ -139,7 +141,9 @@ def _compared(record: Record) -> Iterator[tuple[str, Any]]:
     yield from ((name, value) for name, value in record.get("model", {}).items() if name not in ("model", "pretrained"))
     yield from record.get("data", {}).items()
     yield "rewards", record.get("rewards")
-    yield from ((name, value) for name, value in record.get("arguments", {}).items() if name not in _BESIDE)
+    arguments = record.get("arguments", {})
+    beside = _BESIDE if arguments.get("monitor") else _BESIDE + _OF_MONITOR
+    yield from ((name, value) for name, value in arguments.items() if name not in beside)
     yield "processes", record.get("processes")
 
 

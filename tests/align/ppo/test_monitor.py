@@ -85,6 +85,15 @@ def test_it_stops_where_it_is_told_to(tmp_path: Path) -> None:
     assert len((tmp_path / "monitor.jsonl").read_text().splitlines()) == 1
 
 
+def test_what_two_judges_said_is_not_compared(tmp_path: Path) -> None:
+    monitor = watching(tmp_path)
+    watch(monitor, 0, FIRST)
+    monitor.save(tmp_path)
+    watching(tmp_path).load(tmp_path)
+    with pytest.raises(UserError, match=r"watched by the judge rules-[^ ]+, found fails-1 now"):
+        watching(tmp_path, FailsOn("")).load(tmp_path)
+
+
 class FailsOn:
     """The rule judge, but for answers with a word."""
 

@@ -14,6 +14,8 @@ from safetensors.torch import load_file
 
 REPOSITORY = Path(__file__).parents[3]
 
+WATCHED = {"monitor": "rules", "monitor_first": 2, "monitor_window": 2, "monitor_warn": 0.0}
+
 
 @pytest.mark.parametrize(
     ("changes", "steps"),
@@ -21,8 +23,8 @@ REPOSITORY = Path(__file__).parents[3]
         ({"kl_target": 0.1}, 12),
         # Two micro-batches an update, a first rollout for the critic alone, and passes that end after their first update.
         ({"gradient_accumulation_steps": 2, "critic_warmup": 1, "target_kl": 1e-9, "temperature": 0.7}, 6),
-        # Watched, over four rollouts.
-        ({"monitor": "rules", "monitor_first": 2, "monitor_window": 2, "monitor_warn": 0.0, "max_steps": 24}, 24),
+        # Watched, over four rollouts; small steps, for rounding adds up over them.
+        ({**WATCHED, "max_steps": 24, "learning_rate": 1e-4}, 24),
     ],
 )
 def test_two_processes_follow_one(untrained_vlm: Path, tmp_path: Path, changes: dict[str, Any], steps: int) -> None:
@@ -57,4 +59,4 @@ def test_two_processes_follow_one(untrained_vlm: Path, tmp_path: Path, changes: 
     assert [each.exists() for each in warnings] == ["monitor" in changes] * 2
     if "monitor" in changes:
         assert warnings[0].read_bytes() == warnings[1].read_bytes()
-        assert one[23]["monitor/drift"] > 0
+        assert [entry["monitor/warnings"] for entry in one if "monitor/warnings" in entry] == [1.0]

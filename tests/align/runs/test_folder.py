@@ -142,4 +142,8 @@ def test_what_makes_another_run() -> None:
     ):
         changed = {**RECORD, section: {**RECORD[section], key: value}}
         assert len(differences(RECORD, changed)) == 1 and differences(RECORD, changed)[0].startswith(f"{key}: ")
+    watched = {**RECORD, "arguments": {**RECORD["arguments"], "monitor": "rules", "monitor_first": 4}}
+    unwatched = {**RECORD, "arguments": {**RECORD["arguments"], "monitor": None, "monitor_first": 4}}
+    assert differences(RECORD, unwatched) == []  # one of before there was a monitor goes on
+    assert differences(unwatched, watched) == ['monitor: null there, "rules" now', "monitor_first: null there, 4 now"]
     assert differences({**RECORD, "rewards": [1]}, RECORD) == ["rewards: [1] there, null now"]
