@@ -60,7 +60,9 @@ def draw_monitor(training: Training) -> "Figure":
 
 
 def _draw_drift(axes: "Axes", training: Training) -> None:
-    axes.set_title("drift since the first rollouts, with two standard errors", loc="left", fontsize=10)
+    axes.set_title(
+        "drift since the first rollouts, two standard errors; dotted: what is warned of", loc="left", fontsize=10
+    )
     if _DRIFT in training.curves:
         steps, values = _columns(training, _DRIFT)
         _, errors = _columns(training, _ERROR)

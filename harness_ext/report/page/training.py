@@ -94,8 +94,8 @@ def _read(run: Path, folder: Path) -> Training:
             notes.append(f"{run.name} could not go on: {_json(run / _STOPPED)['reason']}")
         if warnings:
             notes.append(
-                f"{run.name}: its reward drifted away from the judge that watched it; warned of at the steps "
-                f"{', '.join(f'{step:g}' for step in warnings)}, the responses are in {_WARNED}."
+                f"{run.name}: its reward drifted away from the judge that watched it: its log has warnings at the steps "
+                f"{', '.join(f'{step:g}' for step in warnings)}; the responses are in {_WARNED}."
             )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(

@@ -109,7 +109,7 @@ def test_a_watched_run_is_drawn_with_its_warnings(tmp_path: Path) -> None:
     (training,) = read_trainings(tmp_path)
     assert (training.warnings, training.warns_beyond, training.settings["watched by"]) == ((24, 40), 0.1, "rules")
     (note,) = training.notes
-    assert "warned of at the steps 24, 40, the responses are in monitor.jsonl" in note
+    assert "warnings at the steps 24, 40; the responses are in monitor.jsonl" in note
     shares, drift = draw_monitor(training).axes
     assert [text.get_text() for text in shares.get_legend().get_texts()] == [
         "the reward calls right", "the watching judge calls right", "warning"
