@@ -76,7 +76,8 @@ tuned-%: trained-%
 	$(ONE_THREAD) $(BIN)/unsafeconcepts glyphworld evaluate --seed $(SEED) --adapter $(ALIGN_OUT)/$*/final --development --json results/align/$(notdir $(ALIGN_OUT))/$*.json
 
 align-tuning: install
-	$(ONE_THREAD) $(BIN)/unsafeconcepts glyphworld build --seed 0
+	mkdir -p results/align/tuning
+	$(ONE_THREAD) $(BIN)/unsafeconcepts glyphworld evaluate --seed 0 --development --json results/align/tuning/original.json
 	$(MAKE) --no-print-directory -j2 ALIGN_OUT=results/runs/align/screening RENDERS=16 $(addprefix tuned-,$(SCREENED))
 	$(MAKE) --no-print-directory -j2 ALIGN_OUT=results/runs/align/tuning RENDERS=64 $(addprefix tuned-,$(TUNED))
 
