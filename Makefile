@@ -18,6 +18,7 @@ help:
 	@echo "make align-demo      train that model by SFT, DPO and PPO, evaluate all, and compare them"
 	@echo "make align-tuning    what was tried on seed 0 before, into results/align/screening and tuning"
 	@echo "make align-results   the same on SEEDS, and align-ablations on the first of them, into results/align"
+	@echo "make align-watched   reward hacking, and a judge that sees it: after align-results, into results/align"
 	@echo "make leaderboard     the lines of align-results in results/leaderboard.jsonl, its tables and figure"
 	@echo "make lock     resolve requirements.lock anew from setup.cfg"
 	@echo "make clean    remove the virtual environment and the runs"

@@ -1,5 +1,5 @@
 # What the methods came to on glyphworld, a stand-in and not the benchmark. Included by the Makefile; two things run at a time.
-.PHONY: align-demo align-tuning align-results align-ablations leaderboard
+.PHONY: align-demo align-tuning align-results align-ablations align-watched leaderboard
 
 SEED ?= 0
 RENDERS ?= 32
@@ -97,6 +97,18 @@ align-ablations: install
 	$(MAKE) --no-print-directory -j2 SEED=$(SEED) ALIGN_OUT=$(ABLATIONS) RENDERS=32 $(addprefix evaluated-,original ppo sft $(ABLATED))
 	$(ONE_THREAD) $(BIN)/align table $(ABLATIONS) --methods original ppo sft $(ABLATED) --against ppo \
 	    --markdown results/align/ablations.md --json results/align/ablations.json
+
+# A reward that is easily fooled, and one by a judge trained on the answers of align-results; the rule judge watches both.
+WATCHED := results/runs/align/watched
+WATCH := --config glyphworld_gullible --glyphworld_seed $(firstword $(SEEDS)) --seed $(firstword $(SEEDS))
+align-watched: install
+	rm -rf $(WATCHED)
+	$(ONE_THREAD) $(BIN)/unsafeconcepts train-judge $(RESULTS)/seed$(firstword $(SEEDS)) --base tiny --probe alignment --without na -o $(WATCHED)/judge
+	$(ONE_THREAD) $(BIN)/align ppo $(WATCH) --output_dir $(WATCHED)/gullible
+	$(ONE_THREAD) $(BIN)/align ppo $(WATCH) --output_dir $(WATCHED)/sound --rewards '[{name: classifier, model: $(WATCHED)/judge}]'
+	$(ONE_THREAD) $(BIN)/unsafeconcepts report $(WATCHED)/gullible $(WATCHED)/sound -o $(WATCHED)/page.html --assets $(WATCHED)/page
+	cp $(WATCHED)/page/glyphworld-monitor-1.png results/align/watched_gullible.png
+	cp $(WATCHED)/page/glyphworld-monitor-2.png results/align/watched_sound.png
 
 # The lines of align-results in this repository's leaderboard, and its tables and figure.
 BOARD := results/leaderboard.jsonl
