@@ -65,12 +65,12 @@ LABELLED := tests/harness_ext/judges
 JUDGES := results/runs/judges
 judges: install
 	rm -rf $(JUDGES)
-	$(OFFLINE) $(BIN)/unsafeconcepts train-judge $(LABELLED)/responses.jsonl --base tiny --probe alignment -o $(JUDGES)/alignment
-	$(OFFLINE) $(BIN)/unsafeconcepts train-judge $(LABELLED)/responses.jsonl --base tiny --probe perception -o $(JUDGES)/perception
-	$(OFFLINE) $(BIN)/python benchmarks/judges.py $(LABELLED)/unseen.jsonl --judge rules \
+	$(ONE_THREAD) $(BIN)/unsafeconcepts train-judge $(LABELLED)/responses.jsonl --base tiny --probe alignment -o $(JUDGES)/alignment
+	$(ONE_THREAD) $(BIN)/unsafeconcepts train-judge $(LABELLED)/responses.jsonl --base tiny --probe perception -o $(JUDGES)/perception
+	$(ONE_THREAD) $(BIN)/python benchmarks/judges.py $(LABELLED)/unseen.jsonl --judge rules \
 	    --judge classifier:alignment=$(JUDGES)/alignment,perception=$(JUDGES)/perception \
 	    --json results/judge/judges.json --markdown results/judge/judges.md
-	$(OFFLINE) $(BIN)/python benchmarks/judges.py $(LABELLED)/responses.jsonl --judge rules --json results/judge/rules_responses.json
+	$(ONE_THREAD) $(BIN)/python benchmarks/judges.py $(LABELLED)/responses.jsonl --judge rules --json results/judge/rules_responses.json
 
 # What align's methods came to: align-demo, align-tuning, align-results, align-ablations.
 include benchmarks/align.mk
