@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from harness_ext.classifiers.converted import Published, converted
 from harness_ext.classifiers.labels import LABELS
 from harness_ext.classifiers.published import BASE, REPOSITORIES
-from harness_ext.errors import UserError
+from harness_ext.errors import exit_status
 
 _PROG = "python -m harness_ext.classifiers.convert"
 
@@ -27,16 +27,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--base-revision", metavar="COMMIT", help="its commit; needed for another one")
     given = parser.parse_args(argv)
-    try:
-        print(
-            converted(
-                Published(given.kind, given.file, given.revision, given.sha256, given.base, given.base_revision)
-            ).folder
-        )
-    except UserError as error:
-        print(f"{_PROG}: {error}", file=sys.stderr)
-        return 2
-    return 0
+    published = Published(given.kind, given.file, given.revision, given.sha256, given.base, given.base_revision)
+    return exit_status(_PROG, lambda: print(converted(published).folder))
 
 
 if __name__ == "__main__":

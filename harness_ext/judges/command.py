@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from harness_ext.benchmark.questions import IMAGE_QUESTIONS, NUM_QUESTIONS, TEXT_QUESTIONS
-from harness_ext.errors import UserError
+from harness_ext.errors import exit_status
 from harness_ext.judges.batch import AlignmentAnswer, Answer, BatchJudge, OneByOne, PerceptionAnswer
 from harness_ext.judges.reading import verdicts
 from harness_ext.judges.spec import JudgeSpec, add_judge_options, judge_spec
@@ -45,11 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     add_judge_options(parser)
     options = parser.parse_args(argv)
-    try:
-        return judge_file(options.file, judge_spec(options))
-    except UserError as error:
-        print(f"unsafeconcepts judge: {error}", file=sys.stderr)
-        return BAD_INPUT
+    return exit_status("unsafeconcepts judge", lambda: judge_file(options.file, judge_spec(options)))
 
 
 def judge_file(path: str, spec: JudgeSpec) -> int:

@@ -1,6 +1,5 @@
 """How far judges agree on the same answers, kind by kind, and how right each is where people have labelled answers."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from itertools import combinations
@@ -16,6 +15,7 @@ from harness_ext.metrics.labelled import Labelled, against_labels
 from harness_ext.metrics.records import FAILED, Judgement
 from harness_ext.rejudge.human import Labels
 from harness_ext.rejudge.readings import Key, Readings
+from harness_ext.report.writing import without_nan
 
 ALIGNMENT, CONTEXT, PERCEPTION = "alignment", "alignment in a context", "perception"
 # The kinds that are not a part of another one.
@@ -74,7 +74,7 @@ class Agreement:
             {"kind": each.kind, "first": each.first, "second": each.second, **_agreement_json(each.agreement)}
             for each in self.compared
         ]
-        plain: dict[str, Any] = _without_nan(values)
+        plain: dict[str, Any] = without_nan(values)
         return plain
 
 
@@ -158,11 +158,3 @@ def _agreement_json(agreement: JudgeAgreement) -> dict[str, Any]:
         "failed": agreement.failed,
         "confusion": table,
     }
-
-
-def _without_nan(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_nan(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_nan(each) for each in value]
-    return None if isinstance(value, float) and math.isnan(value) else value

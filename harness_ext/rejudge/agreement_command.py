@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from harness_ext.errors import UserError
+from harness_ext.errors import UserError, exit_status
 from harness_ext.judges.registry import JUDGES
 from harness_ext.judges.spec import JudgeSpec, read_spec
 from harness_ext.rejudge.agreement import Agreement, agree
@@ -29,15 +29,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns 2, with a message, when what was asked for cannot be."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     options = _parser().parse_args(arguments)
-    try:
-        specs = [read_spec(text) for text in [*filter(None, options.judges.split(",")), *options.judge]]
-        if len(specs or options.runs) < (1 if options.human else 2):
-            raise UserError("expected at least two runs, or one and --judges a,b, or --human FILE.jsonl beside one")
-        _report(_agreement(options, specs), options, ["unsafeconcepts", "agreement", *arguments])
-    except UserError as error:
-        print(f"{_PROG}: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return exit_status(_PROG, lambda: _run(options, ["unsafeconcepts", "agreement", *arguments]))
+
+
+def _run(options: argparse.Namespace, command: Sequence[str]) -> None:
+    specs = [read_spec(text) for text in [*filter(None, options.judges.split(",")), *options.judge]]
+    if len(specs or options.runs) < (1 if options.human else 2):
+        raise UserError("expected at least two runs, or one and --judges a,b, or --human FILE.jsonl beside one")
+    _report(_agreement(options, specs), options, command)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from harness_ext.errors import UserError
+from harness_ext.errors import UserError, exit_status
 from harness_ext.judges.spec import add_judge_options, judge_spec
 
 _PROG: Final = "unsafeconcepts judge"
@@ -20,17 +20,7 @@ _PROG: Final = "unsafeconcepts judge"
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns 2, with a message, when what was asked for cannot be."""
     options = _parser().parse_args(argv)
-    try:
-        if not Path(options.answers).is_dir():
-            from harness_ext.judges.command import judge_file
-
-            if options.output:
-                raise UserError("-o is for runs; the judged lines of a file are printed")
-            return judge_file(options.answers, judge_spec(options))
-        return _judge_run(options)
-    except UserError as error:
-        print(f"{_PROG}: {error}", file=sys.stderr)
-        return 2
+    return exit_status(_PROG, lambda: (_judge_run if Path(options.answers).is_dir() else _judge_file)(options))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -45,6 +35,14 @@ def _parser() -> argparse.ArgumentParser:
         "-o", "--output", type=Path, metavar="FOLDER", help="the new result folder (default: RUN__JUDGE, beside RUN)"
     )
     return parser
+
+
+def _judge_file(options: argparse.Namespace) -> int:
+    from harness_ext.judges.command import judge_file
+
+    if options.output:
+        raise UserError("-o is for runs; the judged lines of a file are printed")
+    return judge_file(options.answers, judge_spec(options))
 
 
 def _judge_run(options: argparse.Namespace) -> int:

@@ -1,6 +1,5 @@
 """The numbers of a report, as data: what was asked has an entry, what was not has none."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal, get_args
@@ -11,6 +10,7 @@ from harness_ext.metrics.calibration import Bin
 from harness_ext.metrics.estimate import Estimate
 from harness_ext.metrics.gap import Gap
 from harness_ext.metrics.records import Label
+from harness_ext.report.writing import without_nan
 
 TextVariant = Literal["none", "blank"]
 LABELS: Final[tuple[Label, ...]] = ("unsafe", "safe")
@@ -167,17 +167,9 @@ class Summary:
 
     def to_json(self) -> dict[str, Any]:
         """As plain values; nan, which JSON has not, becomes ``None``, and what was not asked by likelihood is absent."""
-        values = _without_nan(asdict(self))
+        values = without_nan(asdict(self))
         if self.likelihood is None:
             del values["likelihood"]
         else:
             del values["likelihood"]["summary"]["likelihood"]
         return values
-
-
-def _without_nan(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_nan(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_nan(item) for item in value]
-    return None if isinstance(value, float) and math.isnan(value) else value

@@ -1,6 +1,8 @@
 """Files that a command was asked to write."""
 
+import math
 from pathlib import Path
+from typing import Any
 
 from harness_ext.errors import UserError
 
@@ -12,3 +14,12 @@ def write_text(path: Path, text: str) -> None:
         path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise UserError(f"{path}: cannot be written: {error}") from error
+
+
+def without_nan(value: Any) -> Any:
+    """Plain values with ``None`` for nan, which JSON has not, at any depth."""
+    if isinstance(value, dict):
+        return {key: without_nan(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_nan(item) for item in value]
+    return None if isinstance(value, float) and math.isnan(value) else value

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from harness_ext.classifiers.labels import LABELS
-from harness_ext.errors import UserError
+from harness_ext.errors import exit_status
 from harness_ext.report.terminal import console
 
 if TYPE_CHECKING:
@@ -26,12 +26,7 @@ _PIPED_WIDTH: Final = 120
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns 2, with a message, when what was asked for cannot be."""
     given = _parser().parse_args(argv)
-    try:
-        _train(given)
-    except UserError as error:
-        print(f"{_PROG}: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return exit_status(_PROG, lambda: _train(given))
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from harness_ext.errors import UserError
+from harness_ext.errors import UserError, exit_status
 from harness_ext.report.compare.comparison import Comparison
 from harness_ext.report.compare.runs import MARGIN, compare
 from harness_ext.report.terminal import console
@@ -26,13 +26,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns 2, with a message, when what was asked for cannot be."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     options = _parser().parse_args(arguments)
-    try:
-        comparison = compare(options.runs, options.margin, options.task, _metrics(options.metric), options.seed)
-        _report(comparison, options, ["unsafeconcepts", "compare", *arguments])
-    except UserError as error:
-        print(f"{_PROG}: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return exit_status(_PROG, lambda: _run(options, ["unsafeconcepts", "compare", *arguments]))
+
+
+def _run(options: argparse.Namespace, command: Sequence[str]) -> None:
+    comparison = compare(options.runs, options.margin, options.task, _metrics(options.metric), options.seed)
+    _report(comparison, options, command)
 
 
 def _parser() -> argparse.ArgumentParser:

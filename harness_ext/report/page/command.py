@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from harness_ext.errors import UserError
+from harness_ext.errors import UserError, exit_status
 
 _PROG: Final = "unsafeconcepts report"
 
@@ -16,12 +16,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns 2, with a message, when what was asked for cannot be."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     options = _parser().parse_args(arguments)
-    try:
-        _report(options, shlex.join(["unsafeconcepts", "report", *arguments]))
-    except UserError as error:
-        print(f"{_PROG}: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return exit_status(_PROG, lambda: _report(options, shlex.join(["unsafeconcepts", "report", *arguments])))
 
 
 def _parser() -> argparse.ArgumentParser:
