@@ -16,7 +16,6 @@ from transformers import (
     PrinterCallback,
     Trainer,
     TrainerCallback,
-    TrainerControl,
     TrainerState,
     TrainingArguments,
 )
@@ -26,6 +25,7 @@ from harness_ext.classifiers.labels import LABELS, Kind
 from harness_ext.classifiers.training.rows import Example
 from harness_ext.classifiers.training.settings import Settings
 from harness_ext.classifiers.training.split import Parts
+from harness_ext.step_bar import StepBar
 
 _WARMUP: Final = 0.1
 
@@ -112,29 +112,11 @@ def _is_json(file: Path) -> bool:
     return True
 
 
-class _Bar(TrainerCallback):
+class _Bar(StepBar):
     """A progress bar with the last losses."""
 
-    _bar: "tqdm[Any] | None" = None
+    def opened(self, args: TrainingArguments, state: TrainerState) -> "tqdm[Any]":
+        return tqdm(total=state.max_steps, initial=state.global_step, unit="step", desc="train-judge")
 
-    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        self._bar = tqdm(total=state.max_steps, initial=state.global_step, unit="step", desc="train-judge")
-
-    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        if self._bar is not None:
-            self._bar.update(state.global_step - self._bar.n)
-
-    def on_log(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        logs: dict[str, Any] | None = None,
-        **_: Any,
-    ) -> None:
-        if self._bar is not None and logs and "eval_loss" in logs:
-            self._bar.set_postfix({"validation loss": f"{logs['eval_loss']:.3g}"})
-
-    def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        if self._bar is not None:
-            self._bar.close()
+    def figures(self, logs: dict[str, Any]) -> dict[str, float] | None:
+        return {"validation loss": logs["eval_loss"]} if "eval_loss" in logs else None
