@@ -7,7 +7,7 @@ show minutes later, in a traceback. So sources are asked for as soon as the task
 from collections.abc import Iterable, Mapping
 from typing import Final, Literal
 
-Need = Literal["images", "options", "safe", "contexts", "smid", "nsfw"]
+Need = Literal["images", "options", "safe", "contexts", "smid", "nsfw", "block"]
 # By how a task's or a group's name begins; the longest beginning counts.
 _NEEDS: Final[Mapping[str, tuple[Need, ...]]] = {
     "unsafeconcepts": ("images", "options"),
@@ -23,6 +23,7 @@ _NEEDS: Final[Mapping[str, tuple[Need, ...]]] = {
     "unsafeconcepts_context": ("images", "safe", "contexts"),
     "unsafeconcepts_smid": ("smid",),
     "unsafeconcepts_nsfw": ("nsfw",),
+    "glyphworld": ("block",),
 }
 
 
@@ -45,6 +46,10 @@ def check_access_for(tasks: Iterable[str]) -> None:
 
 
 def _check_access(needed: set[Need]) -> None:
+    if "block" in needed:
+        from harness_ext.glyphworld.rows import block_of_run
+
+        block_of_run()
     if "images" in needed:
         from harness_ext.benchmark.sources import check_access
 

@@ -18,8 +18,8 @@ from harness_ext.benchmark.rows import (
     Collection,
     ask,
     ask_alignment,
-    collection,
     collection_of,
+    image_file,
     question_by_question,
     rows_of,
 )
@@ -117,7 +117,7 @@ def image(doc: Mapping[str, Any]) -> list[Image.Image]:
 
 def image_of(source: str, name: Collection, row: int) -> Image.Image:
     """An image of a collection, upright, in RGB."""
-    return to_rgb(collection(source, name)[row]["image"], row)
+    return to_rgb(image_file(source, name, row), row)
 
 
 @functools.cache

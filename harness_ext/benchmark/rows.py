@@ -1,12 +1,13 @@
 """Rows of images, with a question put to each: what every probe is made of.
 
 A source has collections of images: those of the benchmark or of the stand-in (``all``), the held-out ones (``test``), and
-the data sets that generalisation is measured on. A row's ``row`` is its place in its collection.
+the data sets that generalisation is measured on. A row's ``row`` is its place in its collection. Of the stand-in's images, of
+which there is no end, a run sees one block (harness_ext/glyphworld/rows.py).
 """
 
 import functools
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from datasets import Dataset, concatenate_datasets
 from datasets import Image as ImageFeature
@@ -29,33 +30,53 @@ _SHOWS: Final[dict[str, Collection]] = {
     "nsfw": "nsfw",
 }
 
+_IN_BLOCKS: Final = ("glyphworld", "all")
+
 
 def collection_of(probe: str) -> Collection:
     """Which of a source's collections a probe shows."""
     return _SHOWS.get(probe, "all")
 
 
-@functools.cache
-def collection(source: str, name: Collection) -> Dataset:
-    """A collection with its images, loaded once a process.
+def rows_of(source: str, name: Collection) -> Dataset:
+    """The rows that this run asks about, as the harness sees them: without the images, which it could write into its logs."""
+    block = 0
+    if (source, name) == _IN_BLOCKS:
+        from harness_ext.glyphworld import rows as glyphs
+
+        block = glyphs.block_of_run()
+        seeds = glyphs.seeds_of(block)
+        record_provenance(glyphworld_source=f"test renders {seeds[0]} to {seeds[-1]} of each concept")
+    return _collection(source, name, block).remove_columns("image")
+
+
+def image_file(source: str, name: Collection, row: int) -> dict[str, Any]:
+    """The image of a row, whatever block this run asks about.
 
     Undecoded: how an image of any kind becomes RGB is decided in one place, and only the file itself can tell that it was
     cut off.
     """
-    rows = _loaded(source, name)
+    block, place = 0, row
+    if (source, name) == _IN_BLOCKS:
+        from harness_ext.glyphworld.rows import ROWS
+
+        block, place = divmod(row, ROWS)
+    found: dict[str, Any] = _collection(source, name, block)[place]["image"]
+    return found
+
+
+@functools.cache
+def _collection(source: str, name: Collection, block: int) -> Dataset:
+    """A collection, or a block of it, with its images, loaded once a process."""
+    rows = _loaded(source, name, block)
     return rows.add_column("source", [source] * len(rows)).cast_column("image", ImageFeature(decode=False))
 
 
-def rows_of(source: str, name: Collection) -> Dataset:
-    """A collection's rows as the harness sees them: without the images, which it could write into its logs."""
-    return collection(source, name).remove_columns("image")
-
-
-def _loaded(source: str, name: Collection) -> Dataset:
+def _loaded(source: str, name: Collection, block: int) -> Dataset:
     if source == "glyphworld":
         from harness_ext.glyphworld import rows as glyphs
 
-        return glyphs.held_out_rows() if name == "test" else glyphs.test_rows()
+        return glyphs.held_out_rows() if name == "test" else glyphs.test_rows(block)
     if name == "test":
         return both_sides().images
     if name == "all":

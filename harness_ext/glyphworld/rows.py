@@ -1,15 +1,25 @@
-"""Glyphworld's evaluation rows: every concept at the first test seeds, in the columns of the benchmark's rows."""
+"""Glyphworld's evaluation rows: ten test renders of every concept, in the columns of the benchmark's rows.
 
+Test renders come in blocks of ten, so that a result can be repeated on images that none before it was measured on. A row's
+number tells its block too: rows of different blocks are never taken for the same image.
+"""
+
+import os
 from typing import Any, Final
 
 from datasets import Dataset, Features, Image, Value
 
+from harness_ext.errors import UserError
 from harness_ext.glyphworld.concepts import CONCEPTS
 from harness_ext.glyphworld.render import TEST_SEEDS, render
 
 # Of each concept. The benchmark's TEST has 4.6 unsafe images a concept.
 RENDERS: Final = 10
 HELD_OUT: Final = 4
+ROWS: Final = RENDERS * len(CONCEPTS)
+# After the first block come the renders that stand in for TEST; what is left of those ten is no block.
+BLOCKS: Final = len(TEST_SEEDS) // RENDERS - 1
+BLOCK_VARIABLE: Final = "UNSAFECONCEPTS_GLYPHWORLD_BLOCK"
 FEATURES = Features(
     {
         "image": Image(),
@@ -24,23 +34,45 @@ FEATURES = Features(
 )
 
 
-def test_rows(renders: int = RENDERS) -> Dataset:
-    """``renders`` test renders of each concept, concept by concept; ``position`` is None for several glyphs.
+def block_of_run() -> int:
+    """Which block of test renders this run asks about: the first, or the one that the environment names.
 
     Raises:
-        ValueError: If ``renders`` is not between 1 and the number of test seeds.
+        UserError: There is no such block.
     """
-    if not 1 <= renders <= len(TEST_SEEDS):
-        raise ValueError(f"renders must be between 1 and {len(TEST_SEEDS)}, found {renders}")
-    return _rendered(TEST_SEEDS[:renders])
+    text = os.environ.get(BLOCK_VARIABLE, "").strip() or "0"
+    if not text.isdecimal() or int(text) >= BLOCKS:
+        raise UserError(f"{BLOCK_VARIABLE}: expected a block of test renders, 0 to {BLOCKS - 1}, found {text!r}")
+    return int(text)
+
+
+def seeds_of(block: int) -> range:
+    """The seeds of a block's renders.
+
+    Raises:
+        ValueError: If there is no such block.
+    """
+    if not 0 <= block < BLOCKS:
+        raise ValueError(f"block must be between 0 and {BLOCKS - 1}, found {block}")
+    first = (block + 1) * RENDERS if block else 0
+    return TEST_SEEDS[first : first + RENDERS]
+
+
+def test_rows(block: int = 0) -> Dataset:
+    """A block's test renders of each concept, concept by concept; ``position`` is None for several glyphs.
+
+    Raises:
+        ValueError: If there is no such block.
+    """
+    return _rendered(seeds_of(block), block * ROWS)
 
 
 def held_out_rows() -> Dataset:
-    """The renders of each concept that stand in for TEST: of seeds that nothing is trained on, nor `test_rows` has."""
-    return _rendered(TEST_SEEDS[RENDERS : RENDERS + HELD_OUT])
+    """The renders of each concept that stand in for TEST: of seeds that nothing is trained on, nor a block has."""
+    return _rendered(TEST_SEEDS[RENDERS : RENDERS + HELD_OUT], 0)
 
 
-def _rendered(seeds: range) -> Dataset:
+def _rendered(seeds: range, first_row: int) -> Dataset:
     rows: list[dict[str, Any]] = []
     for index, concept in enumerate(CONCEPTS):
         for seed in seeds:
@@ -48,7 +80,7 @@ def _rendered(seeds: range) -> Dataset:
             rows.append(
                 {
                     "image": glyph.image,
-                    "row": len(rows),
+                    "row": first_row + len(rows),
                     "concept": concept.name,
                     "category": concept.category,
                     "label": concept.label,

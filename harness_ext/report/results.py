@@ -12,7 +12,7 @@ from harness_ext.report.scores import Manner, manner
 
 # What our plugin writes into the results file beside what the harness does.
 _MODEL: Final = ("weights", "revision", "adapter", "dtype")
-_SOURCES: Final = ("unsafeconcepts_source", "test_source", "smid_source", "nsfw_source")
+_SOURCES: Final = ("unsafeconcepts_source", "test_source", "smid_source", "nsfw_source", "glyphworld_source")
 # Of a run whose answers were judged again (harness_ext/rejudge): by whom, and whose answers they are.
 JUDGED_BY: Final = "judged_by"
 JUDGED_FROM: Final = "judged_from"

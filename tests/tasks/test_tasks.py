@@ -12,7 +12,10 @@ from lmms_eval.tasks import TaskManager
 
 from harness_ext.benchmark import questions, taxonomy
 from harness_ext.glyphworld.concepts import CONCEPTS
+from harness_ext.glyphworld.render import TEST_SEEDS, render
+from harness_ext.glyphworld.rows import BLOCK_VARIABLE
 from harness_ext.plugin import register_tasks, task_folder
+from harness_ext.provenance import provenance
 
 PROBES = ("perception", "image", "text", "text_blank")
 
@@ -143,6 +146,19 @@ def test_what_the_model_sees(glyphworld):
     row = perception.dataset["test"][0]
     assert perception.doc_to_text(row) == questions.perception_question(row["options"])
     assert row["options"][row["expected"]] == row["concept"]
+
+
+def test_another_block_has_images_and_row_numbers_of_its_own(manager, monkeypatch):
+    monkeypatch.setenv(BLOCK_VARIABLE, "5")
+    task = load(manager, "glyphworld_gap")["glyphworld_image"]
+    row = task.dataset["test"][6]
+    assert (row["row"], row["question"]) == (5 * 1500 + 1, 1)
+    assert provenance()["glyphworld_source"] == "test renders 2060 to 2069 of each concept"
+    # Whatever this process asks about: a page shows the images of any run.
+    monkeypatch.delenv(BLOCK_VARIABLE)
+    shown = task.doc_to_messages(row)[0]["content"][0]["url"]
+    assert shown.tobytes() == render(0, TEST_SEEDS[61]).image.tobytes()
+    assert load(manager, "glyphworld_gap")["glyphworld_image"].dataset_no_image["test"]["row"][:6] == [0] * 5 + [1]
 
 
 def test_the_five_questions_of_an_image_follow_each_other(glyphworld):

@@ -3,6 +3,8 @@ from labelled_copies import columns, write
 
 from harness_ext.benchmark.preflight import check_access_for, needs, require_sources
 from harness_ext.benchmark.sources import SourceError
+from harness_ext.errors import UserError
+from harness_ext.glyphworld.rows import BLOCK_VARIABLE
 
 
 @pytest.mark.parametrize(
@@ -11,7 +13,7 @@ from harness_ext.benchmark.sources import SourceError
         (["unsafeconcepts"], {"images", "options"}),
         (["unsafeconcepts_image_sampled"], {"images"}),
         (["unsafeconcepts_gap", "unsafeconcepts_gap_likelihood"], {"images"}),
-        (["glyphworld", "unsafeconcepts_perception_sampled"], {"images", "options"}),
+        (["glyphworld", "unsafeconcepts_perception_sampled"], {"images", "options", "block"}),
         (["unsafeconcepts_sampled"], {"images", "options"}),
         (["unsafeconcepts_text", "unsafeconcepts_text_blank"], set()),
         (["unsafeconcepts_test"], {"images", "safe"}),
@@ -19,7 +21,7 @@ from harness_ext.benchmark.sources import SourceError
         (["unsafeconcepts_smid", "unsafeconcepts_text"], {"smid"}),
         (["unsafeconcepts_nsfw"], {"nsfw"}),
         (["unsafeconcepts_generalisation"], {"images", "safe", "contexts", "smid", "nsfw"}),
-        (["glyphworld", "glyphworld_generalisation", "mme"], set()),
+        (["glyphworld", "glyphworld_generalisation", "mme"], {"block"}),
     ],
 )
 def test_what_tasks_need(tasks, needed):
@@ -37,6 +39,15 @@ def test_what_is_missing_is_said_before_anything_else(monkeypatch):
     for check in (check_access_for, require_sources):
         with pytest.raises(SourceError, match="/nowhere, which does not exist"):
             check(["unsafeconcepts_image"])
+
+
+@pytest.mark.parametrize("block", ["99", "-1", "first"])
+def test_a_block_of_renders_that_there_is_not(monkeypatch, block):
+    monkeypatch.setenv(BLOCK_VARIABLE, block)
+    with pytest.raises(
+        UserError, match=f"{BLOCK_VARIABLE}: expected a block of test renders, 0 to 98, found '{block}'"
+    ):
+        check_access_for(["glyphworld_image"])
 
 
 def test_missing_options_show_before_the_images_are_read(monkeypatch, tmp_path):

@@ -18,6 +18,7 @@ from harness_ext.glyphworld import render as worlds
 from harness_ext.glyphworld.concepts import CATEGORIES, CONCEPTS, CONCEPTS_FILE, NEVER_SEEN
 from harness_ext.glyphworld.questions import CAPABILITIES, perception_options
 from harness_ext.glyphworld.render import COLORS, COUNTS, POSITIONS, SIZE, render
+from harness_ext.glyphworld.rows import BLOCKS, HELD_OUT, RENDERS, ROWS, seeds_of
 from harness_ext.glyphworld.rows import test_rows as rows_of_tests  # renamed, or pytest would collect it
 from harness_ext.glyphworld.tiles import factors, tile
 
@@ -130,17 +131,29 @@ def test_perception_options_hold_the_concept_and_three_of_other_categories(conce
 
 
 def test_rows_are_the_test_renders_in_order():
-    rows = rows_of_tests(2)
-    assert rows.num_rows == 2 * len(CONCEPTS) and rows["row"] == list(range(rows.num_rows))
-    assert rows["concept"] == [each.name for each in CONCEPTS for _ in range(2)]
-    row, glyph = rows[151], render(75, worlds.TEST_SEEDS[1])
+    rows = rows_of_tests()
+    assert rows.num_rows == 10 * len(CONCEPTS) and rows["row"] == list(range(rows.num_rows))
+    assert rows["concept"] == [each.name for each in CONCEPTS for _ in range(10)]
+    row, glyph = rows[751], render(75, worlds.TEST_SEEDS[1])
     assert row["image"].tobytes() == glyph.image.tobytes()
     assert {row["category"], row["label"]} == {CONCEPTS[75].category, "safe"}
     for skill, _, vocabulary in CAPABILITIES:
         assert row[skill] == getattr(glyph, skill)
         assert {word for word in rows[skill] if word} == set(vocabulary)
-    with pytest.raises(ValueError, match="renders must be between 1 and 1000, found 0"):
-        rows_of_tests(0)
+
+
+def test_every_block_has_renders_and_row_numbers_of_its_own():
+    held_out = worlds.TEST_SEEDS[RENDERS : RENDERS + HELD_OUT]
+    blocks = [seeds_of(block) for block in range(BLOCKS)]
+    assert len(set(held_out).union(*blocks)) == BLOCKS * RENDERS + HELD_OUT and set().union(*blocks) < set(
+        worlds.TEST_SEEDS
+    )
+    rows = rows_of_tests(5)
+    assert rows["row"] == list(range(5 * ROWS, 6 * ROWS))
+    assert rows[ROWS - 1]["image"].tobytes() == render(len(CONCEPTS) - 1, worlds.TEST_SEEDS[69]).image.tobytes()
+    for block in (-1, BLOCKS):
+        with pytest.raises(ValueError, match=f"block must be between 0 and 98, found {block}"):
+            seeds_of(block)
 
 
 def test_the_world_needs_no_torch():
