@@ -4,12 +4,15 @@
 SEED ?= 0
 RENDERS ?= 32
 METHODS ?= ppo dpo sft
+# Which ten test renders of each concept the evaluations ask about.
+BLOCK ?= 0
 ALIGN_OUT ?= results/runs/align/demo
 ALIGN_TASKS := glyphworld_image,glyphworld_perception,glyphworld_text,glyphworld_capability
 # Seed 0 is the one that settings were chosen on.
 SEEDS ?= 5 6 7
 RESULTS := results/runs/align/results
 ONE_THREAD := $(OFFLINE) OMP_NUM_THREADS=1
+ASKED = $(ONE_THREAD) UNSAFECONCEPTS_GLYPHWORLD_BLOCK=$(BLOCK)
 
 # A run is named after a packaged recipe, with what is changed in it behind a dash.
 CHANGED_ppo-no-critic := --critic_steps 0 --critic_warmup 0 --lam 1
@@ -22,9 +25,13 @@ CHANGED_grpo := --max_steps $$(( 15 * $(RENDERS) ))
 CHANGED_rloo := $(CHANGED_grpo)
 ABLATED ?= ppo-no-critic ppo-no-kl ppo-clip-0.2 ppo-one-pass upstream grpo rloo sft-unnamed
 # What was tried in tuning: screened on few renders, and on as many as are reported with.
+CHANGED_sft-lr-1e-5 := --learning_rate 1e-5
 CHANGED_sft-lr-3e-5 := --learning_rate 3e-5
 CHANGED_sft-lr-1e-4 := --learning_rate 1e-4
 CHANGED_sft-lr-3e-4 := --learning_rate 3e-4
+CHANGED_sft-unnamed-lr-3e-5 := --name_concept false --learning_rate 3e-5
+CHANGED_sft-unnamed-lr-1e-4 := --name_concept false --learning_rate 1e-4
+CHANGED_sft-unnamed-lr-3e-4 := --name_concept false --learning_rate 3e-4
 CHANGED_dpo-lr-1e-6 := --name_concept true --learning_rate 1e-6
 CHANGED_dpo-lr-3e-6 := --name_concept true --learning_rate 3e-6
 CHANGED_dpo-lr-1e-5 := --name_concept true --learning_rate 1e-5
@@ -46,14 +53,15 @@ CHANGED_ppo-lr-2e-4 := --learning_rate 2e-4 $(ONCE)
 CHANGED_ppo-lr-2e-4-kl-0.2 := --learning_rate 2e-4 --kl_coef 0.2 $(ONCE)
 CHANGED_ppo-lr-2e-4-two-passes-twice := --learning_rate 2e-4 $(TWICE)
 SCREENED := dpo-lr-3e-6 dpo-lr-1e-5 dpo-lr-1e-5-beta-0.5 dpo-lr-3e-5-beta-0.5 $(addprefix dpo-unnamed-lr-,3e-6 1e-5 3e-5 1e-4)
-TUNED := $(addprefix sft-lr-,3e-5 1e-4 3e-4) $(addprefix dpo-lr-,1e-6 3e-6 3e-5 1e-4) dpo-unnamed-lr-1e-5 \
+TUNED := $(addprefix sft-lr-,1e-5 3e-5 1e-4 3e-4) $(addprefix sft-unnamed-lr-,3e-5 1e-4 3e-4) \
+    $(addprefix dpo-lr-,1e-6 3e-6 3e-5 1e-4) $(addprefix dpo-unnamed-lr-,3e-6 1e-5 3e-5) \
     $(addprefix ppo-,lr-1e-4 kl-0.03 entropy-0.005 two-passes-twice lr-2e-4 lr-2e-4-kl-0.2 lr-2e-4-two-passes-twice)
 
 # One seed's comparison: the model of glyphworld seed $(SEED), renders of its own, every method, all evaluated alike.
 align-demo: install
 	$(ONE_THREAD) $(BIN)/unsafeconcepts glyphworld build --seed $(SEED)
 	$(MAKE) --no-print-directory -j2 $(addprefix evaluated-,original $(METHODS))
-	$(ONE_THREAD) $(BIN)/align table $(ALIGN_OUT) --markdown $(ALIGN_OUT)/table.md --json $(ALIGN_OUT)/table.json --figure $(ALIGN_OUT)/table.png
+	$(ONE_THREAD) $(BIN)/align table $(ALIGN_OUT) --methods original $(METHODS) --markdown $(ALIGN_OUT)/table.md --json $(ALIGN_OUT)/table.json --figure $(ALIGN_OUT)/table.png
 
 .PRECIOUS: trained-%
 trained-%:
@@ -62,12 +70,12 @@ trained-%:
 
 evaluated-original:
 	rm -rf $(ALIGN_OUT)/original
-	$(ONE_THREAD) $(BIN)/lmms_eval --model hf-vlm --model_args pretrained=$$($(BIN)/unsafeconcepts glyphworld build --seed $(SEED)),device=cpu \
+	$(ASKED) $(BIN)/lmms_eval --model hf-vlm --model_args pretrained=$$($(BIN)/unsafeconcepts glyphworld build --seed $(SEED)),device=cpu \
 	    --tasks $(ALIGN_TASKS) --batch_size $(BATCH) --log_samples --output_path $(ALIGN_OUT)/original/eval
 
 evaluated-%: trained-%
 	rm -rf $(ALIGN_OUT)/$*/eval
-	$(ONE_THREAD) $(BIN)/lmms_eval --model hf-vlm --model_args pretrained=$$($(BIN)/unsafeconcepts glyphworld build --seed $(SEED)),adapter=$(ALIGN_OUT)/$*/final,device=cpu \
+	$(ASKED) $(BIN)/lmms_eval --model hf-vlm --model_args pretrained=$$($(BIN)/unsafeconcepts glyphworld build --seed $(SEED)),adapter=$(ALIGN_OUT)/$*/final,device=cpu \
 	    --tasks $(ALIGN_TASKS) --batch_size $(BATCH) --log_samples --output_path $(ALIGN_OUT)/$*/eval
 
 # Settings are chosen on seed 0 and on development renders, which no figure is reported on.

@@ -33,6 +33,7 @@ def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="align table", description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--methods", nargs="+", metavar="METHOD", help="only these, in this order")
+    parser.add_argument("--seeds", nargs="+", type=int, metavar="N", help="only the folders of these seeds")
     parser.add_argument(
         "--against", nargs="+", default=[], metavar="METHOD", help="add what the others have more than this one"
     )
@@ -40,7 +41,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--json", type=Path, help="write all figures to this file too")
     parser.add_argument("--figure", type=Path, help="draw it into this PNG file, and an SVG beside it")
     options = parser.parse_args(argv)
-    methods = evaluations(options.folder, options.methods)
+    methods = evaluations(options.folder, options.methods, options.seeds)
     if unknown := [name for name in options.against if name not in methods]:
         raise UserError(f"--against: expected one of {', '.join(methods)}, found {', '.join(unknown)}")
     figures = {method: figures_of(evaluated) for method, evaluated in methods.items()}
@@ -65,15 +66,23 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-def evaluations(folder: Path, methods: Sequence[str] | None = None) -> dict[str, list[Evaluated]]:
-    """The evaluations of every method, or of ``methods``, one a seed.
+def evaluations(
+    folder: Path, methods: Sequence[str] | None = None, only: Sequence[int] | None = None
+) -> dict[str, list[Evaluated]]:
+    """The evaluations of every method, or of ``methods``, one a seed, or one of each seed in ``only``.
 
     Raises:
-        UserError: There is nothing to compare, or a seed lacks a method.
+        UserError: There is nothing to compare, a seed lacks a method, or its methods were not trained from one model or not
+            asked about the same rows.
     """
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; expected one of `make align-demo` or `make align-results`")
-    seeds = sorted(each for each in folder.iterdir() if re.fullmatch(r"seed\d+", each.name)) or [folder]
+    there = sorted(each for each in folder.iterdir() if re.fullmatch(r"seed\d+", each.name))
+    seeds = (there or [folder]) if only is None else [folder / f"seed{number}" for number in only]
+    if missing := [seed.name for seed in seeds if not seed.is_dir()]:
+        raise UserError(
+            f"{folder}: no {', '.join(missing)}; there is {', '.join(each.name for each in there) or 'none'}"
+        )
     names = {seed: _methods(seed) for seed in seeds}
     if methods is not None:
         names = {seed: [name for name in methods if name in found] for seed, found in names.items()}
@@ -87,7 +96,24 @@ def evaluations(folder: Path, methods: Sequence[str] | None = None) -> dict[str,
     read_ones: dict[str, list[Evaluated]] = {name: [] for name in first}
     for name, path in track(paths, "Reading", console=Console(stderr=True), transient=True):
         read_ones[name].append(read(path))
+    for seed, alike in zip(seeds, zip(*read_ones.values(), strict=True), strict=True):
+        _require_alike(seed, dict(zip(first, alike, strict=True)))
     return read_ones
+
+
+def _require_alike(seed: Path, methods: Mapping[str, Evaluated]) -> None:
+    first, *others = methods
+    for name in others:
+        bases = [methods[each].base for each in (first, name)]
+        if bases[0] != bases[1]:
+            raise UserError(
+                f"{seed}: {first} and {name} are of different models ({bases[0]} and {bases[1]}); one is of another run"
+            )
+        asked = [methods[each].asked for each in (first, name)]
+        if differing := [measure.task for measure in MEASURES if asked[0][measure.task] != asked[1][measure.task]]:
+            raise UserError(
+                f"{seed}: {first} and {name} were not asked the same questions of {differing[0]}; evaluate both alike"
+            )
 
 
 def _methods(folder: Path) -> list[str]:

@@ -16,6 +16,7 @@ from harness_ext.metrics.diversity import diversity
 from harness_ext.metrics.grouping import ConceptKey, concept_key
 from harness_ext.metrics.records import FAILED, Judgement
 from harness_ext.report.load import load_runs
+from harness_ext.report.results import results_files
 
 IMAGE: Final = "glyphworld_image"
 
@@ -65,11 +66,18 @@ class Evaluated:
         answers: By task.
         diversity: 1 - self-BLEU of its responses about images, one a concept.
         seconds: Of processor time that its training took, where it was trained.
+        base: What identifies the weights that it was trained from, where the evaluation says.
     """
 
     answers: Mapping[str, Sequence[Judgement]]
     diversity: float
     seconds: float | None
+    base: str | None = None
+
+    @property
+    def asked(self) -> Mapping[str, set[tuple[int, int]]]:
+        """By task, the row and question of every answer."""
+        return {task: {(each.row, each.question) for each in answers} for task, answers in self.answers.items()}
 
 
 def read(folder: Path) -> Evaluated:
@@ -85,7 +93,8 @@ def read(folder: Path) -> Evaluated:
     answers = runs[0].answers
     if missing := sorted({measure.task for measure in MEASURES} - answers.keys()):
         raise UserError(f"{folder}: the evaluation lacks {', '.join(missing)}; run lmms_eval with --tasks glyphworld")
-    return Evaluated(answers, diversity(_responses(folder)), _seconds(folder))
+    base = results_files(folder)[0].content["config"].get("weights_identity")
+    return Evaluated(answers, diversity(_responses(folder)), _seconds(folder), base)
 
 
 def _responses(folder: Path) -> list[str]:

@@ -166,6 +166,30 @@ def test_methods_are_chosen_and_compared(comparison: Path, capsys: pytest.Captur
         evaluations(comparison, ["sft", "ppo"])
 
 
+def test_seeds_are_chosen(comparison: Path) -> None:
+    assert {len(each) for each in evaluations(comparison, only=[2]).values()} == {1}
+    with pytest.raises(UserError, match="no seed3; there is seed1, seed2"):
+        evaluations(comparison, only=[1, 3])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("weights_identity", "another"), "seed2: original and ppo are of different models"),
+        (("row", 7777), "seed2: original and ppo were not asked the same questions of glyphworld_image"),
+    ],
+)
+def test_what_is_not_of_one_comparison(comparison: Path, change: tuple[str, object], message: str) -> None:
+    key, value = change
+    file = comparison / "seed2" / "ppo" / "eval" / ("20260101_000000_results.json" if key != "row" else "20260101_000000_samples_glyphworld_image.jsonl")  # fmt: skip
+    first, *rest = file.read_text().splitlines()
+    content = json.loads(first)
+    content["config" if key != "row" else "judgement"][key] = value
+    file.write_text("\n".join([json.dumps(content), *rest]) + "\n")
+    with pytest.raises(UserError, match=message):
+        evaluations(comparison)
+
+
 @pytest.mark.parametrize("problem", ["nothing", "a task", "a method", "two evaluations"])
 def test_what_cannot_be_compared(tmp_path: Path, problem: str) -> None:
     if problem != "nothing":
