@@ -33,7 +33,7 @@ def write_base(folder: Path) -> Path:
     bpe.train_from_iterator(SENTENCES, vocab_size=320, special_tokens=["<s>", "<pad>", "</s>"], show_progress=False)
     bpe.post_processor = RobertaProcessing(("</s>", 2), ("<s>", 0))
     tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=bpe._tokenizer, bos_token="<s>", pad_token="<pad>", eos_token="</s>"
+        tokenizer_object=bpe._tokenizer, bos_token="<s>", pad_token="<pad>", eos_token="</s>", model_max_length=40
     )
     RobertaConfig(
         vocab_size=len(tokenizer),

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from harness_ext.errors import UserError
+from harness_ext.errors import UserError, exit_status
 from harness_ext.report.leaderboard.entry import METRICS, Entry
 from harness_ext.report.leaderboard.file import read_leaderboard, write_leaderboard
 from harness_ext.report.writing import write_text
@@ -24,12 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns 2, with a message, when what was asked for cannot be."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     options = _parser().parse_args(arguments)
-    try:
-        _run(options, ["unsafeconcepts", "leaderboard", *arguments])
-    except UserError as error:
-        print("\n".join(f"{_PROG}: {line}" for line in str(error).splitlines()), file=sys.stderr)
-        return 2
-    return 0
+    return exit_status(_PROG, lambda: _run(options, ["unsafeconcepts", "leaderboard", *arguments]))
 
 
 def _parser() -> argparse.ArgumentParser:
