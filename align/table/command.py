@@ -107,7 +107,7 @@ def _require_alike(seed: Path, methods: Mapping[str, Evaluated]) -> None:
         bases = [methods[each].base for each in (first, name)]
         if bases[0] != bases[1]:
             raise UserError(
-                f"{seed}: {first} and {name} are of different models ({bases[0]} and {bases[1]}); one is of another run"
+                f"{seed}: {first} and {name} are of different models ({bases[0]} and {bases[1]}): one is of another run"
             )
         asked = [methods[each].asked for each in (first, name)]
         if differing := [measure.task for measure in MEASURES if asked[0][measure.task] != asked[1][measure.task]]:

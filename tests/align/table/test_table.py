@@ -173,20 +173,19 @@ def test_seeds_are_chosen(comparison: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("file", "part", "key", "message"),
     [
-        (("weights_identity", "another"), "seed2: original and ppo are of different models"),
-        (("row", 7777), "seed2: original and ppo were not asked the same questions of glyphworld_image"),
+        ("results.json", "config", "weights_identity", "are of different models"),
+        ("samples_glyphworld_image.jsonl", "judgement", "row", "were not asked the same questions of glyphworld_image"),
     ],
 )
-def test_what_is_not_of_one_comparison(comparison: Path, change: tuple[str, object], message: str) -> None:
-    key, value = change
-    file = comparison / "seed2" / "ppo" / "eval" / ("20260101_000000_results.json" if key != "row" else "20260101_000000_samples_glyphworld_image.jsonl")  # fmt: skip
-    first, *rest = file.read_text().splitlines()
+def test_what_is_not_of_one_comparison(comparison: Path, file: str, part: str, key: str, message: str) -> None:
+    path = comparison / "seed2" / "ppo" / "eval" / f"20260101_000000_{file}"
+    first, *rest = path.read_text().splitlines()
     content = json.loads(first)
-    content["config" if key != "row" else "judgement"][key] = value
-    file.write_text("\n".join([json.dumps(content), *rest]) + "\n")
-    with pytest.raises(UserError, match=message):
+    content[part][key] = 7777
+    path.write_text("\n".join([json.dumps(content), *rest]) + "\n")
+    with pytest.raises(UserError, match=f"seed2: original and ppo {message}"):
         evaluations(comparison)
 
 
