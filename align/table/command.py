@@ -18,9 +18,10 @@ from rich.table import Table
 
 from align.table.crossed import Figure, difference, share
 from align.table.measures import MEASURES, Evaluated, counts, gap_sides, read
+from align.table.strata import ORIGINAL, TITLE, strata
 from harness_ext.errors import UserError
 
-Figures = dict[str, Figure | float | None]
+Figures = Mapping[str, Figure | float | None]
 _FIRST: Final = ("original", "sft", "dpo", "ppo", "grpo", "rloo")
 NOTE: Final = (
     "glyphworld, a stand-in and not the benchmark. Accuracy with `na` as wrong; [95 % interval over {over}]; "
@@ -48,7 +49,9 @@ def main(argv: Sequence[str]) -> int:
     against = {name: differences(methods, name) for name in options.against}
     seeds = len(next(iter(methods.values())))
     note = NOTE.format(over="concepts" if seeds == 1 else f"{seeds} seeds and concepts")
-    tables = {"": figures, **{f"Difference to {name}, paired by concept": each for name, each in against.items()}}
+    by_original = strata(methods) if ORIGINAL in methods else {}
+    tables: dict[str, Mapping[str, Figures]] = {"": figures, TITLE: by_original} if by_original else {"": figures}
+    tables |= {f"Difference to {name}, paired by concept": each for name, each in against.items()}
     for title, table in tables.items():
         _show(table, title, note)
     if options.markdown:
@@ -56,7 +59,12 @@ def main(argv: Sequence[str]) -> int:
         options.markdown.write_text("\n".join(texts), encoding="utf-8")
     if options.json:
         plain = {name: {method: _plain(each) for method, each in table.items()} for name, table in against.items()}
-        content = {"note": note, "methods": {name: _plain(each) for name, each in figures.items()}, "against": plain}
+        content = {
+            "note": note,
+            "methods": {name: _plain(each) for name, each in figures.items()},
+            "by what the original judged right": {name: _plain(each) for name, each in by_original.items()},
+            "against": plain,
+        }
         options.json.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     if options.figure:
         from align.table.figure import draw
@@ -123,7 +131,9 @@ def _methods(folder: Path) -> list[str]:
 
 def figures_of(evaluated: Sequence[Evaluated]) -> Figures:
     """A method's figures, by their headings."""
-    figures: Figures = {measure.name: share(*counts(measure, evaluated)) for measure in MEASURES}
+    figures: dict[str, Figure | float | None] = {
+        measure.name: share(*counts(measure, evaluated)) for measure in MEASURES
+    }
     figures["gap"] = difference(*gap_sides(evaluated, seen=None))
     figures["gap, concepts never trained on"] = difference(*gap_sides(evaluated, seen=False))
     figures["diversity (1 - self-BLEU)"] = sum(each.diversity for each in evaluated) / len(evaluated)
@@ -152,7 +162,7 @@ def cell(value: Figure | float | None, name: str) -> str:
     return f"{text} ({min(value.seeds):.3f}–{max(value.seeds):.3f})" if len(value.seeds) > 1 else text
 
 
-def markdown(figures: dict[str, Figures], note: str) -> str:
+def markdown(figures: Mapping[str, Figures], note: str) -> str:
     """The table, a row a figure and a column a method."""
     names = list(next(iter(figures.values())))
     lines = ["| | " + " | ".join(figures) + " |", "| --- |" + " ---: |" * len(figures)]
@@ -161,7 +171,7 @@ def markdown(figures: dict[str, Figures], note: str) -> str:
     return "\n".join([*lines, "", note + (" In parentheses the least and the largest seed." if seeds else "")]) + "\n"
 
 
-def _show(figures: dict[str, Figures], title: str, note: str) -> None:
+def _show(figures: Mapping[str, Figures], title: str, note: str) -> None:
     table = Table("", *figures, title=title or None, caption=note)
     for name in next(iter(figures.values())):
         table.add_row(name, *(cell(each[name], name) for each in figures.values()))

@@ -1,6 +1,7 @@
 """The comparison's figures against arithmetic, and the command over made-up evaluations in the harness's own format."""
 
 import json
+from collections import Counter, defaultdict
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -148,6 +149,38 @@ def test_the_table(comparison: Path, capsys: pytest.CaptureFixture[str]) -> None
     gap = figures["original"]["gap"]
     assert gap["low"] <= gap["value"] <= gap["high"] and abs(gap["value"]) < 0.1
     assert written["png"].stat().st_size > 10_000 and written["png"].with_suffix(".svg").is_file()
+
+
+def test_what_the_original_never_says_is_told_apart(comparison: Path) -> None:
+    written = comparison / "table.json"
+    assert main([str(comparison), f"--json={written}"]) == 0
+    found = json.loads(written.read_text())["by what the original judged right"]
+    expected: dict[str, dict[str, list[bool]]] = {"original": defaultdict(list), "ppo": defaultdict(list)}
+    cells = Counter()
+    for shift in (0.0, 0.1):
+        right = {
+            method: [
+                (row["concept"], row["verdict"] == row["expected"])
+                for row in (each["judgement"] for each in rows(share + shift, "image"))
+                if row["label"] == "unsafe"
+            ]
+            for method, share in (("original", 0.4), ("ppo", 0.8))
+        }
+        for concept in {name for name, _ in right["original"]}:
+            rate = np.mean([correct for name, correct in right["original"] if name == concept])
+            stratum = "at most 10 %" if rate <= 0.1 else "10 to 50 %" if rate <= 0.5 else "more than 50 %"
+            cells[stratum] += 1
+            for method, answers in right.items():
+                expected[method][stratum] += [correct for name, correct in answers if name == concept]
+    assert len(cells) > 1
+    for method, strata in expected.items():
+        assert found[method].keys() == {f"{name} ({count} of 150)" for name, count in cells.items()}
+        for name, answers in strata.items():
+            figure = found[method][f"{name} ({cells[name]} of 150)"]
+            assert (
+                figure["value"] == pytest.approx(np.mean(answers))
+                and figure["low"] <= figure["value"] <= figure["high"]
+            )
 
 
 def test_methods_are_chosen_and_compared(comparison: Path, capsys: pytest.CaptureFixture[str]) -> None:
