@@ -15,6 +15,10 @@ _FIXED: Final[dict[str, tuple[Any, str]]] = {
     "remove_unused_columns": (False, "rewards and messages need the rows' columns"),
     "save_strategy": ("steps", "a run goes on from its checkpoints, and ends with one; say save_steps"),
     "save_only_model": (False, "a run could not go on from such a checkpoint"),
+    "enable_jit_checkpoint": (
+        False,
+        "its checkpoint may lie within a rollout; a run that is killed goes on from its last one",
+    ),
     "ignore_data_skip": (False, "a run that goes on would meet its first rows again"),
     "auto_find_batch_size": (False, "a run that goes on would not know its batches"),
     "resume_from_checkpoint": (None, "the same command goes on by itself"),

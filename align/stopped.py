@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
+from uuid import uuid4
 
 from harness_ext.errors import UserError
 
@@ -18,7 +19,7 @@ def sample(row: Mapping[str, Any], response: str) -> dict[str, Any]:
 
 
 class TrainingStopped(UserError):
-    """Training would have gone on from something that is not a number, or that means nothing.
+    """Training would have gone on from something that is not a number or that means nothing, or it ended too early.
 
     Attributes:
         step: The optimiser step that was to come.
@@ -34,9 +35,10 @@ class TrainingStopped(UserError):
         super().__init__(f"stopped at step {step}: {reason}" + (f"; rows {rows}{more}" if rows else ""))
 
     def write(self, folder: Path) -> None:
-        """Write reason and samples into ``folder``, as ``stopped.json``."""
+        """Write reason and samples into ``folder``, as ``stopped.json``; of several processes' the last one stays."""
         folder.mkdir(parents=True, exist_ok=True)
         content = {"step": self.step, "reason": str(self), "samples": self.samples}
-        written = folder / f".{STOPPED_FILE}"  # then moved: a run that is killed now leaves a whole file or none
+        # Then moved: a run that is killed now leaves a whole file or none. Each process stops, and writes one of its own.
+        written = folder / f".{STOPPED_FILE}.{uuid4().hex}"
         written.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         written.replace(folder / STOPPED_FILE)

@@ -51,7 +51,7 @@ def run(settings: Settings, command: str) -> None:
     with processes.main_process_first():
         rows = _rows(settings)
     folder = RunFolder(Path(args.output_dir))
-    os.environ.setdefault("TENSORBOARD_LOGGING_DIR", str(folder.path / "logs"))
+    os.environ.setdefault("TENSORBOARD_LOGGING_DIR", str(folder.logs))
     with folder.held(settings.overwrite) if is_main else nullcontext():
         record: Record = {}
         last: Path | None = None
@@ -102,6 +102,12 @@ def _train(
     trainer = build_trainer(settings, base, model, processor, rows, rewards, judge, run=folder, describe=describe)
     try:
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        state = trainer.state
+        if state.global_step < state.max_steps:
+            raise TrainingStopped(
+                f"training ended before its last step, {state.max_steps}: the same command goes on from the last checkpoint",
+                state.global_step,
+            )
     except TrainingStopped as stopped:
         stopped.write(folder.path)
         raise

@@ -4,6 +4,7 @@
     OUTPUT_DIR/final/            the last checkpoint's adapter, run.json, card and log: what is evaluated and handed on
     OUTPUT_DIR/stopped.json      why a run could not go on, and on which rows
     OUTPUT_DIR/monitor.jsonl     where its reward drifted away from a judge that watched it, a warning a line
+    OUTPUT_DIR/logs/             TensorBoard's
 
 A folder is written inside ``.unfinished``, ``run.json`` last, and renamed into its place in one step; what a killed process
 left there is swept away when the next run starts. One run at a time writes here, held by a lock.
@@ -22,6 +23,7 @@ from filelock import FileLock, Timeout
 from transformers.trainer import TRAINER_STATE_NAME
 
 from align.ppo.critic import HEAD_FILE
+from align.ppo.warnings_file import WARNINGS_FILE
 from align.runs.record import RECORD_FILE, Record, Taken, differences, read_record
 from align.stopped import STOPPED_FILE
 from harness_ext.errors import UserError
@@ -43,12 +45,13 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path.absolute()
         self.final = self.path / FINAL
+        self.logs = self.path / "logs"
         self.unfinished = self.path / _UNFINISHED
         self._lock = FileLock(self.path / _LOCK)
 
     @contextmanager
     def held(self, overwrite: bool) -> Iterator[None]:
-        """Within it, this process alone writes here; what is not whole is swept, with ``overwrite`` what is whole too.
+        """Within it, this process alone writes here; what is not whole is swept, with ``overwrite`` an earlier run too.
 
         Raises:
             UserError: It cannot be written to, or another run writes here.
@@ -63,8 +66,10 @@ class RunFolder:
         try:
             self._sweep()
             if overwrite:
-                for folder in [self.final, *self.checkpoints().values()]:
+                # The checkpoints first: where it is killed here, no run goes on without its warnings.
+                for folder in [self.final, *self.checkpoints().values(), self.logs]:
                     self._remove(folder)
+                (self.path / WARNINGS_FILE).unlink(missing_ok=True)
             yield
             self._sweep()
         finally:
@@ -108,7 +113,8 @@ class RunFolder:
 
     def begin(self) -> None:
         """Forget why an earlier attempt stopped: training is about to start."""
-        (self.path / STOPPED_FILE).unlink(missing_ok=True)
+        for file in [self.path / STOPPED_FILE, *self.path.glob(f".{STOPPED_FILE}.*")]:
+            file.unlink(missing_ok=True)
 
     def publish(self, name: str) -> Path:
         """Move ``.unfinished/name``, complete by now, into its place."""

@@ -79,6 +79,11 @@ def test_one_seed_of_the_rows(tmp_path: Path) -> None:
         ("dpo", "resume_from_checkpoint: x", "resume_from_checkpoint: always unset here, found x: the same command"),
         ("grpo", "log_completions: true", "log_completions: always false here, found true: it would print"),
         ("rloo", "reward_weights: [1.0]", "the weights stand beside the rewards"),
+        (
+            "sft",
+            "enable_jit_checkpoint: true",
+            "enable_jit_checkpoint: always false here, found true: its checkpoint may",
+        ),
         ("sft", "push_to_hub: true", "push_to_hub: always false here"),
         ("sft", "save_steps: 0.1", "save_steps: expected a whole number of optimiser steps, found 0.1"),
         (

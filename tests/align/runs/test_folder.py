@@ -100,12 +100,17 @@ def test_a_folder_that_cannot_be_written_to(tmp_path: Path) -> None:
 
 
 def test_begun_anew(tmp_path: Path) -> None:
-    """Only what a run writes is deleted."""
+    """What a run writes is deleted, and only that: warnings and logs of another run would be taken for the new one's."""
     run = RunFolder(tmp_path)
     (tmp_path / "notes.txt").write_text("mine")
+    (tmp_path / "monitor.jsonl").write_text("{}\n")
+    (tmp_path / "logs" / "host").mkdir(parents=True)
+    (tmp_path / "logs" / "host" / "events").write_text("of the earlier run")
     with run.held(overwrite=False):
         write(run, 4)
         run.finish(lambda folder, step, taken: write_record(folder, RECORD, step, taken))
+    with run.held(overwrite=False):
+        assert (tmp_path / "monitor.jsonl").is_file() and (tmp_path / "logs" / "host" / "events").is_file()
     with run.held(overwrite=True):
         assert run.last(RECORD) is None
     assert sorted(each.name for each in tmp_path.iterdir()) == [".lock", "notes.txt"]
