@@ -8,6 +8,7 @@ from trl import GRPOConfig
 
 from harness_ext.errors import UserError
 from harness_ext.judges.registry import JUDGES
+from harness_ext.processes import processes_of_run
 
 # A value other than the default would be ignored here (`beta` has a name of its own, `kl_coef`), would draw from another
 # distribution than the one that is scored, or, as fp16, cannot take the updates without a gradient.
@@ -28,6 +29,8 @@ WITHOUT_EFFECT: Final = (
     "scale_rewards",
     "sync_ref_model",
     "top_entropy_quantile",
+    "top_k",
+    "top_p",
     "use_bias_correction_kl",
     "use_adaptive_entropy",
 )
@@ -123,7 +126,7 @@ class PPOConfig(GRPOConfig):
         # Not a coefficient here: what is not 0 makes TRL compute the reference, which the KL is measured against in any case.
         self.beta = 1.0
         # TRL's own check asks for two or more responses to a prompt, to compare them.
-        if self.per_device_train_batch_size * (self.steps_per_generation or self.gradient_accumulation_steps) % 2:
+        if self._responses_of_a_process() % 2:
             raise UserError(
                 "per_device_train_batch_size: a process's part of a rollout must be an even number of responses"
             )
@@ -140,6 +143,12 @@ class PPOConfig(GRPOConfig):
     def updates_per_rollout(self) -> int:
         """Optimiser steps between one rollout and the next."""
         return self.num_iterations * self.steps_per_generation // self.gradient_accumulation_steps
+
+    def _responses_of_a_process(self) -> int:
+        """Of a rollout, as it will be: TRL, which makes the settings agree, has not seen them yet."""
+        if self.generation_batch_size is not None:
+            return int(self.generation_batch_size // processes_of_run())
+        return int(self.per_device_train_batch_size * (self.steps_per_generation or self.gradient_accumulation_steps))
 
     def _check_monitor(self) -> None:
         if isinstance(self.monitor_options, str):
@@ -174,6 +183,7 @@ class PPOConfig(GRPOConfig):
 
     def _check_ranges(self) -> None:
         positive = (
+            "gradient_accumulation_steps",
             "num_iterations",
             "kl_horizon",
             "max_kl",
@@ -181,10 +191,12 @@ class PPOConfig(GRPOConfig):
             "critic_batch",
             "critic_replay",
         )
-        optional = ("kl_target", "target_kl", "cliprange_value")
+        optional = ("kl_target", "target_kl", "cliprange_value", "epsilon_high")
         for name in (*positive, *(name for name in optional if getattr(self, name) is not None)):
             if not getattr(self, name) > 0:
                 raise UserError(f"{name}: expected more than 0, found {getattr(self, name)}")
+        if not 0 < self.epsilon < 1:
+            raise UserError(f"epsilon: expected more than 0 and less than 1, found {self.epsilon}")
         if not self.temperature > 0:
             raise UserError(f"temperature: expected more than 0, found {self.temperature}")
         if self.kl_target is not None and self.kl_coef == 0:

@@ -14,9 +14,7 @@ from harness_ext.models.generation import GenerationSettings, request_seed, seed
 
 def greedy(config: GenerationConfig) -> GenerationSettings:
     """Make ``config`` greedy, in place, and say what sampling it asked for: the noise samples, not `generate`."""
-    settings = GenerationSettings(
-        do_sample=True, temperature=config.temperature or 1.0, top_p=config.top_p or 1.0, top_k=config.top_k or 0
-    )
+    settings = GenerationSettings(do_sample=True, temperature=config.temperature or 1.0)
     config.do_sample = False
     config.temperature = config.top_p = config.top_k = config.min_p = None
     return settings
