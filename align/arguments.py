@@ -34,6 +34,13 @@ _FIXED: Final[dict[str, tuple[Any, str]]] = {
     "precompute_ref_log_probs": (False, "rows become tokens as they are met"),
     "packing": (False, "rows have images"),
 }
+_AT_LEAST_ONE: Final = (
+    "per_device_train_batch_size",
+    "gradient_accumulation_steps",
+    "steps_per_generation",
+    "num_iterations",
+    "max_completion_length",
+)
 
 
 def check_arguments(arguments: TrainingArguments, has_rollouts: bool) -> None:
@@ -47,6 +54,14 @@ def check_arguments(arguments: TrainingArguments, has_rollouts: bool) -> None:
     for name, (value, why) in _FIXED.items():
         if name in given and given[name] != value:
             raise UserError(f"{name}: always {_said(value)} here, found {_said(given[name])}: {why}")
+    for name in _AT_LEAST_ONE:
+        if name in given and (given[name] is None or given[name] < 1):
+            raise UserError(f"{name}: expected a whole number of at least 1, found {_said(given[name])}")
+    if arguments.n_gpu > 1:
+        raise UserError(
+            f"a process trains on one GPU, and this one sees {arguments.n_gpu}: let it see one (CUDA_VISIBLE_DEVICES=0), or "
+            f"start a process for each (accelerate launch --num_processes {arguments.n_gpu} -m align.commands ...)"
+        )
     steps = given["save_steps"]
     if steps < 1 or steps != int(steps):
         raise UserError(f"save_steps: expected a whole number of optimiser steps, found {steps:g}")
@@ -61,6 +76,28 @@ def check_arguments(arguments: TrainingArguments, has_rollouts: bool) -> None:
                 f"save_steps: expected a multiple of {every}, for a run goes on at the beginning of a rollout, each of "
                 f"{passes / accumulated:g} optimiser steps; found {steps:g}"
             )
+
+
+def check_last_batch(arguments: TrainingArguments, rows: int) -> None:
+    """Raise ``UserError`` where processes would be given rows twice, so that they do not take the steps of one.
+
+    accelerate fills the last batches of an epoch with its first rows, so that every process has as many. Not of methods
+    with rollouts: TRL leaves out the rows that do not fill one.
+
+    Args:
+        arguments: The trainer's.
+        rows: Of an epoch, all passes.
+    """
+    together = arguments.per_device_train_batch_size * arguments.world_size
+    is_cut = 0 < arguments.max_steps * arguments.gradient_accumulation_steps * together <= rows
+    if arguments.world_size == 1 or arguments.dataloader_drop_last or is_cut or rows % together == 0:
+        return
+    raise UserError(
+        f"{rows} rows (all passes) do not fill batches of {arguments.per_device_train_batch_size} on "
+        f"{arguments.world_size} processes: the last ones would be filled with the first rows again. Add "
+        f"--dataloader_drop_last true to leave the last {rows % together} out, or choose another "
+        "per_device_train_batch_size"
+    )
 
 
 def _said(value: Any) -> str:

@@ -39,6 +39,15 @@ class ModelConfig:
         metadata={"help": "Names of the language model's linear layers that get a LoRA."},
     )
 
+    def __post_init__(self) -> None:
+        for name in ("lora_r", "lora_alpha"):
+            if getattr(self, name) < 1:
+                raise UserError(f"{name}: expected 1 or more, found {getattr(self, name)}")
+        if not 0 <= self.lora_dropout < 1:
+            raise UserError(f"lora_dropout: expected 0 to less than 1, found {self.lora_dropout}")
+        if not self.lora_modules:
+            raise UserError("lora_modules: expected names of layers, such as [q_proj, v_proj], found none")
+
 
 @dataclass
 class DataConfig:
@@ -85,7 +94,12 @@ class RewardConfig:
 
     def __post_init__(self) -> None:
         if isinstance(self.rewards, str):
-            self.rewards = yaml.safe_load(self.rewards)
+            try:
+                self.rewards = yaml.safe_load(self.rewards)
+            except yaml.YAMLError as error:
+                raise UserError(
+                    f"rewards: expected YAML such as [{{name: verdict}}], found {self.rewards!r}"
+                ) from error
         if not isinstance(self.rewards, list) or not self.rewards:
             raise UserError(f"rewards: expected a list such as [{{name: verdict}}], found {self.rewards!r}")
 

@@ -3,17 +3,18 @@
 import argparse
 import difflib
 import importlib.util
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, Final
+from functools import partial
+from typing import Any, Final, get_type_hints
 
-import torch
 from transformers import TrainingArguments
-from transformers.utils import is_torch_bf16_gpu_available
 from trl import DPOConfig, GRPOConfig, RLOOConfig, SFTConfig, TrlParser
 
 from align.arguments import check_arguments
 from align.config import DataConfig, ModelConfig, RewardConfig
+from align.kinds import unfit
+from align.machine import UNSET, fill_in
 from align.ppo.config import PPOConfig
 from align.recipe import Recipe, read_recipe
 from harness_ext.errors import UserError
@@ -74,8 +75,13 @@ class _Parser(TrlParser):
     def error(self, message: str) -> Any:
         raise UserError(message)
 
-    def read(self, recipe: Recipe, arguments: Sequence[str]) -> list[Any]:
-        """An instance of each kind, from the recipe and the command line, which wins."""
+    def read(
+        self,
+        recipe: Recipe,
+        arguments: Sequence[str],
+        fill: Callable[[argparse.Namespace], None] = lambda _: None,
+    ) -> list[Any]:
+        """An instance of each kind, from the recipe and the command line, which wins; ``fill`` sets what they leave."""
         self._check(recipe)
         self.set_defaults_with_config(**recipe.values)
         namespace, unknown = self.parse_known_args(list(arguments))
@@ -85,6 +91,7 @@ class _Parser(TrlParser):
             options = [option for action in self._actions for option in action.option_strings]
             name = next((word for word in unknown if word.startswith("-")), unknown[0])
             raise UserError(f"unknown option {name!r}{_meant(name.partition('=')[0], options)}")
+        fill(namespace)
         return [self._made(kind, namespace) for kind in self.dataclass_types]
 
     def _made(self, kind: type, namespace: argparse.Namespace) -> Any:
@@ -95,12 +102,15 @@ class _Parser(TrlParser):
 
     def _check(self, recipe: Recipe) -> None:
         """Raise ``UserError`` for a key of the recipe that there is not, and for a value of another type."""
-        kinds = {each.name: each.type for kind in self.dataclass_types for each in fields(kind) if each.init}
+        # The types as they are written: a parser takes None out of those in its fields.
+        kinds = {key: hint for kind in self.dataclass_types for key, hint in get_type_hints(kind).items()}
+        known = {each.name: each.default for kind in self.dataclass_types for each in fields(kind) if each.init}
         for key, value in recipe.values.items():
-            if key not in kinds:
-                raise UserError(f"{recipe.name}: unknown key {key!r}{_of_other(key)}{_meant(key, kinds)}")
-            if expected := _unfit(value, kinds[key]):
-                raise UserError(f"{recipe.name}: {key}: expected {expected}, found {value!r}")
+            if key not in known:
+                raise UserError(f"{recipe.name}: unknown key {key!r}{_of_other(key)}{_meant(key, known)}")
+            if expected := unfit(value, kinds[key], known[key]):
+                found = "null" if value is None else repr(value)
+                raise UserError(f"{recipe.name}: {key}: expected {expected}, found {found}")
 
 
 def read_settings(method: str, arguments: Sequence[str]) -> Settings:
@@ -124,14 +134,11 @@ def read_settings(method: str, arguments: Sequence[str]) -> Settings:
         DataConfig,
     ]
     parser = _Parser(kinds, prog=f"align {method}")
-    on_gpu = torch.accelerator.is_available() and not recipe.values.get("use_cpu") and "--use_cpu" not in rest
     parser.set_defaults(
+        **UNSET,
         output_dir=None,
-        # Without it, processes without a GPU would each train alone.
-        use_cpu=not on_gpu,
-        # TRL's default is bfloat16 anywhere.
-        bf16=on_gpu and is_torch_bf16_gpu_available() and not recipe.values.get("fp16") and "--fp16" not in rest,
-        dataloader_pin_memory=on_gpu,
+        # TRL's would cut off the end of an answer behind an image of many tokens.
+        max_length=None,
         num_train_epochs=1.0,
         shuffle_dataset=False,
         train_sampling_strategy="sequential",
@@ -142,7 +149,7 @@ def read_settings(method: str, arguments: Sequence[str]) -> Settings:
     if {"-h", "--help"} & set(rest):
         parser.print_help()
         raise SystemExit(0)
-    run, model, *rewards, trainer, data = parser.read(recipe, rest)
+    run, model, *rewards, trainer, data = parser.read(recipe, rest, partial(fill_in, method=method))
     settings = Settings(method, model, data, rewards[0] if rewards else None, trainer, run.overwrite)
     check_arguments(trainer, has_rollouts=method in WITH_ROLLOUTS)
     return settings
@@ -170,20 +177,6 @@ def read_data_settings(arguments: Sequence[str]) -> DataConfig:
 
 def _of(method: str | None) -> list[type]:
     return [ARGUMENTS[method]] if method else list(ARGUMENTS.values())
-
-
-def _unfit(value: Any, kind: Any) -> str:
-    """What a value should be, where YAML made another thing of it; empty where it is that, or is text yet to be read."""
-    flag = isinstance(value, bool)
-    if value is None or kind not in (bool, bool | None, int, float, str):
-        return ""
-    if kind in (bool, bool | None):
-        return "" if flag or isinstance(value, str) else "true or false"
-    if kind is str:
-        return "" if isinstance(value, str) else "text (quote it)"
-    if kind is int:
-        return "" if isinstance(value, int | str) and not flag else "a whole number"
-    return "" if isinstance(value, int | float | str) and not flag else "a number"
 
 
 def _of_other(key: str) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from accelerate.utils import broadcast_object_list
 from datasets import Dataset
 
+from align.arguments import check_last_batch
 from align.data.rows import training_rows
 from align.data.targets import dpo_rows, sft_rows
 from align.models import Base, find_base, load
@@ -17,7 +18,7 @@ from align.rewards.build import build_rewards
 from align.runs.card import write_card
 from align.runs.folder import RunFolder, is_complete
 from align.runs.record import Record, Taken, make_record, other_environment, read_record, write_record
-from align.settings import Settings
+from align.settings import WITH_ROLLOUTS, Settings
 from align.stopped import TrainingStopped
 from align.trainers import Rewards, build_trainer
 from align.watching import watching_judge
@@ -50,6 +51,8 @@ def run(settings: Settings, command: str) -> None:
     # What is downloaded, hashed or converted for the first time is so once.
     with processes.main_process_first():
         rows = _rows(settings)
+    if settings.method not in WITH_ROLLOUTS:
+        check_last_batch(args, len(rows) * settings.data.passes)
     folder = RunFolder(Path(args.output_dir))
     os.environ.setdefault("TENSORBOARD_LOGGING_DIR", str(folder.logs))
     with folder.held(settings.overwrite) if is_main else nullcontext():

@@ -33,6 +33,8 @@ def test_defaults_that_a_run_rests_on(method: str, kind: type, tmp_path: Path) -
     assert type(args) is kind
     assert args.num_train_epochs == 1 and args.remove_unused_columns is False and args.report_to == ["tensorboard"]
     assert args.use_cpu is not torch.cuda.is_available() and args.bf16 is torch.cuda.is_available()
+    if method in ("sft", "dpo"):
+        assert args.max_length is None  # the end of an answer is never cut off
     if method == "sft":
         assert args.train_sampling_strategy == "sequential"
     else:
@@ -72,6 +74,25 @@ def test_one_seed_of_the_rows(tmp_path: Path) -> None:
         ("sft", "bf16: 3", "bf16: expected true or false, found 3"),
         ("sft", "learning_rate: [1]", r"learning_rate: expected a number, found \[1\]"),
         ("sft", "model: 7", "model: expected text"),
+        ("sft", "passes: null", "passes: expected a whole number, found null"),
+        ("sft", "save_steps: null", "save_steps: expected a number, found null"),
+        ("ppo", "monitor_first: null", "monitor_first: expected a whole number, found null"),
+        ("ppo", "kl_target: [1]", r"kl_target: expected a number, found \[1\]"),
+        ("sft", "save_strategy: null", "save_strategy: expected a value, found null"),
+        ("sft", "lora_modules: q_proj", r"lora_modules: expected a list of texts, \[a, b\], found 'q_proj'"),
+        ("sft", "lora_modules: [1]", r"lora_modules: expected a list of texts, \[a, b\], found \[1\]"),
+        ("sft", "lora_modules: []", "lora_modules: expected names of layers"),
+        ("sft", "lora_r: 0", "lora_r: expected 1 or more, found 0"),
+        ("sft", "lora_dropout: 1.0", "lora_dropout: expected 0 to less than 1, found 1.0"),
+        ("sft", "per_device_train_batch_size: 0", "per_device_train_batch_size: expected a whole number of at least 1"),
+        (
+            "ppo",
+            "rewards: '[{name: verdict'",
+            r"rewards: expected YAML such as \[{name: verdict}\], found '\[{name: verdict'",
+        ),
+        ("ppo", "max_completion_length: 0", "max_completion_length: expected a whole number of at least 1, found 0"),
+        ("grpo", "max_completion_length: null", "max_completion_length: .* at least 1, found unset"),
+        ("ppo", "steps_per_generation: 0", "steps_per_generation: expected a whole number of at least 1, found 0"),
         ("sft", "renders: 1\nrenders: 2", "'renders' is there twice"),
         ("sft", "source: other", "source: expected one of glyphworld, unsafeconcepts, found 'other'"),
         ("sft", "lr_scheduler_type: bent", "these settings do not go together: .*bent"),

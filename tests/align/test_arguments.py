@@ -1,0 +1,51 @@
+"""What a run rests on beyond its recipe: the processes that it is started in, and what each of them sees."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from align.arguments import check_arguments, check_last_batch
+from align.settings import read_settings
+from harness_ext.errors import UserError
+
+
+def test_one_process_with_several_gpus_is_refused(tmp_path: Path) -> None:
+    args = read_settings("sft", ["--output_dir", str(tmp_path)]).arguments
+    args._n_gpu = 2  # as transformers counts them
+    with pytest.raises(UserError, match=r"this one sees 2: let it see one \(CUDA_VISIBLE_DEVICES=0\), or start"):
+        check_arguments(args, has_rollouts=False)
+
+
+def test_one_process_takes_rows_that_fill_no_batch(tmp_path: Path) -> None:
+    args = read_settings("sft", ["--output_dir", str(tmp_path), "--per_device_train_batch_size", "25"]).arguments
+    check_last_batch(args, 120)
+
+
+def two_processes(model: Path, out: Path, *options: str) -> "subprocess.CompletedProcess[str]":
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--standalone"]
+    sft = ["sft", "--model", str(model), "--output_dir", str(out), "--renders", "1", "--passes", "1"]
+    quick = ["--lora_r", "2", "--use_cpu", "true", "--report_to", "none", "--gradient_checkpointing", "false"]
+    return subprocess.run(
+        [*launcher, "-m", "align.commands", *sft, *quick, "--per_device_train_batch_size", "25", *options],
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+
+
+def test_no_row_is_trained_on_twice_by_two_processes(untrained_vlm: Path, tmp_path: Path) -> None:
+    """Of 120 rows in batches of 25 and 25 the last 20 would be filled up with the first 30."""
+    refused = two_processes(untrained_vlm, tmp_path)
+    assert refused.returncode != 0 and not (tmp_path / "final").exists()
+    assert "120 rows (all passes) do not fill batches of 25 on 2 processes" in refused.stderr
+    assert "--dataloader_drop_last true to leave the last 20 out" in refused.stderr
+
+    for name, more in (("dropped", ["--dataloader_drop_last", "true"]), ("cut", ["--max_steps", "2"])):
+        trained = two_processes(untrained_vlm, tmp_path / name, *more)
+        assert trained.returncode == 0, trained.stderr[-3000:]
+        assert json.loads((tmp_path / name / "final" / "run.json").read_text())["step"] == 2
