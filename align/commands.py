@@ -1,7 +1,8 @@
-"""The ``align`` command: train a model by a recipe, or look at what it would be trained on.
+r"""The ``align`` command: train a model by a recipe, or look at what it would be trained on.
 
 align ppo --config glyphworld_ppo --seed 1 --output_dir runs/ppo-1
-torchrun --nproc_per_node 8 -m align.commands ppo --config paper_fixed
+torchrun --nproc_per_node 4 -m align.commands ppo --config paper_fixed \
+    --gradient_accumulation_steps 1 --steps_per_generation 2
 """
 
 import os

@@ -74,6 +74,12 @@ class PPOConfig(GRPOConfig):
     critic_batch: int = field(default=512, metadata={"help": "Tokens in each of them."})
     critic_replay: int = field(default=10, metadata={"help": "Rollouts that they are drawn from, the latest ones."})
     critic_warmup: int = field(default=4, metadata={"help": "Rollouts in which only the critic is trained."})
+    critic_warmup_in_schedule: bool = field(
+        default=True,
+        metadata={
+            "help": "Whether its updates count as steps of the learning rate's schedule, which otherwise begins after them."
+        },
+    )
     critic_lam: float = field(
         default=1.0, metadata={"help": "Lambda of the critic's targets; 1 for Monte-Carlo returns."}
     )

@@ -20,6 +20,8 @@ from accelerate.utils import is_peft_model
 from datasets import Dataset
 from peft import PeftConfig
 from torch import Tensor
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 from transformers import PreTrainedModel, ProcessorMixin, TrainerCallback
 from trl import GRPOTrainer
 
@@ -37,6 +39,7 @@ from align.ppo.maths import (
 )
 from align.ppo.monitor import Monitor
 from align.ppo.sampling import greedy, row_seeds, seeded
+from align.ppo.schedule import hold_back
 from align.ppo.surface import FORWARD_KEYS, micro_batches
 from align.ppo.trunk import Trunk
 from harness_ext.errors import UserError
@@ -259,6 +262,15 @@ class PPOTrainer(GRPOTrainer):
         return Moments(*self.accelerator.reduce(torch.stack(of_this), reduction="sum"))
 
     # --- optimising on it --------------------------------------------------------------------------------------------
+
+    def create_scheduler(self, num_training_steps: int, optimizer: Optimizer | None = None) -> LRScheduler:
+        """The learning rate's schedule: over all updates, or over those that come after the critic's warm-up."""
+        if self.args.critic_warmup_in_schedule or self.lr_scheduler is not None:
+            return super().create_scheduler(num_training_steps, optimizer)
+        held = self.args.critic_warmup * self.args.updates_per_rollout
+        scheduler = super().create_scheduler(max(1, num_training_steps - held), optimizer)
+        hold_back(scheduler, held)
+        return scheduler
 
     def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any) -> Tensor:
         """A forward and backward pass, or none: in the critic's warm-up, and after the passes were ended early.

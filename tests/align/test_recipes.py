@@ -9,6 +9,7 @@ import datasets
 import numpy as np
 import pytest
 from PIL import Image
+from safetensors.torch import load_file
 from tiny_vlms import FAMILIES
 
 from align import commands
@@ -93,14 +94,18 @@ def test_a_recipe_runs(
         settings |= {"renders": 1}
     if recipe.method not in ("sft", "dpo"):
         settings |= ROLLOUTS
-    if recipe.method == "ppo":  # untrained, it answers nothing that could be read
-        settings |= {"stop_on_na": "false"}
+    if recipe.method == "ppo":  # untrained, it answers nothing that could be read; no update is the critic's alone
+        settings |= {"stop_on_na": "false", "critic_warmup": 0}
     options = [str(word) for key, value in settings.items() for word in (f"--{key}", value)]
     monkeypatch.setattr(sys, "argv", ["align", recipe.method, "--config", name, *options])
     commands.main()
     record = json.loads((tmp_path / "out" / "final" / "run.json").read_text())
     assert record["step"] == 2
     assert record["data"]["rows"] == (2 * 1222 if is_paper else 120)
+    adapter = load_file(tmp_path / "out" / "final" / "adapter_model.safetensors")
+    moved = [name for name, each in adapter.items() if "lora_B" in name and each.any()]
+    assert moved and all(each.isfinite().all() for each in adapter.values())
+    assert not [name for name in adapter if "vision" in name or "projector" in name]
     # What the recipe says and the test left alone is what was run.
     told = {**record["model"], **record["data"], **record["arguments"], "rewards": record["rewards"]}
     kept = {key: value for key, value in recipe.values.items() if key not in settings}
