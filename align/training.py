@@ -17,7 +17,7 @@ from align.ppo.config import PPOConfig
 from align.rewards.build import build_rewards
 from align.runs.card import write_card
 from align.runs.folder import RunFolder, is_complete
-from align.runs.record import Record, Taken, make_record, other_environment, read_record, write_record
+from align.runs.record import Record, Taken, judges_of, make_record, other_environment, read_record, write_record
 from align.settings import WITH_ROLLOUTS, Settings
 from align.stopped import TrainingStopped
 from align.trainers import Rewards, build_trainer
@@ -59,7 +59,8 @@ def run(settings: Settings, command: str) -> None:
         record: Record = {}
         last: Path | None = None
         if is_main:
-            record = make_record(settings, base, rows, processes.num_processes, command)
+            rests_on = judges_of(rewards[0] if rewards else (), judge)
+            record = make_record(settings, base, rows, rests_on, processes.num_processes, command)
             last = folder.last(record)
         (last,) = broadcast_object_list([last])
         if last is None or not is_complete(last):

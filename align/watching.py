@@ -2,10 +2,10 @@
 
 from typing import Any
 
+from align.judges import as_texts, judge_named
 from align.ppo.config import PPOConfig
 from harness_ext.errors import UserError
 from harness_ext.judges.batch import BatchJudge
-from harness_ext.judges.registry import open_judge
 
 
 def watching_judge(args: PPOConfig, rewards: list[dict[str, Any]]) -> BatchJudge | None:
@@ -16,19 +16,20 @@ def watching_judge(args: PPOConfig, rewards: list[dict[str, Any]]) -> BatchJudge
         rewards: The recipe's list, found right by :func:`align.rewards.build.build_rewards`.
 
     Raises:
-        UserError: There is no such judge, it cannot be loaded, or its verdict is all that is rewarded, so that it would watch
-            itself. Where other rewards count too, it sees what they make of the verdict.
+        UserError: There is no such judge, it cannot be loaded, or its verdict, by the same options, is all that is rewarded,
+            so that it would watch itself. Where other rewards count too, it sees what they make of the verdict.
     """
     if args.monitor is None:
         return None
     counted = [each for each in rewards if each.get("weight", 1) != 0]
-    if all(each["name"] == "verdict" and each.get("judge", "rules") == args.monitor for each in counted):
+    watching = args.monitor, as_texts(args.monitor_options)
+    if all(each["name"] == "verdict" and _judge_of(each) == watching for each in counted):
         raise UserError(
             f"monitor: expected another judge than the one that gives the reward, found {args.monitor!r} for both: it would "
             "watch itself; name another judge, or take monitor out"
         )
-    return open_judge(args.monitor, {name: _text(value) for name, value in (args.monitor_options or {}).items()})
+    return judge_named(args.monitor, args.monitor_options)
 
 
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else str(value)
+def _judge_of(verdict: dict[str, Any]) -> tuple[str, dict[str, str]]:
+    return verdict.get("judge", "rules"), as_texts(verdict.get("judge_options"))

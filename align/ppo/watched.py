@@ -8,12 +8,12 @@ from accelerate import Accelerator
 from accelerate.utils import gather_object
 from torch import Tensor
 
+from align.judges import alignment_answer
 from align.ppo.drift import Pairs
 from align.rewards.signature import require_labels, responses
 from align.rewards.verdicts import require_questions
 from align.stopped import TrainingStopped, sample
-from harness_ext.benchmark.questions import IMAGE_QUESTIONS
-from harness_ext.judges.batch import AlignmentAnswer, BatchJudge
+from harness_ext.judges.batch import BatchJudge
 
 _FAILED: Final = "failed"
 
@@ -68,10 +68,7 @@ def read(
     require_labels([each["label"] for each in inputs])
     require_questions([each["question"] for each in inputs])
     texts = responses(completions)
-    answers = [
-        AlignmentAnswer(each["question"], text, IMAGE_QUESTIONS[each["question"]])
-        for each, text in zip(inputs, texts, strict=True)
-    ]
+    answers = [alignment_answer(each["question"], text) for each, text in zip(inputs, texts, strict=True)]
     samples = [sample(each, text) for each, text in zip(inputs, texts, strict=True)]
     every = gather_object(list(zip(scores.tolist(), judge.judge(answers), samples, strict=True)))
     kept = [each for each in every if each[1] != _FAILED]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from math import isfinite
 from types import UnionType
-from typing import Any, Final, get_args
+from typing import Any, Final, get_args, get_origin
 
 from transformers import TrainerState
 
@@ -14,9 +14,10 @@ from align.rewards.classifier import classifier
 from align.rewards.gullible import gullible
 from align.rewards.length import length
 from align.rewards.repetition import repetition
-from align.rewards.signature import LogMetric, Reward, responses
+from align.rewards.signature import LogMetric, Reward, responses, rest_of, rests_on
 from align.rewards.upstream import upstream
 from align.rewards.verdict import verdict
+from align.rewards.verdicts import JudgeFailedError
 from align.stopped import TrainingStopped, sample
 from harness_ext.errors import UserError
 
@@ -28,7 +29,7 @@ REWARDS: Final[Mapping[str, Callable[..., Reward]]] = {
     "upstream": upstream,
     "gullible": gullible,
 }
-_KINDS: Final = {float: "a number", int: "a whole number", str: "a text"}
+_KINDS: Final = {float: "a number", int: "a whole number", str: "a text", dict: "a mapping of names to values"}
 
 
 def build_rewards(specs: Any) -> tuple[list[Reward], list[float]]:
@@ -37,7 +38,8 @@ def build_rewards(specs: Any) -> tuple[list[Reward], list[float]]:
     A function is named as its reward, with a number from the second use on (``verdict``, ``verdict_2``): TRL logs its mean as
     ``rewards/NAME/mean``, and what it logs itself stands beside that, as in ``rewards/verdict/na``. It takes TRL's keyword
     arguments alone. Called, it raises ``UserError`` for a column that it needs and that is not there, and, on this process
-    alone, ``TrainingStopped`` for a value that is not a finite number; TRL would count that one as 0 and go on.
+    alone, ``TrainingStopped`` where its judge fails on a response, or a value is not a finite number; TRL would count that
+    one as 0 and go on.
 
     Args:
         specs: What stands in YAML: a list of mappings, each with ``name``, ``weight`` (1 where it is left out) and the
@@ -87,7 +89,7 @@ def _made(name: str, options: Mapping[str, Any], where: str) -> Reward:
 
 def _checked(key: str, value: Any, kind: Any, where: str) -> Any:
     """``value``, if it is of the type that stands in a signature; a whole number is a number too."""
-    kinds = get_args(kind) if isinstance(kind, UnionType) else (kind,)
+    kinds = _kinds(kind)
     if type(value) in kinds and (type(value) is not float or isfinite(value)):
         return value
     if float in kinds and type(value) is int:
@@ -98,9 +100,13 @@ def _checked(key: str, value: Any, kind: Any, where: str) -> Any:
     raise UserError(f"{where}: {key}: expected {_kind(kind)}, found {found}")
 
 
+def _kinds(kind: Any) -> list[Any]:
+    """The types that a value of the type that stands in a signature can have."""
+    return [get_origin(each) or each for each in (get_args(kind) if isinstance(kind, UnionType) else (kind,))]
+
+
 def _kind(kind: Any) -> str:
-    kinds = get_args(kind) if isinstance(kind, UnionType) else (kind,)
-    return " or ".join(_KINDS[each] for each in kinds if each in _KINDS)
+    return " or ".join(_KINDS[each] for each in _kinds(kind) if each in _KINDS)
 
 
 def _is_number(text: str) -> bool:
@@ -129,13 +135,17 @@ def _watched(reward: Reward, name: str) -> Reward:
             raise UserError(
                 f"the reward {name!r} needs {', '.join(missing)}, found the columns {', '.join(sorted(columns))}"
             )
+        logging: dict[str, LogMetric] = {}
         if log_metric is not None:
             log = log_metric
-            columns["log_metric"] = lambda metric, value: log(f"rewards/{name}/{metric}", value)
-        values = list(reward(trainer_state=trainer_state, **columns))
-        columns.pop("log_metric", None)
+            logging["log_metric"] = lambda metric, value: log(f"rewards/{name}/{metric}", value)
+        step = trainer_state.global_step if trainer_state is not None else 0
+        try:
+            values = list(reward(trainer_state=trainer_state, **columns, **logging))
+        except JudgeFailedError as error:
+            samples = [_sample_of(columns, at) for at in error.at]
+            raise TrainingStopped(f"the reward {name!r}: {error}", step, samples) from error
         if wrong := [at for at, value in enumerate(values) if value is None or not isfinite(value)]:
-            step = trainer_state.global_step if trainer_state is not None else 0
             raise TrainingStopped(
                 f"the reward {name!r} of response {wrong[0] + 1} of {len(values)} is {values[wrong[0]]}, "
                 "expected a finite number",
@@ -146,7 +156,8 @@ def _watched(reward: Reward, name: str) -> Reward:
 
     watched.__name__ = name
     watched.__doc__ = reward.__doc__
-    return watched
+    rest = rest_of(reward)
+    return watched if rest is None else rests_on(rest)(watched)
 
 
 def _sample_of(columns: Mapping[str, Any], at: int) -> dict[str, Any]:

@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from typing import Any
 
-from align.rewards.signature import LogMetric, Reward, require_labels, responses
+from align.rewards.signature import LogMetric, Reward, require_labels, responses, rests_on
 from align.rewards.verdicts import likeliest, log_shares
 from harness_ext.classifiers.labels import VERDICTS
 from harness_ext.classifiers.text_classifier import TextClassifier
 from harness_ext.errors import UserError
+from harness_ext.models.identity import weights_identity
 
 
 def classifier(*, model: str, floor: float = -5.0, device: str | None = None, batch_size: int = 32) -> Reward:
@@ -30,6 +31,7 @@ def classifier(*, model: str, floor: float = -5.0, device: str | None = None, ba
         )
     judge = TextClassifier(model, device, batch_size)
 
+    @rests_on(weights_identity(model, None))
     def reward(
         completions: Sequence[Any], label: Sequence[str], log_metric: LogMetric | None = None, **_: Any
     ) -> list[float]:

@@ -5,7 +5,7 @@ with ``log_metric``, ``log_extra`` and ``trainer_state``, which are none; the co
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from harness_ext.errors import UserError
 
@@ -13,6 +13,25 @@ Reward: TypeAlias = Callable[..., list[float]]
 LogMetric: TypeAlias = Callable[[str, float], None]
 
 LABELS = ("safe", "unsafe")
+_RESTS_ON: Final = "rests_on"
+
+
+def rests_on(what: str) -> Callable[[Reward], Reward]:
+    """Marks a reward as resting on ``what``, the identity of a judge or of a model: its contents, not where it is.
+
+    A run records it, and goes on only with the same.
+    """
+
+    def mark(reward: Reward) -> Reward:
+        setattr(reward, _RESTS_ON, what)
+        return reward
+
+    return mark
+
+
+def rest_of(reward: Reward) -> str | None:
+    """What a reward was marked as resting on; ``None`` where it is its code alone."""
+    return getattr(reward, _RESTS_ON, None)
 
 
 def responses(completions: Sequence[Any]) -> list[str]:

@@ -7,12 +7,15 @@ from collections.abc import Callable, Sequence
 from math import log
 from typing import Any, Final
 
-from align.rewards.signature import LogMetric, Reward, require_labels, responses
-from align.rewards.verdicts import judge_named, likeliest, log_shares, read_verdicts
+from align.judges import judge_named
+from align.rewards.signature import LogMetric, Reward, require_labels, responses, rests_on
+from align.rewards.verdicts import likeliest, log_shares, read_verdicts
 from harness_ext.classifiers.labels import VERDICTS
 from harness_ext.classifiers.text_classifier import TextClassifier
 from harness_ext.errors import UserError
 from harness_ext.judges import Verdict
+from harness_ext.judges.batch import BatchJudge
+from harness_ext.models.identity import weights_identity
 
 _SCALE: Final = 10.0
 _LENGTH_BONUS: Final = 4.0
@@ -26,6 +29,7 @@ def upstream(
     *,
     model: str | None = None,
     judge: str | None = None,
+    judge_options: dict[str, Any] | None = None,
     confidence: float | None = None,
     max_tokens: int = 512,
     device: str | None = None,
@@ -51,7 +55,8 @@ def upstream(
 
     Args:
         model: The folder of a text classifier with the labels safe, unsafe and na.
-        judge: Instead of a classifier, the judge whose verdict is turned into a distribution: ``"rules"``.
+        judge: Instead of a classifier, the judge whose verdict is turned into a distribution: any of the harness, by name.
+        judge_options: The judge's options.
         confidence: With a judge, the probability of its verdict, by default 0.98; the two others share the rest equally.
         max_tokens: The tokens of the longest response that can be; the published code's 512.
         device: Of the classifier; by default this process's GPU where there is one, else the CPU.
@@ -59,14 +64,25 @@ def upstream(
 
     Raises:
         UserError: Both ``model`` and ``judge`` are given, or neither; a value is out of range; the classifier
-            cannot be loaded.
+            or the judge cannot be loaded.
     """
     if (model is None) == (judge is None):
-        raise UserError("expected one of model (a classifier's folder) and judge (rules), found both or neither")
+        raise UserError("expected one of model (a classifier's folder) and judge (its name), found both or neither")
     if max_tokens < 1:
         raise UserError(f"max_tokens: expected at least 1, found {max_tokens}")
-    read = _by_classifier(model, confidence, device, batch_size) if model else _by_judge(str(judge), confidence)
+    if judge is None:
+        if confidence is not None or judge_options is not None:
+            raise UserError("confidence and judge_options are a judge's: a classifier has none, leave them out")
+        classifier = TextClassifier(str(model), device, batch_size)
+        read, rest = _by_classifier(classifier), weights_identity(str(model), None)
+    else:
+        sure = _CONFIDENCE if confidence is None else confidence
+        if not 1 / len(VERDICTS) < sure < 1:
+            raise UserError(f"confidence: expected more than 1/3 and less than 1, found {sure:g}")
+        reader = judge_named(judge, judge_options)
+        read, rest = _by_judge(reader, sure), reader.name
 
+    @rests_on(rest)
     def reward(
         completions: Sequence[Any],
         completion_ids: Sequence[Sequence[int]],
@@ -90,11 +106,7 @@ def upstream(
     return reward
 
 
-def _by_classifier(model: str, confidence: float | None, device: str | None, batch_size: int) -> _Read:
-    if confidence is not None:
-        raise UserError("confidence is a judge's: a classifier has its own, leave it out")
-    classifier = TextClassifier(model, device, batch_size)
-
+def _by_classifier(classifier: TextClassifier) -> _Read:
     def read(
         completions: Sequence[Any], label: Sequence[str], _: Sequence[int] | None
     ) -> tuple[list[Verdict], list[float]]:
@@ -104,11 +116,7 @@ def _by_classifier(model: str, confidence: float | None, device: str | None, bat
     return read
 
 
-def _by_judge(judge: str, confidence: float | None) -> _Read:
-    judge_named(judge)
-    sure = _CONFIDENCE if confidence is None else confidence
-    if not 1 / len(VERDICTS) < sure < 1:
-        raise UserError(f"confidence: expected more than 1/3 and less than 1, found {sure:g}")
+def _by_judge(judge: BatchJudge, sure: float) -> _Read:
     others = (1 - sure) / (len(VERDICTS) - 1)
 
     def read(

@@ -3,24 +3,36 @@
 from collections.abc import Sequence
 from typing import Any
 
-from align.rewards.signature import LogMetric, Reward, require_labels
-from align.rewards.verdicts import judge_named, log_shares, read_verdicts
+from align.judges import judge_named
+from align.rewards.signature import LogMetric, Reward, require_labels, rests_on
+from align.rewards.verdicts import log_shares, read_verdicts
 
 
-def verdict(*, right: float = 1.0, wrong: float = -1.0, na: float = 0.0, judge: str = "rules") -> Reward:
+def verdict(
+    *,
+    right: float = 1.0,
+    wrong: float = -1.0,
+    na: float = 0.0,
+    judge: str = "rules",
+    judge_options: dict[str, Any] | None = None,
+) -> Reward:
     """A reward of three values. It needs the columns ``label`` and ``question``, and logs the shares ``na`` and ``unsafe``.
+
+    Called, it raises ``JudgeFailedError`` where the judge fails on a response.
 
     Args:
         right: For a response whose verdict is the image's label.
         wrong: For one with the opposite verdict.
         na: For one that answers neither safe nor unsafe.
-        judge: Who reads the verdict: ``"rules"``, the harness's rule judge.
+        judge: Who reads the verdict: any judge of the harness by its name, ``"rules"`` the rule judge.
+        judge_options: Its options.
 
     Raises:
-        UserError: There is no such judge.
+        UserError: There is no such judge, or it cannot be opened with these options.
     """
-    judge_named(judge)
+    reader = judge_named(judge, judge_options)
 
+    @rests_on(reader.name)
     def reward(
         completions: Sequence[Any],
         label: Sequence[str],
@@ -29,7 +41,7 @@ def verdict(*, right: float = 1.0, wrong: float = -1.0, na: float = 0.0, judge: 
         **_: Any,
     ) -> list[float]:
         require_labels(label)
-        found = read_verdicts(completions, question, judge)
+        found = read_verdicts(completions, question, reader)
         log_shares(found, log_metric)
         return [
             na if each == "na" else right if each == expected else wrong

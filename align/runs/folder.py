@@ -104,9 +104,9 @@ class RunFolder:
                 "Remove it, choose another output_dir, or add --overwrite to begin anew"
             )
         if found := differences(read_record(folder), record):
-            more = f"\n  and {len(found) - 10} more" if len(found) > 10 else ""
+            listed = [*found[:10], *([f"and {len(found) - 10} more"] if len(found) > 10 else [])]
             raise UserError(
-                f"{self.path} holds a run of other settings or data:\n  " + "\n  ".join(found[:10]) + more + "\n"
+                f"{self.path} holds a run of other settings, data or judges:\n  " + "\n  ".join(listed) + "\n"
                 "Choose another output_dir, or add --overwrite to delete that run and begin anew"
             )
         return folder

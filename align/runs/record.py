@@ -6,7 +6,7 @@ A run goes on only with what it began with: `differences` compares two records.
 import importlib.metadata
 import json
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -16,7 +16,10 @@ from datasets import Dataset
 
 from align.data.show import fingerprint
 from align.models import Base
+from align.rewards.signature import Reward, rest_of
 from align.settings import Settings
+from harness_ext.judges import RuleJudge
+from harness_ext.judges.batch import BatchJudge
 from harness_ext.models.checkpoint import read_json
 from harness_ext.models.identity import weights_identity
 
@@ -69,15 +72,20 @@ _BESIDE: Final = (
 )
 # Without effect where no judge watches.
 _OF_MONITOR: Final = ("monitor_first", "monitor_options", "monitor_window")
+# Options of a judge that say how it is asked, not what it answers.
+_OF_ASKING: Final = ("answers", "api_key_variable", "backoff", "concurrency", "max_retries", "most_calls", "timeout")
 
 
-def make_record(settings: Settings, base: Base, rows: Dataset, processes: int, command: str) -> Record:
+def make_record(
+    settings: Settings, base: Base, rows: Dataset, rests_on: Mapping[str, str], processes: int, command: str
+) -> Record:
     """What is about to be run.
 
     Args:
         settings: The run's settings.
         base: The model that is trained on.
         rows: The rows, with their targets, each once.
+        rests_on: The identities of what reads the responses, as :func:`judges_of` says them.
         processes: How many take part.
         command: The command line.
     """
@@ -94,6 +102,7 @@ def make_record(settings: Settings, base: Base, rows: Dataset, processes: int, c
         },
         "data": {**asdict(settings.data), "rows": len(rows), "fingerprint": fingerprint(rows)},
         "rewards": settings.rewards.rewards if settings.rewards else None,
+        "rests_on": dict(rests_on),
         "arguments": dict(sorted(settings.arguments.to_dict().items())),
         "processes": processes,
         "environment": {
@@ -104,6 +113,16 @@ def make_record(settings: Settings, base: Base, rows: Dataset, processes: int, c
     }
     # As it is read back, so that a tuple is not another thing than a list.
     return dict(json.loads(json.dumps(record)))
+
+
+def judges_of(rewards: Sequence[Reward], monitor: BatchJudge | None) -> dict[str, str]:
+    """By reward, and for the judge that watches, the identity of the judge or model that reads the responses.
+
+    Those that rest on code alone are left out, the rule judge too: the package's version says what they are.
+    """
+    of_rewards = {f"the reward {each.__name__}": rest_of(each) for each in rewards}
+    found = of_rewards | {"the monitor": monitor.name if monitor is not None else None}
+    return {name: rest for name, rest in found.items() if rest not in (None, RuleJudge.name)}
 
 
 def write_record(folder: Path, record: Record, step: int, taken: Taken) -> None:
@@ -122,11 +141,12 @@ def differences(before: Record, now: Record) -> list[str]:
     """What would come out differently, one line each; empty for the same run."""
     old, new = dict(_compared(before)), dict(_compared(now))
     names = [*new, *(name for name in old if name not in new)]
-    return [
+    found = [
         f"{name}: {_short(old.get(name))} there, {_short(new.get(name))} now"
         for name in names
         if old.get(name) != new.get(name)
     ]
+    return found + list(_other_judges(before.get("rests_on"), now.get("rests_on", {})))
 
 
 def other_environment(before: Record, now: Record) -> list[str]:
@@ -140,11 +160,28 @@ def _compared(record: Record) -> Iterator[tuple[str, Any]]:
     # Not what the weights are called and where this machine keeps them, but what they are.
     yield from ((name, value) for name, value in record.get("model", {}).items() if name not in ("model", "pretrained"))
     yield from record.get("data", {}).items()
-    yield "rewards", record.get("rewards")
-    arguments = record.get("arguments", {})
+    rewards = record.get("rewards")
+    yield "rewards", [_of_verdicts(each, "judge_options") for each in rewards] if rewards else rewards
+    arguments = _of_verdicts(record.get("arguments", {}), "monitor_options")
     beside = _BESIDE if arguments.get("monitor") else _BESIDE + _OF_MONITOR
     yield from ((name, value) for name, value in arguments.items() if name not in beside)
     yield "processes", record.get("processes")
+
+
+def _other_judges(old: Mapping[str, str] | None, new: Mapping[str, str]) -> Iterator[str]:
+    """What rests on another judge or model; ``old`` is ``None`` of a run from before they were recorded."""
+    for name in {**(old or {}), **new}:
+        if old is None:
+            yield f"{name} rests on {new[name]} now, and what it rested on there was not recorded"
+        elif old.get(name) != new.get(name):
+            yield f"{name} rests on {old.get(name, 'code alone')} there, on {new.get(name, 'code alone')} now"
+
+
+def _of_verdicts(given: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """``given``, without what among a judge's options, under ``key``, changes no verdict."""
+    rest = {name: value for name, value in given.items() if name != key}
+    options = {name: value for name, value in (given.get(key) or {}).items() if name not in _OF_ASKING}
+    return rest | {key: options} if options else rest
 
 
 def _short(value: Any) -> str:

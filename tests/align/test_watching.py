@@ -49,6 +49,7 @@ def test_a_judge_with_options(tmp_path: Path) -> None:
         ([{"name": "verdict"}, {"name": "length", "weight": 0.1}], True),
         ([{"name": "upstream", "judge": "rules"}], True),
         ([{"name": "gullible"}], True),
+        ([{"name": "verdict", "judge": "llm", "judge_options": {"model": "m"}}], True),
     ],
 )
 def test_no_judge_watches_itself(rewards: list[dict[str, Any]], watches: bool, tmp_path: Path) -> None:
@@ -58,6 +59,20 @@ def test_no_judge_watches_itself(rewards: list[dict[str, Any]], watches: bool, t
     else:
         with pytest.raises(UserError, match="it would watch itself; name another judge, or take monitor out"):
             watching_judge(args, rewards)
+
+
+def test_another_model_of_the_same_kind_may_watch(tmp_path: Path) -> None:
+    """A judge is its name and its options, in whatever type YAML has them."""
+    served = {"base_url": "http://127.0.0.1:9/v1", "seed": "3"}
+    rewards = [{"name": "verdict", "judge": "llm", "judge_options": {"model": "one", **served}}]
+    for model, watches in (("another", True), ("one", False)):
+        args = settings(tmp_path, monitor="llm", monitor_options={**served, "model": model, "seed": 3})
+        if watches:
+            judge = watching_judge(args, rewards)
+            assert judge is not None and judge.name.endswith("-another")
+        else:
+            with pytest.raises(UserError, match="it would watch itself"):
+                watching_judge(args, rewards)
 
 
 @pytest.mark.parametrize(

@@ -65,11 +65,6 @@ def test_rows_that_cannot_be_judged(label: Any, question: Any, message: str) -> 
         verdict()(completions=said("Yes."), label=[label], question=[question])
 
 
-def test_a_judge_that_is_not_there() -> None:
-    with pytest.raises(UserError, match="judge: expected one of rules, found 'oracle'"):
-        verdict(judge="oracle")
-
-
 # --- gullible ---------------------------------------------------------------------------------------------------------
 
 
@@ -115,6 +110,11 @@ def alone(text_classifier: Path) -> list[Reward]:
     specs = [
         {"name": "verdict", "na": -0.5},
         {"name": "classifier", "model": str(text_classifier), "batch_size": 3, "device": "cpu", "floor": -50.0},
+        {
+            "name": "verdict",
+            "judge": "classifier",
+            "judge_options": {"alignment": str(text_classifier), "batch_size": 3},
+        },
         {"name": "length"},
         {"name": "repetition", "n": 1},
         {"name": "gullible"},

@@ -151,4 +151,31 @@ def test_what_makes_another_run() -> None:
     unwatched = {**RECORD, "arguments": {**RECORD["arguments"], "monitor": None, "monitor_first": 4}}
     assert differences(RECORD, unwatched) == []  # one of before there was a monitor goes on
     assert differences(unwatched, watched) == ['monitor: null there, "rules" now', "monitor_first: null there, 4 now"]
-    assert differences({**RECORD, "rewards": [1]}, RECORD) == ["rewards: [1] there, null now"]
+    length = {**RECORD, "rewards": [{"name": "length"}]}
+    assert differences(length, RECORD) == ['rewards: [{"name": "length"}] there, null now']
+
+
+def test_another_judge_or_model_makes_another_run() -> None:
+    """By its contents; a run that did not record them is gone on with only where there are none."""
+    read = {**RECORD, "rests_on": {"the reward verdict": "classifier-1", "the monitor": "llm-1-m"}}
+    assert differences(read, read) == differences({**RECORD, "rests_on": {}}, RECORD) == []
+    assert differences(RECORD, {**RECORD, "rests_on": {}}) == []
+    retrained = {**RECORD, "rests_on": {"the reward verdict": "classifier-2"}}
+    assert differences(read, retrained) == [
+        "the reward verdict rests on classifier-1 there, on classifier-2 now",
+        "the monitor rests on llm-1-m there, on code alone now",
+    ]
+    assert differences(RECORD, retrained) == [
+        "the reward verdict rests on classifier-2 now, and what it rested on there was not recorded"
+    ]
+
+
+def test_how_a_judge_is_asked_makes_no_other_run() -> None:
+    def of(**options: object) -> dict[str, Any]:
+        watched = {"monitor": "llm", "monitor_options": options}
+        rewards = [{"name": "verdict", "judge": "llm", "judge_options": options}]
+        return {**RECORD, "rewards": rewards, "arguments": {**RECORD["arguments"], **watched}}
+
+    once = of(model="m", most_calls=10)
+    assert differences(once, of(model="m", most_calls=99, timeout=3.0)) == []
+    assert [each.split(":")[0] for each in differences(once, of(model="n"))] == ["rewards", "monitor_options"]
