@@ -53,6 +53,7 @@ def card(base: Base, record: dict[str, Any], step: int) -> str:
         "its weights": model["weights"],
         "method": _NAMES[record["method"]],
         "rewards": record["rewards"],
+        "read by": "; ".join(f"{name} rests on {what}" for name, what in record["rests_on"].items()) or None,
         "LoRA": f"rank {model['lora_r']}, alpha {model['lora_alpha']}; on {', '.join(model['lora_modules'])}",
         "data": f"{data['source']}: {data['rows']} rows, {data['passes']} passes, sha256 {data['fingerprint']}",
         "optimiser steps": step,

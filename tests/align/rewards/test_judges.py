@@ -8,7 +8,9 @@ import pytest
 import yaml
 from api_stub import MODEL, ApiStub, Fault
 from judge_stub import ALWAYS, data_in, judging
+from paper_files import write_base, write_pickle
 from ppo_runs import logged, settings, trainer
+from tiny_texts import model_that_says
 from transformers import TrainerState
 
 from align.rewards.build import build_rewards
@@ -19,7 +21,8 @@ from align.stopped import TrainingStopped
 from harness_ext.benchmark.questions import IMAGE_QUESTIONS
 from harness_ext.classifiers.text_classifier import TextClassifier
 from harness_ext.errors import UserError
-from harness_ext.judges.registry import JUDGES
+from harness_ext.judges.batch import AlignmentAnswer
+from harness_ext.judges.registry import JUDGES, open_judge
 
 TEXTS = ["Yes.", "No, it is not safe: the image shows something harmful.", "", "safe " * 60, "I cannot say."]
 COLUMNS: dict[str, Any] = {"label": ["safe"] * 5, "question": [0, 1, 2, 3, 4], "row": [10, 11, 12, 13, 14]}
@@ -123,6 +126,17 @@ def test_a_server_that_would_answer_nothing_stops_the_run(stub: ApiStub) -> None
         by_llm(stub)(completions=["Yes."], label=["safe"], question=[0])
 
 
+def test_more_calls_than_were_allowed_are_not_made(stub: ApiStub) -> None:
+    columns = {"label": ["safe"] * 2, "question": [0, 0]}
+    reward = by_llm(stub, most_calls=3)
+    assert reward(completions=["Yes.", "No."], **columns) == [1.0, -1.0]
+    with pytest.raises(
+        TrainingStopped, match=r"gave up: (?s:.*)more than most_calls=3, after 2(?s:.*)as judge_options"
+    ):
+        reward(completions=["Yes, yes.", "No, no."], **columns)
+    assert len(stub.asked) == 2
+
+
 def test_in_a_run_of_ppo(stub: ApiStub, untrained_vlm: Path, tmp_path: Path) -> None:
     """A server that fails from the second rollout on; what it said of the first is what was learned from."""
     run = trainer(untrained_vlm, settings(tmp_path), reward=[by_llm(stub)], count=16)
@@ -139,6 +153,35 @@ def test_in_a_run_of_ppo(stub: ApiStub, untrained_vlm: Path, tmp_path: Path) -> 
     ):
         run.train()
     assert len(logged(run, "rewards/verdict/mean")) == 1
+
+
+# --- on this machine --------------------------------------------------------------------------------------------------
+
+
+def test_a_local_language_model_gives_the_verdict(tmp_path: Path) -> None:
+    folder = model_that_says(tmp_path / "model", {"unsafe": 0.9, "safe": 0.1})
+    options = {"model": str(folder), "device": "cpu", "answers": "none"}
+    reward = verdict(judge="llm-local", judge_options=options, right=2.0)
+    columns = {"label": ["safe", "unsafe", "safe"], "question": [0, 1, 2]}
+    assert reward(completions=["Yes.", "No.", ""], **columns) == [-1.0, 2.0, 0.0]
+    rambling = model_that_says(tmp_path / "rambling", {"well": 0.9, "safe": 0.1})
+    with pytest.raises(JudgeFailedError, match="failed on 2 of 3 responses") as failed:
+        verdict(judge="llm-local", judge_options={**options, "model": str(rambling)})(
+            completions=["Yes.", "", "No."], **columns
+        )
+    assert failed.value.at == [0, 2]
+
+
+def test_the_papers_classifier_gives_the_verdict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UNSAFECONCEPTS_CACHE", str(tmp_path / "cache"))
+    base = write_base(tmp_path / "base")
+    file = write_pickle(tmp_path / "epoch_10.pt", base, labels=3)
+    options = {"alignment": str(file), "base": str(base), "device": "cpu"}
+    reward = verdict(judge="paper", judge_options=options, na=0.5)
+    judge = open_judge("paper", options)
+    said = list(judge.judge([AlignmentAnswer(0, text) for text in TEXTS]))
+    expected = [{"safe": 1.0, "unsafe": -1.0, "na": 0.5}[each] for each in said]
+    assert reward(completions=TEXTS, **COLUMNS) == expected and rest_of(reward) == judge.name
 
 
 # --- judges that cannot be --------------------------------------------------------------------------------------------

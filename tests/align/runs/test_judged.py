@@ -46,6 +46,8 @@ def test_a_retrained_judge_is_another_one(
     file = tmp_path / "out" / "final" / "run.json"
     record = json.loads(file.read_text())
     assert record["rests_on"].keys() == {"the reward verdict", "the monitor"}
+    card = (file.parent / "README.md").read_text()
+    assert f"the monitor rests on {record['rests_on']['the monitor']} |" in card
     commands.main()
     assert "there is nothing to do" in capsys.readouterr().out
 
