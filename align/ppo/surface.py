@@ -32,14 +32,14 @@ FORWARD_KEYS: Final = (
 )
 
 
-def micro_batches(rollout: dict[str, Any], count: int) -> list[dict[str, Any]]:
-    """``rollout`` in ``count`` parts: response i goes to part i mod ``count``.
+def micro_batches(rollout: dict[str, Any], count: int, updates: int) -> list[dict[str, Any]]:
+    """``rollout`` in ``count`` parts, as many for each of ``updates``: response i is of update i mod ``updates``.
 
-    So the parts of the same number on several processes make up the part that one process would have.
+    So the updates of the same number on several processes make up the one that a single process would have, into however many
+    parts each is split.
     """
     samples = split_pixel_values_by_grid(rollout)
-    size = len(rollout["completion_ids"])
-    order = [i for first in range(count) for i in range(first, size, count)]
+    order = sorted(range(len(rollout["completion_ids"])), key=lambda i: i % updates)
     dealt = {key: _ordered(value, order) for key, value in samples.items()}
     return [unsplit_pixel_values_by_grid(part) for part in split_tensor_dict(dealt, count)]
 

@@ -142,7 +142,8 @@ class PPOTrainer(GRPOTrainer):
         if self._is_time_to_draw() or not self._micro_batches:
             rollout = self._generate_and_score_completions(generation_batch)
             rollout["sample"] = torch.arange(len(rollout["completion_ids"]), device=self.accelerator.device)
-            self._micro_batches = micro_batches(rollout, self.args.steps_per_generation)
+            parts = self.args.steps_per_generation
+            self._micro_batches = micro_batches(rollout, parts, parts // self.args.gradient_accumulation_steps)
             self._count_tokens(self._micro_batches)
             self._over = False
         return self._micro_batches[self._step % self.args.steps_per_generation]

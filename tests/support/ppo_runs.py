@@ -141,7 +141,7 @@ def main() -> None:
         int(sys.argv[3]),
         json.loads(sys.argv[4]),
     )
-    args = settings(out, per_device_train_batch_size=4 // processes, max_grad_norm=0.5, num_iterations=3, **changes)
+    args = settings(out, max_grad_norm=0.5, num_iterations=3, **changes)
     watched = {"reward": paid_later, "judge": EvenLetters()} if args.monitor else {}
     run = trainer(checkpoint, args, **watched)
     assert run.accelerator.num_processes == processes

@@ -15,19 +15,34 @@ from safetensors.torch import load_file
 REPOSITORY = Path(__file__).parents[3]
 
 WATCHED = {"monitor": "rules", "monitor_first": 2, "monitor_window": 2, "monitor_warn": 0.0}
+HALF = {"per_device_train_batch_size": 2}
+ACCUMULATED = {"gradient_accumulation_steps": 2, "steps_per_generation": 4}
 
 
 @pytest.mark.parametrize(
-    ("changes", "steps"),
+    ("changes", "on_two", "steps"),
     [
-        ({"kl_target": 0.1}, 12),
-        # Two micro-batches an update, a first rollout for the critic alone, and passes that end after their first update.
-        ({"gradient_accumulation_steps": 2, "critic_warmup": 1, "target_kl": 1e-9, "temperature": 0.7}, 6),
+        ({"kl_target": 0.1}, HALF, 12),
+        # Two micro-batches an update where one process has them all and one where there are two, a first rollout for the
+        # critic alone, and passes that end after their second update.
+        (
+            {
+                "critic_warmup": 1,
+                "target_kl": 1e-9,
+                "temperature": 0.7,
+                "per_device_train_batch_size": 2,
+                **ACCUMULATED,
+            },
+            {"gradient_accumulation_steps": 1, "steps_per_generation": 2},
+            12,
+        ),
         # Watched, over four rollouts; small steps, for rounding adds up over them.
-        ({**WATCHED, "max_steps": 24, "learning_rate": 1e-4}, 24),
+        ({**WATCHED, "max_steps": 24, "learning_rate": 1e-4}, HALF, 24),
     ],
 )
-def test_two_processes_follow_one(untrained_vlm: Path, tmp_path: Path, changes: dict[str, Any], steps: int) -> None:
+def test_two_processes_follow_one(
+    untrained_vlm: Path, tmp_path: Path, changes: dict[str, Any], on_two: dict[str, Any], steps: int
+) -> None:
     out = {}
     for processes in (1, 2):
         out[processes] = tmp_path / str(processes)
@@ -39,7 +54,7 @@ def test_two_processes_follow_one(untrained_vlm: Path, tmp_path: Path, changes: 
                 str(untrained_vlm),
                 str(out[processes]),
                 str(processes),
-                json.dumps(changes),
+                json.dumps(changes if processes == 1 else changes | on_two),
             ],
             env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)},
             capture_output=True,
