@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from datasets import Dataset
 from PIL import Image
 from transformers import (
     CLIPImageProcessor,
@@ -14,10 +15,21 @@ from transformers import (
     LlavaProcessor,
 )
 
+from harness_ext.benchmark.questions import IMAGE_QUESTIONS
 from harness_ext.glyphworld.processor import build_processor
 
 # Width, inner width, layers, heads of the tower; then of the language model, and its vocabulary.
 SHAPES: dict[str, tuple[dict[str, int], dict[str, int]]] = {
+    "tiny": (
+        {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2},
+        {
+            "hidden_size": 16,
+            "intermediate_size": 16,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 2,
+            "vocab_size": 2048,
+        },
+    ),
     "narrow": (
         {"hidden_size": 128, "intermediate_size": 512, "num_hidden_layers": 2, "num_attention_heads": 2},
         {
@@ -94,3 +106,9 @@ def noise_images(count: int) -> list[Image.Image]:
     """Images of noise, the same every time."""
     rng = np.random.default_rng(0)
     return [Image.fromarray(rng.integers(0, 256, (336, 336, 3), dtype=np.uint8)) for _ in range(count)]
+
+
+def question_rows(count: int) -> Dataset:
+    """Images of noise with alignment questions."""
+    prompts = [[{"role": "user", "content": IMAGE_QUESTIONS[at % 5]}] for at in range(count)]
+    return Dataset.from_dict({"image": noise_images(count), "prompt": prompts})
