@@ -58,6 +58,8 @@ def draw(figures: Mapping[str, Mapping[str, Figure | float | None]], note: str) 
         axis.set_axisbelow(True)
     axes[0].set_ylim(0, 1.04)
     axes[0].set_ylabel("accuracy, `na` wrong")
-    axes[1].legend(ncols=len(figures), loc="lower right", bbox_to_anchor=(1.0, 1.0), frameon=False, fontsize=9)
+    # Above both panels: of many methods it is wider than one of them.
+    handles, labels = axes[0].get_legend_handles_labels()
+    picture.legend(handles, labels, ncols=len(figures), loc="outside upper right", frameon=False, fontsize=9)
     picture.supxlabel(note, fontsize=7.5, color="#444444")
     return picture
