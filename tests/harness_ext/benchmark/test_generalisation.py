@@ -21,7 +21,7 @@ NOTHING = Dataset.from_dict({})
 
 @pytest.fixture(autouse=True)
 def each_test_loads_its_own():
-    rows.collection.cache_clear()
+    rows._collection.cache_clear()
     rows.both_sides.cache_clear()
 
 
