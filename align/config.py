@@ -6,8 +6,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-import yaml
-
+from align.kinds import read_yaml
 from harness_ext.errors import UserError
 
 SOURCES = ("glyphworld", "unsafeconcepts")
@@ -94,12 +93,7 @@ class RewardConfig:
 
     def __post_init__(self) -> None:
         if isinstance(self.rewards, str):
-            try:
-                self.rewards = yaml.safe_load(self.rewards)
-            except yaml.YAMLError as error:
-                raise UserError(
-                    f"rewards: expected YAML such as [{{name: verdict}}], found {self.rewards!r}"
-                ) from error
+            self.rewards = read_yaml("rewards", self.rewards, "YAML such as [{name: verdict}]")
         if not isinstance(self.rewards, list) or not self.rewards:
             raise UserError(f"rewards: expected a list such as [{{name: verdict}}], found {self.rewards!r}")
 

@@ -3,6 +3,18 @@
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin
 
+import yaml
+
+from harness_ext.errors import UserError
+
+
+def read_yaml(name: str, text: str, expected: str) -> Any:
+    """What ``text``, given for the setting ``name``, is as YAML. Raises ``UserError`` where it is none: ``expected`` was."""
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UserError(f"{name}: expected {expected}, found {text!r}") from error
+
 
 def unfit(value: Any, kind: Any, default: Any) -> str:
     """What a value should be, where YAML made another thing of it; empty where it is that, or is text yet to be read.

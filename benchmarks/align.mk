@@ -19,7 +19,6 @@ CHANGED_ppo-no-critic := --critic_steps 0 --critic_warmup 0 --lam 1
 CHANGED_ppo-no-kl := --kl_coef 0
 CHANGED_ppo-clip-0.2 := --epsilon_high 0.2
 CHANGED_ppo-one-pass := --num_iterations 1
-
 # TRL's own count steps, not passes: of half the rows half as many.
 CHANGED_grpo := --max_steps $$(( 15 * $(RENDERS) ))
 CHANGED_rloo := $(CHANGED_grpo)

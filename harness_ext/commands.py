@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from harness_ext.errors import UserError
+from harness_ext.errors import UserError, exit_status
 
 _USAGE: Final = """usage: unsafeconcepts COMMAND ...
 
@@ -116,9 +116,4 @@ def main() -> None:
     if name not in _COMMANDS:
         print(f"unsafeconcepts: no command {name!r}\n{_USAGE}", file=sys.stderr)
         sys.exit(2)
-    try:
-        status = _COMMANDS[name](arguments)
-    except UserError as error:
-        print(f"unsafeconcepts: {error}", file=sys.stderr)
-        status = 2
-    sys.exit(status)
+    sys.exit(exit_status("unsafeconcepts", lambda: _COMMANDS[name](arguments)))

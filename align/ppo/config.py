@@ -3,9 +3,9 @@
 from dataclasses import dataclass, field, fields
 from typing import Any, Final
 
-import yaml
 from trl import GRPOConfig
 
+from align.kinds import read_yaml
 from harness_ext.errors import UserError
 from harness_ext.judges.registry import JUDGES
 from harness_ext.processes import processes_of_run
@@ -158,12 +158,7 @@ class PPOConfig(GRPOConfig):
 
     def _check_monitor(self) -> None:
         if isinstance(self.monitor_options, str):
-            try:
-                self.monitor_options = yaml.safe_load(self.monitor_options)
-            except yaml.YAMLError as error:
-                raise UserError(
-                    f"monitor_options: expected a mapping as YAML, found {self.monitor_options!r}"
-                ) from error
+            self.monitor_options = read_yaml("monitor_options", self.monitor_options, "a mapping as YAML")
         if self.monitor is None:
             if self.monitor_options or self.monitor_stop is not None:
                 raise UserError("monitor_options, monitor_stop: without effect, for no monitor is named")

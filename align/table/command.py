@@ -58,12 +58,11 @@ def main(argv: Sequence[str]) -> int:
         texts = [(f"{title}\n\n" if title else "") + markdown(table, note) for title, table in tables.items()]
         options.markdown.write_text("\n".join(texts), encoding="utf-8")
     if options.json:
-        plain = {name: {method: _plain(each) for method, each in table.items()} for name, table in against.items()}
         content = {
             "note": note,
-            "methods": {name: _plain(each) for name, each in figures.items()},
-            "by what the original judged right": {name: _plain(each) for name, each in by_original.items()},
-            "against": plain,
+            "methods": _plain(figures),
+            "by what the original judged right": _plain(by_original),
+            "against": {name: _plain(table) for name, table in against.items()},
         }
         options.json.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     if options.figure:
@@ -111,14 +110,14 @@ def evaluations(
 
 def _require_alike(seed: Path, methods: Mapping[str, Evaluated]) -> None:
     first, *others = methods
+    base, asked = methods[first].base, methods[first].asked
     for name in others:
-        bases = [methods[each].base for each in (first, name)]
-        if bases[0] != bases[1]:
+        if methods[name].base != base:
             raise UserError(
-                f"{seed}: {first} and {name} are of different models ({bases[0]} and {bases[1]}): one is of another run"
+                f"{seed}: {first} and {name} are of different models ({base} and {methods[name].base}): one is of another run"
             )
-        asked = [methods[each].asked for each in (first, name)]
-        if differing := [measure.task for measure in MEASURES if asked[0][measure.task] != asked[1][measure.task]]:
+        found = methods[name].asked
+        if differing := [measure.task for measure in MEASURES if asked[measure.task] != found[measure.task]]:
             raise UserError(
                 f"{seed}: {first} and {name} were not asked the same questions of {differing[0]}; evaluate both alike"
             )
@@ -178,5 +177,8 @@ def _show(figures: Mapping[str, Figures], title: str, note: str) -> None:
     Console().print(table)
 
 
-def _plain(figures: Figures) -> dict[str, Any]:
-    return {name: asdict(value) if isinstance(value, Figure) else value for name, value in figures.items()}
+def _plain(table: Mapping[str, Figures]) -> dict[str, dict[str, Any]]:
+    return {
+        method: {name: asdict(value) if isinstance(value, Figure) else value for name, value in figures.items()}
+        for method, figures in table.items()
+    }

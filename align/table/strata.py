@@ -25,15 +25,15 @@ def strata(methods: Mapping[str, Sequence[Evaluated]]) -> dict[str, dict[str, Fi
         By method and stratum, whose name tells how many of all pairs of seed and concept lie in it; strata that some seed has
         no concept in are left out.
     """
-    right, asked = counts(_UNSAFE, methods[ORIGINAL])
+    counted = {method: counts(_UNSAFE, evaluated) for method, evaluated in methods.items()}
+    right, asked = counted[ORIGINAL]
     rates = right / asked
     inside = {name: ((rates > low) & (rates <= high)) for name, (low, high) in _STRATA.items()}
     named = {f"{name} ({mask.sum()} of {mask.size})": mask for name, mask in inside.items() if mask.any(1).all()}
-    found = {}
-    for method, evaluated in methods.items():
-        right, asked = counts(_UNSAFE, evaluated)
-        found[method] = {name: share(_inside(right, mask), _inside(asked, mask)) for name, mask in named.items()}
-    return found
+    return {
+        method: {name: share(_inside(right, mask), _inside(asked, mask)) for name, mask in named.items()}
+        for method, (right, asked) in counted.items()
+    }
 
 
 def _inside(counted: Array, mask: NDArray[np.bool_]) -> Array:

@@ -1,11 +1,11 @@
 """What a comparison says, as plain data, ready for JSON and for any rendering."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from harness_ext.metrics.retention import Verdict
+from harness_ext.report.writing import without_nan
 
 Kind = Literal["judged", "gap", "benchmark"]
 Difference = Literal["better", "worse", "not shown"]
@@ -116,13 +116,5 @@ class Comparison:
 
     def to_json(self) -> dict[str, Any]:
         """As plain values; nan, which JSON has not, becomes ``None``."""
-        values: dict[str, Any] = _plain(asdict(self))
+        values: dict[str, Any] = without_nan(asdict(self))
         return values
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return None if isinstance(value, float) and math.isnan(value) else value
