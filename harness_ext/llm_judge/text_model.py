@@ -23,7 +23,7 @@ from harness_ext.models.generation import GenerationSettings
 from harness_ext.models.identity import weights_identity
 from harness_ext.models.likelihood import Candidates, Forced, Tokens
 from harness_ext.models.loading import load_model
-from harness_ext.models.prefix_cache import repeated
+from harness_ext.models.prefix_cache import CACHE, repeated
 
 _TRIAL = "Is it so?"
 
@@ -142,10 +142,10 @@ class TextModel:
 
     def _read(self, inputs: Mapping[str, torch.Tensor]) -> DynamicCache | None:
         """The cache of all tokens but the last; ``None`` where it is not of the kind that can be repeated (Mamba's)."""
-        if "past_key_values" not in inspect.signature(self.model.forward).parameters:
+        if CACHE not in inspect.signature(self.model.forward).parameters:
             return None
         most = {name: tensor[:, :-1] for name, tensor in inputs.items()}
-        cache = self._generate(most, GenerationSettings(max_new_tokens=1), return_dict_in_generate=True).past_key_values
+        cache = getattr(self._generate(most, GenerationSettings(max_new_tokens=1), return_dict_in_generate=True), CACHE)
         return cache if type(cache) is DynamicCache else None
 
     def _said(
@@ -156,7 +156,7 @@ class TextModel:
         force = Forced([tokens] * rows, length, self.tokenizer.eos_token_id)
         more: dict[str, Any] = {}
         if cache is not None:
-            more["past_key_values"] = repeated(cache, torch.arange(rows), len(tokens) + 1)
+            more[CACHE] = repeated(cache, torch.arange(rows), len(tokens) + 1)
         return self._generate(
             inputs,
             GenerationSettings(max_new_tokens=max(1, len(tokens))),

@@ -15,6 +15,7 @@ from harness_ext.models.generation import request_seed
 from harness_ext.models.likelihood import Candidates
 from harness_ext.models.prompts import Conversation
 from harness_ext.models.sharing import NotShareable, SharedPrefixes, reason_not_to_share
+from harness_ext.provenance import record_provenance
 
 # Sharing is checked on the first image of a run: so many tokens, and a difference of so much that is not rounding.
 _STEPS_CHECKED: Final = 3
@@ -48,6 +49,7 @@ class Asker:
         self._checked: set[str] = set()
         self._unshared = 0
         self.shares = share_prefix
+        record_provenance(prefix_sharing="on" if share_prefix else "off: share_prefix=False")
         if share_prefix and (reason := reason_not_to_share(decoder)):
             self._do_not_share(reason)
 
@@ -160,6 +162,7 @@ class Asker:
 
     def _do_not_share(self, reason: str) -> None:
         self.shares = False
+        record_provenance(prefix_sharing=f"off: {reason}")
         self._tell_once(f"every question is answered from its own encoding of its image: {reason}")
 
     def _tell_once(self, message: str) -> None:

@@ -1,11 +1,18 @@
 """The cache of a prefix, repeated for the rows that continue it."""
 
 import copy
-from typing import Any
+import dataclasses
+from typing import Any, Final
 
 import torch
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
+from transformers.generation import GenerateDecoderOnlyOutput
+
+# What transformers calls the cache of keys and values, among arguments and in outputs: renamed in 5.24.
+CACHE: Final = next(
+    field.name for field in dataclasses.fields(GenerateDecoderOnlyOutput) if field.name in ("cache", "past_key_values")
+)
 
 
 def repeated(cache: DynamicCache, rows: torch.Tensor, room: int) -> DynamicCache:
@@ -39,7 +46,7 @@ class _RoomyLayer(DynamicLayer):
     def __init__(self, layer: DynamicLayer, rows: torch.Tensor, room: int) -> None:
         super().__init__()
         if layer.is_initialized:
-            self.dtype, self.device, self.is_initialized = layer.dtype, layer.device, True
+            self.dtype, self.device, self.is_initialized = layer.keys.dtype, layer.device, True
             self._fill(layer.keys[rows.to(layer.device)], layer.values[rows.to(layer.device)], room)
 
     def update(

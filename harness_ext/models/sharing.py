@@ -21,7 +21,7 @@ from transformers import DynamicCache
 from transformers.cache_utils import DummyLayer, DynamicLayer, DynamicSlidingWindowLayer
 
 from harness_ext.models.decoding import Decoder
-from harness_ext.models.prefix_cache import repeated
+from harness_ext.models.prefix_cache import CACHE, repeated
 from harness_ext.models.prompts import Conversation
 
 # Inputs with an entry a token; every other input belongs to the image.
@@ -46,7 +46,7 @@ def reason_not_to_share(decoder: Decoder) -> str:
         return "it is an encoder-decoder"
     if decoder.base.config.model_type in _BOTH_WAYS:
         return "every token of its prompt attends to every other, the image's to the question's"
-    if "past_key_values" not in inspect.signature(decoder.base.forward).parameters:
+    if CACHE not in inspect.signature(decoder.base.forward).parameters:
         return f"{type(decoder.base).__name__} takes no cache of a prefix"
     return ""
 
@@ -132,7 +132,7 @@ class SharedPrefixes:
             for name in self._prompts[0].per_token
             if name in ("input_ids", "attention_mask") or name in _NEEDED_LATER
         }
-        return {**rows, "past_key_values": repeated(self._cache, groups, whole[1] + min(new_tokens, _ROOM))}
+        return {**rows, CACHE: repeated(self._cache, groups, whole[1] + min(new_tokens, _ROOM))}
 
     def _row(self, name: str, question: int, prefix: int, rest: int) -> torch.Tensor:
         """One row of a per-token input, padded before the prefix and before the rest."""
@@ -183,7 +183,7 @@ class SharedPrefixes:
                 cache_implementation="dynamic",
                 return_dict_in_generate=True,
             )
-        cache = given.past_key_values
+        cache = getattr(given, CACHE)
         if not isinstance(cache, DynamicCache) or cache.get_seq_length() != longest:
             raise NotShareable(f"its cache is a {type(cache).__name__}, which cannot be continued")
         return cache

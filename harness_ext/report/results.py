@@ -16,7 +16,15 @@ _SOURCES: Final = ("unsafeconcepts_source", "test_source", "smid_source", "nsfw_
 # Of a run whose answers were judged again (harness_ext/rejudge): by whom, and whose answers they are.
 JUDGED_BY: Final = "judged_by"
 JUDGED_FROM: Final = "judged_from"
-_PROVENANCE: Final = (*_MODEL, *_SOURCES, "unsafeconcepts_version", "made_with", JUDGED_BY, JUDGED_FROM)
+_PROVENANCE: Final = (
+    *_MODEL,
+    *_SOURCES,
+    "prefix_sharing",
+    "unsafeconcepts_version",
+    "made_with",
+    JUDGED_BY,
+    JUDGED_FROM,
+)
 _RESULTS: Final = re.compile(r"(\d{8}_\d{6})_results\.json")
 
 

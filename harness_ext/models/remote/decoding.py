@@ -103,6 +103,9 @@ class _OldGenerate:
             if int(chosen) in ends:
                 break
             values = self._model._update_model_kwargs_for_generation(outputs, values, is_encoder_decoder=False)
+            # Such code knows its cache by this name alone; transformers 5.24 would hand it on by another one.
+            values["past_key_values"] = outputs.past_key_values
+            values.pop("cache", None)
         return tokens
 
     def _processors(self, penalty: float | None, given: LogitsProcessorList | None) -> LogitsProcessorList:

@@ -7,8 +7,9 @@ from transformers import DynamicCache
 from harness_ext.benchmark.questions import IMAGE_QUESTIONS
 from harness_ext.glyphworld.build import ensure_model
 from harness_ext.models.hf import HuggingFaceVLM
-from harness_ext.models.prefix_cache import repeated
+from harness_ext.models.prefix_cache import CACHE, repeated
 from harness_ext.models.sharing import SharedPrefixes
+from harness_ext.provenance import provenance
 
 SAMPLED = {"max_new_tokens": 12, "do_sample": True, "temperature": 1.0, "top_p": 0.9}
 
@@ -26,6 +27,10 @@ def load(weights, **options):
     return HuggingFaceVLM(str(weights), dtype="float32", device="cpu", **options)
 
 
+def _continues(given):
+    return given.get(CACHE) is not None and given[CACHE].get_seq_length()
+
+
 def questions(images):
     return [(picture(index), question) for index in range(images) for question in IMAGE_QUESTIONS]
 
@@ -39,6 +44,7 @@ def test_every_answer_of_the_embedded_model_is_that_of_asking_one_by_one(setting
     assert ask(load(weights, batch_size=batch_size), prompts, settings) == expected
     assert {answer.split()[0].strip(",.") for answer in expected} == {"Yes", "No"}
     assert not told
+    assert provenance()["prefix_sharing"] == "on"
 
 
 def test_an_image_is_read_once_for_all_its_questions(untrained_vlm):
@@ -60,17 +66,18 @@ def test_a_model_whose_answers_would_change_is_not_shared_and_says_so(untrained_
     model = vlm._model.model.language_model
     forward = model.forward
 
-    def confused(*args, past_key_values=None, position_ids=None, **kwargs):
+    def confused(*args, position_ids=None, **kwargs):
         # As of a family whose positions after a cache are not those that this backend takes them to be.
-        if past_key_values is not None and past_key_values.get_seq_length() and position_ids.shape[1] > 1:
+        if _continues(kwargs) and position_ids.shape[1] > 1:
             position_ids = position_ids + 7
-        return forward(*args, past_key_values=past_key_values, position_ids=position_ids, **kwargs)
+        return forward(*args, position_ids=position_ids, **kwargs)
 
     model.forward = confused
     expected = ask(load(untrained_vlm, batch_size=1, share_prefix=False), questions(4))
     assert ask(vlm, questions(4)) == expected
     assert "every question is answered from its own encoding" in told[0]
     assert "distribution differs by" in told[0]
+    assert provenance()["prefix_sharing"] == f"off: {told[0].split(': ', 1)[1]}"
 
 
 def test_a_model_whose_scores_are_no_numbers_from_a_prefix_is_not_shared(untrained_vlm, told):
@@ -78,9 +85,9 @@ def test_a_model_whose_scores_are_no_numbers_from_a_prefix_is_not_shared(untrain
     model = vlm._model.model.language_model
     forward = model.forward
 
-    def broken(*args, past_key_values=None, **kwargs):
-        continued = past_key_values is not None and past_key_values.get_seq_length()
-        output = forward(*args, past_key_values=past_key_values, **kwargs)
+    def broken(*args, **kwargs):
+        continued = _continues(kwargs)
+        output = forward(*args, **kwargs)
         if continued and output.last_hidden_state.shape[1] > 1:
             output.last_hidden_state = output.last_hidden_state * float("nan")
         return output
@@ -133,7 +140,7 @@ def test_the_prefix_of_a_group_ends_where_its_questions_differ(untrained_vlm):
     prefixes = SharedPrefixes(vlm._decoder, groups)
     tokenizer = vlm._decoder.processor.tokenizer
     inputs = prefixes.inputs([0, 1, 2], 4)
-    assert inputs["past_key_values"].get_seq_length() == max(prefixes._lengths)
+    assert inputs[CACHE].get_seq_length() == max(prefixes._lengths)
     for row, text in enumerate(["Is it red?", "Is it blue?", "Yes"]):
         kept = inputs["input_ids"][row][inputs["attention_mask"][row].bool()]
         assert tokenizer.decode(kept).count("<image>") == 16
