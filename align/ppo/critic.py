@@ -35,8 +35,8 @@ class ValueHead(nn.Module):
         nn.init.zeros_(self.value.bias)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Values, shape (...), of features of shape (..., width), in float32."""
-        return self.value(torch.tanh(self.hidden(features.float()))).squeeze(-1)
+        """Values, shape (...), of features of shape (..., width), in the head's own precision."""
+        return self.value(torch.tanh(self.hidden(features.to(self.value.weight.dtype)))).squeeze(-1)
 
 
 @dataclass

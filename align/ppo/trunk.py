@@ -70,7 +70,8 @@ class Trunk:
 
     @staticmethod
     def _normed(states: Tensor, tokens: int) -> Tensor:
-        states = states[:, -tokens - 1 : -1].float()
+        states = states[:, -tokens - 1 : -1]
+        states = states.to(torch.promote_types(states.dtype, torch.float32))
         return nn.functional.rms_norm(states, states.shape[-1:])
 
     def _keep_early(self, _: nn.Module, __: tuple[object, ...], output: Tensor | tuple[Tensor, ...]) -> None:

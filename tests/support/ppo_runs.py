@@ -88,11 +88,16 @@ def settings(output: Path, **changes: Any) -> PPOConfig:
 
 
 def trainer(
-    folder: Path, args: PPOConfig, count: int = 16, kind: type[PPOTrainer] = PPOTrainer, **more: Any
+    folder: Path,
+    args: PPOConfig,
+    count: int = 16,
+    kind: type[PPOTrainer] = PPOTrainer,
+    dtype: torch.dtype = torch.float32,
+    **more: Any,
 ) -> PPOTrainer:
     """A trainer of ``kind`` on the checkpoint in ``folder``, with a LoRA that is not silent from the start."""
     processor = AutoProcessor.from_pretrained(folder)
-    model = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32)
+    model = AutoModelForImageTextToText.from_pretrained(folder, dtype=dtype)
     decoder = next(name for name, module in model.named_modules() if module is model.get_decoder())
     modules = rf"{re.escape(decoder)}\..*(q|v)_proj"
     lora = LoraConfig(r=4, lora_dropout=0.1, target_modules=modules, init_lora_weights="gaussian")
@@ -130,10 +135,21 @@ def weights(run: PPOTrainer) -> dict[str, torch.Tensor]:
     return {name: each.detach().clone() for name, each in run.model.named_parameters() if each.requires_grad}
 
 
+def trained(run: PPOTrainer) -> dict[str, torch.Tensor]:
+    """The weights of the policy and of the critic."""
+    head = {f"value_head.{name}": each.detach().clone() for name, each in run._critic.head.named_parameters()}
+    model = run.accelerator.unwrap_model(run.model)
+    return {
+        **{name: each.detach().clone() for name, each in model.named_parameters() if each.requires_grad},
+        **head,
+    }
+
+
 def main() -> None:
     """``python ppo_runs.py CHECKPOINT OUT PROCESSES CHANGES``: a run on as many processes as it is started in.
 
-    CHANGES are settings, as JSON.
+    CHANGES are settings, as JSON. By plain gradient descent and in float64: two processes add up in another order than one,
+    and Adam takes a whole step for a gradient that is nothing but the rounding of that.
     """
     checkpoint, out, processes, changes = (
         Path(sys.argv[1]),
@@ -141,16 +157,19 @@ def main() -> None:
         int(sys.argv[3]),
         json.loads(sys.argv[4]),
     )
-    args = settings(out, max_grad_norm=0.5, num_iterations=3, **changes)
+    args = settings(out, **{"max_grad_norm": 0.5, "num_iterations": 3, "optim": "sgd", "learning_rate": 0.1, **changes})
     watched = {"reward": paid_later, "judge": EvenLetters()} if args.monitor else {}
-    run = trainer(checkpoint, args, **watched)
+    run = trainer(checkpoint, args, dtype=torch.float64, **watched)
+    run._critic.head.double()
+    start = trained(run)
+    assert {each.dtype for each in start.values()} == {torch.float64}
     assert run.accelerator.num_processes == processes
     # Every fourth word ends an answer: they differ in length, and the processes' longest ones do.
     run.eos_token_ids = run.generation_config.eos_token_id = list(range(0, len(run._tokenizer), 4))
     run.train()
     if run.accelerator.is_main_process:
-        save_file(run._critic.head.state_dict(), out / "head.safetensors")
-        run.model.save_pretrained(out)
+        save_file(start, out / "start.safetensors")
+        save_file(trained(run), out / "end.safetensors")
         kept = ("reward", "ppo/kl", "ppo/explained_variance", "ppo/policy_kl", "entropy", "grad_norm", "ppo/kl_coef")
         kept += ("monitor/right", "monitor/reward", "monitor/drift", "monitor/drift_error", "monitor/warnings")
         history = [{key: entry[key] for key in kept if key in entry} for entry in run.state.log_history]
