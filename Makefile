@@ -7,11 +7,12 @@ BATCH ?= 64
 # Nothing of the demo or the tests is on a model hub.
 OFFLINE := HF_HUB_OFFLINE=1 HF_DATASETS_OFFLINE=1 TOKENIZERS_PARALLELISM=false
 
-.PHONY: help install demo test lint lock results likelihood judges clean
+.PHONY: help install demo test test-newest lint lock results likelihood judges clean
 
 help:
 	@echo "make demo     evaluate the embedded stand-in (glyphworld) and draw its modality gap"
 	@echo "make test     ruff, mypy and all tests"
+	@echo "make test-newest  what pip install . gives today, in an environment of its own: evaluations, trainings, a report"
 	@echo "make results  make demo, and write what it prints into results/glyphworld"
 	@echo "make likelihood   ask that model by likelihood too, into results/glyphworld"
 	@echo "make judges   every judge on the labelled responses of tests/, into results/judge"
@@ -21,7 +22,7 @@ help:
 	@echo "make align-ablations what each part of PPO is worth, on the first of them, into results/align"
 	@echo "make align-watched   reward hacking, and a judge that sees it: after align-results, into results/align"
 	@echo "make leaderboard     the lines of align-results in results/leaderboard.jsonl, its tables and figure"
-	@echo "make lock     resolve requirements.lock anew from setup.cfg"
+	@echo "make lock     resolve requirements.lock anew from setup.cfg, and constraints.txt from it"
 	@echo "make clean    remove the virtual environment and the runs"
 
 # The stamps are written last: an install that was cut off starts over.
@@ -89,6 +90,15 @@ lock:
 	$(PYTHON) -m venv .venv-lock && .venv-lock/bin/pip install --quiet uv
 	.venv-lock/bin/uv pip compile setup.cfg --extra dev --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --output-file requirements.lock
 	rm -rf .venv-lock
+	$(MAKE) --no-print-directory constraints.txt
+
+# The same versions without their hashes, which pip takes for all packages or for none: for `pip install . -c constraints.txt`.
+constraints.txt: requirements.lock
+	sed -n 's/^\([a-zA-Z0-9].*[^ ]\) *\\$$/\1/p' requirements.lock > $@
+
+# What `pip install .` gives today: .ci/newest says how.
+test-newest:
+	.ci/newest
 
 clean:
 	rm -rf .venv results/runs
