@@ -31,6 +31,12 @@ def test_every_package_is_listed():
     assert listed == present | {"harness_ext.tasks"}
 
 
+def test_constraints_are_the_versions_of_the_lock():
+    lock = (ROOT / "requirements.lock").read_text().splitlines()
+    pinned = [line.removesuffix(" \\") for line in lock if line[:1].isalnum()]
+    assert (ROOT / "constraints.txt").read_text().splitlines() == pinned
+
+
 def test_the_wheel_carries_tasks_and_data(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
     tracked = subprocess.run(

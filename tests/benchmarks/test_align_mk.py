@@ -36,7 +36,7 @@ def printed(programs: Path, *arguments: str) -> str:
         env={"PATH": os.environ["PATH"]},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=900,
     )
     assert made.returncode == 0, made.stderr
     return made.stdout.replace("\\\n", " ")

@@ -21,7 +21,7 @@ def test_several_processes_convert_it_once(base: Path, alignment: Path, cache: P
         sys.executable, "-m", "harness_ext.classifiers.convert", "alignment", "--file", alignment, "--base", base
     ]  # fmt: skip
     running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    printed = {process.communicate(timeout=300)[0].strip() for process in running}
+    printed = {process.communicate(timeout=900)[0].strip() for process in running}
     assert [process.returncode for process in running] == [0, 0]
     (folder,) = (path for path in cache.iterdir() if path.is_dir())
     assert printed == {str(folder)}

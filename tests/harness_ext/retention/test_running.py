@@ -77,6 +77,6 @@ def test_it_ends_with_the_process_that_started_it(tmp_path):
         time.sleep(0.1)
     inner = int(log.read_text())
     outer.send_signal(signal.SIGTERM)
-    assert outer.wait(60) == 143
+    assert outer.wait(900) == 143
     with pytest.raises(ProcessLookupError):
         os.kill(inner, 0)

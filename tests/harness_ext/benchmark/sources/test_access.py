@@ -18,8 +18,8 @@ except SourceError as error:
 finally:
     assert not {"datasets", "torch", "lmms_eval"} & sys.modules.keys(), "the check is slow to import"
 """
-# Far above what the check allows itself: reached only by one that hangs.
-HANGS = 60
+# Far above what the check allows itself, on a loaded machine too: reached only by one that hangs.
+HANGS = 900
 
 
 def check(environment: dict[str, str], tmp_path: Path) -> subprocess.CompletedProcess:

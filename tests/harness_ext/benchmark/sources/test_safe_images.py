@@ -209,7 +209,7 @@ def hub(**mode):
 def load(environment, folder):
     environment = environment | {"PYTHONPATH": str(Path(__file__).parents[4])}
     command = [sys.executable, "-c", LOAD]
-    return subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, timeout=60)
+    return subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, timeout=900)
 
 
 def test_the_hubs_copy_is_downloaded_once_and_serves_offline(tmp_path):
