@@ -1,6 +1,7 @@
 """Where a checkpoint's files are, and whether they are all there: found out before anything is loaded."""
 
 import json
+import zipfile
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,6 +26,10 @@ _WEIGHTS: Final = (
     "pytorch_model.bin",
     "pytorch_model.bin.index.json",
 )
+# What git leaves in a file's place where git-lfs has not fetched it (git-lfs, docs/spec.md).
+_LFS_POINTER: Final = b"version https://git-lfs"
+# How torch.save begins a file: a zip archive, and before torch 1.6 a pickle of protocol 2.
+_ZIP, _PICKLE = b"PK\x03\x04", b"\x80"
 
 
 def locate(pretrained: str, revision: str | None, what: str) -> Path:
@@ -129,14 +134,63 @@ def weight_files(folder: Path) -> tuple[list[Path], list[str]]:
     return files, [file.name for file in files if not file.is_file()]
 
 
+def require_whole(file: Path, cannot: str) -> None:
+    """Raise ``UserError`` where a file of tensors is not there or not whole, as far as that shows without reading a tensor.
+
+    Args:
+        file: A ``.safetensors`` file, or what ``torch.save`` wrote (``.bin``, ``.pt``, ``.pth``). Old pickles without an
+            archive around them do not say how long they should be.
+        cannot: How the message begins: ``"cannot load the weights of 'me/model': "``.
+    """
+    try:
+        found = file.stat().st_size
+        with file.open("rb") as stream:
+            start = stream.read(64)
+        if not found:
+            raise UserError(f"{cannot}{file} is empty; fetch it again")
+        if start.startswith(_LFS_POINTER):
+            raise UserError(f"{cannot}{file} is a git-LFS pointer, not the file itself (git lfs pull)")
+        if file.suffix == ".safetensors":
+            _, expected = safetensors_header(file, cannot)
+            if found != expected:
+                raise UserError(f"{cannot}{file} is cut off: expected {expected} bytes, found {found}; fetch it again")
+        elif start.startswith(_ZIP) and not zipfile.is_zipfile(file):
+            raise UserError(
+                f"{cannot}{file} is cut off: expected the end of an archive after {found} bytes; fetch it again"
+            )
+        elif not start.startswith((_ZIP, _PICKLE)):
+            raise UserError(f"{cannot}{file} is no file of torch.save; fetch it again")
+    except OSError as error:
+        raise UserError(f"{cannot}{file} cannot be read ({error.strerror})") from error
+
+
+def safetensors_header(file: Path, cannot: str) -> tuple[dict[str, Any], int]:
+    """What a safetensors file says of its tensors, by name, and how many bytes it should have.
+
+    Its header is a length in eight bytes, then JSON (https://huggingface.co/docs/safetensors). Raises ``UserError``, which
+    begins with ``cannot``, where there is none.
+    """
+    try:
+        with file.open("rb") as stream:
+            length = int.from_bytes(stream.read(8), "little")
+            header = json.loads(stream.read(min(length, file.stat().st_size)))
+        header.pop("__metadata__", None)
+        return header, 8 + length + max((tensor["data_offsets"][1] for tensor in header.values()), default=0)
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
+        raise UserError(f"{cannot}{file} is not a whole safetensors file; fetch it again") from error
+
+
 def require_weights(pretrained: str, folder: Path) -> list[Path] | None:
-    """The files of the weights, all there; ``None`` where they are still to be fetched from the hub.
+    """The files of the weights, all there and whole; ``None`` where they are still to be fetched from the hub.
 
     Raises:
-        UserError: Some are missing, and cannot be fetched.
+        UserError: Some are missing and cannot be fetched, or are not whole.
     """
+    cannot = f"cannot load the weights of {pretrained!r}: "
     files, missing = weight_files(folder)
     if files and not missing:
+        for file in files:
+            require_whole(file, cannot)
         return files
     local = Path(pretrained).is_dir()
     if not local and not constants.HF_HUB_OFFLINE:
@@ -144,8 +198,8 @@ def require_weights(pretrained: str, folder: Path) -> list[Path] | None:
     lacking = f"{len(missing)} of {len(files)} files are missing ({missing[0]})" if missing else "there are none"
     if local:
         remedy = "" if missing else f"; expected one of {', '.join(_WEIGHTS)}"
-        raise UserError(f"cannot load the weights of {pretrained!r}: {lacking} in the folder{remedy}")
+        raise UserError(f"{cannot}{lacking} in the folder{remedy}")
     raise UserError(
-        f"cannot load the weights of {pretrained!r}: {lacking} in the cache {folder}, and HF_HUB_OFFLINE is set.\n"
+        f"{cannot}{lacking} in the cache {folder}, and HF_HUB_OFFLINE is set.\n"
         f"Where there is a network: hf download {pretrained}"
     )

@@ -1,6 +1,5 @@
 """How large a checkpoint's weights are, from what its files say of themselves, without reading the weights."""
 
-import json
 import math
 import pickle
 from collections import Counter
@@ -14,7 +13,7 @@ from huggingface_hub.errors import HfHubHTTPError, NotASafetensorsRepoError, Saf
 from huggingface_hub.utils import httpx  # type: ignore[attr-defined]
 from loguru import logger
 
-from harness_ext.errors import UserError
+from harness_ext.models.checkpoint import safetensors_header
 
 # Bytes of an element, by safetensors' names of types; those of floating point are what loading converts.
 _FLOATS: Final = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
@@ -37,7 +36,7 @@ def bytes_needed(elements: Elements, dtype: str | None) -> int:
 
 
 def elements_in(files: Iterable[Path]) -> Elements | None:
-    """What the files hold; ``None`` if that cannot be known. Raises ``UserError`` for one that is cut short."""
+    """What the files, which are whole, hold; ``None`` if that cannot be known."""
     elements: Elements = Counter()
     for file in files:
         counted = _in_safetensors(file) if file.suffix == ".safetensors" else _in_pickle(file)
@@ -58,21 +57,10 @@ def elements_on_hub(repo: str, revision: str | None) -> Elements | None:
 
 
 def _in_safetensors(file: Path) -> Elements:
-    """From the header: its length in eight bytes, then JSON (https://huggingface.co/docs/safetensors)."""
     elements: Elements = Counter()
-    size, end = file.stat().st_size, 0
-    try:
-        with file.open("rb") as stream:
-            length = int.from_bytes(stream.read(8), "little")
-            header = json.loads(stream.read(min(length, size)))
-        for name, tensor in header.items():
-            if name != "__metadata__":
-                elements[tensor["dtype"]] += math.prod(tensor["shape"])
-                end = max(end, tensor["data_offsets"][1])
-    except (ValueError, TypeError, LookupError, AttributeError) as error:
-        raise UserError(f"{file} is not a whole safetensors file; fetch it again") from error
-    if size < 8 + length + end:
-        raise UserError(f"{file} is cut short, {size} of {8 + length + end} bytes; fetch it again")
+    header, _ = safetensors_header(file, "cannot tell the size of the weights: ")
+    for tensor in header.values():
+        elements[tensor["dtype"]] += math.prod(tensor["shape"])
     return elements
 
 

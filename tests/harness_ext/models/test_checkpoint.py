@@ -4,10 +4,11 @@ import subprocess
 import sys
 
 import pytest
+import torch
 from model_hub import ModelHub
 
 from harness_ext.errors import UserError
-from harness_ext.models.checkpoint import locate, require_weights, weight_files
+from harness_ext.models.checkpoint import locate, require_weights, require_whole, weight_files
 
 
 @pytest.fixture
@@ -62,6 +63,49 @@ def test_missing_weights_are_named(copy):
         require_weights(str(copy), copy)
     (copy / "model.safetensors.index.json").unlink()
     with pytest.raises(UserError, match=r"there are none in the folder; expected one of model\.safetensors, "):
+        require_weights(str(copy), copy)
+
+
+POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:0123\nsize 1234\n"
+
+
+@pytest.fixture(params=["model.safetensors", "adapter_model.bin", "legacy.pt"])
+def tensors(request, copy):
+    """A whole file of tensors, of each kind that is read."""
+    file = copy / request.param
+    if file.suffix != ".safetensors":
+        torch.save({"a": torch.zeros(100)}, file, _use_new_zipfile_serialization=file.stem != "legacy")
+    return file
+
+
+def test_a_whole_file_of_tensors_is_told_from_what_is_left_of_one(tensors):
+    whole = tensors.read_bytes()
+    require_whole(tensors, "cannot: ")
+    spoilt = {
+        b"": "is empty",
+        POINTER: r"is a git-LFS pointer, not the file itself \(git lfs pull\)",
+        b"<html>Not Found</html>": "is not a whole safetensors file|is no file of torch.save",
+    }
+    if tensors.stem != "legacy":
+        spoilt[whole[:-100]] = (
+            rf"is cut off: expected ({len(whole)} bytes, found|the end of an archive after) {len(whole) - 100}"
+        )
+        spoilt[whole[:50]] = "is not a whole safetensors file|is cut off"
+    for contents, message in spoilt.items():
+        tensors.write_bytes(contents)
+        with pytest.raises(UserError, match=f"^cannot: {tensors} ({message})"):
+            require_whole(tensors, "cannot: ")
+    tensors.unlink()
+    with pytest.raises(UserError, match=f"^cannot: {tensors} cannot be read"):
+        require_whole(tensors, "cannot: ")
+
+
+def test_one_spoilt_file_among_the_weights_is_named(copy):
+    split(copy)
+    (copy / "two.safetensors").write_bytes(POINTER)
+    with pytest.raises(
+        UserError, match=rf"cannot load the weights of '{copy}': {copy}/two\.safetensors is a git-LFS pointer"
+    ):
         require_weights(str(copy), copy)
 
 

@@ -87,7 +87,9 @@ def test_a_download_that_broke_off_is_told(copy):
     file = copy / "model.safetensors"
     whole = file.read_bytes()
     file.write_bytes(whole[:-100])
-    with pytest.raises(UserError, match=f"is cut short, {len(whole) - 100} of {len(whole)} bytes; fetch it again"):
+    with pytest.raises(
+        UserError, match=f"is cut off: expected {len(whole)} bytes, found {len(whole) - 100}; fetch it again"
+    ):
         require(copy, None)
     file.write_bytes(whole[:50])
     with pytest.raises(UserError, match="is not a whole safetensors file"):
@@ -96,7 +98,7 @@ def test_a_download_that_broke_off_is_told(copy):
 
 def test_what_is_not_known_is_not_guessed(copy):
     (copy / "model.safetensors").unlink()
-    (copy / "pytorch_model.bin").write_bytes(b"not a pickle that can be looked into")
+    (copy / "pytorch_model.bin").write_bytes(b"\x80\x02: not a pickle that can be looked into")
     require(copy, 1)
 
 
