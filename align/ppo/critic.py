@@ -17,7 +17,7 @@ from align.ppo.config import PPOConfig
 from align.ppo.maths import Moments, explained_variance, moments, value_loss
 
 HEAD_FILE: Final = "value_head.safetensors"
-_STATE_FILE: Final = "critic_state.pt"
+CRITIC_FILE: Final = "critic_state.pt"
 # Updates of the first training are worth several rollouts': the critic starts from nothing.
 _FIRST: Final = 5
 # Rollouts that explained variance is pooled over: once nearly every answer is right, few of them hold a wrong one to explain.
@@ -133,7 +133,7 @@ class Critic:
             "replay": [(seen.features, seen.returns, seen.values) for seen in self._replay],
             "measured": [(tuple(returns), tuple(errors)) for returns, errors in self._measured],
         }
-        torch.save(state, folder / _STATE_FILE)
+        torch.save(state, folder / CRITIC_FILE)
 
     def save_head(self, folder: Path) -> None:
         """Write the head alone."""
@@ -143,7 +143,7 @@ class Critic:
         """Read what `save` wrote."""
         device = next(self.head.parameters()).device
         self.head.load_state_dict(load_file(folder / HEAD_FILE, device=str(device)))
-        state = torch.load(folder / _STATE_FILE, map_location=device, weights_only=True)
+        state = torch.load(folder / CRITIC_FILE, map_location=device, weights_only=True)
         self._optimizer.load_state_dict(state["optimizer"])
         self._replay.extend(_Seen(*seen) for seen in state["replay"])
         self._measured.extend((Moments(*returns), Moments(*errors)) for returns, errors in state["measured"])

@@ -26,7 +26,7 @@ from align.stopped import TrainingStopped
 from harness_ext.errors import UserError
 from harness_ext.judges.batch import BatchJudge
 
-_STATE_FILE: Final = "monitor.json"
+MONITOR_FILE: Final = "monitor.json"
 
 
 class Monitor(TrainerCallback):
@@ -155,7 +155,7 @@ class Monitor(TrainerCallback):
             "last": _plain(self._last),
             "from": self._from,
         }
-        (folder / _STATE_FILE).write_text(json.dumps(state) + "\n", encoding="utf-8")
+        (folder / MONITOR_FILE).write_text(json.dumps(state) + "\n", encoding="utf-8")
 
     def load(self, folder: Path) -> None:
         """Go on as if nothing had happened since `save`.
@@ -163,7 +163,7 @@ class Monitor(TrainerCallback):
         Raises:
             UserError: Another judge watched until then, or another version of it.
         """
-        state = json.loads((folder / _STATE_FILE).read_text(encoding="utf-8"))
+        state = json.loads((folder / MONITOR_FILE).read_text(encoding="utf-8"))
         if state["judge"] != self._judge.name:
             raise UserError(
                 f"{folder}: watched by the judge {state['judge']}, found {self._judge.name} now: what they say cannot be "

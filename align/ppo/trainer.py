@@ -13,7 +13,7 @@ several processes takes the steps of one.
 from collections.abc import Callable
 from math import isfinite
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 import torch
 from accelerate.utils import is_peft_model
@@ -26,7 +26,7 @@ from transformers import PreTrainedModel, ProcessorMixin, TrainerCallback
 from trl import GRPOTrainer
 
 from align.ppo.config import PPOConfig
-from align.ppo.critic import Critic
+from align.ppo.critic import Critic, ValueHead
 from align.ppo.guards import Guards
 from align.ppo.maths import (
     Moments,
@@ -45,7 +45,7 @@ from align.ppo.trunk import Trunk
 from harness_ext.errors import UserError
 from harness_ext.judges.batch import BatchJudge
 
-_STATE_FILE = "ppo_state.pt"
+PPO_FILE: Final = "ppo_state.pt"
 
 
 class PPOTrainer(GRPOTrainer):
@@ -328,17 +328,18 @@ class PPOTrainer(GRPOTrainer):
     def save_critic(self, folder: Path) -> None:
         """Write the critic, and what else a resumed run needs to go on as if nothing had happened."""
         self._critic.save(folder)
-        torch.save({"kl_coef": self._kl_coef}, folder / _STATE_FILE)
+        torch.save({"kl_coef": self._kl_coef}, folder / PPO_FILE)
         if self._monitor is not None:
             self._monitor.save(folder)
 
     def load_critic(self, folder: Path) -> None:
         """Read what `save_critic` wrote."""
         self._critic.load(folder)
-        self._kl_coef = torch.load(folder / _STATE_FILE, weights_only=True)["kl_coef"]
+        self._kl_coef = torch.load(folder / PPO_FILE, weights_only=True)["kl_coef"]
         if self._monitor is not None:
             self._monitor.load(folder)
 
-    def save_value_head(self, folder: Path) -> None:
-        """Write the value head alone, as ``value_head.safetensors``."""
-        self._critic.save_head(folder)
+    @property
+    def value_head(self) -> ValueHead:
+        """The critic's."""
+        return self._critic.head

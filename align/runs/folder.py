@@ -5,9 +5,13 @@
     OUTPUT_DIR/stopped.json      why a run could not go on, and on which rows
     OUTPUT_DIR/monitor.jsonl     where its reward drifted away from a judge that watched it, a warning a line
     OUTPUT_DIR/logs/             TensorBoard's
+    OUTPUT_DIR/.align            says that a run writes here
 
 A folder is written inside ``.unfinished``, ``run.json`` last, and renamed into its place in one step; what a killed process
 left there is swept away when the next run starts. One run at a time writes here, held by a lock.
+
+Nothing that another program wrote is swept or deleted: a checkpoint or ``final`` has the record of a run, and the rest was
+not there before the folder was marked as a run's.
 """
 
 import json
@@ -24,15 +28,17 @@ from transformers.trainer import TRAINER_STATE_NAME
 
 from align.ppo.critic import HEAD_FILE
 from align.ppo.warnings_file import WARNINGS_FILE
-from align.runs.record import RECORD_FILE, Record, Taken, differences, read_record
+from align.runs.record import Record, Taken, bears_record, differences, read_record
+from align.runs.whole import ADAPTER_FILES, FINAL, require_first_whole
 from align.stopped import STOPPED_FILE
 from harness_ext.errors import UserError
 
-FINAL: Final = "final"
-_KEPT: Final = ("adapter_config.json", "adapter_model.safetensors", TRAINER_STATE_NAME)
 _CHECKPOINT: Final = re.compile(r"checkpoint-(\d+)")
 _UNFINISHED: Final = ".unfinished"
 _LOCK: Final = ".lock"
+_MARKER: Final = ".align"
+# As TensorBoard names its files.
+_EVENTS: Final = "events.out.tfevents.*"
 
 
 class RunFolder:
@@ -54,7 +60,7 @@ class RunFolder:
         """Within it, this process alone writes here; what is not whole is swept, with ``overwrite`` an earlier run too.
 
         Raises:
-            UserError: It cannot be written to, or another run writes here.
+            UserError: It cannot be written to, another run writes here, or something in it is not of a run.
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
@@ -64,11 +70,13 @@ class RunFolder:
         except OSError as error:
             raise UserError(f"output_dir {self.path} cannot be written to ({error.strerror})") from error
         try:
+            self._claim()
             self._sweep()
             if overwrite:
                 # The checkpoints first: where it is killed here, no run goes on without its warnings.
-                for folder in [self.final, *self.checkpoints().values(), self.logs]:
+                for folder in [self.final, *self.checkpoints().values()]:
                     self._remove(folder)
+                self._remove_logs()
                 (self.path / WARNINGS_FILE).unlink(missing_ok=True)
             yield
             self._sweep()
@@ -95,20 +103,17 @@ class RunFolder:
         Raises:
             UserError: What is there is of another run, or not whole.
         """
-        folder = self.final if self.is_finished() else next(reversed(self.checkpoints().values()), None)
-        if folder is None:
+        folders = [*([self.final] if self.is_finished() else []), *reversed(self.checkpoints().values())]
+        if not folders:
             return None
-        if not (folder / RECORD_FILE).is_file():
-            raise UserError(
-                f"{folder} is not a whole checkpoint of this project: it has no {RECORD_FILE}.\n"
-                "Remove it, choose another output_dir, or add --overwrite to begin anew"
-            )
+        folder = folders[0]
         if found := differences(read_record(folder), record):
             listed = [*found[:10], *([f"and {len(found) - 10} more"] if len(found) > 10 else [])]
             raise UserError(
                 f"{self.path} holds a run of other settings, data or judges:\n  " + "\n  ".join(listed) + "\n"
                 "Choose another output_dir, or add --overwrite to delete that run and begin anew"
             )
+        require_first_whole(folders, record)
         return folder
 
     def begin(self) -> None:
@@ -141,12 +146,36 @@ class RunFolder:
         step, checkpoint = next(reversed(self.checkpoints().items()))
         folder = self.unfinished / FINAL
         folder.mkdir(parents=True)
-        for name in _KEPT:
+        for name in ADAPTER_FILES:
             shutil.copyfile(checkpoint / name, folder / name)
         if (checkpoint / HEAD_FILE).is_file():
             shutil.copyfile(checkpoint / HEAD_FILE, folder / HEAD_FILE)
         describe(folder, step, Taken.of(read_record(checkpoint)))
         return self.publish(FINAL)
+
+    def _claim(self) -> None:
+        """Mark the folder as a run's. Raises ``UserError`` where something in it is not, which would be swept or deleted."""
+        marker = self.path / _MARKER
+        results = [each for each in (self.final, *self.checkpoints().values()) if each.exists()]
+        strangers = [each for each in results if not bears_record(each)]
+        # Runs of before there was a marker have their results to show.
+        if not results and not marker.exists():
+            beside = [self.logs, self.unfinished, self.path / WARNINGS_FILE, self.path / STOPPED_FILE]
+            strangers = [each for each in beside if each.exists()]
+        if strangers:
+            raise UserError(
+                f"{strangers[0]} is not known to be of a run of align, which would write to it or delete it:\n"
+                "move it away, or choose another output_dir"
+            )
+        marker.write_text("A run of align writes to this folder.\n", encoding="utf-8")
+
+    def _remove_logs(self) -> None:
+        """Delete TensorBoard's files, and the folders that are empty then."""
+        for file in self.logs.rglob(_EVENTS):
+            file.unlink()
+        for folder in sorted([self.logs, *self.logs.rglob("*")], reverse=True):
+            if folder.is_dir() and not any(folder.iterdir()):
+                folder.rmdir()
 
     def _sweep(self) -> None:
         if self.unfinished.exists():

@@ -18,6 +18,7 @@ from align.data.show import fingerprint
 from align.models import Base
 from align.rewards.signature import Reward, rest_of
 from align.settings import Settings
+from harness_ext.errors import UserError
 from harness_ext.judges import RuleJudge
 from harness_ext.judges.batch import BatchJudge
 from harness_ext.models.checkpoint import read_json
@@ -135,6 +136,14 @@ def write_record(folder: Path, record: Record, step: int, taken: Taken) -> None:
 def read_record(folder: Path) -> Record:
     """What `write_record` wrote. Raises ``UserError`` where it cannot be read."""
     return read_json(folder / RECORD_FILE)
+
+
+def bears_record(folder: Path) -> bool:
+    """Whether ``folder`` holds what `write_record` writes, so that a run of align wrote it."""
+    try:
+        return read_record(folder).keys() >= {"method", "arguments", "step"}
+    except UserError:
+        return False
 
 
 def differences(before: Record, now: Record) -> list[str]:

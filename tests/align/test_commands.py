@@ -98,7 +98,7 @@ def test_a_run_and_the_same_one_again(
     sft = ["sft", "--model", str(untrained_vlm), "--output_dir", str(out), *QUICK]
     assert align(monkeypatch, *sft) == 0
     assert f"finished: {out / 'final'}" in capsys.readouterr().out
-    assert sorted(each.name for each in out.iterdir()) == [".lock", "checkpoint-1", "checkpoint-2", "final"]
+    assert sorted(each.name for each in out.iterdir()) == [".align", ".lock", "checkpoint-1", "checkpoint-2", "final"]
 
     final = out / "final"
     record = json.loads((final / "run.json").read_text())

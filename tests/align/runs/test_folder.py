@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 
 from align.runs.folder import RunFolder, is_complete
 from align.runs.record import RECORD_FILE, Taken, differences, other_environment, write_record
@@ -28,8 +30,10 @@ RECORD: dict[str, Any] = {
 def write(run: RunFolder, step: int, steps: int = 4) -> None:
     folder = run.unfinished / f"checkpoint-{step}"
     folder.mkdir(parents=True)
-    for name in ("adapter_config.json", "adapter_model.safetensors", "optimizer.pt"):
-        (folder / name).write_text(f"{name} of {step}")
+    (folder / "adapter_config.json").write_text("{}")
+    save_file({"lora_A.weight": torch.full((2,), float(step))}, folder / "adapter_model.safetensors")
+    for name in ("optimizer.pt", "scheduler.pt", "rng_state.pth"):
+        torch.save({"step": step}, folder / name)
     (folder / "trainer_state.json").write_text(json.dumps({"global_step": step, "max_steps": steps}))
     write_record(folder, RECORD, step, Taken(1.5 * step, 1.25 * step))
     run.publish(folder.name)
@@ -48,8 +52,10 @@ def test_from_the_first_checkpoint_to_the_last(tmp_path: Path) -> None:
         last = run.last(RECORD)
         assert last == run.path / "checkpoint-10" and is_complete(last) and not is_complete(run.path / "checkpoint-4")
         run.finish(lambda folder, step, taken: write_record(folder, RECORD, step, taken))
-    assert sorted(each.name for each in run.path.iterdir()) == [".lock", "checkpoint-10", "checkpoint-4", "final"]
-    assert (run.final / "adapter_model.safetensors").read_text() == "adapter_model.safetensors of 10"
+    assert sorted(each.name for each in run.path.iterdir()) == [
+        ".align", ".lock", "checkpoint-10", "checkpoint-4", "final"
+    ]  # fmt: skip
+    assert load_file(run.final / "adapter_model.safetensors")["lora_A.weight"].tolist() == [10, 10]
     assert not (run.final / "optimizer.pt").exists()
     record = json.loads((run.final / RECORD_FILE).read_text())
     assert (record["step"], record["seconds"], record["cpu_seconds"]) == (10, 15.0, 12.5)
@@ -57,7 +63,10 @@ def test_from_the_first_checkpoint_to_the_last(tmp_path: Path) -> None:
 
 
 def test_what_a_killed_process_left_is_swept(tmp_path: Path) -> None:
+    """Also before its first checkpoint."""
     run = RunFolder(tmp_path)
+    with run.held(overwrite=False):
+        pass
     (run.unfinished / "checkpoint-8").mkdir(parents=True)
     (run.unfinished / "checkpoint-8" / "optimizer.pt").write_text("half")
     with run.held(overwrite=False):
@@ -103,17 +112,69 @@ def test_begun_anew(tmp_path: Path) -> None:
     """What a run writes is deleted, and only that: warnings and logs of another run would be taken for the new one's."""
     run = RunFolder(tmp_path)
     (tmp_path / "notes.txt").write_text("mine")
-    (tmp_path / "monitor.jsonl").write_text("{}\n")
-    (tmp_path / "logs" / "host").mkdir(parents=True)
-    (tmp_path / "logs" / "host" / "events").write_text("of the earlier run")
     with run.held(overwrite=False):
+        (tmp_path / "monitor.jsonl").write_text("{}\n")
+        for name in ("events.out.tfevents.1.host", "host/events.out.tfevents.2.host"):
+            (run.logs / name).parent.mkdir(parents=True, exist_ok=True)
+            (run.logs / name).write_text("of the earlier run")
         write(run, 4)
         run.finish(lambda folder, step, taken: write_record(folder, RECORD, step, taken))
     with run.held(overwrite=False):
-        assert (tmp_path / "monitor.jsonl").is_file() and (tmp_path / "logs" / "host" / "events").is_file()
+        assert (tmp_path / "monitor.jsonl").is_file() and len([*run.logs.rglob("events*")]) == 2
     with run.held(overwrite=True):
         assert run.last(RECORD) is None
-    assert sorted(each.name for each in tmp_path.iterdir()) == [".lock", "notes.txt"]
+    assert sorted(each.name for each in tmp_path.iterdir()) == [".align", ".lock", "notes.txt"]
+
+    (run.logs / "mine").mkdir(parents=True)
+    (run.logs / "mine" / "notes.txt").write_text("mine")
+    with run.held(overwrite=True):
+        assert (run.logs / "mine" / "notes.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "logs/train.log",
+        "logs/events.out.tfevents.1.host",
+        "monitor.jsonl",
+        "stopped.json",
+        ".unfinished/draft.txt",
+        "final/model.safetensors",
+        "checkpoint-3/optimizer.pt",
+        "checkpoint-3/run.json",
+    ],
+)
+def test_what_another_program_wrote_stays(name: str, overwrite: bool, tmp_path: Path) -> None:
+    file = tmp_path / name
+    file.parent.mkdir(exist_ok=True)
+    file.write_text("{}")
+    with pytest.raises(UserError) as refused, RunFolder(tmp_path).held(overwrite):
+        pass
+    assert str(tmp_path / name.split("/")[0]) in str(refused.value) and "not known to be of a run" in str(refused.value)
+    assert file.read_text() == "{}"
+
+
+def test_beside_checkpoints_of_a_run_too(tmp_path: Path) -> None:
+    """One of another trainer would be counted among those of which the earliest are removed."""
+    run = RunFolder(tmp_path)
+    with run.held(overwrite=False):
+        write(run, 4)
+    (tmp_path / "checkpoint-2").mkdir()
+    for overwrite in (False, True):
+        with pytest.raises(UserError, match="checkpoint-2 is not known"), run.held(overwrite):
+            pass
+    assert list(run.checkpoints()) == [2, 4]
+
+
+def test_a_run_of_before_folders_were_marked(tmp_path: Path) -> None:
+    """Its checkpoints say whose the rest is."""
+    run = RunFolder(tmp_path)
+    write(run, 4)
+    (run.unfinished / "checkpoint-8").mkdir()
+    (tmp_path / "stopped.json").write_text("{}")
+    with run.held(overwrite=False):
+        assert run.last(RECORD) == run.path / "checkpoint-4" and not run.unfinished.exists()
 
 
 def test_another_run_is_not_gone_on_with(tmp_path: Path) -> None:
@@ -125,9 +186,6 @@ def test_another_run_is_not_gone_on_with(tmp_path: Path) -> None:
             UserError, match=r"renders: 1 there, 2 now\n  processes: 1 there, 2 now\nChoose another output_dir"
         ):
             run.last(other)
-        (tmp_path / "checkpoint-2" / RECORD_FILE).unlink()
-        with pytest.raises(UserError, match="not a whole checkpoint of this project"):
-            run.last(RECORD)
 
 
 def test_what_makes_another_run() -> None:

@@ -1,0 +1,108 @@
+"""A run resumes from a checkpoint that holds all it had, and from no other: it would end elsewhere."""
+
+import shutil
+import sys
+from pathlib import Path
+
+import killed_runs
+import pytest
+
+from align import commands, training
+from align.runs.folder import RunFolder
+from align.runs.record import Record, read_record
+from harness_ext.errors import UserError
+
+STATES = ["optimizer.pt", "scheduler.pt", "rng_state.pth", "trainer_state.json"]
+ADAPTER = ["adapter_config.json", "adapter_model.safetensors"]
+OF_PPO = ["value_head.safetensors", "critic_state.pt", "ppo_state.pt", "monitor.json"]
+LFS_POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"
+
+
+def command(checkpoint: Path, out: Path) -> list[str]:
+    given = killed_runs.SETTINGS | killed_runs.OF["ppo"] | {"max_steps": 4, "model": checkpoint, "output_dir": out}
+    return ["align", "ppo", *(word for key, value in given.items() for word in (f"--{key}", str(value)))]
+
+
+@pytest.fixture(scope="module")
+def trained(untrained_vlm: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of PPO with a judge that watches, through: checkpoints 2 and 4, and ``final``."""
+    out = tmp_path_factory.mktemp("trained") / "out"
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(sys, "argv", command(untrained_vlm, out))
+        commands.main()
+    return out
+
+
+@pytest.fixture
+def run(trained: Path, tmp_path: Path) -> tuple[Path, Record]:
+    """A copy of it, without ``final``."""
+    out = Path(shutil.copytree(trained, tmp_path / "out"))
+    shutil.rmtree(out / "final")
+    return out, read_record(out / "checkpoint-4")
+
+
+def refused(out: Path, record: Record) -> str:
+    with pytest.raises(UserError) as error:
+        RunFolder(out).last(record)
+    return str(error.value)
+
+
+@pytest.mark.parametrize("damage", ["missing", "cut off"])
+@pytest.mark.parametrize("name", [*STATES, *ADAPTER, *OF_PPO])
+def test_a_file_that_is_missing_or_cut_off(name: str, damage: str, run: tuple[Path, Record]) -> None:
+    """It is named, and so is the checkpoint that is left."""
+    out, record = run
+    file = out / "checkpoint-4" / name
+    if damage == "missing":
+        file.unlink()
+    else:
+        file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    said = refused(out, record)
+    assert str(file) in said
+    assert "Or remove checkpoint-4: the same command then resumes from checkpoint-2" in said
+    shutil.rmtree(out / "checkpoint-4")
+    assert RunFolder(out).last(record) == out / "checkpoint-2"
+
+
+def test_no_other_checkpoint_is_whole(run: tuple[Path, Record]) -> None:
+    out, record = run
+    (out / "checkpoint-4" / "optimizer.pt").unlink()
+    (out / "checkpoint-2" / "value_head.safetensors").write_text(LFS_POINTER)
+    said = refused(out, record)
+    assert str(out / "checkpoint-4" / "optimizer.pt") in said
+    assert "Or remove checkpoint-4, checkpoint-2: the same command then begins anew" in said
+
+
+def test_each_process_has_its_random_state(run: tuple[Path, Record]) -> None:
+    out, record = run
+    for number in (2, 4):
+        folder = out / f"checkpoint-{number}"
+        (folder / "rng_state.pth").rename(folder / "rng_state_0.pth")
+        text = (folder / "run.json").read_text()
+        (folder / "run.json").write_text(text.replace('"processes": 1', '"processes": 2'))
+        if number == 2:
+            shutil.copyfile(folder / "rng_state_0.pth", folder / "rng_state_1.pth")
+    said = refused(out, record | {"processes": 2})
+    assert "rng_state_1.pth cannot be read (No such file or directory)" in said and "resumes from checkpoint-2" in said
+
+
+def test_it_is_found_before_the_model_is_loaded(
+    untrained_vlm: Path,
+    trained: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Of a finished run too, whose adapter would be taken for whole."""
+    out = Path(shutil.copytree(trained, tmp_path / "out"))
+    monkeypatch.setattr(training, "load", lambda *_: pytest.fail("the model was loaded"))
+    monkeypatch.setattr(sys, "argv", command(untrained_vlm, out))
+    (out / "final" / "adapter_model.safetensors").write_text(LFS_POINTER)
+    with pytest.raises(SystemExit) as ended:
+        commands.main()
+    said = capsys.readouterr().err
+    assert ended.value.code == 2 and "final/adapter_model.safetensors is a git-LFS pointer" in said
+    assert "Or remove final: the same command then resumes from checkpoint-4" in said
+    shutil.rmtree(out / "final")
+    commands.main()
+    assert (out / "final" / "value_head.safetensors").is_file()
