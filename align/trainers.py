@@ -1,9 +1,11 @@
 """The trainers of the five methods: TRL's and our PPO's, with checkpoints that are whole or not there."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from datasets import Dataset
+from torch import Tensor
 from transformers import PreTrainedModel, PrinterCallback, ProcessorMixin, ProgressCallback
 from trl import DPOTrainer, GRPOTrainer, RLOOTrainer, SFTTrainer
 
@@ -36,6 +38,11 @@ class RLOO(WholeCheckpoints, RLOOTrainer):
 
 class PPO(WholeCheckpoints, PPOTrainer):
     """Proximal policy optimisation; its checkpoints hold the critic too."""
+
+    def trained(self) -> Iterator[Tensor]:
+        """The adapter's weights, and the value head's."""
+        yield from super().trained()
+        yield from self.value_head.parameters()
 
     def save_extra(self, folder: Path) -> None:
         """Write the critic."""

@@ -6,7 +6,7 @@ the next one goes on from that. Used of its private surface, and held to it by t
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,10 @@ class WholeCheckpoints(Trainer):
         self._watch = Watch(self.accelerator)
         self.add_callback(self._watch)
 
+    def trained(self) -> Iterator[Tensor]:
+        """The weights that training changes: what a checkpoint is made of."""
+        yield from (each for each in self.model.parameters() if each.requires_grad)
+
     def save_extra(self, folder: Path) -> None:
         """Write what a checkpoint holds beside the adapter and the trainer's state; in the main process."""
 
@@ -62,6 +66,7 @@ class WholeCheckpoints(Trainer):
         return str(self._run.unfinished)
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        self._watch.check_weights(self.trained(), int(self.state.global_step))
         super()._save_checkpoint(model, trial)
         # Each process wrote the state of its random generators.
         self.accelerator.wait_for_everyone()

@@ -1,6 +1,9 @@
-"""What stops a run of any method: a loss or a gradient that is not a finite number, before the weights take a step on it."""
+"""What stops a run of any method: a loss or a gradient that is not a finite number, before the weights take a step on it.
 
-from collections.abc import Sequence
+Weights that are not finite stop it too, before a checkpoint is made of them.
+"""
+
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -51,3 +54,17 @@ class Watch(TrainerCallback):
             int(state.global_step),
             [{"row": row} for row in dict.fromkeys(gather_object(rows))],
         )
+
+    def check_weights(self, weights: Iterable[Tensor], step: int) -> None:
+        """Stop where one of ``weights``, which the update before ``step`` made, is not finite: no loss may come to tell.
+
+        Raises:
+            TrainingStopped: On every process.
+        """
+        wrong = ~torch.stack([each.detach().isfinite().all() for each in weights])
+        if int(self._accelerator.reduce(wrong.sum(), reduction="sum")):
+            raise TrainingStopped(
+                "the last update made weights that are not finite numbers, and no checkpoint is made of them: lower "
+                "learning_rate, or use another precision",
+                step,
+            )

@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from align import commands
+from align.ppo.critic import Critic
 from align.trainers import DPO, GRPO, SFT, WholeCheckpoints
 
 QUICK = [
@@ -87,3 +88,33 @@ def test_it_stops(
     monkeypatch.setattr(trainer, "compute_loss", compute)
     commands.main()
     assert (tmp_path / "final").is_dir() and not (tmp_path / "stopped.json").exists()
+
+
+@pytest.mark.parametrize("method", ["sft", "ppo"], ids=["the adapter's", "the value head's"])
+def test_weights_that_are_not_finite_are_not_saved(
+    method: str,
+    untrained_vlm: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The last update's: no loss comes after it."""
+    ppo = ["--max_completion_length", "4", "--num_iterations", "1", "--critic_warmup", "0", "--stop_on_na", "false"]
+    # An update too large for float32, of a gradient that is not.
+    wild = ["--learning_rate", "1e39"] if method == "sft" else ppo
+    learn = Critic.learn
+
+    def spoilt(self: Critic, *args: Any) -> float:
+        loss = learn(self, *args)
+        torch.nn.init.constant_(self.head.value.weight, torch.inf)
+        return loss
+
+    monkeypatch.setattr(Critic, "learn", spoilt)
+    command = [method, "--model", str(untrained_vlm), "--output_dir", str(tmp_path), *QUICK, "--max_steps", "1", *wild]
+    monkeypatch.setattr(sys, "argv", ["align", *command])
+    with pytest.raises(SystemExit) as ended:
+        commands.main()
+    assert ended.value.code == 1
+    assert "stopped at step 1: the last update made weights that are not finite numbers" in capsys.readouterr().err
+    assert json.loads((tmp_path / "stopped.json").read_text())["step"] == 1
+    assert [each.name for each in tmp_path.iterdir() if not each.name.startswith(".")] == ["stopped.json"]
