@@ -25,6 +25,7 @@ _FIXED: Final[dict[str, tuple[Any, str]]] = {
     "eval_strategy": ("no", "evaluate through lmms_eval"),
     "do_eval": (False, "evaluate through lmms_eval"),
     "push_to_hub": (False, "upload OUTPUT_DIR/final when you have looked at it: hf upload"),
+    "hub_token": (None, "it would be kept in the run's files: log in with `hf auth login`, or set HF_TOKEN"),
     "log_completions": (False, "it would print the responses"),
     "reward_weights": (None, "the weights stand beside the rewards"),
     "model_init_kwargs": (None, "say model, model_revision, dtype and attn_implementation"),
@@ -33,6 +34,7 @@ _FIXED: Final[dict[str, tuple[Any, str]]] = {
     "chat_template_path": (None, "prompts are those that the model is evaluated with"),
     "precompute_ref_log_probs": (False, "rows become tokens as they are met"),
     "packing": (False, "rows have images"),
+    "truncation_mode": ("keep_start", "no row is cut off"),
 }
 _AT_LEAST_ONE: Final = (
     "per_device_train_batch_size",
@@ -53,7 +55,8 @@ def check_arguments(arguments: TrainingArguments, has_rollouts: bool) -> None:
     given = {each.name: getattr(arguments, each.name) for each in fields(arguments) if each.init}
     for name, (value, why) in _FIXED.items():
         if name in given and given[name] != value:
-            raise UserError(f"{name}: always {_said(value)} here, found {_said(given[name])}: {why}")
+            found = "one" if name == "hub_token" else _said(given[name])
+            raise UserError(f"{name}: always {_said(value)} here, found {found}: {why}")
     for name in _AT_LEAST_ONE:
         if name in given and (given[name] is None or given[name] < 1):
             raise UserError(f"{name}: expected a whole number of at least 1, found {_said(given[name])}")

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
+from jinja2 import TemplateError
 from peft import LoraConfig
+from PIL import Image
 from torch import nn
 from transformers import PreTrainedModel, ProcessorMixin
 
@@ -15,7 +17,7 @@ from align.config import ModelConfig
 from harness_ext.errors import UserError
 from harness_ext.glyphworld.build import ensure_model
 from harness_ext.models.catalogue import load_catalogue
-from harness_ext.models.checkpoint import locate, require_family
+from harness_ext.models.checkpoint import locate, read_json, require_family, require_weights
 from harness_ext.models.loading import load_model, load_processor
 from harness_ext.models.names import GLYPHWORLD
 
@@ -58,7 +60,9 @@ def find_base(config: ModelConfig) -> Base:
     """
     entry = load_catalogue().get(config.model)
     if entry is None:
+        _refuse_adapter(Path(config.model))
         folder = locate(config.model, config.model_revision, "weights")
+        require_weights(config.model, folder)
         local = Path(config.model).is_dir()
         named = str(Path(config.model).absolute()) if local else config.model
         return Base(config.model, named, None if local else folder.name, ("hf-vlm", f"pretrained={config.model}"))
@@ -78,8 +82,10 @@ def find_base(config: ModelConfig) -> Base:
     revision = config.model_revision or entry.revision
     if entry.family:
         require_family(entry.weights, revision, entry.family)
-    local = Path(entry.weights).is_dir()
-    commit = None if local else locate(entry.weights, revision, "weights").name
+    _refuse_adapter(Path(entry.weights))
+    local, folder = Path(entry.weights).is_dir(), locate(entry.weights, revision, "weights")
+    require_weights(entry.weights, folder)
+    commit = None if local else folder.name
     pretrained = str(Path(entry.weights).absolute()) if local else entry.weights
     return Base(config.model, pretrained, commit, (config.model, ""), entry.prompt, entry.template_options)
 
@@ -91,6 +97,7 @@ def load(base: Base, config: ModelConfig, device: torch.device) -> tuple[PreTrai
         UserError: They cannot be loaded, or the model is not a decoder.
     """
     processor = load_processor(base.pretrained, base.commit, False, base.prompt)
+    _require_image_slot(base, processor)
     model = load_model(
         base.pretrained,
         revision=base.commit,
@@ -104,6 +111,35 @@ def load(base: Base, config: ModelConfig, device: torch.device) -> tuple[PreTrai
     if model.config.get_text_config().is_encoder_decoder:
         raise UserError(f"model {base.name!r} answers by an encoder and a decoder; expected a decoder alone")
     return model, processor
+
+
+def _refuse_adapter(folder: Path) -> None:
+    """Raise ``UserError`` where ``folder`` holds an adapter: a run trains a new one on weights that have none."""
+    file = folder / "adapter_config.json"
+    if file.is_file():
+        named = read_json(file).get("base_model_name_or_path")
+        raise UserError(
+            f"model {str(folder)!r} is a LoRA adapter (of {named}), and a run trains a new LoRA on base weights:\n"
+            "name its base, or merge the adapter into it first (merge_and_unload of peft) and name the merged model's folder"
+        )
+
+
+def _require_image_slot(base: Base, processor: ProcessorMixin) -> None:
+    """Raise ``UserError`` where the chat template leaves out the image: the processor finds no place for it."""
+    content = [{"type": "image", "image": Image.new("RGB", (64, 64))}, {"type": "text", "text": "What is it?"}]
+    problem = f"model {base.name!r}: its chat template does not put the image into a prompt"
+    remedy = "give it the template of its family (chat_template.jinja in its folder, or `prompt: …` in a models file)"
+    try:
+        processor.apply_chat_template(
+            [{"role": "user", "content": content}],
+            add_generation_prompt=True,
+            tokenize=True,
+            return_dict=True,
+            return_tensors="pt",
+            **base.template_options,
+        )
+    except (TemplateError, ValueError, TypeError, LookupError) as error:
+        raise UserError(f"{problem} ({' '.join(str(error).split())}): {remedy}") from error
 
 
 def lora_config(model: PreTrainedModel, config: ModelConfig, commit: str | None = None) -> LoraConfig:

@@ -3,6 +3,7 @@
 import argparse
 import difflib
 import importlib.util
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, fields
 from functools import partial
@@ -26,6 +27,7 @@ ARGUMENTS: Final[dict[str, type[TrainingArguments]]] = {
     "grpo": GRPOConfig,
     "rloo": RLOOConfig,
 }
+_CREDENTIALS: Final = re.compile(r"://[^/\s@]+@")
 WITH_ROLLOUTS: Final = ("ppo", "grpo", "rloo")
 
 
@@ -89,8 +91,8 @@ class _Parser(TrlParser):
             raise UserError("output_dir is missing: where is the run to be written? --output_dir FOLDER")
         if unknown:
             options = [option for action in self._actions for option in action.option_strings]
-            name = next((word for word in unknown if word.startswith("-")), unknown[0])
-            raise UserError(f"unknown option {name!r}{_meant(name.partition('=')[0], options)}")
+            name = next((word for word in unknown if word.startswith("-")), unknown[0]).partition("=")[0]
+            raise UserError(f"unknown option {name!r}{_meant(name, options)}")
         fill(namespace)
         return [self._made(kind, namespace) for kind in self.dataclass_types]
 
@@ -124,6 +126,7 @@ def read_settings(method: str, arguments: Sequence[str]) -> Settings:
         UserError: Something is unknown, of the wrong type, or without effect.
     """
     recipe, rest = read_recipe(arguments)
+    _refuse_credentials([*map(str, recipe.values.values()), *rest])
     if recipe.method not in (None, method):
         raise UserError(f"{recipe.name} is a recipe of {recipe.method}: run `align {recipe.method}` with it")
     kinds = [
@@ -173,6 +176,15 @@ def read_data_settings(arguments: Sequence[str]) -> DataConfig:
         raise SystemExit(0)
     (config,) = parser.read(Recipe(recipe.name, recipe.method, values), rest)
     return config
+
+
+def _refuse_credentials(texts: Iterable[str]) -> None:
+    """Raise ``UserError`` for a user or a password in a URL, without saying it."""
+    if any(_CREDENTIALS.search(text) for text in texts):
+        raise UserError(
+            "a URL holds a user or a password, which would be kept in the run's files (run.json, README.md): leave them out; "
+            "a judge reads its key from the environment variable that api_key_variable names"
+        )
 
 
 def _of(method: str | None) -> list[type]:

@@ -14,6 +14,7 @@ from align.data.rows import training_rows
 from align.data.targets import dpo_rows, sft_rows
 from align.models import Base, find_base, load
 from align.ppo.config import PPOConfig
+from align.reporting import check_reporting
 from align.rewards.build import build_rewards
 from align.runs.card import write_card
 from align.runs.folder import RunFolder, is_complete
@@ -45,6 +46,8 @@ def run(settings: Settings, command: str) -> None:
             f"started in {processes_of_run()} processes, of which the trainer sees {processes.num_processes}: without a GPU "
             "for each, add --use_cpu true"
         )
+    if is_main:
+        check_reporting(args)
     rewards = build_rewards(settings.rewards.rewards) if settings.rewards else None
     judge = watching_judge(args, settings.rewards.rewards) if isinstance(args, PPOConfig) and settings.rewards else None
     base = find_base(settings.model)

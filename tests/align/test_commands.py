@@ -94,12 +94,14 @@ def test_data_shows_the_rows_of_any_recipe(monkeypatch: pytest.MonkeyPatch, caps
 def test_a_run_and_the_same_one_again(
     untrained_vlm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_SECRET")
     out = tmp_path / "out"
     sft = ["sft", "--model", str(untrained_vlm), "--output_dir", str(out), *QUICK]
     assert align(monkeypatch, *sft) == 0
     assert f"finished: {out / 'final'}" in capsys.readouterr().out
     assert sorted(each.name for each in out.iterdir()) == [".align", ".lock", "checkpoint-1", "checkpoint-2", "final"]
 
+    assert not [each for each in out.rglob("*") if each.is_file() and b"hf_SECRET" in each.read_bytes()]
     final = out / "final"
     record = json.loads((final / "run.json").read_text())
     assert record["method"] == "sft" and record["step"] == 2 and record["data"]["rows"] == 120
@@ -125,6 +127,27 @@ def test_a_run_and_the_same_one_again(
 
     assert align(monkeypatch, *sft, "--adam_beta1", "0.8", "--overwrite") == 0
     assert json.loads((final / "run.json").read_text())["arguments"]["adam_beta1"] == 0.8
+
+
+@pytest.mark.parametrize(
+    ("where", "message"),
+    [
+        ("wandb", "report_to: wandb: .*\nRun `wandb login` or set WANDB_API_KEY; WANDB_MODE=offline"),
+        ("mlflow", "report_to: mlflow: its package is not installed"),
+        ("wandbb", "report_to: wandbb is not supported, only .*wandb"),
+    ],
+)
+def test_what_cannot_be_reported_to_is_said_at_once(
+    where: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Before a model is looked for: here there is none."""
+    for variable in ("WANDB_API_KEY", "WANDB_MODE", "WANDB_DISABLED", "WANDB_IDENTITY_TOKEN_FILE"):
+        monkeypatch.delenv(variable, raising=False)
+    for variable in ("HOME", "NETRC", "WANDB_CONFIG_DIR"):
+        monkeypatch.setenv(variable, str(tmp_path / "nobody"))
+    sft = ["sft", "--model", str(tmp_path), "--output_dir", str(tmp_path / "out"), *QUICK, "--report_to", where]
+    assert align(monkeypatch, *sft) == 2
+    assert re.search(message, capsys.readouterr().err)
 
 
 def test_accelerate_launches_it(untrained_vlm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """Which model is found, which of its layers get a LoRA, and that no dropout is left where it must be off."""
 
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -138,3 +139,36 @@ def test_a_repository_in_the_cache(untrained_vlm: Path, tmp_path: Path, monkeypa
 def test_models_that_cannot_be_trained(config: ModelConfig, message: str) -> None:
     with pytest.raises(UserError, match=message):
         find_base(config)
+
+
+def test_an_adapter_is_no_base(tmp_path: Path) -> None:
+    """Nor is one beside the weights, which transformers would put on them."""
+    (tmp_path / "adapter_config.json").write_text('{"base_model_name_or_path": "llava-hf/llava-1.5-7b-hf"}')
+    for also in ("adapter_model.safetensors", "config.json"):
+        (tmp_path / also).write_text("{}")
+        with pytest.raises(
+            UserError, match=r"is a LoRA adapter \(of llava-hf/llava-1.5-7b-hf\).*:\nname its base"
+        ) as error:
+            find_base(ModelConfig(model=str(tmp_path)))
+        assert "adapter=" not in str(error.value)
+
+
+def test_weights_that_are_not_whole_are_found_with_the_model(untrained_vlm: Path, tmp_path: Path) -> None:
+    """Before rows are made and anything is hashed."""
+    folder = Path(shutil.copytree(untrained_vlm, tmp_path / "vlm"))
+    (folder / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\n")
+    with pytest.raises(UserError, match=r"model\.safetensors is a git-LFS pointer"):
+        find_base(ModelConfig(model=str(folder)))
+
+
+def test_a_template_without_an_image(untrained_vlm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is refused before the weights are read, whatever the method."""
+    folder = Path(shutil.copytree(untrained_vlm, tmp_path / "vlm"))
+    (folder / "chat_template.jinja").write_text(
+        "{%- for turn in messages -%}{%- for part in turn['content'] if part['type'] == 'text' -%}"
+        "{{ part['text'] }}{%- endfor -%}{%- endfor -%}"
+    )
+    monkeypatch.setattr(models, "load_model", lambda *_, **__: pytest.fail("the weights were read"))
+    config = ModelConfig(model=str(folder))
+    with pytest.raises(UserError, match="its chat template does not put the image into a prompt"):
+        models.load(find_base(config), config, torch.device("cpu"))

@@ -106,6 +106,11 @@ def test_one_seed_of_the_rows(tmp_path: Path) -> None:
             "enable_jit_checkpoint: always false here, found true: its checkpoint may",
         ),
         ("sft", "push_to_hub: true", "push_to_hub: always false here"),
+        (
+            "sft",
+            "truncation_mode: keep_end",
+            "truncation_mode: always keep_start here, found keep_end: no row is cut off",
+        ),
         ("sft", "save_steps: 0.1", "save_steps: expected a whole number of optimiser steps, found 0.1"),
         (
             "ppo",
@@ -123,6 +128,28 @@ def test_what_a_recipe_cannot_say(method: str, text: str, message: str, tmp_path
     else:
         with pytest.raises(UserError, match=message):
             read(method, tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    ("method", "setting", "message"),
+    [
+        ("sft", "hub_token: hf_SECRET", "hub_token: always unset here, found one: .*`hf auth login`, or set HF_TOKEN"),
+        ("grpo", "vllm_server_base_url: http://me:SECRET@host/v1", "a URL holds a user or a password"),
+        (
+            "ppo",
+            "rewards: [{name: verdict, judge: llm, judge_options: {base_url: https://SECRET@host}}]",
+            "a URL holds",
+        ),
+        ("sft", "hub_tokn: SECRET", "unknown .*did you mean (--)?hub_token"),
+    ],
+)
+def test_secrets_are_refused_and_not_repeated(method: str, setting: str, message: str, tmp_path: Path) -> None:
+    """From a recipe and from the command line, in both of its forms."""
+    key, _, value = setting.partition(": ")
+    for text, options in ((setting, []), ("", [f"--{key}", value]), ("", [f"--{key.replace('_', '-')}={value}"])):
+        with pytest.raises(UserError, match=message) as error:
+            read(method, tmp_path, text, *options)
+        assert "SECRET" not in str(error.value)
 
 
 def test_saves_fall_between_rollouts(tmp_path: Path) -> None:

@@ -23,6 +23,8 @@ _WARNED: Final = "monitor.jsonl"
 # Of the rollouts since the last entry of the log, the share at which was warned.
 _WARNINGS: Final = "monitor/warnings"
 _CHECKPOINT: Final = re.compile(r"checkpoint-(\d+)")
+# Runs of earlier versions kept it.
+_TOKEN: Final = re.compile(r"(--hub[-_]token[ =])\S+")
 _NO_CURVES: Final = {"step", "epoch"}
 
 Curve = tuple[tuple[float, float], ...]
@@ -132,7 +134,7 @@ def _settings(record: Mapping[str, Any]) -> dict[str, str]:
         "seed": str(arguments["seed"]),
         "seconds": f"{record['seconds']:.0f}",
         "made with": ", ".join(f"{name} {version}" for name, version in record["environment"].items()),
-        "command": str(record["command"]),
+        "command": _TOKEN.sub(r"\1[hidden]", str(record["command"])),
     }
 
 
