@@ -83,6 +83,16 @@ class DataConfig:
 
 
 @dataclass
+class LengthConfig:
+    """What becomes of rows of SFT and DPO that are longer than the trainer's ``max_length``."""
+
+    leave_out_long: bool = field(
+        default=False,
+        metadata={"help": "Train without the rows that are longer than max_length, rather than refuse to train."},
+    )
+
+
+@dataclass
 class RewardConfig:
     """The rewards of PPO, GRPO and RLOO: their weighted sum is what a response earns."""
 

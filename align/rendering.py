@@ -14,7 +14,7 @@ from transformers import PreTrainedModel, ProcessorMixin
 
 from harness_ext.errors import UserError
 
-_TARGETS: Final = ("completion", "chosen", "rejected")
+TARGETS: Final = ("completion", "chosen", "rejected")
 _PROBES: Final = ("Yes. It is.", "No. It is not.")
 
 
@@ -81,9 +81,20 @@ class Renderer:
     def example(self, row: Mapping[str, Any]) -> dict[str, Any]:
         """A row's image, with text for its ``prompt`` and for each of its targets."""
         question = row["prompt"][0]["content"]
-        answers = {name: row[name][0]["content"] for name in _TARGETS if name in row}
+        answers = {name: row[name][0]["content"] for name in TARGETS if name in row}
         texts = {name: self.completion(question, answer) for name, answer in answers.items()}
         return {"image": row["image"], "prompt": self.prompt(question), **texts}
+
+    def tokens(self, text: str, **more: Any) -> list[int]:
+        """The tokens of ``text``, as TRL's collators ask for them; ``more`` are arguments of the processor."""
+        try:
+            inputs = self._processor(text=[text], add_special_tokens=False, return_tensors="pt", **more)
+        except ValueError as error:
+            raise UserError(
+                f"the processor does not take an answer without an image ({' '.join(str(error).split())}): train this model "
+                "by `align ppo`"
+            ) from error
+        return list(inputs["input_ids"][0].tolist())
 
     def _template(self, turns: list[dict[str, Any]], **more: Any) -> str:
         return str(self._processor.apply_chat_template(turns, tokenize=False, **more, **self._options))
@@ -93,7 +104,7 @@ class Renderer:
         asked = self._asked()
         bos = self._processor.tokenizer.bos_token
         for self._begin in ("", bos or ""):
-            if self._tokens(self.prompt(_PROBES[0]), images=[[self._image]]) == asked:
+            if self.tokens(self.prompt(_PROBES[0]), images=[[self._image]]) == asked:
                 break
         else:
             raise UserError(
@@ -112,8 +123,8 @@ class Renderer:
         prompt, completion = self.prompt(_PROBES[0]), self.completion(_PROBES[0], answer)
         whole = self._template([_turn("user", _PROBES[0], image=True), _turn("assistant", answer)])
         behind = self._begin + whole[: whole.rindex(answer) + len(answer)]
-        apart = self._tokens(prompt, images=[[self._image]]) + self._tokens(completion)
-        together = self._tokens(behind, images=[[self._image]])
+        apart = self.tokens(prompt, images=[[self._image]]) + self.tokens(completion)
+        together = self.tokens(behind, images=[[self._image]])
         return apart[: len(together)] == together
 
     def _asked(self) -> list[int]:
@@ -122,17 +133,6 @@ class Renderer:
             turns, add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt", **self._options
         )
         return list(asked["input_ids"][0].tolist())
-
-    def _tokens(self, text: str, **more: Any) -> list[int]:
-        """As TRL's collators ask for them."""
-        try:
-            inputs = self._processor(text=[text], add_special_tokens=False, return_tensors="pt", **more)
-        except ValueError as error:
-            raise UserError(
-                f"the processor does not take an answer without an image ({' '.join(str(error).split())}): train this model "
-                "by `align ppo`"
-            ) from error
-        return list(inputs["input_ids"][0].tolist())
 
 
 def _turn(role: str, text: str, image: Any = None) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from transformers import TrainingArguments
 from trl import DPOConfig, GRPOConfig, RLOOConfig, SFTConfig, TrlParser
 
 from align.arguments import check_arguments
-from align.config import DataConfig, ModelConfig, RewardConfig
+from align.config import DataConfig, LengthConfig, ModelConfig, RewardConfig
 from align.kinds import unfit
 from align.machine import UNSET, fill_in
 from align.ppo.config import PPOConfig
@@ -52,6 +52,7 @@ class Settings:
         rewards: What a response earns; of methods with rollouts alone.
         arguments: The trainer's own.
         overwrite: Whether an earlier run in the same folder is deleted.
+        leave_out_long: Whether rows longer than ``max_length`` are left out; of SFT and DPO alone.
     """
 
     method: str
@@ -60,6 +61,7 @@ class Settings:
     rewards: RewardConfig | None
     arguments: TrainingArguments
     overwrite: bool
+    leave_out_long: bool = False
 
 
 class _Parser(TrlParser):
@@ -132,7 +134,7 @@ def read_settings(method: str, arguments: Sequence[str]) -> Settings:
     kinds = [
         RunConfig,
         ModelConfig,
-        *([RewardConfig] if method in WITH_ROLLOUTS else []),
+        _own(method),
         ARGUMENTS[method],
         DataConfig,
     ]
@@ -152,8 +154,11 @@ def read_settings(method: str, arguments: Sequence[str]) -> Settings:
     if {"-h", "--help"} & set(rest):
         parser.print_help()
         raise SystemExit(0)
-    run, model, *rewards, trainer, data = parser.read(recipe, rest, partial(fill_in, method=method))
-    settings = Settings(method, model, data, rewards[0] if rewards else None, trainer, run.overwrite)
+    run, model, own, trainer, data = parser.read(recipe, rest, partial(fill_in, method=method))
+    rewards, leave_out = (own, False) if method in WITH_ROLLOUTS else (None, own.leave_out_long)
+    if leave_out and trainer.max_length is None:
+        raise UserError("leave_out_long: without effect, for there is no max_length: say one, or take it out")
+    settings = Settings(method, model, data, rewards, trainer, run.overwrite, leave_out)
     check_arguments(trainer, has_rollouts=method in WITH_ROLLOUTS)
     return settings
 
@@ -166,7 +171,9 @@ def read_data_settings(arguments: Sequence[str]) -> DataConfig:
     """
     recipe, rest = read_recipe(arguments)
     of_runs = {
-        each.name for kind in (RunConfig, ModelConfig, RewardConfig, *_of(recipe.method)) for each in fields(kind)
+        each.name
+        for kind in (RunConfig, ModelConfig, RewardConfig, LengthConfig, *_of(recipe.method))
+        for each in fields(kind)
     }
     of_rows = {each.name for each in fields(DataConfig)}
     values = {key: value for key, value in recipe.values.items() if key in of_rows or key not in of_runs}
@@ -187,15 +194,21 @@ def _refuse_credentials(texts: Iterable[str]) -> None:
         )
 
 
+def _own(method: str) -> type:
+    """The settings of some methods alone."""
+    return RewardConfig if method in WITH_ROLLOUTS else LengthConfig
+
+
 def _of(method: str | None) -> list[type]:
     return [ARGUMENTS[method]] if method else list(ARGUMENTS.values())
 
 
 def _of_other(key: str) -> str:
     """Of which methods a key is, for one that is not of the one that is run."""
-    kinds = {method: {each.name for each in fields(kind)} for method, kind in ARGUMENTS.items()}
     methods = [
-        method for method, names in kinds.items() if key in names or (key == "rewards" and method in WITH_ROLLOUTS)
+        method
+        for method, kind in ARGUMENTS.items()
+        if key in {each.name for own in (kind, _own(method)) for each in fields(own)}
     ]
     return f", which is of {', '.join(methods)}" if methods else ""
 

@@ -9,6 +9,8 @@ from torch import Tensor
 from transformers import PreTrainedModel, PrinterCallback, ProcessorMixin, ProgressCallback
 from trl import DPOTrainer, GRPOTrainer, RLOOTrainer, SFTTrainer
 
+from align.arguments import check_last_batch
+from align.data.lengths import fitting
 from align.data.rows import passes
 from align.models import Base, lora_config, switch_off_dropout
 from align.ppo.trainer import PPOTrainer
@@ -99,7 +101,13 @@ def build_trainer(
         **of_run,
     )
     if rewards is None:
-        trainer.data_collator = Collator(trainer.data_collator, Renderer(model, processor, base.template_options))
+        renderer = Renderer(model, processor, base.template_options)
+        trainer.data_collator = Collator(trainer.data_collator, renderer)
+        if args.max_length is not None:
+            bar = args.process_index == 0 and not args.disable_tqdm
+            rows = fitting(rows, renderer, args.max_length, settings.leave_out_long, bar)
+            trainer.train_dataset = passes(rows, settings.data)
+            check_last_batch(args, len(trainer.train_dataset))
     if settings.method != "sft" and args.disable_dropout:
         switch_off_dropout(trainer.model)
     for printing in (ProgressCallback, PrinterCallback):

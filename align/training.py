@@ -65,6 +65,7 @@ def run(settings: Settings, command: str) -> None:
             rests_on = judges_of(rewards[0] if rewards else (), judge)
             record = make_record(settings, base, rows, rests_on, processes.num_processes, command)
             last = folder.last(record)
+            record["left_out"] = read_record(last).get("left_out", 0) if last is not None else 0
         (last,) = broadcast_object_list([last])
         if last is None or not is_complete(last):
             _train(settings, base, rows, rewards, judge, folder, record, last)
@@ -107,6 +108,9 @@ def _train(
     model, processor = load(base, settings.model, settings.arguments.device)
     describe = _describing(base, record)
     trainer = build_trainer(settings, base, model, processor, rows, rewards, judge, run=folder, describe=describe)
+    record["left_out"] = len(rows) - len(trainer.train_dataset) // settings.data.passes
+    if record["left_out"] and settings.arguments.process_index == 0:
+        print(f"left out: {record['left_out']} of {len(rows)} rows, longer than max_length", file=sys.stderr)
     try:
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         state = trainer.state

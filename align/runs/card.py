@@ -56,6 +56,7 @@ def card(base: Base, record: dict[str, Any], step: int) -> str:
         "read by": "; ".join(f"{name} rests on {what}" for name, what in record["rests_on"].items()) or None,
         "LoRA": f"rank {model['lora_r']}, alpha {model['lora_alpha']}; on {', '.join(model['lora_modules'])}",
         "data": f"{data['source']}: {data['rows']} rows, {data['passes']} passes, sha256 {data['fingerprint']}",
+        "left out": f"{left} rows, longer than max_length" if (left := record["left_out"]) else None,
         "optimiser steps": step,
         "learning rate": f"{arguments['learning_rate']:g}, {arguments['lr_scheduler_type']}",
         "seed": arguments["seed"],

@@ -140,7 +140,7 @@ def test_what_a_recipe_cannot_say(method: str, text: str, message: str, tmp_path
             "rewards: [{name: verdict, judge: llm, judge_options: {base_url: https://SECRET@host}}]",
             "a URL holds",
         ),
-        ("sft", "hub_tokn: SECRET", "unknown .*did you mean (--)?hub_token"),
+        ("sft", "hub_tokn: SECRET", "unknown .*did you mean (--)?hub[-_]token"),
     ],
 )
 def test_secrets_are_refused_and_not_repeated(method: str, setting: str, message: str, tmp_path: Path) -> None:

@@ -86,6 +86,13 @@ def test_a_folder_of_training_alone_is_a_page(tmp_path: Path) -> None:
     assert 'id="responses"' not in page and "align ppo --config glyphworld_ppo" in page
 
 
+@pytest.mark.parametrize("given", ["--hub_token hf_SECRET", "--hub-token=hf_SECRET"])
+def test_a_token_that_an_earlier_version_kept_is_not_shown(given: str, tmp_path: Path) -> None:
+    write_training(tmp_path / "ppo" / "final", record=RECORD | {"command": f"align ppo {given} --seed 7"})
+    (training,) = read_trainings(tmp_path)
+    assert training.settings["command"] == f"align ppo {given.replace('hf_SECRET', '[hidden]')} --seed 7"
+
+
 WATCHED = {**RECORD, "arguments": {**RECORD["arguments"], "monitor": "rules", "monitor_warn": 0.1}}
 
 
