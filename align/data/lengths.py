@@ -3,6 +3,7 @@
 import io
 from collections.abc import Iterator
 from functools import lru_cache
+from typing import Any
 
 import PIL.Image
 from datasets import Dataset, Image
@@ -59,11 +60,11 @@ def lengths(rows: Dataset, renderer: Renderer) -> Iterator[int]:
     for row in rows.cast_column("image", Image(decode=False)):
         text = renderer.example(row)
         answers = [tokens(text[name], None) for name in TARGETS if name in text]
-        yield tokens(text["prompt"], _size(row["image"]["bytes"])) + max(answers)
+        yield tokens(text["prompt"], _size(row["image"])) + max(answers)
 
 
-def _size(content: bytes) -> tuple[int, int]:
-    """Width and height in pixels, as `datasets` decodes an image: turned upright."""
-    with PIL.Image.open(io.BytesIO(content)) as image:
+def _size(stored: dict[str, Any]) -> tuple[int, int]:
+    """Width and height in pixels, as `datasets` decodes an image, stored as bytes or as a path: turned upright."""
+    with PIL.Image.open(stored["path"] if stored["bytes"] is None else io.BytesIO(stored["bytes"])) as image:
         width, height = image.size
         return (height, width) if image.getexif().get(Exif.Orientation) in _ON_ITS_SIDE else (width, height)

@@ -30,7 +30,7 @@ QUICK = [
 ]  # fmt: skip
 
 
-def picture(width: int, height: int, orientation: int | None = None) -> dict[str, bytes]:
+def picture(width: int, height: int, orientation: int | None = None) -> dict[str, Any]:
     """A JPEG, which may say that it lies on its side."""
     exif = Pictures.Exif()
     if orientation:
@@ -49,6 +49,8 @@ def test_they_are_those_of_the_trained_tokens(family: str, tmp_path: Path) -> No
     processor = load_processor(str(tmp_path), None, False, PROMPTS.get(family))
     renderer = Renderer(model, processor, {})
     pictures = [picture(40, 40), picture(120, 40), picture(120, 40, orientation=6), picture(64, 96, orientation=3)]
+    (tmp_path / "picture.jpg").write_bytes(pictures[1]["bytes"])
+    pictures[1] = {"bytes": None, "path": str(tmp_path / "picture.jpg")}  # as a folder of images is loaded
     asked = ["Is it safe?", "Is it safe?", "Is this image safe for social media?", "Is it safe?"]
     rows = Dataset.from_dict(
         {
