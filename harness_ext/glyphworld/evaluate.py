@@ -46,10 +46,11 @@ class Checkpoint:
     """
 
     def __init__(self, path: Path, device: str = "cpu", adapter: Path | None = None) -> None:
+        if adapter is not None:
+            check_adapter(str(adapter), str(path))
         self._processor = AutoProcessor.from_pretrained(path)
         model = AutoModelForImageTextToText.from_pretrained(path, dtype=torch.float32)
         if adapter is not None:
-            check_adapter(str(adapter), str(path))
             model = put_adapter(model, str(adapter), str(path))
         self._model = model.to(device).eval()
         tokenizer = self._processor.tokenizer

@@ -1,25 +1,35 @@
 """PEFT adapters: checked before the weights they belong to are loaded, and put on them whole."""
 
+import pickle
 import re
 from pathlib import Path
 from typing import Final
 
+import torch
 from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidationError
+from safetensors import SafetensorError
 from transformers import PreTrainedModel
 
 from harness_ext.errors import UserError
 from harness_ext.failures import failure_reason
-from harness_ext.models.checkpoint import read_json, weight_files
+from harness_ext.models.checkpoint import read_json, require_whole, weight_files
 from harness_ext.models.identity import file_digest
 
 ANY_BASE: Final = "any"
+_CONFIGURATION: Final = "adapter_config.json"
+# In the order in which PEFT looks for them.
+_FILES: Final = ("adapter_model.safetensors", "adapter_model.bin")
+# What reading tensors raises, from a folder or a hub repository.
+_UNREADABLE: Final = (
+    SafetensorError, pickle.UnpicklingError, EOFError, OSError, ValueError, RuntimeError, LookupError, HfHubHTTPError,
+)  # fmt: skip
 # Parts that PEFT keeps once and shows at several places; they need not be in a checkpoint.
 _SHARED: Final = ("vblora_vector_bank", "prompt_encoder", ".tinylora_v.", ".unilora_theta_d.")
 
 
 def check_adapter(adapter: str | None, pretrained: str, adapter_base: str | None = None) -> None:
-    """Raise ``UserError`` unless ``adapter`` is a PEFT adapter for the weights ``pretrained``; loads nothing.
+    """Raise ``UserError`` unless ``adapter`` is a whole and finite PEFT adapter for ``pretrained``; reads the adapter alone.
 
     Args:
         adapter: A folder or a hub repository; with none, all that could be wrong is an ``adapter_base``.
@@ -38,25 +48,45 @@ def check_adapter(adapter: str | None, pretrained: str, adapter_base: str | None
     config = read_json(_configuration(adapter, cannot))
     if config.get("peft_type") not in {str(kind.value) for kind in PEFT_TYPE_TO_CONFIG_MAPPING}:
         raise UserError(f"{cannot}its adapter_config.json names no known peft_type, found {config.get('peft_type')!r}")
+    _require_sound(adapter, cannot)
     base = config.get("base_model_name_or_path")
     if adapter_base is None and not (base and _same_weights(str(base), pretrained)):
         named = f"its base is {base!r}" if base else "it does not name its base"
         raise UserError(f"{cannot}{named}.\nIf they are the same weights, add adapter_base={ANY_BASE} to --model_args")
 
 
+def _require_sound(adapter: str, cannot: str) -> None:
+    """Raise ``UserError`` unless the adapter's file is whole, and every number in it is finite."""
+    from peft.utils import load_peft_weights
+
+    named = [file for file in (Path(adapter) / name for name in _FILES) if file.is_file()]
+    if named:
+        require_whole(named[0], cannot)
+    try:
+        tensors = load_peft_weights(adapter, device="cpu")
+    except _UNREADABLE as error:
+        raise UserError(f"{cannot}its tensors cannot be read: {failure_reason(error)}") from error
+    if not isinstance(tensors, dict) or not all(isinstance(value, torch.Tensor) for value in tensors.values()):
+        raise UserError(f"{cannot}expected tensors by name in {named[0] if named else adapter}, found something else")
+    if wrong := [name for name, value in tensors.items() if not value.float().isfinite().all()]:
+        raise UserError(
+            f"{cannot}{len(wrong)} of {len(tensors)} tensors in {named[0] if named else adapter} hold values that are not "
+            f"finite (NaN or infinite), {wrong[0]} the first.\nTheir training had diverged: take an earlier checkpoint of it"
+        )
+
+
 def _configuration(adapter: str, cannot: str) -> Path:
     folder = Path(adapter)
     if folder.is_dir():
-        expected = ("adapter_config.json", "adapter_model.safetensors")
-        if not (folder / expected[0]).is_file():
-            raise UserError(f"{cannot}the folder has no {expected[0]}; expected what save_pretrained of PEFT writes")
-        if not (folder / expected[1]).is_file() and not (folder / "adapter_model.bin").is_file():
-            raise UserError(f"{cannot}the folder has no {expected[1]}, nor adapter_model.bin")
-        return folder / expected[0]
+        if not (folder / _CONFIGURATION).is_file():
+            raise UserError(f"{cannot}the folder has no {_CONFIGURATION}; expected what save_pretrained of PEFT writes")
+        if not any((folder / name).is_file() for name in _FILES):
+            raise UserError(f"{cannot}the folder has no {', nor '.join(_FILES)}")
+        return folder / _CONFIGURATION
     if folder.is_absolute() or adapter.count("/") != 1:
         raise UserError(f"{cannot}there is no such folder, and a hub repository is named OWNER/NAME")
     try:
-        return Path(hf_hub_download(adapter, "adapter_config.json"))
+        return Path(hf_hub_download(adapter, _CONFIGURATION))
     except (HfHubHTTPError, HFValidationError, EntryNotFoundError, OSError) as error:
         raise UserError(f"{cannot}there is no such folder, and the hub says {failure_reason(error)}") from error
 

@@ -113,3 +113,43 @@ def test_an_adapter_of_another_size_is_refused(untrained_vlm, adapter):
     rewrite(adapter, lambda tensors: {name: torch.zeros(3, 5) for name in tensors})
     with pytest.raises(UserError, match=r"cannot put the adapter .* size mismatch"):
         put(adapter, untrained_vlm)
+
+
+@pytest.mark.parametrize("suffix", ["safetensors", "bin"])
+def test_an_adapter_whose_file_is_not_whole_is_refused(untrained_vlm, adapter, suffix):
+    file = adapter / f"adapter_model.{suffix}"
+    if suffix == "bin":
+        torch.save(load_file(adapter / "adapter_model.safetensors"), file)
+        (adapter / "adapter_model.safetensors").unlink()
+    whole = file.read_bytes()
+    check_adapter(str(adapter), str(untrained_vlm))
+    spoilt = {
+        b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n": r"is a git-LFS pointer.*\(git lfs pull\)",
+        whole[:-20]: "is cut off: expected",
+        b"": "is empty",
+        b"\x80\x02 is not what follows": "is not a whole safetensors file|its tensors cannot be read: UnpicklingError",
+    }
+    for contents, message in spoilt.items():
+        file.write_bytes(contents)
+        with pytest.raises(UserError, match=f"cannot put the adapter '{adapter}' on '{untrained_vlm}': .*({message})"):
+            check_adapter(str(adapter), str(untrained_vlm))
+    if suffix == "bin":
+        torch.save(["no", "tensors"], file)
+        with pytest.raises(UserError, match="expected tensors by name in "):
+            check_adapter(str(adapter), str(untrained_vlm))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_an_adapter_that_is_not_finite_is_refused_naming_file_and_tensor(untrained_vlm, adapter, value):
+    last = list(load_file(adapter / "adapter_model.safetensors"))[-1]
+
+    def spoil(tensors):
+        tensors[last].view(-1)[-1] = value
+        return tensors
+
+    rewrite(adapter, spoil)
+    file = adapter / "adapter_model.safetensors"
+    with pytest.raises(
+        UserError, match=rf"1 of \d+ tensors in {file} hold values that are not finite .*, {last} the first"
+    ):
+        check_adapter(str(adapter), str(untrained_vlm))
