@@ -118,11 +118,14 @@ def _source(published: Published) -> dict[str, str]:
 
 def _kept(folder: Path) -> str:
     """The sha256 of the pickle that a converted folder was made from; the folder is whole, or ``UserError``."""
-    record = read_json(folder / SOURCE_FILE)
-    if file_sha256(folder / _WEIGHTS) != record["weights_sha256"]:
-        raise UserError(
-            f"{folder / _WEIGHTS} is not what was written there; remove that folder, and it is converted anew"
-        )
+    remedy = "remove that folder, and it is converted anew"
+    try:
+        record = read_json(folder / SOURCE_FILE)
+        weights = file_sha256(folder / _WEIGHTS)
+    except UserError as error:
+        raise UserError(f"{folder} is not whole ({error}); {remedy}") from error
+    if weights != record.get("weights_sha256") or "sha256" not in record:
+        raise UserError(f"{folder / _WEIGHTS} is not what was written there; {remedy}")
     return str(record["sha256"])
 
 

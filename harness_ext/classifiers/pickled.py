@@ -16,6 +16,7 @@ from torch import Tensor
 
 from harness_ext.classifiers.first_token import FirstTokenClassifier, FirstTokenConfig
 from harness_ext.errors import UserError
+from harness_ext.models.checkpoint import require_whole
 
 # The pooler is there because RobertaModel has one by default, and goes unused; versions of transformers before 4.31 saved
 # their tables of positions and token types, which hold no weights.
@@ -44,6 +45,7 @@ def read_tensors(file: Path, config: FirstTokenConfig) -> dict[str, Tensor]:
         UserError: It is not whole, holds something other than tensors, or other tensors than these.
     """
     cannot = f"{file} cannot be used: "
+    require_whole(file, "")
     try:
         state = torch.load(file, map_location="cpu", weights_only=True, mmap=False)
     except _UNREADABLE as error:

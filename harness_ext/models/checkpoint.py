@@ -28,6 +28,8 @@ _WEIGHTS: Final = (
 )
 # What git leaves in a file's place where git-lfs has not fetched it (git-lfs, docs/spec.md).
 _LFS_POINTER: Final = b"version https://git-lfs"
+# Configuration and tokenizer, which some repositories keep there too.
+_TEXTS: Final = {".json", ".jinja", ".model", ".txt"}
 # How torch.save begins a file: a zip archive, and before torch 1.6 a pickle of protocol 2.
 _ZIP, _PICKLE = b"PK\x03\x04", b"\x80"
 
@@ -50,6 +52,7 @@ def locate(pretrained: str, revision: str | None, what: str) -> Path:
     if folder.is_dir():
         if not (folder / "config.json").is_file():
             raise UserError(cannot + _without_configuration(folder))
+        _require_fetched(folder, cannot)
         return folder
     if folder.is_absolute() or pretrained.startswith((".", "~")) or pretrained.count("/") != 1:
         raise UserError(cannot + "there is no such folder, and a hub repository is named OWNER/NAME")
@@ -57,6 +60,24 @@ def locate(pretrained: str, revision: str | None, what: str) -> Path:
         return Path(hf_hub_download(pretrained, "config.json", revision=revision)).parent
     except (HfHubHTTPError, HFValidationError, EntryNotFoundError, OSError) as error:
         raise UserError(cannot + _refusal(pretrained, revision, error)) from error
+
+
+def _require_fetched(folder: Path, cannot: str) -> None:
+    """Raise ``UserError`` where configuration or tokenizer are git-LFS pointers; weights in unread formats may be."""
+    texts = sorted(file for file in folder.iterdir() if file.suffix in _TEXTS and file.is_file())
+    try:
+        pointers = [file.name for file in texts if _is_pointer(file)]
+    except OSError as error:
+        raise UserError(f"{cannot}{error}") from error
+    if pointers:
+        raise UserError(
+            f"{cannot}git-LFS pointers are in the place of {', '.join(pointers)} in {folder} (git lfs pull)"
+        )
+
+
+def _is_pointer(file: Path) -> bool:
+    with file.open("rb") as stream:
+        return stream.read(len(_LFS_POINTER)) == _LFS_POINTER
 
 
 def require_family(pretrained: str, revision: str | None, family: str) -> None:
@@ -145,10 +166,10 @@ def require_whole(file: Path, cannot: str) -> None:
     try:
         found = file.stat().st_size
         with file.open("rb") as stream:
-            start = stream.read(64)
+            start = stream.read(4)
         if not found:
             raise UserError(f"{cannot}{file} is empty; fetch it again")
-        if start.startswith(_LFS_POINTER):
+        if _is_pointer(file):
             raise UserError(f"{cannot}{file} is a git-LFS pointer, not the file itself (git lfs pull)")
         if file.suffix == ".safetensors":
             _, expected = safetensors_header(file, cannot)

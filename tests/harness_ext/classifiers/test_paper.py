@@ -103,6 +103,16 @@ def test_kept_weights_that_were_changed_are_refused(base: Path, alignment: Path,
         judge(base, alignment=alignment)
 
 
+@pytest.mark.parametrize("name", ["model.safetensors", "source.json"])
+def test_a_kept_folder_that_lost_a_file_is_refused_with_the_way_out(
+    base: Path, alignment: Path, cache: Path, name: str
+) -> None:
+    judge(base, alignment=alignment)
+    next(cache.glob(f"*/{name}")).unlink()
+    with pytest.raises(UserError, match=rf"is not whole \(.*{name}.*\); remove that folder, and it is converted anew"):
+        judge(base, alignment=alignment)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -100,6 +100,16 @@ def test_a_whole_file_of_tensors_is_told_from_what_is_left_of_one(tensors):
         require_whole(tensors, "cannot: ")
 
 
+def test_a_tokenizer_that_git_lfs_has_not_fetched_is_named(copy):
+    (copy / "onnx.bin").write_bytes(POINTER)
+    assert locate(str(copy), None, "weights") == copy
+    (copy / "tokenizer.json").write_bytes(POINTER)
+    with pytest.raises(
+        UserError, match=rf"git-LFS pointers are in the place of tokenizer\.json in {copy} \(git lfs pull"
+    ):
+        locate(str(copy), None, "processor")
+
+
 def test_one_spoilt_file_among_the_weights_is_named(copy):
     split(copy)
     (copy / "two.safetensors").write_bytes(POINTER)

@@ -1,0 +1,54 @@
+"""A classifier's folder that is not whole, or whose numbers are not finite."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import AutoTokenizer
+
+from harness_ext.classifiers.converted import Published, converted
+from harness_ext.classifiers.judge import classifier_judge
+from harness_ext.errors import UserError
+from harness_ext.judges.batch import AlignmentAnswer
+from harness_ext.metrics.records import FAILED
+
+EMBEDDING = "roberta.embeddings.word_embeddings.weight"
+
+
+@pytest.fixture
+def folder(base: Path, alignment: Path) -> Path:
+    return converted(Published("alignment", file=str(alignment), base=str(base))).folder
+
+
+def rewrite(folder: Path, change: Callable[[dict[str, torch.Tensor]], object]) -> None:
+    tensors = load_file(folder / "model.safetensors")
+    change(tensors)
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def test_weights_that_are_not_whole_are_refused(folder: Path) -> None:
+    weights = folder / "model.safetensors"
+    size = weights.stat().st_size
+    weights.write_bytes(weights.read_bytes()[:-40])
+    with pytest.raises(UserError, match=f"{weights} is cut off: expected {size} bytes, found {size - 40}"):
+        classifier_judge(alignment=str(folder), device="cpu")
+
+
+def test_weights_that_are_not_finite_are_refused(folder: Path) -> None:
+    rewrite(folder, lambda tensors: tensors["classifier.bias"].fill_(torch.nan))
+    with pytest.raises(UserError, match="its log-probabilities are not finite numbers"):
+        classifier_judge(alignment=str(folder), device="cpu")
+
+
+def test_the_one_text_whose_numbers_are_not_finite_has_failed(folder: Path) -> None:
+    texts = ("It is safe", "It is harmful", "Yes")
+    # It is tried on "a a …" when it is loaded.
+    tokens = AutoTokenizer.from_pretrained(folder)([*texts, "a a"])["input_ids"]
+    bad = [token for token in tokens[1] if token not in tokens[0] + tokens[2] + tokens[3]]
+    rewrite(folder, lambda tensors: tensors[EMBEDDING].index_fill_(0, torch.tensor(bad), torch.nan))
+    judge = classifier_judge(alignment=str(folder), device="cpu")
+    verdicts = list(judge.judge([AlignmentAnswer(0, text) for text in texts]))
+    assert verdicts[1] == FAILED
+    assert {verdicts[0], verdicts[2]} <= {"safe", "unsafe", "na"}
