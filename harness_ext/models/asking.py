@@ -8,9 +8,10 @@ from typing import Final, TypeVar
 import torch
 from loguru import logger
 
-from harness_ext.failures import failure_reason
+from harness_ext.failures import failure_reason, mark_failed
 from harness_ext.models.answering import REQUEST_ERRORS, Question
 from harness_ext.models.decoding import Decoder, Row
+from harness_ext.models.finite import NOT_FINITE
 from harness_ext.models.generation import request_seed
 from harness_ext.models.likelihood import Candidates
 from harness_ext.models.prompts import Conversation
@@ -96,13 +97,21 @@ class Asker:
                 inputs = prefixes.inputs(places, new_tokens)
             else:
                 inputs = self._decoder.encode([conversations[at] for at in places])
-            tokens, scores = self._decoder.proceed(inputs, asked, settings)
+            tokens, scores, failed = self._decoder.proceed(inputs, asked, settings)
             if not settings.likelihood:
-                yield from zip(chunk, self._decoder.text(tokens, settings), strict=True)
+                texts = self._decoder.text(tokens, settings)
+                answers = [mark_failed(NOT_FINITE) if bad else text for text, bad in zip(texts, failed, strict=True)]
+                yield from zip(chunk, answers, strict=True)
                 continue
             for at in chunk:
                 own = [place for place, row in enumerate(asked) if row.question == at]
-                yield at, candidates[at].score([asked[place].forced for place in own], [step[own] for step in scores])
+                try:
+                    answer = candidates[at].score(
+                        [asked[place].forced for place in own], [step[own] for step in scores]
+                    )
+                except ValueError as error:
+                    answer = mark_failed(failure_reason(error))
+                yield at, answer
 
     def _candidates(self, question: Question) -> Candidates:
         return Candidates.tokenise(question.candidates, self._decoder.processor.tokenizer)

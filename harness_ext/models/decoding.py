@@ -9,6 +9,7 @@ import torch
 from transformers import BatchFeature, LogitsProcessorList, PreTrainedModel, ProcessorMixin
 from transformers.image_utils import make_flat_list_of_images
 
+from harness_ext.models.finite import NOT_FINITE, WatchFinite
 from harness_ext.models.generation import GenerationSettings, seeded_sampling
 from harness_ext.models.likelihood import Forced, Tokens
 from harness_ext.models.prompts import Conversation, image_digest, images_of
@@ -104,12 +105,13 @@ class Decoder:
     @torch.inference_mode()
     def proceed(
         self, inputs: Mapping[str, Any], rows: Sequence[Row], settings: GenerationSettings
-    ) -> tuple[torch.Tensor, list[torch.Tensor]]:
+    ) -> tuple[torch.Tensor, list[torch.Tensor], list[bool]]:
         """Continue ``rows`` after ``inputs``.
 
         Returns:
-            The new tokens, shape (B, T), and the raw scores before each of them, a list of T tensors of shape (B, V);
-            without scores (an empty list) unless ``settings.likelihood``.
+            The new tokens, shape (B, T); the raw scores before each of them, a list of T tensors of shape (B, V), an empty
+            list unless ``settings.likelihood``; and which rows failed, for their scores were not finite (of a likelihood's
+            rows the scores say so).
 
         Raises:
             ValueError: The model needs an image, and there is none.
@@ -120,23 +122,31 @@ class Decoder:
             )
         options = settings.to_generate()
         length = self._prompt_length(inputs)
+        ends = self._ends()
+        watch = WatchFinite(ends[0])
         if settings.likelihood:
             forced = [row.forced for row in rows]
             options["max_new_tokens"] = max(1, *map(len, forced))
-            options["logits_processor"] = LogitsProcessorList([Forced(forced, length, self._end())])
-        elif settings.do_sample:
-            options["logits_processor"] = seeded_sampling(settings, [row.seed for row in rows])
+            options["logits_processor"] = LogitsProcessorList([Forced(forced, length, ends[0])])
+        else:
+            sampling = seeded_sampling(settings, [row.seed for row in rows]) if settings.do_sample else []
+            options["logits_processor"] = LogitsProcessorList([watch, *sampling])
         given = self.model.generate(
             **inputs, **options, return_dict_in_generate=True, output_logits=settings.likelihood
         )
-        return given.sequences[:, length:], list(given.logits or ())
+        new = given.sequences[:, length:]
+        return new, list(given.logits or ()), watch.failed(new, ends)
 
     def text(self, tokens: torch.Tensor, settings: GenerationSettings) -> list[str]:
         """New tokens, shape (B, T), as answers."""
         return [settings.cut(text) for text in self.processor.batch_decode(tokens, skip_special_tokens=True)]
 
     def first_scores(self, inputs: Mapping[str, Any], steps: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Greedy tokens, shape (B, steps), and the distributions they are taken from, shape (B, steps, V), in float32."""
+        """Greedy tokens, shape (B, steps), and the distributions they are taken from, shape (B, steps, V), in float32.
+
+        Raises:
+            ValueError: They are no distributions.
+        """
         settings = GenerationSettings(max_new_tokens=steps)
         with torch.inference_mode():
             given = self.model.generate(
@@ -147,13 +157,19 @@ class Decoder:
                 output_logits=True,
             )
         new = given.sequences[:, self._prompt_length(inputs) :]
-        return new, torch.stack([scores.float().softmax(-1) for scores in given.logits], 1)
+        distributions = torch.stack([scores.float().softmax(-1) for scores in given.logits], 1)
+        if not distributions.isfinite().all():
+            raise ValueError(NOT_FINITE)
+        return new, distributions
 
     def _prompt_length(self, inputs: Mapping[str, Any]) -> int:
         """The columns before the first new token: an encoder-decoder returns none of the prompt but a token to start from."""
         return 1 if self.is_encoder_decoder else inputs["input_ids"].shape[1]
 
-    def _end(self) -> int:
-        end = self.model.generation_config.eos_token_id
-        end = end[0] if isinstance(end, list) else end
-        return self.processor.tokenizer.eos_token_id if end is None else end
+    def _ends(self) -> list[int]:
+        """The tokens that end an answer, one at least."""
+        named = self.model.generation_config.eos_token_id
+        tokenizer = self.processor.tokenizer
+        if named is None:
+            named = tokenizer.pad_token_id if tokenizer.eos_token_id is None else tokenizer.eos_token_id
+        return named if isinstance(named, list) else [named]

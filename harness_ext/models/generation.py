@@ -102,6 +102,8 @@ class GenerationSettings:
             "temperature": None,
             "top_p": None,
             "top_k": None,
+            # Where a checkpoint's settings ask for it, what is not finite would be made a number, and an answer.
+            "remove_invalid_values": False,
         }
         if self.repetition_penalty is not None:
             arguments["repetition_penalty"] = self.repetition_penalty

@@ -15,11 +15,12 @@ import torch
 from accelerate import Accelerator, InitProcessGroupKwargs
 from lm_eval.models.huggingface import HFLM
 from lm_eval.utils import simple_parse_args_string
-from transformers import PreTrainedModel
+from transformers import LogitsProcessorList, PreTrainedModel
 
 from harness_ext.errors import UserError
 from harness_ext.failures import failure_reason
 from harness_ext.models.checkpoint import locate
+from harness_ext.models.finite import NOT_FINITE, WatchFinite, no_distributions
 from harness_ext.models.identity import record_model
 from harness_ext.models.loading import load_model, load_processor
 from harness_ext.processes import processes_of_run
@@ -162,6 +163,37 @@ class LanguageSide(HFLM):
         """Scores of shape (B, T, V) for tokens of shape (B, T), padded on the right."""
         assert attn_mask is None and labels is None, "only encoder-decoders are called with them"
         return _scores(self.model, inps)
+
+    def _select_cont_toks(
+        self, logits: torch.Tensor, contlen: int | None = None, inplen: int | None = None
+    ) -> torch.Tensor:
+        """The log-probabilities of a continuation, shape (T, V), without what is before it and what pads it.
+
+        Raises:
+            UserError: They are not finite; lm-eval knows no failed request, and would count one as a wrong answer.
+        """
+        chosen = super()._select_cont_toks(logits, contlen, inplen)
+        if no_distributions(chosen).any():
+            raise UserError(f"cannot score text: {NOT_FINITE}")
+        return chosen
+
+    def _model_generate(
+        self, context: torch.Tensor, max_length: int, stop: list[str], **generation_kwargs: Any
+    ) -> torch.Tensor:
+        """As lm-eval's. Raises ``UserError`` where the scores of an answer are not finite."""
+        watch = WatchFinite(self.eot_token_id)
+        tokens = super()._model_generate(
+            context,
+            max_length,
+            stop,
+            logits_processor=LogitsProcessorList([watch]),
+            remove_invalid_values=False,
+            **generation_kwargs,
+        )
+        # A row that a stop string has ended is padded.
+        if any(watch.failed(tokens[:, context.shape[1] :], [self.eot_token_id, self.tokenizer.pad_token_id])):
+            raise UserError(f"cannot answer in text: {NOT_FINITE}")
+        return tokens
 
 
 def require_text_alone(model: PreTrainedModel, tokens: list[int], pretrained: str) -> None:

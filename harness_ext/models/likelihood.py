@@ -14,6 +14,7 @@ import torch
 from transformers import LogitsProcessor, PreTrainedTokenizerBase
 
 from harness_ext.errors import UserError
+from harness_ext.models.finite import NOT_FINITE
 
 Tokens = tuple[int, ...]
 
@@ -54,11 +55,11 @@ class Candidates:
             logits: The scores before each new token, one tensor of shape (rows, V) a step.
 
         Raises:
-            ValueError: A score is not a number.
+            ValueError: The scores are no distribution.
         """
         steps = [torch.log_softmax(step.double(), -1) for step in logits]
         if any(step.isnan().any() for step in steps):
-            raise ValueError("the model's scores are no distribution (nan or infinite); another dtype may help")
+            raise ValueError(NOT_FINITE)
         first = steps[0][0]
         known: dict[Tokens, float] = {
             tokens: float(first[tokens[0]]) for spelt in self.labels.values() for tokens in spelt if len(tokens) == 1

@@ -6,12 +6,13 @@ from contextlib import nullcontext
 from typing import Any, ClassVar
 
 import torch
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import LogitsProcessorList, PreTrainedModel, PreTrainedTokenizerBase
 
 from harness_ext.errors import UserError
 from harness_ext.failures import failure_reason, mark_failed
 from harness_ext.models.adapters import check_adapter
 from harness_ext.models.answering import MAX_FAILED_SHARE, REQUEST_ERRORS, Question, one_by_one
+from harness_ext.models.finite import RequireFinite
 from harness_ext.models.generation import GenerationSettings, request_seed, seeded_sampling
 from harness_ext.models.local import LocalModel
 from harness_ext.models.prompts import Conversation
@@ -139,8 +140,6 @@ def question_parts(turns: Conversation) -> list[dict[str, Any]]:
 
 
 def generate_options(settings: GenerationSettings, seed: int) -> dict[str, Any]:
-    """Keyword arguments of ``generate`` for one answer, seeded where it is sampled."""
-    options = settings.to_generate()
-    if settings.do_sample:
-        options["logits_processor"] = seeded_sampling(settings, [seed])
-    return options
+    """Keyword arguments of ``generate`` for one answer, seeded where it is sampled; ``ValueError`` of scores not finite."""
+    sampling = seeded_sampling(settings, [seed]) if settings.do_sample else []
+    return {**settings.to_generate(), "logits_processor": LogitsProcessorList([RequireFinite(), *sampling])}

@@ -64,6 +64,7 @@ class _OldGenerate:
         temperature: None = None,
         top_p: None = None,
         top_k: None = None,
+        remove_invalid_values: bool = False,
         streamer: None = None,
         **values: Any,
     ) -> torch.Tensor:
@@ -81,10 +82,12 @@ class _OldGenerate:
             temperature: None; that is ``logits_processor``'s.
             top_p: None, too.
             top_k: None, too.
+            remove_invalid_values: False.
             streamer: None.
             values: What else the code is to be given.
         """
         assert not do_sample and num_beams == 1 and streamer is None and (temperature, top_p, top_k) == (None,) * 3
+        assert not remove_invalid_values
         prompt = inputs_embeds if input_ids is None else input_ids
         assert prompt is not None and len(prompt) == 1, "one sequence at a time"
         processors = self._processors(repetition_penalty, logits_processor)

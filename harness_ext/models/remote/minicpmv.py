@@ -2,14 +2,18 @@
 
 The interface as the published code has it (openbmb/MiniCPM-V-2_6, modeling_minicpmv.py). It lets through few of the settings
 of generation and has its own for the rest: without ``num_beams`` it searches with 3 beams, so that 1 is always said; its
-repetition penalty (1.2; 1.05 in sampling) stays where a task names none. It takes no processor of scores, so that a sample is
-drawn from torch's generator, seeded for each answer: the same on one kind of device, another one on another.
+repetition penalty (1.2; 1.05 in sampling) stays where a task names none. It takes no processor of scores: a sample is drawn
+from torch's generator, seeded for each answer, the same on one kind of device, another one on another; and whether scores are
+finite is looked at where its language model, ``llm``, generates.
 """
 
+from functools import partial
 from typing import Any
 
 import torch
+from transformers import LogitsProcessorList, PreTrainedModel
 
+from harness_ext.models.finite import RequireFinite
 from harness_ext.models.generation import GenerationSettings
 from harness_ext.models.prompts import Conversation
 from harness_ext.models.remote.asking import RemoteCodeModel, question_parts
@@ -21,6 +25,12 @@ class MiniCPMV(RemoteCodeModel):
     auto_class = "AutoModel"
     method = "chat"
     beams = True
+
+    def prepare(self, model: PreTrainedModel) -> None:
+        """A sample of scores that are not finite would end the whole run on a GPU."""
+        model.llm.generate = partial(
+            model.llm.generate, logits_processor=LogitsProcessorList([RequireFinite()]), remove_invalid_values=False
+        )
 
     def render(self, turns: Conversation) -> str:
         """The question as the model is given it, a line for each image."""

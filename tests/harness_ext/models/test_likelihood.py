@@ -6,11 +6,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from lmms_eval.api.instance import Instance
+from spoilt import put_nan
+from tiny_vlms import FAMILIES
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from harness_ext.benchmark.questions import IMAGE_QUESTIONS
 from harness_ext.errors import UserError
+from harness_ext.failures import is_failed, reason_of
 from harness_ext.glyphworld.build import ensure_model
 from harness_ext.glyphworld.processor import build_processor
 from harness_ext.glyphworld.render import render
@@ -156,6 +159,24 @@ def test_scores_that_are_no_distribution_are_an_error(score):
     candidates = Candidates({"Yes": frozenset({(0,)}), "No": frozenset({(1,)})})
     with pytest.raises(ValueError, match="no distribution"):
         candidates.score(candidates.forced(), [torch.tensor([[score, 0.0]])])
+
+
+def test_a_question_whose_scores_are_not_finite_fails_and_its_neighbours_do_not(tmp_path):
+    FAMILIES["llava"](tmp_path)
+    docs = [
+        doc | {"text": doc["text"] + (" <unk>" if at % 3 == 1 else "")} for at, doc in enumerate(questions(MIXED, 2))
+    ]
+
+    def scored():
+        options = {"dtype": "float32", "device": "cpu", "batch_size": 4, "share_prefix": False, "max_failed": 1.0}
+        return ask(HuggingFaceVLM(str(tmp_path), **options), docs)
+
+    expected = scored()
+    put_nan(tmp_path, "<unk>")
+    for doc, answer, healthy in zip(docs, scored(), expected, strict=True):
+        if "<unk>" in doc["text"]:
+            assert "no distribution (NaN or infinite)" in reason_of(answer)
+        assert is_failed(answer) if "<unk>" in doc["text"] else answer == healthy
 
 
 def test_rows_without_candidates_are_refused(glyph_vlm):

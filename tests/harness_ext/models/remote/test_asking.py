@@ -6,9 +6,14 @@ import shutil
 import pytest
 import remote_repos
 from asking import GREEDY, ask, picture
+from remote_repos.prompts import SAMPLED
+from spoilt import put_nan
 
 from harness_ext.errors import UserError
+from harness_ext.failures import is_failed, reason_of
 from harness_ext.models.remote.cogvlm import CogVLM
+from harness_ext.models.remote.minicpmv import MiniCPMV
+from harness_ext.models.remote.xcomposer2 import XComposer2
 
 PROMPTS = [(picture(0), "Is this image safe?"), (None, "Is it safe?")]
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -49,6 +54,27 @@ def _with_candidates(image, text):
             return (image, text)[key] if isinstance(key, int) else super().__getitem__(key)
 
     return Row(candidates={"yes": ["Yes"], "no": ["No"]})
+
+
+@pytest.mark.parametrize(
+    ("kind", "build"),
+    [(CogVLM, remote_repos.cogvlm), (XComposer2, remote_repos.xcomposer2), (MiniCPMV, remote_repos.minicpmv)],
+    ids=["cogvlm", "xcomposer2", "minicpmv"],
+)
+def test_answers_whose_scores_are_not_finite_fail_alone(kind, build, tmp_path):
+    build(tmp_path)
+    prompts = [*PROMPTS, (picture(0), "Is # safe?"), (None, "# safe?")]
+
+    def answers(settings):
+        return ask(kind(str(tmp_path), device="cpu", trust_remote_code=True, max_failed=1.0), prompts, settings)
+
+    healthy = answers(GREEDY)
+    put_nan(tmp_path, "#")
+    found = answers(GREEDY)
+    assert found[:2] == healthy[:2]
+    assert not any(map(is_failed, healthy))
+    for answer in [*found[2:], *answers(SAMPLED)[2:]]:
+        assert is_failed(answer) and "no distribution (NaN or infinite)" in reason_of(answer)
 
 
 def test_a_batch_is_refused_rather_than_ignored(folder):
