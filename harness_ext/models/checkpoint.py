@@ -26,6 +26,13 @@ _WEIGHTS: Final = (
     "pytorch_model.bin",
     "pytorch_model.bin.index.json",
 )
+# The files of a processor, each under one of these names; the last may also be inside another.
+_PROCESSOR: Final = (
+    ("preprocessor_config.json", "processor_config.json"),
+    ("tokenizer_config.json",),
+    ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt"),
+    ("chat_template.jinja", "chat_template.json"),
+)
 # What git leaves in a file's place where git-lfs has not fetched it (git-lfs, docs/spec.md).
 _LFS_POINTER: Final = b"version https://git-lfs"
 # Configuration and tokenizer, which some repositories keep there too.
@@ -100,6 +107,23 @@ def _without_configuration(folder: Path) -> str:
     if (folder / "adapter_config.json").is_file():
         return "it is a PEFT adapter;\nname its base as pretrained=… and this folder as adapter=…"
     return "the folder has no config.json; expected what save_pretrained of transformers writes"
+
+
+def processor_files_missing(folder: Path) -> str:
+    """Which typical files of a processor are not in a folder, and where they are to be had; empty where all are there.
+
+    A model that was merged and saved has none of them; one that lacks a chat template alone may be asked by a prompt.
+    """
+    missing = [names[0] for names in _PROCESSOR if not any((folder / name).is_file() for name in names)]
+    if not missing or missing == [_PROCESSOR[-1][0]]:
+        return ""
+    config = read_json(folder / "config.json")
+    base = config.get("base_model") or config.get("_name_or_path")
+    named = repr(str(base)) if base and str(base) != str(folder) else "the model that it was made from"
+    return (
+        f"the folder has no {', '.join(missing)}.\nA merged model needs the processor of its base: copy these files from "
+        f"{named}, or AutoProcessor.from_pretrained(BASE).save_pretrained(FOLDER)"
+    )
 
 
 def _refusal(repo: str, revision: str | None, error: Exception) -> str:

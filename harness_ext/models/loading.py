@@ -1,6 +1,7 @@
 """Loading weights, adapters and processors, with errors that say what to do, as early as they can be known."""
 
 import os
+from pathlib import Path
 from typing import Any, Final
 
 import torch
@@ -11,7 +12,7 @@ from transformers import AutoModelForMultimodalLM, AutoProcessor, PreTrainedMode
 
 from harness_ext.errors import UserError
 from harness_ext.models.adapters import check_adapter, put_adapter
-from harness_ext.models.checkpoint import locate, read_json
+from harness_ext.models.checkpoint import locate, processor_files_missing, read_json
 from harness_ext.models.entries import prompt_text
 from harness_ext.models.resources import require_memory
 
@@ -36,14 +37,24 @@ def load_processor(
         UserError: There is none, or nothing that formats a prompt with an image.
     """
     cannot = f"cannot load the processor of {pretrained!r}: "
-    locate(pretrained, revision, "processor")
+    folder = locate(pretrained, revision, "processor")
+    missing = processor_files_missing(folder) if Path(pretrained).is_dir() else ""
+    if missing and not (folder / "tokenizer_config.json").is_file():
+        # Transformers would guess, and some tokenizers would read other tokens.
+        raise UserError(cannot + missing)
     try:
         processor = AutoProcessor.from_pretrained(pretrained, revision=revision, trust_remote_code=trust_remote_code)
-    except (OSError, ValueError, ImportError) as error:
+    except ImportError as error:
         raise UserError(cannot + _short(error)) from error
+    except (OSError, ValueError, AttributeError, LookupError, TypeError) as error:
+        raise UserError(cannot + (missing or _short(error))) from error
     if not isinstance(processor, ProcessorMixin):
-        raise UserError(f"{cannot}expected one for images and text, found a {type(processor).__name__}")
+        found = f"expected one for images and text, found a {type(processor).__name__}"
+        raise UserError(cannot + (f"{found}; {missing}" if missing else found))
     tokenizer = processor.tokenizer
+    if len(set(tokenizer(_TRIAL, add_special_tokens=False)["input_ids"])) < 2:
+        # Transformers makes an empty tokenizer of some classes where the file of its words is not there.
+        raise UserError(cannot + (missing or "its tokenizer knows no words; is its tokenizer.json there?"))
     tokenizer.padding_side = "left"
     # A saved side would be handed on to a second tokenizer (InstructBLIP's), whose model's positions count padding.
     tokenizer.init_kwargs.pop("padding_side", None)
@@ -58,7 +69,8 @@ def load_processor(
     elif not processor.chat_template:
         raise UserError(
             f"{cannot}it has no chat template of its own ({type(processor).__name__}).\n"
-            "Name one by `prompt: …` in a models file, or save one into its folder as chat_template.jinja"
+            "Name one by `prompt: …` in a models file, or save one into its folder as chat_template.jinja, a merged model's "
+            "from its base"
         )
     return processor
 

@@ -113,6 +113,35 @@ def test_a_prompt_that_formats_nothing_is_refused(untrained_vlm, prompt, message
         load_processor(str(untrained_vlm), None, False, prompt)
 
 
+PROCESSOR = ["processor_config.json", "tokenizer_config.json", "tokenizer.json", "chat_template.jinja"]
+
+
+@pytest.mark.parametrize(
+    ("lost", "named"),
+    [
+        (PROCESSOR, "preprocessor_config.json, tokenizer_config.json, tokenizer.json, chat_template.jinja"),
+        (["processor_config.json", "chat_template.jinja"], "preprocessor_config.json, chat_template.jinja"),
+        (["tokenizer_config.json"], "tokenizer_config.json"),
+        (["tokenizer.json"], "tokenizer.json"),
+    ],
+    ids=["merged", "tokenizer alone", "no tokenizer configuration", "no words"],
+)
+def test_a_merged_model_without_files_of_its_processor_is_told_which_to_copy(tmp_path, lost, named):
+    FAMILIES["qwen2_vl"](tmp_path)
+    # As the hub's checkpoints have it; transformers makes an empty tokenizer of this class where its words are missing.
+    for file, more in (
+        ("tokenizer_config.json", {"tokenizer_class": "Qwen2Tokenizer"}),
+        ("config.json", {"_name_or_path": "me/base"}),
+    ):
+        path = tmp_path / file
+        path.write_text(json.dumps(json.loads(path.read_text()) | more))
+    load_processor(str(tmp_path), None, False)
+    for file in lost:
+        (tmp_path / file).unlink()
+    with pytest.raises(UserError, match=f"the folder has no {named}\\.\n.*copy these files from 'me/base'"):
+        load_processor(str(tmp_path), None, False)
+
+
 def test_faults_are_found_before_the_weights_are_read(untrained_vlm, tmp_path):
     """The weights here are such that reading them would fail, and in another way."""
     folder = shutil.copytree(untrained_vlm, tmp_path / "model")
