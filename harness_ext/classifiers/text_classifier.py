@@ -11,7 +11,7 @@ from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTok
 from harness_ext.classifiers import first_token  # noqa: F401 - so that the Auto classes know it
 from harness_ext.classifiers.labels import LABELS, Kind
 from harness_ext.errors import UserError
-from harness_ext.models.checkpoint import locate, require_weights
+from harness_ext.models.checkpoint import UNREADABLE, locate, require_weights
 from harness_ext.models.loading import default_device
 
 # A tokenizer that was never told how long a text may be says a number beyond all bounds.
@@ -120,7 +120,7 @@ def _model(model: str, cannot: str) -> Any:
         loaded, report = AutoModelForSequenceClassification.from_pretrained(
             model, dtype=torch.float64, output_loading_info=True
         )
-    except (OSError, ValueError, ImportError, RuntimeError) as error:
+    except (OSError, ValueError, ImportError, RuntimeError, *UNREADABLE) as error:
         raise UserError(cannot + _short(error)) from error
     if lacking := sorted(map(str, [*report["missing_keys"], *report["mismatched_keys"]])):
         raise UserError(

@@ -1,6 +1,5 @@
 """PEFT adapters: checked before the weights they belong to are loaded, and put on them whole."""
 
-import pickle
 import re
 from pathlib import Path
 from typing import Final
@@ -8,22 +7,17 @@ from typing import Final
 import torch
 from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidationError
-from safetensors import SafetensorError
 from transformers import PreTrainedModel
 
 from harness_ext.errors import UserError
 from harness_ext.failures import failure_reason
-from harness_ext.models.checkpoint import read_json, require_whole, weight_files
+from harness_ext.models.checkpoint import UNREADABLE, read_json, require_whole, weight_files
 from harness_ext.models.identity import file_digest
 
 ANY_BASE: Final = "any"
 _CONFIGURATION: Final = "adapter_config.json"
 # In the order in which PEFT looks for them.
 _FILES: Final = ("adapter_model.safetensors", "adapter_model.bin")
-# What reading tensors raises, from a folder or a hub repository.
-_UNREADABLE: Final = (
-    SafetensorError, pickle.UnpicklingError, EOFError, OSError, ValueError, RuntimeError, LookupError, HfHubHTTPError,
-)  # fmt: skip
 # Parts that PEFT keeps once and shows at several places; they need not be in a checkpoint.
 _SHARED: Final = ("vblora_vector_bank", "prompt_encoder", ".tinylora_v.", ".unilora_theta_d.")
 
@@ -64,7 +58,7 @@ def _require_sound(adapter: str, cannot: str) -> None:
         require_whole(named[0], cannot)
     try:
         tensors = load_peft_weights(adapter, device="cpu")
-    except _UNREADABLE as error:
+    except (OSError, ValueError, RuntimeError, HfHubHTTPError, *UNREADABLE) as error:
         raise UserError(f"{cannot}its tensors cannot be read: {failure_reason(error)}") from error
     if not isinstance(tensors, dict) or not all(isinstance(value, torch.Tensor) for value in tensors.values()):
         raise UserError(f"{cannot}expected tensors by name in {named[0] if named else adapter}, found something else")

@@ -1,6 +1,8 @@
 """Where a checkpoint's files are, and whether they are all there: found out before anything is loaded."""
 
 import json
+import pickle
+import struct
 import zipfile
 from pathlib import Path
 from typing import Any, Final
@@ -15,10 +17,13 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
+from safetensors import SafetensorError
 
 from harness_ext.errors import UserError
 from harness_ext.failures import failure_reason
 
+# What libraries raise, beside OSError, ValueError and RuntimeError, of a file of tensors that is not one.
+UNREADABLE: Final = (SafetensorError, pickle.UnpicklingError, struct.error, EOFError, LookupError)
 # In the order in which transformers looks for them.
 _WEIGHTS: Final = (
     "model.safetensors",

@@ -12,7 +12,7 @@ from transformers import AutoModelForMultimodalLM, AutoProcessor, PreTrainedMode
 
 from harness_ext.errors import UserError
 from harness_ext.models.adapters import check_adapter, put_adapter
-from harness_ext.models.checkpoint import locate, processor_files_missing, read_json
+from harness_ext.models.checkpoint import UNREADABLE, locate, processor_files_missing, read_json
 from harness_ext.models.entries import prompt_text
 from harness_ext.models.resources import require_memory
 
@@ -145,7 +145,7 @@ def load_model(
             output_loading_info=True,
             **options,
         )
-    except (OSError, ValueError, ImportError) as error:
+    except (OSError, ValueError, ImportError, RuntimeError, *UNREADABLE) as error:
         raise UserError(f"cannot load the weights of {pretrained!r}: {_short(error)}") from error
     if lacking := sorted(map(str, [*report["missing_keys"], *report["mismatched_keys"]])):
         # Transformers fills them at random, and says so in a table.
@@ -198,4 +198,4 @@ def _checked_device(device: str) -> str:
 
 def _short(error: Exception) -> str:
     """The first two lines that say something of an error of a library."""
-    return "\n".join([line for line in str(error).splitlines() if line.strip()][:2])
+    return "\n".join([line for line in str(error).splitlines() if line.strip()][:2]) or type(error).__name__

@@ -20,7 +20,7 @@ from transformers.models.auto.auto_factory import add_generation_mixin_to_remote
 from harness_ext.errors import UserError
 from harness_ext.failures import failure_reason
 from harness_ext.models.adapters import put_adapter
-from harness_ext.models.checkpoint import locate
+from harness_ext.models.checkpoint import UNREADABLE, locate
 from harness_ext.models.identity import weights_identity
 from harness_ext.models.loading import check_options, default_device
 from harness_ext.models.remote.repository import Repository
@@ -86,7 +86,7 @@ def load_model(
             load_checkpoint_in_model(model, str(file), device_map=places)
         _check_complete(model, repository)
         model = dispatch_model(model, places) if device_map else model.to(places[""])
-    except (OSError, ValueError, RuntimeError, AssertionError) as error:
+    except (OSError, ValueError, RuntimeError, AssertionError, *UNREADABLE) as error:
         where = ", ".join(sorted(set(map(str, places.values()))))
         raise UserError(f"cannot put the weights of {repository.name!r} on {where}: {failure_reason(error)}") from error
     return model.eval()

@@ -166,6 +166,20 @@ def test_faults_are_found_before_the_weights_are_read(untrained_vlm, tmp_path):
         load(folder)
 
 
+def test_an_old_pickle_that_was_cut_off_is_an_error_of_the_weights(untrained_vlm, tmp_path):
+    """It does not say how long it should be, so that only reading it tells."""
+    folder = shutil.copytree(untrained_vlm, tmp_path / "model")
+    tensors = load_file(folder / "model.safetensors")
+    (folder / "model.safetensors").unlink()
+    file = folder / "pytorch_model.bin"
+    torch.save(tensors, file, _use_new_zipfile_serialization=False)
+    whole = file.read_bytes()
+    for left in (len(whole) - 100, 20):
+        file.write_bytes(whole[:left])
+        with pytest.raises(UserError, match=f"cannot load the weights of '{folder}': .*EOF"):
+            load(folder)
+
+
 def test_an_adapter_is_loaded_with_its_weights(untrained_vlm, tmp_path):
     base = AutoModelForImageTextToText.from_pretrained(untrained_vlm)
     config = LoraConfig(r=2, target_modules=["q_proj"], init_lora_weights=False)
