@@ -158,6 +158,9 @@ class Asker:
             batched = self._decoder.first_scores(self._decoder.encode(turns), _STEPS_CHECKED)
             alone = [self._decoder.first_scores(self._decoder.encode([one]), _STEPS_CHECKED) for one in turns]
             by_itself = torch.cat([tokens for tokens, _ in alone]), torch.cat([scores for _, scores in alone])
+            if not by_itself[1].isfinite().all():
+                # Nothing that sharing could be compared to; another image's prompts may have it.
+                raise ValueError(NOT_FINITE)
             noises.append(_difference(batched, by_itself))
             differences.append(min(_difference(shared, batched), _difference(shared, by_itself)))
         noise, difference = max(noises), max(differences, key=lambda value: math.inf if math.isnan(value) else value)

@@ -9,7 +9,7 @@ import torch
 from transformers import BatchFeature, LogitsProcessorList, PreTrainedModel, ProcessorMixin
 from transformers.image_utils import make_flat_list_of_images
 
-from harness_ext.models.finite import NOT_FINITE, WatchFinite
+from harness_ext.models.finite import WatchFinite
 from harness_ext.models.generation import GenerationSettings, seeded_sampling
 from harness_ext.models.likelihood import Forced, Tokens
 from harness_ext.models.prompts import Conversation, image_digest, images_of
@@ -142,11 +142,7 @@ class Decoder:
         return [settings.cut(text) for text in self.processor.batch_decode(tokens, skip_special_tokens=True)]
 
     def first_scores(self, inputs: Mapping[str, Any], steps: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Greedy tokens, shape (B, steps), and the distributions they are taken from, shape (B, steps, V), in float32.
-
-        Raises:
-            ValueError: They are no distributions.
-        """
+        """Greedy tokens, shape (B, steps), and the distributions they are taken from, shape (B, steps, V), in float32."""
         settings = GenerationSettings(max_new_tokens=steps)
         with torch.inference_mode():
             given = self.model.generate(
@@ -157,10 +153,7 @@ class Decoder:
                 output_logits=True,
             )
         new = given.sequences[:, self._prompt_length(inputs) :]
-        distributions = torch.stack([scores.float().softmax(-1) for scores in given.logits], 1)
-        if not distributions.isfinite().all():
-            raise ValueError(NOT_FINITE)
-        return new, distributions
+        return new, torch.stack([scores.float().softmax(-1) for scores in given.logits], 1)
 
     def _prompt_length(self, inputs: Mapping[str, Any]) -> int:
         """The columns before the first new token: an encoder-decoder returns none of the prompt but a token to start from."""
