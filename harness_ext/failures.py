@@ -2,20 +2,25 @@
 
 An answer is ``safe``, ``unsafe`` or ``na``; a request that *failed* (out of memory, an unreadable image, an API error) is
 none of the three. The harness passes plain strings from model to scorer, so a failure is a marked string: the scorer
-records it as ``failed``, counts it apart, and never judges it.
+records it as ``failed``, counts it apart, and never judges it. No answer can hold the mark: see :func:`from_outside`.
 """
 
 from typing import Final
 
-# A model does not produce this by accident: mathematical brackets around a name of ours.
+# `from_outside` leaves no answer the bracket that the mark begins with.
 _MARK: Final = "⟦unsafeconcepts:failed⟧"
+_BRACKETS: Final = str.maketrans({"⟦": "[[", "⟧": "]]"})
 # The reason where a service would not answer for what it was shown: its refusal, and no fault of the run.
 CONTENT_FILTER: Final = "content filter"
 
 
-def mark_failed(reason: str) -> str:
+class Failed(str):
+    """What stands in the place of an answer to a request that failed; made by :func:`mark_failed` alone."""
+
+
+def mark_failed(reason: str) -> Failed:
     """The string that stands in the place of an answer to a request that failed for ``reason``."""
-    return f"{_MARK} {reason}"
+    return Failed(f"{_MARK} {writable(reason)}")
 
 
 def is_failed(response: str) -> bool:
@@ -31,3 +36,17 @@ def reason_of(response: str) -> str:
 def failure_reason(error: Exception) -> str:
     """An exception in one line, as the reason of a failure."""
     return f"{type(error).__name__}: {error}".splitlines()[0]
+
+
+def from_outside(text: str) -> str:
+    """Turns a text of a model, a server or a file into an answer that can be written and is never taken for a failure.
+
+    Half a surrogate pair is escaped, see :func:`writable`. The brackets ⟦ and ⟧ become ``[[`` and ``]]`` wherever they are,
+    because lmms-eval can remove what stands before or within a mark (reasoning tags). All else stays as it is.
+    """
+    return writable(text).translate(_BRACKETS)
+
+
+def writable(text: str) -> str:
+    r"""``text`` as UTF-8 can carry it: half a surrogate pair becomes its escape, six characters as in ``\ud83d``."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -23,7 +23,7 @@ from harness_ext.benchmark.rows import (
     question_by_question,
     rows_of,
 )
-from harness_ext.failures import is_failed
+from harness_ext.failures import from_outside, is_failed
 from harness_ext.judges import RuleJudge, likelihood
 from harness_ext.judges.capability import exact_answer
 from harness_ext.metrics.harness import TESTED, Metric, per_answer_metrics
@@ -154,8 +154,11 @@ def judge(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str, Any]:
 
 
 def judge_for_lm_eval(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str, Metric]:
-    """As :func:`judge`, without the record: lm-eval aggregates every key that it is given."""
-    return per_answer_metrics(judgement(doc, results[0]))
+    """As :func:`judge`, without the record: lm-eval aggregates every key that it is given.
+
+    No model of lm-eval marks a failure, so a mark in an answer is the model's own words.
+    """
+    return per_answer_metrics(judgement(doc, from_outside(results[0])))
 
 
 def judgement(doc: Mapping[str, Any], response: str) -> Judgement:

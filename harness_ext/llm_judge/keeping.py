@@ -51,14 +51,15 @@ class KeepingJudge(ABC):
     def judge(self, answers: Sequence[Answer]) -> Iterator[str]:
         """See :class:`harness_ext.judges.batch.BatchJudge`.
 
-        An answer that is the mark of a failed request is ``"failed"``, an empty one ``"na"``, and no model is asked.
+        An empty answer is ``"na"``, and no model is asked. Any other is read, whatever it looks like: a failed request has no
+        answer to be judged, and whoever knows of one leaves it out.
         """
         with AnswerStore(self._folder, self.identity()) as store:
             keys = [digest(_VERDICTS_VERSION, self.question(answer)) for answer in answers]
             verdicts: dict[str, str] = {}
             waiting: dict[str, Answer] = {}
             for key, answer in zip(keys, answers, strict=True):
-                known = _without_asking(answer) or store.get(key)
+                known = store.get(key) if answer.response.strip() else NA
                 if known is None:
                     waiting[key] = answer
                 else:
@@ -97,10 +98,3 @@ class KeepingJudge(ABC):
 
 def _kind(answer: Answer) -> str:
     return "alignment" if isinstance(answer, AlignmentAnswer) else "perception"
-
-
-def _without_asking(answer: Answer) -> str | None:
-    """The verdict on what holds nothing to be read; ``None`` on any other answer."""
-    if is_failed(answer.response):
-        return FAILED
-    return None if answer.response.strip() else NA

@@ -199,6 +199,14 @@ def test_a_failed_request_is_neither_right_nor_wrong(glyphworld):
     assert scored == {"failed": 1}
 
 
+def test_a_model_of_lm_eval_cannot_mark_its_answer_as_failed(glyphworld):
+    from harness_ext.benchmark.probes import judge_for_lm_eval
+    from harness_ext.failures import mark_failed
+
+    row = glyphworld["glyphworld_text"].dataset_no_image["test"][0]
+    assert judge_for_lm_eval(row, [mark_failed("It may be.")]) == judge_for_lm_eval(row, ["It may be."])
+
+
 def test_glyphworlds_held_out_rows(glyphworld, generalisation):
     rows = {name: task.dataset_no_image["test"] for name, task in generalisation.items()}
     assert {name: len(each) for name, each in rows.items()} == {
