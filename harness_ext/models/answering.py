@@ -7,7 +7,7 @@ fails is recorded as ``failed``, never as an answer, and more than a few of them
 
 import os
 from abc import abstractmethod
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
@@ -20,9 +20,10 @@ from loguru import logger
 from tqdm import tqdm
 
 from harness_ext.errors import UserError
-from harness_ext.failures import CONTENT_FILTER, failure_reason, is_failed, mark_failed, reason_of
-from harness_ext.models.generation import GenerationSettings
+from harness_ext.failures import CONTENT_FILTER, Failed, failure_reason, from_outside, is_failed, mark_failed, reason_of
+from harness_ext.models.generation import Generated, GenerationSettings
 from harness_ext.models.prompts import Conversation, conversation, image_digest, images_of
+from harness_ext.models.sanity import unlikely
 from harness_ext.models.store import AnswerStore, answers_folder, digest
 from harness_ext.provenance import forget_model
 
@@ -130,7 +131,10 @@ class AnsweringModel(lmms):
 
     @abstractmethod
     def answer(self, batches: Sequence[list[Question]]) -> Iterator[tuple[list[Question], list[str]]]:
-        """Answer ``batches``, in any order; a request that failed is marked by ``harness_ext.failures.mark_failed``."""
+        """Answer ``batches``, in any order; a request that failed is marked by ``harness_ext.failures.mark_failed``.
+
+        A backend that knows how an answer ended gives a :class:`harness_ext.models.generation.Generated` one.
+        """
 
     def generate_until(self, requests: list[Instance]) -> list[str]:
         """Answer ``requests``, in their order; a failed one is marked by :func:`harness_ext.failures.mark_failed`.
@@ -150,7 +154,7 @@ class AnsweringModel(lmms):
                     bar.update()
             waiting = []
             for batch in self.plan([question for question in questions if not question.failure]):
-                kept = [(question, store.get(question.key)) for question in batch]
+                kept = [(question, _kept(store, question)) for question in batch]
                 for question, answer in kept:
                     answers[question.index] = answer
                 bar.update(sum(answer is not None for _, answer in kept))
@@ -162,7 +166,8 @@ class AnsweringModel(lmms):
                 bar.update(len(batch))
         failures.tell()
         assert None not in answers, "a request was neither answered nor recorded as failed"
-        return cast(list[str], answers)
+        _tell_unlikely(questions, cast(list[str], answers))
+        return [str(answer) for answer in answers]
 
     def generate_until_multi_round(self, requests: list[Instance]) -> list[str]:
         """Not part of these backends."""
@@ -219,6 +224,7 @@ class AnsweringModel(lmms):
         failures: "_Failures",
     ) -> None:
         """Note a batch's answers, on disk first."""
+        given = [_checked(answer) for answer in given]
         about = [{"task": question.task, "row": question.row} for question in batch]
         store.add(
             (question.key, answer, more)
@@ -261,6 +267,32 @@ def _announce(answers: Sequence[str | None], failures: _Failures, store: AnswerS
             f"{kept} of {len(answers)} answers were given before and are read from {store.folder} "
             "(--model_args answers=none asks again)"
         )
+
+
+def _tell_unlikely(questions: Iterable[Question], answers: Sequence[str]) -> None:
+    """Warn of tasks whose answers look as a whole like no model's, see :func:`harness_ext.models.sanity.unlikely`."""
+    by_task: dict[tuple[str, int], list[Question]] = defaultdict(list)
+    for question in questions:
+        if not question.settings.likelihood and not is_failed(answers[question.index]):
+            by_task[question.task, question.settings.max_new_tokens].append(question)
+    for (task, most), asked in by_task.items():
+        different = len({(question.prompt, question.images) for question in asked})
+        for line in unlikely([answers[question.index] for question in asked], different, most):
+            logger.warning(f"{task}: {line}")
+
+
+def _kept(store: AnswerStore, question: Question) -> str | None:
+    answer = store.get(question.key)
+    # A failure is never kept.
+    return None if answer is None else _checked(answer)
+
+
+def _checked(answer: str) -> str:
+    """What a backend gave, or a file: no text but a failure that was marked by this process is taken for one."""
+    if isinstance(answer, Failed):
+        return answer
+    text = from_outside(answer)
+    return Generated(text, answer.cut_short) if isinstance(answer, Generated) else text
 
 
 def _candidates(row: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:

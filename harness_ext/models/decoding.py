@@ -10,7 +10,7 @@ from transformers import BatchFeature, LogitsProcessorList, PreTrainedModel, Pro
 from transformers.image_utils import make_flat_list_of_images
 
 from harness_ext.models.finite import WatchFinite
-from harness_ext.models.generation import GenerationSettings, seeded_sampling
+from harness_ext.models.generation import GenerationSettings, came_to_an_end, seeded_sampling
 from harness_ext.models.likelihood import Forced, Tokens
 from harness_ext.models.prompts import Conversation, image_digest, images_of
 
@@ -138,8 +138,11 @@ class Decoder:
         return new, list(given.logits or ()), watch.failed(new, ends)
 
     def text(self, tokens: torch.Tensor, settings: GenerationSettings) -> list[str]:
-        """New tokens, shape (B, T), as answers."""
-        return [settings.cut(text) for text in self.processor.batch_decode(tokens, skip_special_tokens=True)]
+        """New tokens, shape (B, T), as answers, with how each ended."""
+        ended = came_to_an_end(tokens, self.base, self.processor.tokenizer)
+        room = tokens.shape[1] < settings.max_new_tokens
+        texts = self.processor.batch_decode(tokens, skip_special_tokens=True)
+        return [settings.cut(text, ended=at_end or room) for text, at_end in zip(texts, ended, strict=True)]
 
     def first_scores(self, inputs: Mapping[str, Any], steps: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Greedy tokens, shape (B, steps), and the distributions they are taken from, shape (B, steps, V), in float32."""

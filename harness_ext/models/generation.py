@@ -15,6 +15,8 @@ import torch
 from transformers import (
     LogitsProcessor,
     LogitsProcessorList,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
     TemperatureLogitsWarper,
     TopKLogitsWarper,
     TopPLogitsWarper,
@@ -35,6 +37,22 @@ _RANGES: Final = {
     "num_beams": (1, math.inf),
     "repetition_penalty": (0.0, math.inf),
 }
+
+
+class Generated(str):
+    """An answer of which it is known how it ended.
+
+    Attributes:
+        cut_short: Whether it ended because ``max_new_tokens`` was used up, and not where the model or the task ends it.
+    """
+
+    cut_short: bool
+
+    def __new__(cls, text: str, cut_short: bool) -> "Generated":
+        """``text`` with how it ended."""
+        answer = super().__new__(cls, text)
+        answer.cut_short = cut_short
+        return answer
 
 
 @dataclass(frozen=True)
@@ -109,9 +127,10 @@ class GenerationSettings:
             arguments["repetition_penalty"] = self.repetition_penalty
         return arguments
 
-    def cut(self, answer: str) -> str:
-        """``answer`` up to the first stop string."""
-        return answer[: min((at for stop in self.until if (at := answer.find(stop)) >= 0), default=len(answer))]
+    def cut(self, answer: str, ended: bool | None = None) -> str:
+        """``answer`` up to the first stop string; a :class:`Generated` one where it is known whether it ``ended``."""
+        text = answer[: min((at for stop in self.until if (at := answer.find(stop)) >= 0), default=len(answer))]
+        return text if ended is None else Generated(text, not ended and len(text) == len(answer))
 
 
 def _typed(key: str, value: Any) -> Any:
@@ -123,6 +142,13 @@ def _typed(key: str, value: Any) -> Any:
         return float(value) if key in ("temperature", "top_p", "repetition_penalty") else int(value)
     except (TypeError, ValueError) as error:
         raise UserError(f"generation setting {key} must be a number, found {value!r}") from error
+
+
+def came_to_an_end(tokens: torch.Tensor, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[bool]:
+    """Whether each of B rows of new tokens, shape (B, T), holds one that ends a text."""
+    ends = model.generation_config.eos_token_id
+    known = {tokenizer.eos_token_id, *(ends if isinstance(ends, list) else [ends])}
+    return [not known.isdisjoint(row) for row in tokens.tolist()]
 
 
 def seeded_sampling(settings: GenerationSettings, seeds: list[int]) -> LogitsProcessorList:

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from harness_ext.benchmark.fetch import cache_dir
 from harness_ext.errors import UserError
+from harness_ext.models.generation import Generated
 
 ANSWERS_VARIABLE: Final = "UNSAFECONCEPTS_ANSWERS"
 NOT_KEPT: Final = "none"
@@ -77,7 +78,7 @@ class AnswerStore:
             self._file.close()
 
     def get(self, key: str) -> str | None:
-        """The answer that was given, or ``None``."""
+        """The answer that was given, a :class:`Generated` one where it was kept with how it ended, or ``None``."""
         return self._answers.get(key)
 
     def add(self, answers: Iterable[tuple[str, str, Mapping[str, Any]]]) -> None:
@@ -85,7 +86,7 @@ class AnswerStore:
 
         Those that were given together are one line: all of them are there, or none.
         """
-        rows = [{"key": key, **about, "answer": answer} for key, answer, about in answers]
+        rows = [_row(*each) for each in answers]
         if rows and self.folder is not None:
             try:
                 self._write(json.dumps(rows).encode() + b"\n")
@@ -93,7 +94,7 @@ class AnswerStore:
                 raise UserError(
                     f"cannot write answers into {self.folder}: {error}. Those before are there: the same command goes on."
                 ) from error
-        self._answers.update({row["key"]: row["answer"] for row in rows})
+        self._answers.update({row["key"]: _answer(row) for row in rows})
 
     def _write(self, line: bytes) -> None:
         assert self.folder is not None
@@ -120,8 +121,18 @@ class AnswerStore:
         for number, line in enumerate(lines, start=1):
             try:
                 for row in json.loads(line):
-                    self._answers[row["key"]] = row["answer"]
+                    self._answers[row["key"]] = _answer(row)
             except (ValueError, KeyError, TypeError) as error:
                 raise UserError(
                     f"{file}, line {number}: not a kept answer ({error!r}); delete the file to ask its questions again"
                 ) from error
+
+
+def _row(key: str, answer: str, about: Mapping[str, Any]) -> dict[str, Any]:
+    ended = {"cut_short": answer.cut_short} if isinstance(answer, Generated) else {}
+    return {"key": key, **about, **ended, "answer": answer}
+
+
+def _answer(row: Mapping[str, Any]) -> str:
+    # Rows of earlier versions do not say how an answer ended.
+    return Generated(row["answer"], row["cut_short"]) if "cut_short" in row else row["answer"]

@@ -16,9 +16,10 @@ SAMPLED = {"max_new_tokens": 12, "do_sample": True, "temperature": 1.0, "top_p":
 
 @pytest.fixture
 def told():
-    """What is logged as a warning."""
+    """What is logged as a warning where answers are asked for."""
     messages = []
-    sink = logger.add(lambda message: messages.append(message.record["message"]), level="WARNING")
+    take = {"level": "WARNING", "filter": "harness_ext.models.asking"}
+    sink = logger.add(lambda message: messages.append(message.record["message"]), **take)
     yield messages
     logger.remove(sink)
 

@@ -5,6 +5,7 @@ import sys
 import pytest
 
 from harness_ext.errors import UserError
+from harness_ext.models.generation import Generated
 from harness_ext.models.store import AnswerStore, answers_folder, digest
 
 ABOUT = {"task": "task", "row": 3}
@@ -25,6 +26,14 @@ def test_an_answer_is_on_disk_before_the_store_is_closed(tmp_path):
     store = stored(tmp_path)
     store.add([("k1", "Yes", ABOUT)])
     assert stored(tmp_path).get("k1") == "Yes"
+
+
+def test_how_an_answer_ended_is_kept_where_it_is_known(tmp_path):
+    with stored(tmp_path) as store:
+        store.add([("k1", Generated("Yes", True), ABOUT), ("k2", Generated("No", False), ABOUT), ("k3", "Yes", ABOUT)])
+    with stored(tmp_path) as again:
+        assert (again.get("k1").cut_short, again.get("k2").cut_short) == (True, False)
+        assert type(again.get("k3")) is str
 
 
 def test_other_weights_have_other_answers(tmp_path):
