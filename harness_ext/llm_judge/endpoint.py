@@ -226,6 +226,6 @@ def _whole(reply: Reply) -> str:
     """The text of a reply. Raises ``UnreadableError`` for a refusal, and for one that was cut off."""
     if reply.is_refusal:
         raise UnreadableError("the judge refused")
-    if reply.finish == "length":
+    if reply.cut_short:
         raise UnreadableError("the reply was cut off at max_new_tokens")
     return reply.text

@@ -162,8 +162,10 @@ class OpenAICompatible(AnsweringModel):
             body = await asyncio.to_thread(self._body, question)
         except REQUEST_ERRORS as error:
             return mark_failed(failure_reason(error))
-        answer = await client.ask(body)
-        return answer if is_failed(answer) else question.settings.cut(answer)
+        reply = await client.reply(body)
+        if is_failed(reply.text):
+            return reply.text
+        return question.settings.cut(reply.text, ended=None if reply.cut_short is None else not reply.cut_short)
 
     def _body(self, question: Question) -> dict[str, Any]:
         seed = request_seed(self._seed, *question.sampling)

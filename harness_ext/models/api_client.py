@@ -11,25 +11,32 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import openai
-from loguru import logger
 from openai.types.chat import ChatCompletion
 
 from harness_ext.errors import UserError
-from harness_ext.failures import CONTENT_FILTER, failure_reason, mark_failed
+from harness_ext.failures import CONTENT_FILTER, failure_reason, mark_failed, writable
 from harness_ext.models.api_errors import (
     ENDS_THE_RUN,
     hint,
     is_filtered,
     is_out_of_credit,
     is_too_large,
-    seconds_to_wait,
     words_of,
 )
+from harness_ext.models.api_notes import Notes
+from harness_ext.models.api_options import hide
 from harness_ext.models.api_pace import LONGEST_ASKED_FOR, LONGEST_WAIT, Pace, back_off
+from harness_ext.models.api_reply import NoAnswerError, read
+from harness_ext.models.api_waits import seconds_to_wait
 from harness_ext.provenance import record_provenance
 
 # Refused for no reason of its own that we know: after so many, and not one answer, all are thought to be refused.
 _REFUSED_ALIKE: Final = 3
+# A server's words in a message: the beginning, and the end, where a wrapped error has its own.
+_LONGEST_WORDS: Final = 500
+_LAST_WORDS: Final = 200
+# No model says a key of so many characters but from a server that repeats it.
+_LONG_KEY: Final = 16
 
 
 @dataclass(frozen=True)
@@ -61,12 +68,12 @@ class Reply:
 
     Attributes:
         text: What the model said, or the failure marked as one.
-        finish: Why it ended there, as the server says: ``"stop"``, ``"length"``.
+        cut_short: Whether it ended because its tokens were used up; ``None`` where the server does not say.
         is_refusal: Whether the API marks it as a refusal to answer.
     """
 
     text: str
-    finish: str = ""
+    cut_short: bool | None = None
     is_refusal: bool = False
 
 
@@ -85,19 +92,16 @@ class ChatClient:
         )
         if not server.is_openai:
             self._client.organization = self._client.project = None
-        self._answered = self._refused = self._filtered = self._cut_to_nothing = 0
+        self._answered = self._refused = 0
+        self._notes = Notes()
         self._served: dict[str, set[str]] = {"answered_by": set(), "system_fingerprint": set()}
 
     async def close(self) -> None:
         """Close its connections."""
         await self._client.close()
 
-    async def ask(self, body: Mapping[str, Any]) -> str:
-        """The answer to a request's ``body``, or the failure marked as one; raises as :meth:`reply`."""
-        return (await self.reply(body)).text
-
     async def reply(self, body: Mapping[str, Any]) -> Reply:
-        """As :meth:`ask`, with how the answer ended.
+        """The answer to a request's ``body``, or the failure marked as one.
 
         Raises:
             UserError: No request would be answered.
@@ -111,7 +115,7 @@ class ChatClient:
                 reason = f"the server answered {error.status_code}: {self._words(error)}"
                 wait = min(seconds_to_wait(error) or 0.0, LONGEST_ASKED_FOR)
             except (openai.APIConnectionError, TimeoutError, ValueError) as error:
-                reason, wait = self._failure(error), 0.0
+                reason, wait = self._told(self._failure(error)), 0.0
             if tries > self._server.max_retries:
                 return Reply(mark_failed(f"{reason} (asked {tries} times)"))
             await asyncio.sleep(max(wait, back_off(self._server.backoff, tries)))
@@ -119,14 +123,7 @@ class ChatClient:
 
     def tell(self) -> None:
         """Log what a reader of the results should know."""
-        if self._filtered:
-            logger.warning(
-                f"{self._filtered} requests were refused by the service's content filter and recorded as failed"
-            )
-        if self._cut_to_nothing:
-            logger.warning(
-                f"{self._cut_to_nothing} answers were empty because max_new_tokens was used up before they began"
-            )
+        self._notes.tell()
 
     async def _completion(self, body: Mapping[str, Any]) -> ChatCompletion:
         """What the server sends, however often it says that it is asked too often first."""
@@ -144,42 +141,38 @@ class ChatClient:
                     self._pace.refused(began, seconds_to_wait(error))
 
     def _answer(self, completion: ChatCompletion) -> Reply:
-        """Raises ``ValueError`` for what is no chat completion: openai's client does not check what it is sent."""
-        try:
-            choice = completion.choices[0]
-            content, refusal, finish = choice.message.content, choice.message.refusal, choice.finish_reason
-        except (AttributeError, IndexError, TypeError) as error:
-            raise ValueError(f"not a chat completion: {completion!r:.200}") from error
-        if content is not None and not isinstance(content, str):
-            raise ValueError(f"not a text: {content!r:.200}")
+        """Raises ``NoAnswerError`` for what is no whole answer of the model."""
+        said = read(completion)
         self._pace.answered()
         self._answered += 1
-        self._note(completion)
-        if finish == "content_filter":
-            self._filtered += 1
+        self._record(completion)
+        if said.end == "filtered":
+            self._notes.add("filtered")
             return Reply(mark_failed(CONTENT_FILTER))
-        answer = content or refusal or ""
-        if not answer and finish == "length":
-            if not self._cut_to_nothing:
-                logger.warning(
-                    "an answer is empty because max_new_tokens was used up before it began: a model that reasons needs more, "
-                    "--gen_kwargs max_new_tokens=4096, a judge --judge_args max_new_tokens=4096"
-                )
-            self._cut_to_nothing += 1
-        return Reply(answer, str(finish), is_refusal=bool(refusal))
+        if said.end == "unknown":
+            self._notes.add("unknown end", self._told(repr(said.reason)))
+        if not said.text.strip():
+            if said.end == "length":
+                self._notes.add("cut to nothing")
+            elif said.thoughts:
+                self._notes.add("thoughts alone", said.thoughts)
+        key = self._server.key
+        text = said.text.replace(key, "[API key]") if len(key) >= _LONG_KEY else said.text
+        return Reply(text, None if said.end in ("not said", "unknown") else said.end == "length", said.is_refusal)
 
-    def _note(self, completion: ChatCompletion) -> None:
+    def _record(self, completion: ChatCompletion) -> None:
         """Record which models, by their own account, have answered: a name may come to stand for another one."""
         for fact, said in (("answered_by", completion.model), ("system_fingerprint", completion.system_fingerprint)):
-            if said and said not in self._served[fact]:
-                self._served[fact].add(said)
+            name = self._told(str(said or ""))
+            if name and name not in self._served[fact]:
+                self._served[fact].add(name)
                 record_provenance(**{fact: ", ".join(sorted(self._served[fact]))})
 
     def _refusal(self, error: openai.APIStatusError, body: Mapping[str, Any]) -> str:
         """A refused request as failed. Raises ``UserError`` where all are refused."""
         status, words = error.status_code, self._words(error)
         if is_filtered(error):
-            self._filtered += 1
+            self._notes.add("filtered")
             return mark_failed(CONTENT_FILTER)
         if status == 401 and not self._server.key:
             raise UserError(
@@ -204,18 +197,22 @@ class ChatClient:
         if isinstance(error, TimeoutError | openai.APITimeoutError):
             reason = f"no answer within {self._server.timeout:g} seconds"
         else:
-            reason = self._without_key(failure_reason(error))
+            reason = str(error) if isinstance(error, NoAnswerError) else failure_reason(error)
         # By name: openai has changed the library whose errors these are.
         if type(error.__cause__).__name__ in ("ConnectError", "ConnectTimeout"):
             reason = f"no connection: {error.__cause__}"
             if not self._answered:
                 raise UserError(
-                    f"no server is to be reached at {self._server.base_url} ({reason}); start it, or see base_url"
+                    f"no server is to be reached at {self._server.base_url} ({self._told(reason)}); start it, or see base_url"
                 ) from None
         return reason
 
     def _words(self, error: openai.APIStatusError) -> str:
-        return self._without_key(words_of(error))
+        return self._told(words_of(error))
 
-    def _without_key(self, text: str) -> str:
-        return text.replace(self._server.key, "[API key]") if self._server.key else text
+    def _told(self, text: str) -> str:
+        """What a server said, for a message or a file: without the key, and not too long."""
+        line = " ".join(writable(hide(text, self._server.key)).split())
+        return (
+            line if len(line) <= _LONGEST_WORDS else f"{line[: _LONGEST_WORDS - _LAST_WORDS]} … {line[-_LAST_WORDS:]}"
+        )

@@ -1,10 +1,16 @@
 """The options of an API model, checked before anything is asked. Each function raises ``UserError`` for a wrong one."""
 
+import functools
+import ipaddress
 import json
 import os
+import re
 from collections.abc import Mapping, Sequence
+from html import escape
 from typing import Any, Final, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
+
+from loguru import logger
 
 from harness_ext.errors import UserError
 
@@ -13,6 +19,13 @@ MAX_TOKENS_KEYS: Final = ("max_tokens", "max_completion_tokens")
 _AT_A_TIME: Final = 8
 # What every request has to say for itself, and what would make of one answer several, or pieces.
 _NOT_EXTRA: Final = {"model", "messages", "stream", "n"}
+# Ends of names that stand for nothing on the internet: RFC 6761, 6762 and 8375, ICANN's .internal, and usual ones.
+_PRIVATE_NAMES: Final = (
+    *(".localhost", ".local", ".internal", ".home.arpa", ".test"),
+    *(".localdomain", ".lan", ".intranet", ".corp", ".home", ".private", ".svc"),
+)
+# A part of a secret that is shorter gives nothing away.
+_LEAST_SHOWN: Final = 8
 
 _Choice = TypeVar("_Choice")
 
@@ -42,11 +55,68 @@ def read_key(base_url: str, variable: str | None) -> str:
     if variable is None:
         return ""
     if key := os.environ.get(variable, "").strip():
+        if not re.fullmatch("[!-~]+", key):
+            raise UserError(
+                f"the key in the environment variable {variable} holds a space, or is not ASCII: copy it anew"
+            )
+        _refuse_to_show(base_url)
         return key
     raise UserError(
         f"{base_url} needs a key, in the environment variable {variable}, which is not set: export {variable}=…\n"
         "Another variable is named by api_key_variable=NAME, another server by base_url=URL."
     )
+
+
+def _refuse_to_show(base_url: str) -> None:
+    """Raises ``UserError`` where a provider would be sent its key as plain text.
+
+    A provider has a public name or address, and the usual port. A server of one's own mostly has not: it is on this machine,
+    in a private network, or at another port. At another port of a public name, the user is only warned.
+    """
+    parts = urlsplit(base_url)
+    if parts.scheme == "https" or not _is_public(parts.hostname or ""):
+        return
+    if parts.port in (None, 80, 443):
+        raise UserError(
+            f"{base_url} would be sent the key as plain text, for everyone on the way to read: write https:// in base_url"
+        )
+    logger.warning(f"the key goes to {base_url} as plain text: everyone on the way can read it. With https nobody can")
+
+
+def _is_public(host: str) -> bool:
+    """Whether ``host`` is a name or an address on the internet, as far as can be told without asking for it."""
+    try:
+        return ipaddress.ip_address(host).is_global
+    except ValueError:
+        return "." in host.rstrip(".") and not host.rstrip(".").endswith(_PRIVATE_NAMES)
+
+
+def hide(text: str, secret: str, name: str = "[API key]") -> str:
+    """``text`` with ``name`` in place of ``secret``, and of each beginning or end of it that is at least half of it.
+
+    The secret is found as it is, percent-encoded, in JSON and in HTML. What a server has masked (``sk-a***z``) stays. Call
+    this before a text is cut: a smaller part of a secret is not found.
+    """
+    return _shows(secret).sub(name, text) if secret else text
+
+
+@functools.cache
+def _shows(secret: str) -> re.Pattern[str]:
+    least = min(len(secret), max(len(secret) // 2, _LEAST_SHOWN))
+    parts = [part for length in range(len(secret), least - 1, -1) for part in (secret[:length], secret[-length:])]
+    written = [write(part) for part in parts for write in (str, quote, _quote_all, _in_json, escape)]
+    # The longest first: the key as JSON may begin with the key as it is.
+    found = "|".join(map(re.escape, sorted(set(written), key=len, reverse=True)))
+    # Hidden only where it is a word, lest a key of one letter is found everywhere.
+    return re.compile(rf"(?<!\w)(?:{found})(?!\w)" if len(secret) < _LEAST_SHOWN else found, re.IGNORECASE)
+
+
+def _quote_all(part: str) -> str:
+    return quote(part, safe="")
+
+
+def _in_json(part: str) -> str:
+    return json.dumps(part)[1:-1]
 
 
 def questions_at_a_time(concurrency: int | None, batch_size: int) -> int:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from harness_ext.errors import UserError
-from harness_ext.models.api_options import checked_url, is_openai, read_key
+from harness_ext.models.api_options import checked_url, hide, is_openai, read_key
 from harness_ext.retention.benchmarks import JUDGED
 
 _SECONDS: Final = 60
@@ -47,7 +47,9 @@ class Judge:
 
     def require_answer(self) -> None:
         """Ask it for a word. Raises ``UserError``, without the key, where it does not answer."""
-        from openai import OpenAI, OpenAIError
+        from openai import APIStatusError, OpenAI, OpenAIError
+
+        from harness_ext.models.api_errors import words_of
 
         client = OpenAI(api_key=self.key or _NO_KEY, base_url=self.url, timeout=_SECONDS, max_retries=1)
         try:
@@ -55,8 +57,9 @@ class Judge:
                 model=self.model, messages=[{"role": "user", "content": "Answer with one word: are you there?"}]
             )
         except OpenAIError as error:
-            said = hide(f"{type(error).__name__}: {error}", [self.key])
-            raise UserError(f"the judge of {JUDGED}, {self.name}, does not answer: {said.splitlines()[0]}") from error
+            words = f"{error.status_code}: {words_of(error)}" if isinstance(error, APIStatusError) else error
+            said = hide(f"{type(error).__name__}: {words}", self.key)
+            raise UserError(f"the judge of {JUDGED}, {self.name}, does not answer: {said.splitlines()[0]}") from None
 
 
 def read_judge(url: str | None, model: str | None, key_variable: str | None) -> Judge:
@@ -84,10 +87,3 @@ def read_judge(url: str | None, model: str | None, key_variable: str | None) -> 
         raise UserError(
             f"{str(error).splitlines()[0]}\nAnother variable is named by --judge-key-variable NAME"
         ) from error
-
-
-def hide(text: str, secrets: list[str]) -> str:
-    """``text`` without ``secrets``."""
-    for secret in filter(None, secrets):
-        text = text.replace(secret, "[hidden]")
-    return text

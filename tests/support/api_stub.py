@@ -34,7 +34,7 @@ class Asked:
 class Fault:
     """What goes wrong with requests whose text holds ``text``, ``times`` times: a status, or one of ``BROKEN``.
 
-    ``error`` is the error that is sent with a status, ``retry_after`` its header.
+    ``error`` is the error that is sent with a status, ``retry_after`` and ``headers`` its headers.
     """
 
     kind: int | str
@@ -42,6 +42,7 @@ class Fault:
     text: str = ""
     error: Mapping | list | str | None = None
     retry_after: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 # Ways to fail without an error status: no answer in time, or one that never ends; none at all, half of one, one that is no
@@ -62,9 +63,10 @@ class ApiStub(Loopback):
     """The server; a context manager that serves from entering to leaving.
 
     ``key`` is what it wants to be shown, ``delay`` the seconds that an answer takes, ``message`` makes the message and
-    ``finish_reason`` of an answer, ``allows`` how many requests it takes in ``window`` seconds before it says 429. ``faults``
-    go wrong first come, first served. ``holds_after`` lets so many requests be answered and keeps the rest waiting.
-    ``asked`` lists what came in, ``most_at_once`` how many were under way together.
+    ``finish_reason`` of an answer, ``changed`` makes what is sent of the whole completion, ``allows`` is how many requests it
+    takes in ``window`` seconds before it says 429. ``faults`` go wrong first come, first served. ``holds_after`` lets so many
+    requests be answered and keeps the rest waiting. ``asked`` lists what came in, ``most_at_once`` how many were under way
+    together.
     """
 
     def __init__(
@@ -73,12 +75,14 @@ class ApiStub(Loopback):
         key: str = "",
         delay: float = 0.0,
         message: Callable[[Asked], tuple[dict, str]] = lambda asked: ({"content": answer_to(asked)}, "stop"),
+        changed: Callable[[dict], dict] = lambda completion: completion,
         allows: float = float("inf"),
         window: float = 0.5,
         holds_after: float = float("inf"),
     ) -> None:
         super().__init__(_Handler)
         self.faults, self.key, self.delay, self.message = list(faults), key, delay, message
+        self.changed = changed
         self.allows, self.window, self.holds_after = allows, window, holds_after
         self.asked: list[Asked] = []
         self.most_at_once = self.answered = self.too_often = 0
@@ -127,6 +131,10 @@ class ApiStub(Loopback):
             return self.answered > self.holds_after
 
 
+def _headers(fault: Fault) -> dict[str, str]:
+    return {**({"Retry-After": fault.retry_after} if fault.retry_after else {}), **fault.headers}
+
+
 class _Handler(Handler):
     stub: ApiStub
 
@@ -161,7 +169,7 @@ class _Handler(Handler):
                 404, {"message": f"The model `{asked.body['model']}` does not exist.", "code": "model_not_found"}
             )
         elif fault and isinstance(fault.kind, int):
-            self._error(fault.kind, fault.error or {"message": f"a {fault.kind}"}, fault.retry_after)
+            self._error(fault.kind, fault.error or {"message": f"a {fault.kind}"}, _headers(fault))
         elif fault:
             self._break(fault.kind)
         else:
@@ -182,7 +190,7 @@ class _Handler(Handler):
             "choices": [{"index": 0, "message": {"role": "assistant", **message}, "finish_reason": finish}],
             "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2},
         }
-        self._send(200, json.dumps(completion).encode())
+        self._send(200, json.dumps(self.stub.changed(completion)).encode())
 
     def _break(self, kind: str) -> None:
         if kind == "silent":
@@ -201,10 +209,10 @@ class _Handler(Handler):
             self._send(200, b'{"error": {"message": "upstream failed", "code": 502}}')
         self.close_connection = True
 
-    def _error(self, status: int, error: object, retry_after: str | None = None) -> None:
+    def _error(self, status: int, error: object, headers: Mapping[str, str] | None = None) -> None:
         body = {"error": error} if isinstance(error, Mapping) else error
         data = body.encode() if isinstance(body, str) else json.dumps(body).encode()
-        self._send(status, data, headers={"Retry-After": retry_after} if retry_after else {})
+        self._send(status, data, headers=headers)
 
     def _send(
         self,

@@ -90,13 +90,18 @@ def test_the_same_answer_to_the_same_question_is_asked_about_once():
 
 def test_what_holds_nothing_to_read_is_not_sent():
     with judging() as stub:
-        asked = [
-            AlignmentAnswer(0, " \n"),
-            AlignmentAnswer(1, mark_failed("out of memory")),
-            PerceptionAnswer(OPTIONS, ""),
-        ]
-        assert list(judge_of(stub).judge(asked)) == ["na", "failed", "na"]
+        assert list(judge_of(stub).judge([AlignmentAnswer(0, " \n"), PerceptionAnswer(OPTIONS, "")])) == ["na", "na"]
     assert not stub.asked
+
+
+def test_the_mark_of_a_failure_is_words_like_any_other_in_an_answer_and_in_a_reply():
+    mark = mark_failed("out of memory")
+    with judging() as stub:
+        assert list(judge_of(stub).judge([AlignmentAnswer(1, f"{mark} Yes.")])) == ["na"]
+        assert len(stub.asked) == 1
+        stub.message = wrong(mark)
+        assert list(judge_of(stub, tries=3).judge([AlignmentAnswer(1, "No.")])) == ["failed"]
+    assert len(stub.asked) == 1 + 3
 
 
 @pytest.mark.parametrize(
@@ -112,6 +117,27 @@ def test_what_passes_is_asked_again(fault):
 
 def wrong(content):
     return lambda asked: ({"content": content}, "stop")
+
+
+@pytest.mark.parametrize(
+    "changed", [{"finish_reason": "error"}, {"finish_reason": "abort"}, {"error": {"code": 502, "message": "gone"}}]
+)
+def test_a_reply_that_the_server_broke_off_is_no_verdict(changed):
+    def broken(completion):
+        return {**completion, "choices": [{**completion["choices"][0], **changed}]}
+
+    with judging(changed=broken) as stub:
+        assert list(judge_of(stub, max_retries=1).judge([AlignmentAnswer(0, "Yes.")])) == ["failed"]
+        assert len(stub.asked) == 2
+
+
+def test_a_reply_in_parts_is_read_without_what_the_judge_thought():
+    def message(asked):
+        told, finish = reply(asked)
+        return {"content": [{"type": "thinking", "thinking": "Hm."}, {"type": "text", "text": told["content"]}]}, finish
+
+    with judging(message=message) as stub:
+        assert list(judge_of(stub).judge([AlignmentAnswer(0, "Yes.")])) == ["safe"]
 
 
 UNREADABLE = {

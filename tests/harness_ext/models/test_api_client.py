@@ -1,11 +1,15 @@
+import json
+from urllib.parse import quote
+
 import pytest
-from api_asking import ALWAYS, KEY, expected, kept, model, questions
+from api_asking import ALWAYS, KEY, SAMPLED, expected, kept, model, questions
 from api_stub import BROKEN, SLOW, ApiStub, Fault, answer_to
-from asking import ask
+from asking import GREEDY, ask
 
 from harness_ext.errors import UserError
 from harness_ext.failures import is_failed, reason_of
 from harness_ext.models.answering import TooManyFailures
+from harness_ext.provenance import provenance
 
 
 @pytest.mark.parametrize(
@@ -110,6 +114,28 @@ VLLM_TOO_LONG = {
 }
 
 
+# The words of a provider that stand behind another server's.
+OPENROUTER_WRAPPED = {
+    "message": "Provider returned error",
+    "code": 400,
+    "metadata": {
+        "raw": json.dumps({"error": {**OPENAI_MAX_TOKENS, "type": "invalid_request_error"}}),
+        "provider_name": "X",
+    },
+}
+EXTRA = {"type": "extra_forbidden", "msg": "Extra inputs are not permitted", "input": {"max_tokens": 12}}
+FASTAPI = json.dumps({"detail": [{**EXTRA, "loc": ["body", "seed"]}]})
+MISTRAL = json.dumps({"object": "error", "message": {"detail": [{**EXTRA, "loc": ["body", "store"]}]}, "code": None})
+VLLM_SEED = {"object": "error", "message": str([{"type": "extra_forbidden", "loc": ("body", "seed"), **EXTRA}])}
+PYDANTIC = {"message": "1 validation error for Request\nseed\n  Extra inputs are not permitted [type=extra_forbidden]"}
+PYDANTIC_1 = {
+    "message": "1 validation error for Request\nbody -> seed\n  extra fields not permitted (type=value_error)"
+}
+SERDE = {"message": "unknown field `seed`, expected one of `model`, `messages`, `max_tokens`, `temperature`"}
+LEAVE_OUT = r'; extra_body={"NAME":null} leaves it out$'
+SEED, STORE = (LEAVE_OUT.replace("NAME", name) for name in ("seed", "store"))
+
+
 @pytest.mark.parametrize(
     ("error", "hint"),
     [
@@ -118,11 +144,63 @@ VLLM_TOO_LONG = {
         (GEMINI, r'extra_body={"store":null} leaves it out'),
         (TRANSFORMERS_SERVE, r"\(400\): Unexpected fields.*; extra_body={\"store\":null}"),
         (VLLM_TOO_LONG, r"length is 256\.$"),
+        (
+            OPENROUTER_WRAPPED,
+            r"Provider returned error; Unsupported parameter.*; set max_tokens_key=max_completion_tokens",
+        ),
+        (FASTAPI, r"\(400\): body.seed: Extra inputs are not permitted" + SEED),
+        (MISTRAL, r"\(400\): body.store: Extra inputs are not permitted" + STORE),
+        *((error, SEED) for error in (VLLM_SEED, PYDANTIC, PYDANTIC_1, SERDE)),
+        ({"message": "Unrecognized request argument supplied: seed"}, SEED),
+        ({"message": "Unrecognized request arguments supplied: logit_bias, seed"}, SEED),
+        ({"message": "property 'store' is unsupported"}, STORE),
+        ({"message": "seed is not supported by this model", "param": "seed"}, SEED),
+        # What was not sent is not told how to leave out, nor what only looks like a field.
+        ({"message": "Unrecognized request argument supplied: logit_bias"}, "supplied: logit_bias$"),
+        ({"message": "Extra inputs are not permitted", "param": "logit_bias"}, "not permitted$"),
+        ({"message": "unknown field `foo`, expected one of `model`, `seed`, `max_tokens`"}, "`max_tokens`$"),
+        ({"message": "the temperature of the seed store cannot be unknown"}, "be unknown$"),
+        ({"message": "The model `seed-vl` is not supported"}, "is not supported$"),
     ],
 )
 def test_a_field_that_a_server_refuses_is_told_with_what_to_do(error, hint):
     with ApiStub(Fault(400, ALWAYS, error=error)) as stub, pytest.raises(UserError, match=hint):
+        ask(model(stub, max_failed=1), questions(), SAMPLED if "seed" in str(error) else GREEDY)
+
+
+def test_the_last_words_of_a_long_error_are_told_too():
+    error = {"message": f"litellm.BadRequestError: {'{echo}' * 500} This model takes no images."}
+    with ApiStub(Fault(400, ALWAYS, error=error)) as stub, pytest.raises(UserError) as refused:
         ask(model(stub, max_failed=1), questions())
+    told = str(refused.value)
+    assert "litellm.BadRequestError" in told and told.endswith("This model takes no images.")
+    assert len(told) < 700
+
+
+@pytest.mark.parametrize("shift", [0, 7, 23])
+@pytest.mark.parametrize("write", [str, lambda text: quote(text, safe=""), lambda text: json.dumps(text)[1:-1]])
+def test_no_part_of_a_key_is_left_where_a_message_is_cut_or_a_server_cuts_it(monkeypatch, shift, write):
+    key = 'sk-or-v1-5f1e/09d+27c"84b6a3e2d1c0f9e8d7c6b5a4'
+    monkeypatch.setenv("STUB_KEY", key)
+    # Across the places where a message is cut, whole, and cut by the server at both ends.
+    shown = write(key)
+    said = f"{'x ' * (140 - shift)}Bearer {shown} {'y ' * (80 + shift)}{shown}{' z' * (90 - shift)}"
+    said += f" {shown[:-6]}… …{shown[6:]}"
+    changed = {"model": f"stub for {key}", "system_fingerprint": f"fp_{key}"}
+    with ApiStub(Fault(500, 2, error={"message": said}), changed=lambda whole: {**whole, **changed}) as stub:
+        failed, answer = ask(
+            model(stub, max_retries=1, max_failed=1, concurrency=1, api_key_variable="STUB_KEY"), questions(2)
+        )
+    assert is_failed(failed) and not is_failed(answer)
+    assert "[API key]" in failed and "[API key]" in provenance()["answered_by"]
+    for text in (failed, *provenance().values()):
+        assert not any(write(key)[at : at + 12] in text for at in range(len(write(key)) - 11))
+
+
+def test_an_answer_that_repeats_the_key_is_kept_without_it(monkeypatch):
+    monkeypatch.setenv("STUB_KEY", KEY)
+    with ApiStub(message=lambda asked: ({"content": f"You sent {KEY}."}, "stop")) as stub:
+        assert ask(model(stub, api_key_variable="STUB_KEY"), questions(1)) == ["You sent [API key]."]
 
 
 TOO_LARGE = {"message": "Request too large for stub-vlm: Limit 30000, Requested 50000.", "code": "rate_limit_exceeded"}

@@ -1,8 +1,14 @@
+import json
+from urllib.parse import quote
+
 import pytest
 from api_stub import MODEL
+from hypothesis import given
+from hypothesis import strategies as st
 
 from harness_ext.errors import UserError
 from harness_ext.models.api import OPENAI, OpenAICompatible
+from harness_ext.models.api_options import hide, read_key
 
 
 @pytest.mark.parametrize(
@@ -34,3 +40,64 @@ def test_wrong_options_are_refused(monkeypatch, options, message):
     with pytest.raises(UserError, match=message) as error:
         OpenAICompatible(**{"model": MODEL, "base_url": "http://localhost:8000/v1", **options})
     assert "sk-secret" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "base_url",
+    ["http://api.openai.com/v1", "http://openrouter.ai/api/v1", "http://8.8.8.8/v1", "http://llm.example.org:80"],
+)
+def test_a_key_is_not_sent_across_the_internet_as_plain_text(monkeypatch, base_url):
+    monkeypatch.setenv("A_KEY", "sk-secret")
+    with pytest.raises(UserError, match="write https:// in base_url") as error:
+        read_key(base_url, "A_KEY")
+    assert "sk-secret" not in str(error.value)
+    assert read_key(base_url, None) == ""
+    assert read_key(base_url.replace("http:", "https:"), "A_KEY") == "sk-secret"
+
+
+@pytest.mark.parametrize(
+    ("base_url", "warned"),
+    [
+        ("http://localhost/v1", False),
+        ("http://[::1]:8000/v1", False),
+        ("http://gpu-node:8000/v1", False),
+        ("http://10.1.2.3/v1", False),
+        ("http://100.64.0.7/v1", False),
+        ("http://llm.internal/v1", False),
+        ("http://vllm.models.svc.cluster.local/v1", False),
+        ("http://gpu7.example.edu:8000/v1", True),
+        ("http://8.8.8.8:8000/v1", True),
+    ],
+)
+def test_a_server_of_ones_own_is_sent_its_key_by_http(monkeypatch, told, base_url, warned):
+    monkeypatch.setenv("A_KEY", "sk-secret")
+    assert read_key(base_url, "A_KEY") == "sk-secret"
+    assert [f"the key goes to {base_url} as plain text" in line for line in told] == [True] * warned
+
+
+@pytest.mark.parametrize("key", ["sk-abc\u2026", "sk-abc def", "sk-abc\ndef"])
+def test_a_key_that_no_header_can_hold_is_refused_without_being_shown(monkeypatch, key):
+    monkeypatch.setenv("A_KEY", key)
+    with pytest.raises(UserError, match="variable A_KEY holds a space, or is not ASCII") as error:
+        read_key("http://localhost:8000/v1", "A_KEY")
+    assert "abc" not in str(error.value)
+
+
+KEYS = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=16, max_size=64)
+
+
+@given(KEYS, st.sampled_from(["{}", "Bearer {}", "{}, {}", "key={}&x", "a{}b", "\u2026{}\u2026"]), st.integers(0, 8))
+def test_a_secret_is_hidden_whole_and_where_a_part_of_it_is_missing(key, shown, missing):
+    for part in (key[: len(key) - missing], key[missing:]):
+        for write in (str, quote, lambda text: json.dumps(text)[1:-1]):
+            hidden = hide(shown.replace("{}", write(part)), key)
+            assert "[API key]" in hidden and write(part) not in hidden
+
+
+def test_what_a_server_has_masked_and_what_only_looks_like_a_short_key_stays():
+    key = "sk-abcdefghijklmnopqrstuvwxyz"
+    assert (
+        hide(f"Incorrect API key provided: {key[:6]}***{key[-3:]}", key) == "Incorrect API key provided: sk-abc***xyz"
+    )
+    assert hide("a name, and: a", "a") == "[API key] name, and: [API key]"
+    assert hide("nothing", "") == "nothing"
