@@ -18,9 +18,10 @@ def unlikely(answers: Sequence[str], questions: int, max_new_tokens: int) -> lis
     """What is unlikely of the generated answers to one task, failed requests left out.
 
     - More than half of them are empty.
-    - More than half of those were cut at ``max_new_tokens`` of which it is known; of answers that a server gives without a
-      reason, or that an earlier version has kept, it is not.
-    - All are the same, and not empty, to 20 different questions or more. Fewer may well have one answer.
+    - More than half were cut at ``max_new_tokens``, among the answers of which that is known. It is not known where a server
+      gives no reason, where a model's own code generates, and where an earlier version kept the answer.
+    - All are the same, and not empty, to 20 different questions or more. Fewer may well have one answer. So may more, where
+      a model of few words is right about concepts that are all unsafe: the line states a fact, and the run goes on.
 
     Args:
         answers: The answers.

@@ -130,8 +130,13 @@ def test_a_finished_run_asks_nothing_again_and_another_model_everything(tmp_path
 
 
 def test_an_evaluation_by_command_through_every_usual_failure(run, tmp_path):
+    def message(asked):
+        # Half a surrogate pair would keep lmms-eval from saving, and it would end with status 0 all the same.
+        said = [{"type": "thinking", "thinking": "Hm."}, {"type": "text", "text": f"{answer_to(asked)} \ud83d"}]
+        return {"content": said}, "stop"
+
     faults = [Fault(429, retry_after="0.1"), Fault(500), Fault("half"), Fault("bad json")]
-    with ApiStub(*faults, key=KEY) as stub:
+    with ApiStub(*faults, key=KEY, message=message) as stub:
         options = f"model={MODEL},base_url={stub.url},api_key_variable=STUB_KEY,backoff=0.01"
         evaluation = ("--model", "api-vlm", "--model_args", options, "--tasks", "glyphworld_image", "--limit", "6")
         written = ("--log_samples", "--output_path", tmp_path / "out")
@@ -141,7 +146,7 @@ def test_an_evaluation_by_command_through_every_usual_failure(run, tmp_path):
     assert f"asking {MODEL} at {stub.url}: 6 requests, 8 at a time" in finished.stdout
     (samples,) = (tmp_path / "out").rglob("*_samples_*.jsonl")
     rows = [json.loads(line) for line in samples.read_text().splitlines()]
-    assert sorted(row["filtered_resps"] for row in rows) == sorted({answer_to(asked) for asked in stub.asked})
+    assert sorted(row["filtered_resps"] for row in rows) == sorted({f"{answer_to(asked)} \\ud83d" for asked in stub.asked})
     assert {row["judgement"]["verdict"] for row in rows} <= {"safe", "unsafe"}
     (results,) = (tmp_path / "out").rglob("*_results.json")
     assert json.loads(results.read_text())["config"]["answered_by"] == SNAPSHOT
