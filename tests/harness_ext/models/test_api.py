@@ -146,7 +146,9 @@ def test_an_evaluation_by_command_through_every_usual_failure(run, tmp_path):
     assert f"asking {MODEL} at {stub.url}: 6 requests, 8 at a time" in finished.stdout
     (samples,) = (tmp_path / "out").rglob("*_samples_*.jsonl")
     rows = [json.loads(line) for line in samples.read_text().splitlines()]
-    assert sorted(row["filtered_resps"] for row in rows) == sorted({f"{answer_to(asked)} \\ud83d" for asked in stub.asked})
+    assert sorted(row["filtered_resps"] for row in rows) == sorted(
+        {f"{answer_to(asked)} \\ud83d" for asked in stub.asked}
+    )
     assert {row["judgement"]["verdict"] for row in rows} <= {"safe", "unsafe"}
     (results,) = (tmp_path / "out").rglob("*_results.json")
     assert json.loads(results.read_text())["config"]["answered_by"] == SNAPSHOT
