@@ -31,7 +31,7 @@ from harness_ext.provenance import forget_model
 REQUEST_ERRORS: Final = (OSError, ValueError, RuntimeError)
 MAX_FAILED_SHARE: Final = 0.001
 # Raise it when answers of the same weights to the same prompt change because the code that asks has changed.
-_ANSWERS_VERSION: Final = "1"
+_ANSWERS_VERSION: Final = "2"
 
 
 class TooManyFailures(UserError):
