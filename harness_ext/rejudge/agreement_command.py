@@ -18,7 +18,7 @@ from harness_ext.rejudge.agreement import Agreement, agree
 from harness_ext.rejudge.human import read_labels
 from harness_ext.rejudge.readings import read_readings
 from harness_ext.report.terminal import console
-from harness_ext.report.writing import write_text
+from harness_ext.report.writing import require_writable, write_text
 
 _PROG: Final = "unsafeconcepts agreement"
 _PIPED_WIDTH: Final = 140
@@ -36,6 +36,7 @@ def _run(options: argparse.Namespace, command: Sequence[str]) -> None:
     specs = [read_spec(text) for text in [*filter(None, options.judges.split(",")), *options.judge]]
     if len(specs or options.runs) < (1 if options.human else 2):
         raise UserError("expected at least two runs, or one and --judges a,b, or --human FILE.jsonl beside one")
+    require_writable([options.markdown, options.json, options.csv, options.disagreements])
     _report(_agreement(options, specs), options, command)
 
 

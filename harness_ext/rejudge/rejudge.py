@@ -23,6 +23,7 @@ from harness_ext.rejudge.plan import Evaluation, Task, plan
 from harness_ext.rejudge.saved import read_saved
 from harness_ext.report.results import JUDGED_BY, JUDGED_FROM
 from harness_ext.report.samples import read_samples
+from harness_ext.report.writing import encodable, write_text
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ def judge_again(run: Path, spec: JudgeSpec, folder: Path | None = None) -> Outco
         for evaluation, outcome in zip(evaluations, judged, strict=True):
             place = part / evaluation.file.path.relative_to(run)
             content = _content(evaluation, place.parent, judge, made_from, outcome)
-            place.write_text(json.dumps(content, indent=2, ensure_ascii=False), encoding="utf-8")
+            write_text(place, json.dumps(content, indent=2, ensure_ascii=False))
     return Outcome(folder, judge.name, tuple(judged))
 
 
@@ -131,7 +132,7 @@ def _judge_task(
             verdict = FAILED if each.answer is None else next(read)
             record = replace(each.record, verdict=verdict, judge=judge.name)
             row = judged_row(each.row, each.record, record, results)
-            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+            file.write(encodable(json.dumps(row, ensure_ascii=False)) + "\n")
             file.flush()
             bar.update()
     for _ in read:  # where the judge gave more verdicts than there are answers, this says so

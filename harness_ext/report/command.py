@@ -3,7 +3,7 @@
 import argparse
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -12,7 +12,7 @@ from harness_ext.report.load import Run, load_runs
 from harness_ext.report.scores import Summary
 from harness_ext.report.summary import summarise
 from harness_ext.report.terminal import console
-from harness_ext.report.writing import write_text
+from harness_ext.report.writing import require_writable, write_text
 
 _PROG: Final = "unsafeconcepts table"
 _PIPED_WIDTH: Final = 120
@@ -41,12 +41,14 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _report(options: argparse.Namespace, command: Sequence[str]) -> None:
+    from harness_ext.report.figure import drawn
     from harness_ext.report.table import markdown, print_tables
 
     figures = [path for path in (options.figure, options.calibration) if path]
     for path in figures:
         if path.suffix != ".png":
             raise UserError(f"{path}: expected a name ending in .png; the SVG is written beside it")
+    require_writable([*drawn(figures), options.markdown, options.json])
     loaded = load_runs(options.run, options.model, options.task)
     runs = [(run, summarise(run.answers, run.likelihood)) for run in loaded]
     if figures and len(runs) > 1:
@@ -63,18 +65,11 @@ def _report(options: argparse.Namespace, command: Sequence[str]) -> None:
     if options.figure:
         from harness_ext.report.figure import save_figure
 
-        _draw(save_figure, *runs[0], options.figure)
+        save_figure(*runs[0], options.figure)
     if options.calibration:
         from harness_ext.report.calibration_figure import save_calibration
 
-        _draw(save_calibration, *runs[0], options.calibration)
-
-
-def _draw(save: Callable[[Run, Summary, Path], None], run: Run, summary: Summary, path: Path) -> None:
-    try:
-        save(run, summary, path)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written: {error}") from error
+        save_calibration(*runs[0], options.calibration)
 
 
 def _as_json(runs: Sequence[tuple[Run, Summary]], command: Sequence[str]) -> dict[str, object]:

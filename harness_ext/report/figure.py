@@ -1,7 +1,8 @@
 """The modality gap as a picture: text against image accuracy on unsafe concepts, overall and by category."""
 
+import io
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from math import isnan
 from pathlib import Path
@@ -13,6 +14,7 @@ from harness_ext.report.cells import TEXT_TITLES
 from harness_ext.report.load import Run
 from harness_ext.report.scores import CategoryScores, Summary, TextVariant
 from harness_ext.report.table import title
+from harness_ext.report.writing import write_bytes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -48,16 +50,28 @@ def save_figure(run: Run, summary: Summary, path: Path) -> None:
     write_figure(lambda: draw(run, summary), path)
 
 
+def drawn(figures: Iterable[Path]) -> Iterator[Path]:
+    """The files that :func:`write_figure` writes for each of ``figures``."""
+    for path in figures:
+        yield from (path, path.with_suffix(".svg"))
+
+
 def write_figure(draw: Callable[[], "Figure"], path: Path) -> None:
-    """Write what ``draw`` draws to ``path`` (a name ending in .png) and as SVG beside it."""
+    """Write what ``draw`` draws to ``path`` (a name ending in .png) and as SVG beside it.
+
+    Raises:
+        UserError: One of them cannot be written.
+    """
     import matplotlib
 
+    png, svg = io.BytesIO(), io.BytesIO()
     with matplotlib.rc_context({"svg.hashsalt": "unsafeconcepts", "svg.fonttype": "none"}):
         figure = draw()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, dpi=200)
+        figure.savefig(png, format="png", dpi=200)
         # Without a date, the same answers give the same file.
-        figure.savefig(path.with_suffix(".svg"), metadata={"Date": None})
+        figure.savefig(svg, format="svg", metadata={"Date": None})
+    for file, content in zip(drawn([path]), (png, svg), strict=True):
+        write_bytes(file, content.getvalue())
 
 
 def draw(run: Run, summary: Summary, titled: bool = True) -> "Figure":

@@ -1,19 +1,129 @@
-"""Files that a command was asked to write."""
+"""Files that a command was asked to write: each is there whole or not at all."""
 
 import math
+import os
+import secrets
+import stat
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from errno import EACCES, EISDIR, ENOTDIR
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+
+from filelock import FileLock
 
 from harness_ext.errors import UserError
 
+# What a process that was killed while it wrote leaves behind; no reader of this project takes it for a file of its own.
+UNFINISHED: Final = ".*.new"
+
 
 def write_text(path: Path, text: str) -> None:
-    """Write ``text``, making the folder. Raises ``UserError`` where that cannot be done."""
+    """Write ``text`` as UTF-8, making the folder; half of a surrogate pair is escaped. Raises as :func:`write_bytes` does."""
+    write_bytes(path, encodable(text).encode("utf-8"))
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write ``content``, making the folder: the file is there whole, or it is what it was before.
+
+    A symbolic link stays one, and the file that it names is written; permissions stay. What is no regular file (a device, a
+    pipe) is written into.
+
+    Raises:
+        UserError: It cannot be written; nothing unfinished is left behind.
+    """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+        if path.exists() and not path.is_file():
+            path.write_bytes(content)
+            return
+        file = Path(os.path.realpath(path))
+        file.parent.mkdir(parents=True, exist_ok=True)
+        _replace(file, content)
     except OSError as error:
-        raise UserError(f"{path}: cannot be written: {error}") from error
+        raise _not_written(path, error) from error
+
+
+def _replace(file: Path, content: bytes) -> None:
+    mode = None
+    if file.exists():
+        if not os.access(file, os.W_OK):
+            raise PermissionError(EACCES, os.strerror(EACCES))
+        mode = stat.S_IMODE(file.stat().st_mode)
+    unfinished = file.with_name(UNFINISHED.replace("*", secrets.token_hex(8)))
+    try:
+        with unfinished.open("xb") as written:
+            written.write(content)
+        if mode is not None:
+            unfinished.chmod(mode)
+        os.replace(unfinished, file)
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise
+
+
+def require_writable(files: Iterable[Path | None]) -> None:
+    """Raise ``UserError`` where one of ``files`` (``None`` is none) could not be written; nothing is made or changed.
+
+    For the first second of a command: what cannot be written would otherwise show when everything has been computed.
+    """
+    for path in files:
+        if path is None or (path.exists() and not path.is_file() and not path.is_dir()):
+            continue
+        file = Path(os.path.realpath(path))
+        if file.is_dir():
+            raise _not_written(path, IsADirectoryError(EISDIR, os.strerror(EISDIR)))
+        if file.exists() and not os.access(file, os.W_OK):
+            raise _not_written(path, PermissionError(EACCES, os.strerror(EACCES)))
+        require_writable_folder(file.parent, path)
+
+
+def require_writable_folder(folder: Path, path: Path | None = None) -> None:
+    """Raise ``UserError`` where no file could be written into ``folder``, which may have to be made; nothing is left there.
+
+    Args:
+        folder: The folder.
+        path: What the message names; the folder by default.
+    """
+    place = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if os.path.lexists(parent))
+    try:
+        if not place.is_dir():
+            raise NotADirectoryError(ENOTDIR, os.strerror(ENOTDIR), str(place))
+        with tempfile.TemporaryFile(dir=place) as tried:
+            tried.write(b"\n")
+    except OSError as error:
+        raise _not_written(path or folder, error) from error
+
+
+@contextmanager
+def alone_with(path: Path) -> Iterator[None]:
+    """Other processes that want to read, change and write the same file wait here; its folder is made.
+
+    Raises:
+        UserError: The lock, a hidden file beside it, cannot be written.
+    """
+    file = Path(os.path.realpath(path))
+    lock = FileLock(file.with_name(f".{file.name}.lock"))
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except OSError as error:
+        raise _not_written(path, error) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def encodable(text: str) -> str:
+    r"""``text`` as UTF-8 can carry it: half of a surrogate pair becomes its escape, ``\ud83d``."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _not_written(path: Path, error: OSError) -> UserError:
+    above = error.filename and Path(error.filename) in Path(os.path.realpath(path)).parents
+    where = f" ({error.filename})" if above else ""
+    return UserError(f"{path}: cannot be written: {error.strerror or error}{where}")
 
 
 def without_nan(value: Any) -> Any:

@@ -23,6 +23,7 @@ from harness_ext.errors import UserError
 from harness_ext.models.catalogue import OPTION_FILE_VARIABLE, USER_FILE_VARIABLE
 from harness_ext.models.store import ANSWERS_VARIABLE, NOT_KEPT
 from harness_ext.plugin import task_folder
+from harness_ext.report.writing import write_bytes, write_text
 from harness_ext.retention.benchmarks import JUDGED, Benchmark, Suite
 from harness_ext.retention.models import GENERATING, SCORING, Model
 from harness_ext.retention.outcome import Outcome, read_outcome
@@ -149,7 +150,7 @@ class Evaluation:
             "versions": dict(outcome.versions),
             "scores": dict(outcome.scores),
         }
-        (into / _RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        write_text(into / _RECORD, json.dumps(record, indent=1) + "\n")
         return outcome
 
     def command(self, into: Path) -> list[str]:
@@ -187,4 +188,4 @@ def _hide_in_files(folder: Path, secrets: list[str]) -> None:
         for secret in filter(None, secrets):
             hidden = hidden.replace(secret.encode(), b"[hidden]")
         if hidden != content:
-            file.write_bytes(hidden)
+            write_bytes(file, hidden)

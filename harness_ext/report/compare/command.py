@@ -15,7 +15,7 @@ from harness_ext.errors import UserError, exit_status
 from harness_ext.report.compare.comparison import Comparison
 from harness_ext.report.compare.runs import MARGIN, compare
 from harness_ext.report.terminal import console
-from harness_ext.report.writing import write_text
+from harness_ext.report.writing import require_writable, write_text
 
 _PROG: Final = "unsafeconcepts compare"
 _PIPED_WIDTH: Final = 160
@@ -30,6 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace, command: Sequence[str]) -> None:
+    require_writable([options.markdown, options.json, options.csv, options.latex])
     comparison = compare(options.runs, options.margin, options.task, _metrics(options.metric), options.seed)
     _report(comparison, options, command)
 

@@ -12,7 +12,7 @@ from typing import Final
 from harness_ext.errors import UserError, exit_status
 from harness_ext.report.leaderboard.entry import METRICS, Entry
 from harness_ext.report.leaderboard.file import read_leaderboard, write_leaderboard
-from harness_ext.report.writing import write_text
+from harness_ext.report.writing import alone_with, require_writable, write_text
 
 _PROG: Final = "unsafeconcepts leaderboard"
 _PIPED_WIDTH: Final = 200
@@ -61,6 +61,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(options: argparse.Namespace, command: Sequence[str]) -> None:
+    from harness_ext.report.figure import drawn
+
     if options.schema:
         print(json.dumps(Entry.model_json_schema(), indent=1))
         return
@@ -68,6 +70,8 @@ def _run(options: argparse.Namespace, command: Sequence[str]) -> None:
         raise UserError("expected the leaderboard's FILE.jsonl; this repository's is results/leaderboard.jsonl")
     if options.figure and options.figure.suffix != ".png":
         raise UserError(f"{options.figure}: expected a name ending in .png; the SVG is written beside it")
+    figures = [options.figure] if options.figure else []
+    require_writable([*drawn(figures), options.markdown, options.csv, options.file if options.add else None])
     if options.add:
         _add(options)
     elif given := [name for name in _ADDING if getattr(options, name) is not None]:
@@ -124,6 +128,11 @@ def _add(options: argparse.Namespace) -> None:
         note=options.note,
         na=options.na,
     )
+    with alone_with(options.file):
+        _put(entry, options)
+
+
+def _put(entry: Entry, options: argparse.Namespace) -> None:
     entries = read_leaderboard(options.file) if options.file.exists() else []
     same = [number for number, other in enumerate(entries) if other.identity == entry.identity]
     if same and entries[same[0]] != entry and not options.replace:

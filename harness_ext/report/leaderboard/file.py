@@ -1,8 +1,6 @@
 """A leaderboard's file: read and checked as a whole, and written whole or not at all."""
 
 import json
-import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +9,7 @@ from pydantic import ValidationError
 
 from harness_ext.errors import UserError
 from harness_ext.report.leaderboard.entry import Entry
+from harness_ext.report.writing import write_text
 
 
 def read_leaderboard(path: Path) -> list[Entry]:
@@ -52,15 +51,7 @@ def read_leaderboard(path: Path) -> list[Entry]:
 
 def write_leaderboard(entries: Sequence[Entry], path: Path) -> None:
     """Write the lines. Raises ``UserError`` where that cannot be done."""
-    text = "".join(as_line(entry) + "\n" for entry in entries)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8") as file:
-            file.write(text)
-        os.chmod(file.name, path.stat().st_mode & 0o777 if path.exists() else 0o644)
-        os.replace(file.name, path)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written: {error}") from error
+    write_text(path, "".join(as_line(entry) + "\n" for entry in entries))
 
 
 def as_line(entry: Entry) -> str:

@@ -10,6 +10,7 @@ from harness_ext.report.page.parts import Picture
 from harness_ext.report.page.runs import Chapter
 from harness_ext.report.page.sections import Section
 from harness_ext.report.table import SOURCE_TITLES, block_markdown
+from harness_ext.report.writing import write_text
 
 
 def write_assets(chapters: Sequence[tuple[Chapter, Sequence[Section]]], folder: Path) -> list[Path]:
@@ -19,9 +20,8 @@ def write_assets(chapters: Sequence[tuple[Chapter, Sequence[Section]]], folder: 
         The files.
 
     Raises:
-        OSError: One cannot be written.
+        UserError: One cannot be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     written = []
     for chapter, sections in chapters:
         for section in sections:
@@ -30,7 +30,7 @@ def write_assets(chapters: Sequence[tuple[Chapter, Sequence[Section]]], folder: 
                 name = f"{chapter.source}-{section.name}" + (f"-{number}" if len(tables) > 1 else "")
                 for suffix, text in _formats(block, name, SOURCE_TITLES[chapter.source]).items():
                     path = folder / f"{name}.{suffix}"
-                    path.write_text(text, encoding="utf-8")
+                    write_text(path, text)
                     written.append(path)
             for part in section.parts:
                 if isinstance(part, Picture):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from harness_ext.errors import UserError, exit_status
+from harness_ext.report.writing import require_writable, require_writable_folder, write_bytes
 
 _PROG: Final = "unsafeconcepts report"
 
@@ -57,17 +58,16 @@ def _report(options: argparse.Namespace, command: str) -> None:
 
     if options.output.suffix != ".html":
         raise UserError(f"{options.output}: expected a name ending in .html")
+    require_writable([options.output])
+    if options.assets:
+        require_writable_folder(options.assets)
     margin = MARGIN if options.margin is None else options.margin
     check_margin(margin)
     chapters = [(chapter, sections(chapter, margin)) for chapter in read_chapters(options.runs)]
     page = render(chapters, command, options.include_images)
     content = page.html.encode("utf-8")
-    try:
-        options.output.parent.mkdir(parents=True, exist_ok=True)
-        options.output.write_bytes(content)
-        if options.assets:
-            write_assets(chapters, options.assets)
-    except OSError as error:
-        raise UserError(f"{error.filename or options.output}: cannot be written: {error}") from error
+    write_bytes(options.output, content)
+    if options.assets:
+        write_assets(chapters, options.assets)
     images = f", {page.images:,} images" if options.include_images else ""
     print(f"{options.output}: {file_size(len(content))}, {page.responses:,} responses{images}")

@@ -2,6 +2,8 @@
 
 import csv
 import json
+import multiprocessing
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -177,3 +179,27 @@ def test_the_schema_and_the_check(tmp_path: Path, capsys: pytest.CaptureFixture[
     references = Path(__file__).parents[4] / "results" / "references.jsonl"
     assert main([str(references), "--check"]) == 0
     assert capsys.readouterr().out.endswith("1 lines, nothing wrong\n")
+
+
+def test_eight_at_once_lose_no_line_and_a_link_stays_one(tmp_path: Path, make_answers: Make, write: Write) -> None:
+    write(tmp_path / "a", make_answers(images=1))
+    board = tmp_path / "kept" / "board.jsonl"
+    board.parent.mkdir()
+    (tmp_path / "link.jsonl").symlink_to(board)
+    # Forked, they start at once; each would take seconds to import what it needs.
+    context = multiprocessing.get_context("fork")
+    ready = context.Barrier(8)
+
+    def start(number: int) -> None:
+        ready.wait()
+        sys.exit(add(tmp_path / "link.jsonl", tmp_path / "a", "--run", f"seed {number}"))
+
+    processes = [context.Process(target=start, args=(number,)) for number in range(8)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0] * 8
+    assert sorted(entry.run for entry in read_leaderboard(board)) == [f"seed {number}" for number in range(8)]
+    assert (tmp_path / "link.jsonl").is_symlink()
+    assert {each.name for each in board.parent.iterdir()} == {"board.jsonl", ".board.jsonl.lock"}

@@ -1,0 +1,110 @@
+"""One way to write a file: whole or not at all, whatever its name stands for."""
+
+import resource
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from harness_ext.errors import UserError
+from harness_ext.rejudge.agreement_command import main as agreement
+from harness_ext.report.command import main as table
+from harness_ext.report.compare.command import main as compare
+from harness_ext.report.leaderboard.command import main as leaderboard
+from harness_ext.report.page.command import main as report
+from harness_ext.report.writing import encodable, require_writable, require_writable_folder, write_bytes, write_text
+
+
+@contextmanager
+def full_disk(room: int) -> Iterator[None]:
+    """No file of this process grows beyond ``room`` bytes, as on a disk that fills up while it is written to."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+
+
+def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    file = tmp_path / "a.jsonl"
+    write_text(file, "old\n")
+    with full_disk(5000), pytest.raises(UserError, match=r"a\.jsonl: cannot be written: File too large$"):
+        write_bytes(file, b"x" * 100_000)
+    assert [each.name for each in tmp_path.iterdir()] == ["a.jsonl"]
+    assert file.read_text() == "old\n"
+
+
+def test_a_link_stays_one_and_permissions_stay(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    file = tmp_path / "elsewhere" / "real.json"
+    file.write_text("old")
+    file.chmod(0o640)
+    link = tmp_path / "link.json"
+    link.symlink_to(file)
+    write_text(link, "new")
+    assert link.is_symlink() and file.read_text() == "new" and file.stat().st_mode & 0o777 == 0o640
+    assert [each.name for each in file.parent.iterdir()] == ["real.json"]
+
+
+def test_a_device_is_written_into_and_not_replaced(tmp_path: Path) -> None:
+    link = tmp_path / "out"
+    link.symlink_to("/dev/null")
+    require_writable([link])
+    write_text(link, "text")
+    assert Path("/dev/null").is_char_device()
+    link.unlink()
+    link.symlink_to("/dev/full")
+    with pytest.raises(UserError, match="out: cannot be written: No space left on device"):
+        write_text(link, "text")
+
+
+def test_what_cannot_be_written_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    for path, says in (
+        (tmp_path / "folder", "folder: cannot be written: Is a directory"),
+        (tmp_path / "file" / "deep" / "a.md", rf"a\.md: cannot be written: Not a directory \({tmp_path}/file\)"),
+        (Path("/proc/nowhere/a.md"), r"/proc/nowhere/a\.md: cannot be written"),
+    ):
+        with pytest.raises(UserError, match=says):
+            require_writable([None, path])
+    with pytest.raises(UserError, match="file/runs: cannot be written: Not a directory"):
+        require_writable_folder(tmp_path / "file" / "runs")
+    with full_disk(0), pytest.raises(UserError, match="runs: cannot be written"):
+        require_writable_folder(tmp_path / "runs")
+    require_writable([tmp_path / "new" / "a.md"])
+    require_writable_folder(tmp_path / "new" / "runs")
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["file", "folder"]
+
+
+def test_half_of_a_surrogate_pair_is_escaped(tmp_path: Path) -> None:
+    write_text(tmp_path / "a.md", "No \ud83d 👍")
+    assert (tmp_path / "a.md").read_text(encoding="utf-8") == "No \\ud83d 👍" == encodable("No \ud83d 👍")
+
+
+@pytest.mark.parametrize(
+    ("command", "options"),
+    [
+        (table, ["--json"]),
+        (table, ["--figure"]),
+        (compare, ["--markdown"]),
+        (agreement, ["--judges", "rules,rules", "--disagreements"]),
+        (report, ["-o"]),
+        (report, ["-o", "page.html", "--assets"]),
+        (leaderboard, ["--csv"]),
+    ],
+    ids=["table", "figure", "compare", "agreement", "report", "assets", "leaderboard"],
+)
+def test_a_command_refuses_what_it_could_not_write_before_it_reads_anything(
+    command: Callable[[Sequence[str]], int], options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    name = "out.png" if options == ["--figure"] else "out.html"
+    assert command([str(tmp_path / "nowhere"), *options, str(tmp_path / "file" / name)]) == 2
+    said = capsys.readouterr().err
+    assert "cannot be written: Not a directory" in said and said.count("\n") == 1
