@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from harness_ext.benchmark.questions import IMAGE_QUESTIONS, NUM_QUESTIONS, TEXT_QUESTIONS
-from harness_ext.errors import exit_status
+from harness_ext.errors import UserError, exit_status
 from harness_ext.judges.batch import AlignmentAnswer, Answer, BatchJudge, OneByOne, PerceptionAnswer
 from harness_ext.judges.reading import verdicts
 from harness_ext.judges.spec import JudgeSpec, add_judge_options, judge_spec
@@ -52,7 +52,7 @@ def judge_file(path: str, spec: JudgeSpec) -> int:
     """Print the lines of ``path`` (``"-"`` for standard input), judged; returns the exit code, 0 or 2.
 
     Raises:
-        UserError: The judge cannot be loaded, or gives what is no verdict.
+        UserError: The judge cannot be loaded, gives what is no verdict, or fails on every answer.
     """
     judge = spec.open()
     if path == "-":
@@ -70,7 +70,7 @@ def judge_file(path: str, spec: JudgeSpec) -> int:
 
 def _run(lines: Iterable[str], path: str, judge: BatchJudge) -> int:
     size = 1 if isinstance(judge, OneByOne) else _BLOCK
-    number = failed = 0
+    number = answers = failed = 0
     block: list[tuple[dict[str, Any], Answer]] = []
     problem = None
     try:
@@ -79,6 +79,7 @@ def _run(lines: Iterable[str], path: str, judge: BatchJudge) -> int:
                 number += 1
                 if line.strip():
                     block.append(_read_line(line))
+                    answers += 1
                 if len(block) == size:
                     failed += _print_judged(block, judge)
                     block = []
@@ -91,10 +92,12 @@ def _run(lines: Iterable[str], path: str, judge: BatchJudge) -> int:
         # Whoever read the output has seen enough; the interpreter must not try to flush the rest when it exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    if failed:
-        print(f"the judge {judge.name} failed on {failed} answers", file=sys.stderr)
     if problem:
         print(problem, file=sys.stderr)
+    if failed and failed == answers:
+        raise UserError(f"judge {judge.name} failed on every answer")
+    if failed:
+        print(f"the judge {judge.name} failed on {failed} of {answers} answers", file=sys.stderr)
     return BAD_INPUT if problem else 0
 
 

@@ -1,7 +1,6 @@
 """A folder that is there whole or not at all: it grows under another name, which a later start goes on with."""
 
 import json
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any, Final
 from filelock import FileLock, Timeout
 
 from harness_ext.errors import UserError
+from harness_ext.report.writing import write_text
 
 _MANIFEST: Final = "judging.json"
 _LOCK: Final = "judging.lock"
@@ -45,9 +45,10 @@ def whole_folder(folder: Path, made_of: Mapping[str, Any]) -> Iterator[Path]:
         with lock.acquire(timeout=0):
             _claim(part, made_of)
             yield part
-            (part / _MANIFEST).unlink()
-            (part / _LOCK).unlink()
+            # In this order: a process killed in between leaves the whole folder, and no unfinished one without a manifest.
             part.rename(folder)
+            (folder / _MANIFEST).unlink()
+            (folder / _LOCK).unlink()
     except Timeout as error:
         raise UserError(
             f"{part}: another process is writing there. Wait for it, or choose another name with -o."
@@ -56,6 +57,8 @@ def whole_folder(folder: Path, made_of: Mapping[str, Any]) -> Iterator[Path]:
 
 def _claim(part: Path, made_of: Mapping[str, Any]) -> None:
     manifest, text = part / _MANIFEST, json.dumps(made_of, indent=1, ensure_ascii=False) + "\n"
+    for unfinished in part.glob("*.new"):  # of a process that was killed while it wrote a file
+        unfinished.unlink()
     if manifest.exists():
         if manifest.read_text(encoding="utf-8") != text:
             raise UserError(
@@ -67,9 +70,7 @@ def _claim(part: Path, made_of: Mapping[str, Any]) -> None:
         raise UserError(
             f"{part}: expected an empty folder, found {found[0]}. Delete it, or choose another name with -o."
         )
-    new = part / f"{_MANIFEST}.new"
-    new.write_text(text, encoding="utf-8")
-    os.replace(new, manifest)
+    write_text(manifest, text)
 
 
 def whole_lines(path: Path) -> int:

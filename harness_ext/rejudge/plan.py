@@ -6,8 +6,8 @@ from typing import Final
 
 from harness_ext.benchmark import SOURCES
 from harness_ext.errors import UserError
-from harness_ext.report.results import ResultsFile, results_files
-from harness_ext.report.samples import read_samples
+from harness_ext.report.results import ResultsFile, newest_first, results_files
+from harness_ext.report.samples import NotWhole, read_samples
 from harness_ext.report.scores import manner
 
 _BY_LIKELIHOOD: Final = "asked by likelihood: there is no text to judge"
@@ -51,14 +51,23 @@ class Evaluation:
 def plan(run: Path) -> list[Evaluation]:
     """Look through the evaluations of lmms-eval below ``run``; all samples of this project's tasks are checked.
 
+    One that was cut off while it was saved is left out where newer whole ones of the same model asked what it asked: as in
+    a table, they are what is shown of it.
+
     Raises:
         UserError: Naming the folder or file: nothing is there to judge, or what is there is incomplete or of another version.
     """
     if not run.is_dir():
         raise UserError(f"{run}: no such folder. Expected the --output_path of an evaluation with --log_samples.")
-    evaluations = [
-        Evaluation(file, tuple(_task(file, name) for name in file.content["n-samples"])) for file in results_files(run)
-    ]
+    evaluations: list[Evaluation] = []
+    for file in newest_first(results_files(run)):
+        try:
+            evaluations.append(Evaluation(file, tuple(_task(file, name) for name in file.content["n-samples"])))
+        except NotWhole:
+            newer = [other.file.asked for other in evaluations if other.file.names == file.names]
+            if not file.asked <= set().union(*newer):
+                raise
+    evaluations.sort(key=lambda evaluation: evaluation.file.path)
     if not any(evaluation.judged for evaluation in evaluations):
         kept = [f"{task.name} ({task.kept})" for evaluation in evaluations for task in evaluation.tasks]
         raise UserError(f"{run}: nothing to judge again: {'; '.join(kept) or 'no task in it'}")
@@ -71,7 +80,7 @@ def _task(file: ResultsFile, name: str) -> Task:
     if not source:
         return Task(name, path, source, rows, _OTHERS)
     if not path.is_file():
-        raise UserError(f"{path}: missing. The run was cut off, or it was run without --log_samples: run it again.")
+        raise NotWhole(f"{path}: missing. The run was cut off, or it was run without --log_samples: run it again.")
     if manner(name) == "likelihood":
         return Task(name, path, source, rows, _BY_LIKELIHOOD)
     records = read_samples(path, source, "generated", rows)

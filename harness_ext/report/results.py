@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from harness_ext.benchmark import SOURCES
 from harness_ext.errors import UserError
-from harness_ext.report.scores import Manner, manner
+from harness_ext.report.samples import NotWhole
+from harness_ext.report.scores import MANNERS, Manner, manner
 
 # What our plugin writes into the results file beside what the harness does.
 _MODEL: Final = ("weights", "revision", "adapter", "dtype")
@@ -68,6 +70,11 @@ class ResultsFile:
             if task.startswith(f"{source}_") and manner(task) == asked and (not only or task in only)
         ]
 
+    @property
+    def asked(self) -> set[tuple[str, Manner]]:
+        """The sources that were asked about, and in which manner: a run is of one of each."""
+        return {(source, asked) for source in SOURCES for asked in MANNERS if self.tasks(source, asked, ())}
+
     def samples(self, task: str) -> Path:
         """The file of a task's sample rows."""
         return self.path.with_name(f"{self.date}_samples_{task}.jsonl")
@@ -113,12 +120,9 @@ class ResultsFile:
 
 
 def results_files(folder: Path) -> list[ResultsFile]:
-    """Every results file below ``folder``. Raises ``UserError``, naming it, for one that cannot be used, and for none."""
-    files = [
-        ResultsFile(path, match[1], read_results(path))
-        for path in sorted(folder.rglob("*_results.json"))
-        if (match := _RESULTS.fullmatch(path.name))
-    ]
+    """Every results file below ``folder`` that is whole, see :func:`read_whole`; raises ``UserError`` for none, too."""
+    dates = {path: match[1] for path in folder.rglob("*_results.json") if (match := _RESULTS.fullmatch(path.name))}
+    files = [ResultsFile(path, dates[path], content) for path, content in read_whole(dates)]
     if not files:
         raise UserError(
             f"{folder}: no <date>_results.json in it. Expected the --output_path of an lmms-eval evaluation."
@@ -131,12 +135,36 @@ def newest_first(files: Iterable[ResultsFile]) -> list[ResultsFile]:
     return sorted(files, key=lambda file: file.date, reverse=True)
 
 
+def read_whole(paths: Iterable[Path]) -> list[tuple[Path, dict[str, Any]]]:
+    """What results files of one harness hold, in the order of their paths.
+
+    One that was cut off while it was saved is left out where a newer whole one lies beside it: its evaluation was run again.
+
+    Raises:
+        UserError: As :func:`read_results` does.
+    """
+    whole: list[tuple[Path, dict[str, Any]]] = []
+    for path in sorted(paths, reverse=True):
+        try:
+            whole.append((path, read_results(path)))
+        except NotWhole:
+            if not any(newer.parent == path.parent for newer, _ in whole):
+                raise
+    return whole[::-1]
+
+
 def read_results(path: Path) -> dict[str, Any]:
-    """What a results file of either harness holds. Raises ``UserError``, naming it, if it cannot be used."""
+    """What a results file of either harness holds.
+
+    Raises:
+        NotWhole: It is no JSON.
+        UserError: It cannot be used. Both name it.
+    """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise UserError(
+        kind = UserError if isinstance(error, OSError) else NotWhole
+        raise kind(
             f"{path}: cannot be read ({error}). Was the run cut off? Run it again or delete the file."
         ) from error
     config = content.get("config", {}) if isinstance(content, dict) else {}

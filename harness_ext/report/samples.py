@@ -36,6 +36,10 @@ _QUESTIONS: Final = {
 _WITHOUT_CATEGORIES: Final = ("smid", "nsfw")
 
 
+class NotWhole(UserError):
+    """What was cut off while it was saved: the message names the file."""
+
+
 def read_samples(path: Path, source: str, way: Way, expected_rows: int) -> tuple[Judgement, ...]:
     """Read the judged answers of one task.
 
@@ -89,7 +93,7 @@ def read_rows(path: Path, expected_rows: int) -> Iterator[tuple[int, dict[str, A
         # Only "\n" ends a line: a response may hold line separators that JSON leaves as they are.
         with path.open(encoding="utf-8", newline="\n") as file:
             if (found := sum(1 for _ in file)) != expected_rows:
-                raise UserError(
+                raise NotWhole(
                     f"{path}: expected {expected_rows} rows, found {found}: the run was cut off while writing, or two runs "
                     "wrote into this file. Run the evaluation again into an empty folder."
                 )
@@ -108,7 +112,7 @@ def _parse(line: str, path: Path, number: int) -> dict[str, Any]:
     try:
         row = json.loads(line)
     except json.JSONDecodeError as error:
-        raise UserError(
+        raise NotWhole(
             f"{path}, line {number}: not JSON ({error.msg}): the run was cut off while writing. Run it again."
         ) from error
     if not isinstance(row, dict):

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from harness_ext.errors import UserError
-from harness_ext.report.results import ResultsFile, read_results
+from harness_ext.report.results import ResultsFile, read_whole
 
 Harness = Literal["lmms-eval", "lm-eval"]
 _NAMES: Final[Mapping[Harness, re.Pattern[str]]] = {
@@ -97,10 +97,10 @@ def open_run(folder: Path, wanted: Collection[str] = ()) -> RunFolder:
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder. Expected the --output_path of an evaluation.")
     evaluations = [
-        Evaluation(path, match[1], read_results(path), harness)
-        for path in sorted(folder.rglob("*.json"))
+        Evaluation(path, dates[path], content, harness)
         for harness, pattern in _NAMES.items()
-        if (match := pattern.fullmatch(path.name))
+        if (dates := {path: match[1] for path in folder.rglob("*.json") if (match := pattern.fullmatch(path.name))})
+        for path, content in read_whole(dates)
     ]
     if not evaluations:
         raise UserError(

@@ -118,7 +118,23 @@ def test_a_judge_by_name_reads_a_file_and_its_failures_are_counted(
         assert [row.get("verdict", row.get("choice")) for row in judged] == [
             "unsafe", "safe", "unsafe", "unsafe", "na", "unsafe", "na", "failed"
         ]  # fmt: skip
-        assert "first-word-1 failed on 1 answers" in printed.err and "line 15: expected one JSON object" in printed.err
+        assert (
+            "first-word-1 failed on 1 of 8 answers" in printed.err
+            and "line 15: expected one JSON object" in printed.err
+        )
+
+
+def test_a_judge_that_fails_on_every_line_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(JUDGES, "first-word", first_word.ENTRY)  # type: ignore[arg-type]
+    (tmp_path / "in.jsonl").write_text('{"question": 0, "response": "Crash."}\n' * 3, encoding="utf-8")
+    for command in (main, rejudge.main):
+        assert command([str(tmp_path / "in.jsonl"), "--judge", "first-word"]) == 2
+        printed = capsys.readouterr()
+        assert printed.err == "unsafeconcepts judge: judge first-word-1 failed on every answer\n"
+        # What a slow judge has been asked is not thrown away; a failure is no verdict.
+        assert [json.loads(line)["verdict"] for line in printed.out.splitlines()] == ["failed"] * 3
 
 
 @pytest.mark.parametrize(

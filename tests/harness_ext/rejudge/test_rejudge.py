@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from pathlib import Path
 from statistics import fmean
 
 import first_word
@@ -156,6 +157,50 @@ def test_a_half_done_folder_is_not_gone_on_with_by_another_judge_or_of_other_ans
     write_saved(source, SAID | {"glyphworld_perception": [("Swastika", 0, "A")]})
     with pytest.raises(UserError, match="other answers"):
         judge_again(source, FIRST_WORD, tmp_path / "again")
+
+
+def test_an_evaluation_that_was_cut_off_while_it_was_saved_stands_in_nobodys_way_when_it_was_run_again(
+    tmp_path, capsys
+):
+    source = write_saved(tmp_path / "run", SAID)
+    samples = source / f"{DATE}_samples_glyphworld_perception.jsonl"
+    samples.write_bytes(samples.read_bytes()[:-30])
+    with pytest.raises(UserError, match=r"perception\.jsonl, line 2: not JSON .* the run was cut off"):
+        judge_again(source, RULES)
+    # Killed even earlier, within the results file.
+    (source / "20251231_120000_results.json").write_text('{"results": ')
+    again = write_saved(tmp_path / "again", SAID)
+    for file in again.iterdir():
+        file.rename(source / file.name.replace(DATE, "20260102_120000"))
+
+    assert main([str(source), "--judge", "rules"]) == 0
+    said = capsys.readouterr().err
+    for date in ("20251231_120000", DATE):
+        assert f"{date}_results.json is left out: it was cut off while it was saved" in said
+    (loaded,) = load_runs(source)
+    (judged,) = load_runs(tmp_path / "run__rules-1")
+    assert judged.answers == loaded.answers and judged.samples.keys() == loaded.samples.keys()
+    assert compare([source, tmp_path / "run__rules-1"], tasks=["glyphworld_perception"]).pairs
+
+
+def test_a_judging_that_was_killed_at_any_moment_is_begun_again_or_resumed(tmp_path, monkeypatch):
+    source = write_saved(tmp_path / "run", SAID)
+    part = tmp_path / "again.partial"
+    part.mkdir()
+    for left in ("judging.json.new", ".0123456789abcdef.new", "judging.lock"):
+        (part / left).write_text('{"judge": ')
+    judge_again(source, FIRST_WORD, tmp_path / "again")
+    # Killed when everything was written, and before the folder had its name.
+    monkeypatch.setattr(Path, "rename", lambda *_: (_ for _ in ()).throw(first_word.CutOff))
+    with pytest.raises(first_word.CutOff):
+        judge_again(source, FIRST_WORD, tmp_path / "late")
+    monkeypatch.undo()
+    monkeypatch.setitem(JUDGES, "first-word", first_word.ENTRY)
+    monkeypatch.setattr(first_word, "asked", [])
+    judge_again(source, FIRST_WORD, tmp_path / "late")
+    assert not first_word.asked
+    names = [sorted(file.name for file in (tmp_path / made).iterdir()) for made in ("again", "late")]
+    assert names[0] == names[1] == sorted(file.name for file in source.iterdir())
 
 
 def test_nothing_is_written_over_nor_into_the_run(tmp_path):
