@@ -5,6 +5,7 @@ model. This command registers the plugin first, checks access to gated data befo
 """
 
 import argparse
+import functools
 import os
 import sys
 from collections.abc import Sequence
@@ -16,8 +17,27 @@ from harness_ext.benchmark.preflight import check_access_for
 from harness_ext.errors import UserError
 from harness_ext.models.catalogue import OPTION_FILE_VARIABLE, describe_names, load_catalogue
 from harness_ext.options import check_model_name, check_options
+from harness_ext.report.writing import require_writable_folder
+from harness_ext.saving import Swallowed
+from harness_ext.upstream import require_imports
 
 _MODELS_FILE: Final = "--models-file"
+_HARNESS: Final = "lmms-eval"
+# What lmms-eval 0.7.3 imports when a model has been loaded (the last: when it prints its table). Quick to import.
+_LATE: Final = ("filelock._api", "datasets.utils._filelock", "pytablewriter")
+_LATE_OF_ITS_OWN: Final = ("lmms_eval.models.model_utils.gen_metrics", "lmms_eval.filters.transformation")
+# Where it catches an error that costs a result which was asked for, and goes on: saving (and pushing to the hub), the
+# comparison with --baseline, logging to Weights and Biases and SwanLab; and where we look at what was saved.
+_SWALLOWING: Final = (
+    "lmms_eval.loggers.evaluation_tracker",
+    "lmms_eval.evaluator",
+    "lmms_eval.__main__",
+    "harness_ext.saving",
+)
+
+
+class NotDoneError(Exception):
+    """lmms-eval caught an error, and went on without what was asked for."""
 
 
 def main() -> None:
@@ -63,11 +83,14 @@ def _is_evaluation(arguments: Sequence[str]) -> bool:
 
 def _check(arguments: Sequence[str]) -> None:
     """What can be known to be wrong in the first second is said in the first second."""
+    require_imports(_HARNESS, *_LATE)
     load_catalogue()
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    for option in ("--model", "--tasks", "--config"):
+    for option in ("--model", "--tasks", "--config", "--output_path"):
         parser.add_argument(option)
     known, _ = parser.parse_known_args(arguments)
+    if known.output_path:
+        require_writable_folder(Path(known.output_path))
     if known.config is not None:
         return
     if known.tasks is None:
@@ -91,26 +114,40 @@ def _hidden_by_a_folder(name: str) -> bool:
 
 def _run() -> list[Exception]:
     """Hand over to lmms-eval; returns what its evaluations failed with."""
-    import lmms_eval.models  # noqa: F401 - loading it loads the entry points, ours among them
+    # Loading lmms_eval.models loads the entry points, ours among them.
+    require_imports(_HARNESS, "lmms_eval.models")
     from lmms_eval.cli import dispatch
 
     from harness_ext.plugin import register_tasks
 
     register_tasks()
     failures: list[Exception] = []
+    swallowed = Swallowed(*_SWALLOWING)
     if _is_evaluation(sys.argv[1:]):
-        _watch_evaluations(failures)
+        require_imports(_HARNESS, "lmms_eval.__main__", *_LATE_OF_ITS_OWN)
+        _watch_evaluations(failures, swallowed)
     dispatch.main()
+    for error, said in swallowed.errors:
+        # An evaluation's own error is caught, and logged, too.
+        if not any(error is failure for failure in failures):
+            print(f"lmms_eval: not done as asked: {said}", file=sys.stderr)
+            failures.append(NotDoneError(said))
     return failures
 
 
-def _watch_evaluations(failures: list[Exception]) -> None:
+def _watch_evaluations(failures: list[Exception], swallowed: Swallowed) -> None:
     """lmms-eval prints an evaluation's error and goes on with the next; check each before, and remember what failed."""
     from lmms_eval import __main__ as upstream
+    from loguru import logger
 
     evaluate = upstream.cli_evaluate_single
+    listened = functools.cache(
+        lambda: logger.add(swallowed, level=0, format="{message}", filter=lambda record: record["name"] in _SWALLOWING)
+    )
 
     def cli_evaluate_single(args: Any = None) -> Any:
+        # Not earlier: lmms-eval removes every handler first. At any level, whatever --verbosity is.
+        listened()
         try:
             if args.tasks is not None and not args.tasks.startswith("list"):
                 check_model_name(args.model)

@@ -4,29 +4,71 @@ lm-eval has no entry points by which a package could add models, so that its com
 processes: ``accelerate launch -m harness_ext.lm_cli run …``.
 """
 
+import argparse
+import logging
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from harness_ext.errors import UserError
+from harness_ext.options import secret_in
 from harness_ext.plugin import task_folder
+from harness_ext.report.writing import require_writable_folder
+from harness_ext.saving import Swallowed, save_readably
+from harness_ext.upstream import require_imports
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run lm-eval with ``arguments``, those of its own command; returns 2, with a message, when what is asked cannot be."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    swallowed = Swallowed("lm_eval.loggers.evaluation_tracker", "lm_eval._cli.run")
     # lm-eval reads them itself.
     sys.argv = ["lm_eval", *_with_our_tasks(given)]
     try:
+        _check(given)
         from lm_eval.__main__ import cli_evaluate
 
         from harness_ext.models.language_names import register_language_sides
 
         register_language_sides()
+        _watch(swallowed)
         cli_evaluate()
     except UserError as error:
         print(f"lm_eval: {error}", file=sys.stderr)
         return 2
-    return 0
+    for _, said in swallowed.errors:
+        print(f"lm_eval: not done as asked: {said}", file=sys.stderr)
+    return 1 if swallowed.errors else 0
+
+
+def _check(arguments: Sequence[str]) -> None:
+    """What can be known to be wrong in the first second is said in the first second."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--output_path", "-o", type=Path)
+    parser.add_argument("--model_args", "-a", nargs="+", default=[])
+    known, _ = parser.parse_known_args(arguments)
+    for each in known.model_args:
+        if secret := secret_in(each):
+            raise UserError(
+                f"--model_args: {secret} would be written into the results as it is; set HF_TOKEN, or the variable in which "
+                "the model of lm-eval looks for its key"
+            )
+    if known.output_path:
+        # A name ending in .json is that of a file, to which lm-eval adds the date.
+        require_writable_folder(known.output_path.parent if known.output_path.suffix == ".json" else known.output_path)
+    # What lm-eval 0.4.13 imports when it prints its table.
+    require_imports("lm_eval", "pytablewriter")
+
+
+def _watch(swallowed: Swallowed) -> None:
+    """lm-eval catches an error where it saves, logs it, and goes on; it is remembered, at any level of logging."""
+    from lm_eval.loggers import EvaluationTracker
+
+    save_readably(EvaluationTracker)
+    for name in swallowed.modules:
+        module = logging.getLogger(name)
+        module.addHandler(swallowed)
+        module.setLevel(logging.INFO)
 
 
 def _with_our_tasks(arguments: Sequence[str]) -> list[str]:

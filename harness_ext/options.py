@@ -5,19 +5,39 @@ A number that was produced under another setting than the one asked for is worse
 
 import argparse
 import difflib
+import re
 from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
 
 from harness_ext.benchmark import SOURCES
 from harness_ext.benchmark.questions import NUM_QUESTIONS
 from harness_ext.errors import UserError
 from harness_ext.models.catalogue import USER_FILE_VARIABLE, load_catalogue
 from harness_ext.processes import processes_of_run
+from harness_ext.report.writing import require_writable_folder
+
+_PASSWORD: Final = re.compile(r"://[^/@\s,]+@")
+# Not such as add_bos_token, an argument of lm-eval's models.
+_KEY: Final = re.compile(
+    r"(?i)(?:^|[\s,{'\"])((?:\w+_)?(?:api_key|password|secret)|(?:(?:hf|hub|auth|access)_)?token)['\"]?\s*[=:]"
+)
 
 
 def check_options(arguments: argparse.Namespace) -> None:
     """Raise ``UserError`` for lmms-eval's parsed ``arguments`` where they ask for what would not be done."""
+    if arguments.output_path:
+        require_writable_folder(Path(arguments.output_path))
     if problems := list(_problems(arguments)):
         raise UserError("\n".join(problems))
+
+
+def secret_in(model_args: str) -> str | None:
+    """The name of an argument that is a key or a token, or ``"a password in an address"``; ``None`` for neither."""
+    if _PASSWORD.search(model_args):
+        return "a password in an address"
+    found = _KEY.search(model_args)
+    return found[1] if found else None
 
 
 def check_model_name(name: str) -> None:
@@ -48,6 +68,14 @@ def _suggestion(name: str, known: Sequence[str]) -> str:
 
 
 def _problems(arguments: argparse.Namespace) -> Iterator[str]:
+    if arguments.output_path and not _read_as_it_is(arguments.output_path):
+        yield (
+            f"--output_path {arguments.output_path}: lmms-eval hands it on among other arguments and would write to another "
+            "place; expected neither a comma, a quotation mark nor a bracket in it, and no number (./2026 is none)"
+        )
+    # lmms-eval itself writes [REDACTED] for keys and tokens, but not for this.
+    if _PASSWORD.search(str(arguments.model_args or "")):
+        yield "--model_args: a password in an address would be written into the results; leave it out of the address"
     our_model = arguments.model in load_catalogue()
     our_task = any(name.startswith(SOURCES) for name in (arguments.tasks or "").split(","))
     if our_model and arguments.use_cache:
@@ -82,6 +110,16 @@ def _problems(arguments: argparse.Namespace) -> Iterator[str]:
             f"--limit {arguments.limit:g}: each of {processes} processes asks all questions about its images; a limit that "
             f"is no multiple of {processes * NUM_QUESTIONS} would cut off other questions than in one process"
         )
+
+
+def _read_as_it_is(path: str) -> bool:
+    """Whether lmms-eval, which writes the path and the hub's token into one text, reads both out of it again."""
+    from lmms_eval.utils import simple_parse_args_string
+
+    try:
+        return simple_parse_args_string(f"output_path={path},token=t") == {"output_path": path, "token": "t"}
+    except ValueError:
+        return False
 
 
 def _generation_problems(gen_kwargs: str) -> Iterator[str]:

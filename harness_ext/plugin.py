@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from lmms_eval.models.registry_v2 import ModelManifest
 
 _MODELS_MODULE: Final = "harness_ext.models.names"
+_HUB_TOKEN: Final = re.compile(r"\bhf_[A-Za-z0-9]{20,}")
 
 
 def task_folder(harness: str) -> Path:
@@ -97,19 +98,20 @@ def _with_source_check(match: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _keep_the_token_out_of_logs() -> None:
-    """lmms-eval logs its tracker's arguments, and the hub token among them."""
+    """lmms-eval logs its tracker's arguments, and the hub token among them: the environment's, or one in an option."""
     from loguru import logger
 
     def hide(record: Any) -> None:
-        token = os.environ.get("HF_TOKEN")
-        if token:
-            record["message"] = record["message"].replace(token, "[HF_TOKEN]")
+        message = record["message"]
+        if token := os.environ.get("HF_TOKEN"):
+            message = message.replace(token, "[HF_TOKEN]")
+        record["message"] = _HUB_TOKEN.sub("[HF_TOKEN]", message)
 
     logger.configure(patcher=hide)
 
 
 def _name_result_folders() -> None:
-    """Give a model that is named, without ``pretrained=``, a result folder of its own; say what its name stood for.
+    """Give a model that is named, without ``pretrained=``, a result folder of its own; say what its name stood for there.
 
     lmms-eval names the folder under ``--output_path`` after ``pretrained=`` in the model's arguments, so that two models
     named by the catalogue would write into one.
@@ -118,6 +120,8 @@ def _name_result_folders() -> None:
     from lmms_eval.utils import sanitize_model_name
 
     from harness_ext.provenance import provenance
+    from harness_ext.report.results import read_results
+    from harness_ext.saving import require_read_back, save_readably
 
     if getattr(GeneralConfigTracker, "_unsafeconcepts", False):
         return
@@ -133,12 +137,17 @@ def _name_result_folders() -> None:
             tracker.model_name_sanitized = sanitize_model_name(tracker.model_name)
 
     GeneralConfigTracker.log_experiment_args = log_experiment_args
+    save_readably(EvaluationTracker)
     save = EvaluationTracker.save_results_aggregated
 
     @functools.wraps(save)
-    def save_results_aggregated(tracker: Any, results: Any, *args: Any, **kwargs: Any) -> None:
+    def save_results_aggregated(tracker: Any, results: Any, samples: Any, datetime_str: str) -> None:
         results["config"] |= provenance()
-        save(tracker, {**results, "configs": _without_addresses(results["configs"])}, *args, **kwargs)
+        configs = _without_addresses(results["configs"])
+        save(tracker, {**results, "configs": configs}, samples, datetime_str=datetime_str)
+        if tracker.output_path:
+            folder = Path(tracker.output_path) / tracker.general_config_tracker.model_name_sanitized
+            require_read_back(lambda: read_results(folder / f"{datetime_str.replace(':', '-')}_results.json"))
 
     EvaluationTracker.save_results_aggregated = save_results_aggregated
 

@@ -23,7 +23,7 @@ from harness_ext.rejudge.plan import Evaluation, Task, plan
 from harness_ext.rejudge.saved import read_saved
 from harness_ext.report.results import JUDGED_BY, JUDGED_FROM
 from harness_ext.report.samples import read_samples
-from harness_ext.report.writing import encodable, write_text
+from harness_ext.report.writing import encodable, require_writable_folder, write_text
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,7 @@ def judge_again(run: Path, spec: JudgeSpec, folder: Path | None = None) -> Outco
             the run; or the judge cannot be loaded, gives no verdict of the protocol, or fails on every answer.
     """
     evaluations = plan(run)
+    require_writable_folder((folder or run.resolve()).parent)
     judge = spec.open()
     folder = folder or default_folder(run, judge)
     if run.resolve() in (folder.resolve(), *folder.resolve().parents):

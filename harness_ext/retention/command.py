@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from harness_ext.errors import UserError
 from harness_ext.report import terminal
+from harness_ext.report.writing import require_writable_folder
 from harness_ext.retention.benchmarks import JUDGED, LIMIT_STEP, SUITES, Suite, benchmarks, check_without
 
 if TYPE_CHECKING:
@@ -120,6 +121,7 @@ def _retention(options: argparse.Namespace) -> None:
 def _check(options: argparse.Namespace, suites: Sequence[Suite], without: Sequence[str]) -> "Judge | None":
     """What can be known to be wrong in the first second is said in the first second; returns who judges."""
     check_without(suites, without)
+    require_writable_folder(options.output.expanduser())
     if options.margin is not None:
         from harness_ext.report.compare.runs import check_margin
 

@@ -1,11 +1,16 @@
 """Options of the command itself; whole evaluations are in ``test_evaluation.py``."""
 
+import ast
+import importlib.util
 import json
 import os
+import sys
+from pathlib import Path
 
 import pytest
+from lmms_eval import evaluator, utils
 
-from harness_ext.cli import _take_models_file
+from harness_ext.cli import _LATE, _LATE_OF_ITS_OWN, _check, _take_models_file
 from harness_ext.errors import UserError
 from harness_ext.models.catalogue import OPTION_FILE_VARIABLE
 
@@ -32,6 +37,39 @@ def test_a_models_file_is_taken_out_of_the_arguments(models_file, monkeypatch, f
 def test_a_models_file_must_be_named(arguments):
     with pytest.raises(UserError, match="--models-file is not followed by a file"):
         _take_models_file(arguments)
+
+
+def test_a_package_that_lmms_eval_cannot_run_with_is_named_before_anything_is_loaded(monkeypatch):
+    # filelock 4.3.1 has no such module.
+    monkeypatch.setitem(sys.modules, "filelock._api", None)
+    with pytest.raises(
+        UserError, match=r"lmms-eval .* cannot run with filelock .*\nInstall .*: pip install \. -c constraints"
+    ):
+        _check(["--model", "glyph-vlm", "--tasks", "glyphworld"])
+
+
+def test_what_lmms_eval_imports_late_is_imported_early():
+    # Whatever the evaluator itself imports in a function: nothing of it is new when a model is built.
+    names = [
+        module
+        for file in (Path(evaluator.__file__), Path(utils.__file__))
+        for function in ast.walk(ast.parse(file.read_text()))
+        if isinstance(function, ast.FunctionDef)
+        and function.name in ("_enable_reentrant_filelocks", "simple_evaluate", "evaluate", "make_table")
+        for node in ast.walk(function)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for module in _modules(node)
+    ]
+    assert {"filelock._api", "pytablewriter"} <= set(names)
+    assert set(names) - set(sys.stdlib_module_names) <= {*_LATE, *_LATE_OF_ITS_OWN, "filelock"}
+
+
+def _modules(node):
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    inside = [f"{node.module}.{alias.name}" for alias in node.names]
+    package = hasattr(importlib.import_module(node.module), "__path__")
+    return [name if package and importlib.util.find_spec(name) else node.module for name in inside]
 
 
 def test_a_wrong_models_file_is_refused_at_once(run, tmp_path):

@@ -5,7 +5,8 @@ import json
 import pytest
 from benchmark_hub import BenchmarkHub
 
-from harness_ext.lm_cli import _with_our_tasks
+from harness_ext.lm_cli import _with_our_tasks, main
+from harness_ext.options import secret_in
 from harness_ext.plugin import task_folder
 
 
@@ -30,6 +31,24 @@ def test_what_cannot_be_scored_is_said_without_a_traceback(run, arguments, messa
     assert finished.returncode == 2
     assert message in finished.stderr
     assert "Traceback" not in finished.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["model=m,openai_api_key=k"], "openai_api_key would be written"),
+        (["model=m", "token=k"], "token would be written"),
+        (['{"hf_token": "k"}'], "hf_token would be written"),
+        (["base_url=http://me:k@localhost/v1"], "a password in an address would be written"),
+    ],
+)
+def test_a_key_that_lm_eval_would_write_down_is_refused(arguments, says, capsys):
+    assert (
+        main(["run", "--model", "local-completions", "--tasks", "unsafeconcepts_text", "--model_args", *arguments]) == 2
+    )
+    assert says in capsys.readouterr().err
+    for harmless in ("add_bos_token=True,tokenizer=me/mine", "base_url=http://localhost:8000/v1"):
+        assert secret_in(harmless) is None
 
 
 def test_two_processes_score_what_one_scores(run, untrained_vlm, tmp_path):

@@ -6,6 +6,8 @@ from harness_ext.errors import UserError
 from harness_ext.options import check_model_name, check_options
 
 DEFAULTS = {
+    "model_args": "",
+    "output_path": None,
     "model": "glyph-vlm",
     "tasks": "glyphworld",
     "use_cache": None,
@@ -26,6 +28,8 @@ def check(**options):
     [
         {},
         {"limit": 8.0},
+        {"output_path": "./2026"},
+        {"output_path": "runs of 2026/a=b"},
         {"gen_kwargs": "max_new_tokens=8"},
         {"gen_kwargs": "do_sample=true,temperature=0.7"},
         {"model": "llava_hf", "use_cache": "cache"},
@@ -46,6 +50,11 @@ def test_what_is_done_as_asked_is_let_through(options):
         ({"gen_kwargs": "temperature=0.7"}, "do_sample=true or do_sample=false beside temperature"),
         ({"repeats": 3}, "--repeats 3"),
         ({"limit": 0.1}, "--limit 0.1"),
+        ({"output_path": "2026"}, "--output_path 2026: lmms-eval .* would write to another place"),
+        ({"output_path": "a,b"}, "--output_path a,b"),
+        ({"output_path": "o'brien"}, "--output_path o'brien"),
+        ({"output_path": "/proc/out"}, "/proc/out: cannot be written"),
+        ({"model_args": "base_url=https://me:mine@example.org/v1"}, "a password in an address would be written"),
     ],
 )
 def test_what_would_be_ignored_is_refused(options, message):

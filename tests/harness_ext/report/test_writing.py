@@ -1,12 +1,10 @@
 """One way to write a file: whole or not at all, whatever its name stands for."""
 
-import resource
-import signal
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+from full_disk import full_disk
 
 from harness_ext.errors import UserError
 from harness_ext.rejudge.agreement_command import main as agreement
@@ -15,19 +13,6 @@ from harness_ext.report.compare.command import main as compare
 from harness_ext.report.leaderboard.command import main as leaderboard
 from harness_ext.report.page.command import main as report
 from harness_ext.report.writing import encodable, require_writable, require_writable_folder, write_bytes, write_text
-
-
-@contextmanager
-def full_disk(room: int) -> Iterator[None]:
-    """No file of this process grows beyond ``room`` bytes, as on a disk that fills up while it is written to."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (room, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-        signal.signal(signal.SIGXFSZ, handler)
 
 
 def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
