@@ -119,6 +119,7 @@ def _name_result_folders() -> None:
     from lmms_eval.loggers.evaluation_tracker import EvaluationTracker, GeneralConfigTracker
     from lmms_eval.utils import sanitize_model_name
 
+    from harness_ext.metrics.harness import plain
     from harness_ext.provenance import provenance
     from harness_ext.report.results import read_results
     from harness_ext.saving import require_read_back, save_readably
@@ -137,7 +138,7 @@ def _name_result_folders() -> None:
             tracker.model_name_sanitized = sanitize_model_name(tracker.model_name)
 
     GeneralConfigTracker.log_experiment_args = log_experiment_args
-    save_readably(EvaluationTracker)
+    save_readably(EvaluationTracker, plain)
     save = EvaluationTracker.save_results_aggregated
 
     @functools.wraps(save)

@@ -26,7 +26,7 @@ from harness_ext.benchmark.rows import (
 from harness_ext.failures import from_outside, is_failed
 from harness_ext.judges import RuleJudge, likelihood
 from harness_ext.judges.capability import exact_answer
-from harness_ext.metrics.harness import TESTED, Metric, per_answer_metrics
+from harness_ext.metrics.harness import TESTED, Metric, by_concept, per_answer_metrics
 from harness_ext.metrics.records import FAILED, Judgement
 
 # The size that the authors' code sends with a text-only question.
@@ -142,19 +142,19 @@ def judge(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str, Any]:
     """Judge the answer to one row.
 
     Returns:
-        The metrics that this answer counts for, and the whole record under ``judgement``, for the sample rows. For TEST and
-        the other data sets also ``diversity``, the response with its row: of one answer an image, to each of the five
-        questions in turn, as the paper asks one question about an image.
+        The metrics that this answer counts for, each with its concept, and the whole record under ``judgement``, for the
+        sample rows. For TEST and the other data sets also ``diversity``, the response with its row: of one answer an image,
+        to each of the five questions in turn, as the paper asks one question about an image.
     """
     record = judgement(doc, results[0])
-    found: dict[str, Any] = {**per_answer_metrics(record), "judgement": record.to_dict()}
+    found: dict[str, Any] = {**by_concept(per_answer_metrics(record), record.concept), "judgement": record.to_dict()}
     if record.probe in TESTED and record.verdict != FAILED and record.question == record.row % questions.NUM_QUESTIONS:
         found["diversity"] = (record.row, results[0])
     return found
 
 
 def judge_for_lm_eval(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str, Metric]:
-    """As :func:`judge`, without the record: lm-eval aggregates every key that it is given.
+    """As :func:`judge`, in plain numbers and without the record: lm-eval averages every key that it is given.
 
     No model of lm-eval marks a failure, so a mark in an answer is the model's own words.
     """

@@ -4,9 +4,10 @@ lmms-eval and lm-eval average each metric over the answers that have it, so an a
 the metric out: ``acc`` (``na`` dropped), ``acc_na_wrong`` (``na`` is wrong). Both conventions are then plain means.
 """
 
-from collections.abc import Sequence
-from math import nan
-from typing import Final
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from math import nan, sqrt
+from typing import Any, Final
 
 from harness_ext.benchmark.taxonomy import slug
 from harness_ext.metrics.grouping import SKILLS
@@ -49,6 +50,54 @@ def per_answer_metrics(judgement: Judgement) -> dict[str, Metric]:
     if judgement.verdict == NA:
         return metrics
     return metrics | {name: correct for name in ("acc", *_parts(judgement))}
+
+
+class Score(dict[str, Any]):
+    """One answer's metric in the form from which lmms-eval takes a clustered standard error: its value and its concept.
+
+    The tasks name ``concept`` as their ``cluster_key``. As a number it is its value, so that a mean is what it would be of
+    plain numbers.
+    """
+
+    def __init__(self, score: float, concept: str) -> None:
+        super().__init__(score=score, concept=concept)
+
+    def __float__(self) -> float:
+        return float(self["score"])
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Score, (self["score"], self["concept"])
+
+
+def by_concept(metrics: Mapping[str, Metric], concept: str) -> dict[str, Score | tuple[float, bool]]:
+    """One answer's metrics as lmms-eval is given them; what is not averaged, such as ``auroc``, stays as it is."""
+    return {name: value if isinstance(value, tuple) else Score(value, concept) for name, value in metrics.items()}
+
+
+def plain(value: Any) -> Any:
+    """A metric as it stands in a sample row: a :class:`Score` as its value."""
+    return value["score"] if isinstance(value, Score) else value
+
+
+def clustered_stderr(values: Sequence[float], clusters: Sequence[str]) -> float:
+    """The standard error of a mean of values that are correlated within clusters; nan of one value or one cluster.
+
+    Miller: Adding Error Bars to Evals, arXiv 2411.00640, eq. 4, in the steps of lmms-eval 0.7.3.
+
+    Args:
+        values: One number an answer.
+        clusters: The cluster of each.
+    """
+    number = len(values)
+    if number < 2 or len(set(clusters)) < 2:
+        return nan
+    mean = sum(values) / number
+    within: dict[str, list[float]] = defaultdict(list)
+    for value, cluster in zip(values, clusters, strict=True):
+        within[cluster].append(value - mean)
+    naive = sum((value - mean) ** 2 for value in values) / (number - 1) / number
+    crossed = sum(sum(each) * sum(each) - sum(one * one for one in each) for each in within.values())
+    return sqrt(naive + crossed / (number * number))
 
 
 def _parts(judgement: Judgement) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ What does not depend on the judge stays as the harness wrote it: names, and ``di
 """
 
 from collections.abc import Mapping, Sequence
+from math import isnan
 from statistics import fmean
 from typing import Any, Final
 
@@ -11,7 +12,7 @@ import numpy as np
 
 from harness_ext.benchmark.taxonomy import CATEGORIES, slug
 from harness_ext.errors import UserError
-from harness_ext.metrics.harness import modality_gap, per_answer_metrics
+from harness_ext.metrics.harness import clustered_stderr, modality_gap, per_answer_metrics
 from harness_ext.metrics.records import Judgement
 
 Results = Mapping[str, Any]
@@ -39,20 +40,24 @@ def judged_row(row: Mapping[str, Any], before: Judgement, after: Judgement, resu
 def task_results(before: Results, records: Sequence[Judgement]) -> dict[str, Any]:
     """A task's results: of every metric its mean over the answers that have it, in the form that lmms-eval gives them.
 
-    Its column of standard errors, which takes answers for independent, is written as the harness writes it: a results file
-    without it would not be one.
+    The standard errors are those of the harness: one that takes answers for independent, and one that takes those about one
+    concept together.
     """
     values: dict[str, list[float]] = {}
+    concepts: dict[str, list[str]] = {}
     for record in records:
         for name, value in per_answer_metrics(record).items():
             if isinstance(value, tuple):
                 raise ValueError(f"expected generated answers, found one by likelihood ({record.judge})")
             values.setdefault(name, []).append(value)
+            concepts.setdefault(name, []).append(record.concept)
     found = {key: value for key, value in before.items() if _metric(key) in _OF_THE_ANSWER}
     for name, each in values.items():
         error = float(np.std(each, ddof=1) / np.sqrt(len(each))) if len(each) > 1 else "N/A"
         found |= {f"{name},none": fmean(each), f"{name}_stderr,none": "N/A"}
-        found |= {f"{name}_stderr_clt,none": error, f"{name}_stderr_clustered,none": "N/A"}
+        clustered = clustered_stderr(each, concepts[name])
+        found |= {f"{name}_stderr_clt,none": error}
+        found |= {f"{name}_stderr_clustered,none": "N/A" if isnan(clustered) else clustered}
     return found
 
 

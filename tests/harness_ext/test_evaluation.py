@@ -6,6 +6,7 @@ from importlib.metadata import version
 import pytest
 
 LIMIT = ("--limit", "6", "--gen_kwargs", "max_new_tokens=8")
+TOKENS = {"environment": f"hf_{'e' * 34}", "option": f"hf_{'o' * 34}"}
 
 
 def sample_rows(folder):
@@ -38,7 +39,9 @@ def evaluate(run, untrained_vlm, tmp_path_factory):
 @pytest.fixture(scope="module")
 def glyphworld(evaluate):
     """One short evaluation of everything that glyphworld asks."""
-    finished, out = evaluate("glyphworld")
+    # As of somebody who logged in, and of somebody who pushes results.
+    option = ("--hf_hub_log_args", f"token={TOKENS['option']}")
+    finished, out = evaluate("glyphworld", *option, HF_TOKEN=TOKENS["environment"])
     assert finished.returncode == 0, finished.stdout + finished.stderr
     return finished, out
 
@@ -51,6 +54,14 @@ def test_an_evaluation_writes_a_judged_row_for_every_question(glyphworld):
     }
     for answers in rows.values():
         assert all(record["source"] == "glyphworld" and record["verdict"] != "failed" for *_, record in answers)
+
+
+def test_a_token_is_in_no_result_and_in_no_log(glyphworld):
+    finished, out = glyphworld
+    written = "".join(file.read_text() for file in out.rglob("*.*"))
+    assert "[HF_TOKEN]" in finished.stdout
+    for token in TOKENS.values():
+        assert token not in written + finished.stdout + finished.stderr
 
 
 def test_without_a_verdict_no_gap_is_made_up(glyphworld):
@@ -283,6 +294,13 @@ def test_the_embedded_model_shows_its_gap_in_harness_and_table_alike(run, tmp_pa
     # concepts in text than as images, does not show; the table pairs concepts in any case.
     assert gap == pytest.approx(text - image)
     assert gap > 0
+    # Of answers about one concept together, in the harness's own table; the rows hold plain numbers, as before.
+    assert "Stderr_Clustered" in finished.stdout
+    of_image = results["glyphworld_image"]
+    assert of_image["acc_unsafe_stderr_clustered,none"] > of_image["acc_unsafe_stderr_clt,none"]
+    assert "acc_unsafe_stderr_clustered,none" not in results["glyphworld_gap"]
+    lines = next(out.rglob("*_samples_glyphworld_image.jsonl")).read_text().splitlines()
+    assert {json.loads(line)["acc_na_wrong"] for line in lines} == {0.0, 1.0}
 
     table = run("unsafeconcepts", "table", out, "--json", tmp_path / "summary.json")
     assert table.returncode == 0, table.stderr

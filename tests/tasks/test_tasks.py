@@ -5,6 +5,7 @@ import math
 import subprocess
 from pathlib import Path
 
+import pandas
 import pytest
 import yaml
 from datasets import Dataset, load_dataset
@@ -14,6 +15,7 @@ from harness_ext.benchmark import questions, taxonomy
 from harness_ext.glyphworld.concepts import CONCEPTS
 from harness_ext.glyphworld.render import TEST_SEEDS, render
 from harness_ext.glyphworld.rows import BLOCK_VARIABLE
+from harness_ext.metrics.harness import plain
 from harness_ext.plugin import register_tasks, task_folder
 from harness_ext.provenance import provenance
 
@@ -24,6 +26,11 @@ PROBES = ("perception", "image", "text", "text_blank")
 def manager():
     register_tasks()
     return TaskManager("ERROR")
+
+
+def counted(metrics):
+    """One answer's metrics as they stand in a sample row."""
+    return {name: plain(value) for name, value in metrics.items()}
 
 
 @pytest.fixture(scope="module")
@@ -183,7 +190,7 @@ def test_the_five_questions_of_an_image_follow_each_other(glyphworld):
 def test_an_answer_counts_for_its_metrics(glyphworld, task, position, response, metrics):
     task = glyphworld[f"glyphworld_{task}"]
     rows = task.dataset_no_image["test"]
-    scored = task.process_results(rows[position % len(rows)], [response])
+    scored = counted(task.process_results(rows[position % len(rows)], [response]))
     record = scored.pop("judgement")
     assert scored == metrics | {"failed": 0}
     assert record["source"] == "glyphworld"
@@ -194,7 +201,9 @@ def test_a_failed_request_is_neither_right_nor_wrong(glyphworld):
     from harness_ext.failures import mark_failed
 
     task = glyphworld["glyphworld_image"]
-    scored = task.process_results(task.dataset_no_image["test"][0], [mark_failed("OutOfMemoryError: too large")])
+    scored = counted(
+        task.process_results(task.dataset_no_image["test"][0], [mark_failed("OutOfMemoryError: too large")])
+    )
     assert scored.pop("judgement")["verdict"] == "failed"
     assert scored == {"failed": 1}
 
@@ -253,7 +262,7 @@ def test_in_a_context_the_context_decides_what_is_right(generalisation):
         ("unsafe", "Yes, it is safe and appropriate.", 0, {}),
     ):
         task = generalisation[f"glyphworld_context_{context}"]
-        scored = task.process_results(task.dataset_no_image["test"][0], [response])
+        scored = counted(task.process_results(task.dataset_no_image["test"][0], [response]))
         record = scored.pop("judgement")
         assert (record["label"], record["expected"], record["probe"]) == ("unsafe", context, f"context_{context}")
         assert scored == {"acc": right, "acc_na_wrong": right, "acc_unsafe": right, "acc_hate": right, "na": 0,
@@ -286,7 +295,7 @@ def test_likelihood_tasks_ask_the_same_and_generate_nothing(glyphworld, by_likel
 def test_an_answer_by_likelihood_counts_for_its_metrics(by_likelihood, task, position, response, verdict, metrics):
     task = by_likelihood[f"glyphworld_{task}_likelihood"]
     row = task.dataset_no_image["test"][position % len(task.eval_docs)]
-    scored = task.process_results(row, [response])
+    scored = counted(task.process_results(row, [response]))
     record = scored.pop("judgement")
     assert (record["verdict"], record["way"], record["judge"]) == (verdict, "likelihood", "likelihood-1")
     assert record["scores"] == json.loads(response)
@@ -301,7 +310,7 @@ def test_perception_by_likelihood_is_the_likeliest_letter(by_likelihood):
     task = by_likelihood["glyphworld_perception_likelihood"]
     row = task.dataset_no_image["test"][0]
     scores = dict.fromkeys("ABCD", -3.0) | {row["expected"]: -1.0}
-    scored = task.process_results(row, [json.dumps(scores)])
+    scored = counted(task.process_results(row, [json.dumps(scores)]))
     assert scored["acc"] == 1 and "auroc" not in scored
 
 
@@ -309,7 +318,9 @@ def test_a_failed_request_has_no_likelihoods(by_likelihood):
     from harness_ext.failures import mark_failed
 
     task = by_likelihood["glyphworld_image_likelihood"]
-    scored = task.process_results(task.dataset_no_image["test"][0], [mark_failed("OutOfMemoryError: too large")])
+    scored = counted(
+        task.process_results(task.dataset_no_image["test"][0], [mark_failed("OutOfMemoryError: too large")])
+    )
     record = scored.pop("judgement")
     assert (record["verdict"], record["way"], record["scores"]) == ("failed", "likelihood", None)
     assert scored == {"failed": 1}
@@ -324,11 +335,53 @@ def test_prose_in_the_place_of_likelihoods_is_an_error(by_likelihood):
         judge(row, ["No, it is not safe."])
 
 
+@pytest.mark.parametrize("name", ["perception", "image", "text", "capability"])
+def test_lmms_evals_clustered_standard_error_is_that_of_the_concepts(glyphworld, name):
+    from lmms_eval.evaluator_utils import TaskOutput
+
+    task = glyphworld[f"glyphworld_{name}"]
+    output = TaskOutput.from_taskdict(f"glyphworld_{name}", task)
+    rows = task.dataset_no_image["test"].select(range(0, len(task.eval_docs), 1 if name == "text" else 7))
+    kept = []
+    for at, row in enumerate(rows):
+        # Right or wrong about a concept rather than about an answer, now and then otherwise, and sometimes no answer at all.
+        right = (len(row["concept"]) + (at % 5 == 0)) % 2
+        said = row["expected"] if right else rows[at - 1]["expected"]
+        if name in ("image", "text"):
+            said = "Yes." if right else "No."
+        said = "" if at % 9 == 0 else said
+        metrics = task.process_results(row, [said])
+        kept.append(counted(metrics) | {"concept": row["concept"]})
+        for metric, value in metrics.items():
+            output.sample_metrics[metric, "none"].append(value)
+    output.calculate_aggregate_metric(bootstrap_iters=0)
+    output.calculate_clt_aggregate_metric()
+
+    printed, table = output.agg_metrics, pandas.DataFrame(kept)
+    checked = 0
+    for metric in table.columns.difference(["judgement", "concept", "diversity"]):
+        asked = table.dropna(subset=[metric])
+        deviations = asked[metric] - asked[metric].mean()
+        sums = deviations.groupby(asked["concept"]).sum()
+        assert printed[f"{metric},none"] == asked[metric].mean()
+        if len(sums) < 2:
+            assert printed[f"{metric}_stderr_clustered,none"] == "N/A"
+            continue
+        # The sandwich without its small-sample factor, and the naive variance's n / (n - 1) that lmms-eval leaves in.
+        n = len(asked)
+        variance = (sums**2).sum() / n**2 + (deviations**2).sum() / (n**2 * (n - 1))
+        assert printed[f"{metric}_stderr_clustered,none"] == pytest.approx(math.sqrt(variance), rel=1e-9, abs=1e-15)
+        checked += printed[f"{metric}_stderr_clustered,none"] > 0
+    assert checked >= 3
+    if name in ("image", "text"):
+        assert printed["acc_stderr_clustered,none"] > 1.2 * printed["acc_stderr_clt,none"]
+
+
 def test_capability_is_read_strictly(glyphworld):
     task = glyphworld["glyphworld_capability"]
     row = task.dataset_no_image["test"][0]
-    assert task.process_results(row, [f" {row['expected'].upper()}."])["acc_colour"] == 1
-    assert task.process_results(row, ["It has a colour."])["na"] == 1
+    assert task.process_results(row, [f" {row['expected'].upper()}."])["acc_colour"]["score"] == 1
+    assert task.process_results(row, ["It has a colour."])["na"]["score"] == 1
 
 
 def test_text_rows_are_the_taxonomy_five_times():
