@@ -23,9 +23,14 @@ from harness_ext.upstream import require_imports
 
 _MODELS_FILE: Final = "--models-file"
 _HARNESS: Final = "lmms-eval"
-# What lmms-eval 0.7.3 imports when a model has been loaded (the last: when it prints its table). Quick to import.
-_LATE: Final = ("filelock._api", "datasets.utils._filelock", "pytablewriter")
-_LATE_OF_ITS_OWN: Final = ("lmms_eval.models.model_utils.gen_metrics", "lmms_eval.filters.transformation")
+# What lmms-eval 0.7.3 imports when a model has been loaded, or when it prints its table. Quick to import, before and after
+# lmms-eval itself is.
+_LATE: Final = ("filelock._api", "pytablewriter")
+_LATE_AFTER_IT: Final = (
+    "datasets.utils._filelock",
+    "lmms_eval.models.model_utils.gen_metrics",
+    "lmms_eval.filters.transformation",
+)
 # Where it catches an error that costs a result which was asked for, and goes on: saving (and pushing to the hub), the
 # comparison with --baseline, logging to Weights and Biases and SwanLab; and where we look at what was saved.
 _SWALLOWING: Final = (
@@ -124,7 +129,7 @@ def _run() -> list[Exception]:
     failures: list[Exception] = []
     swallowed = Swallowed(*_SWALLOWING)
     if _is_evaluation(sys.argv[1:]):
-        require_imports(_HARNESS, "lmms_eval.__main__", *_LATE_OF_ITS_OWN)
+        require_imports(_HARNESS, "lmms_eval.__main__", *_LATE_AFTER_IT)
         _watch_evaluations(failures, swallowed)
     dispatch.main()
     for error, said in swallowed.errors:

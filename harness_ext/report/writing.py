@@ -9,14 +9,11 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from errno import EACCES, EISDIR, ENOTDIR
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from filelock import FileLock
 
 from harness_ext.errors import UserError
-
-# What a process that was killed while it wrote leaves behind; no reader of this project takes it for a file of its own.
-UNFINISHED: Final = ".*.new"
 
 
 def write_text(path: Path, text: str) -> None:
@@ -50,7 +47,8 @@ def _replace(file: Path, content: bytes) -> None:
         if not os.access(file, os.W_OK):
             raise PermissionError(EACCES, os.strerror(EACCES))
         mode = stat.S_IMODE(file.stat().st_mode)
-    unfinished = file.with_name(UNFINISHED.replace("*", secrets.token_hex(8)))
+    # No reader of this project takes it for a file of its own, should the process be killed.
+    unfinished = file.with_name(f".{secrets.token_hex(8)}.new")
     try:
         with unfinished.open("xb") as written:
             written.write(content)
