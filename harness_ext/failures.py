@@ -9,6 +9,7 @@ from typing import Final
 
 # `from_outside` leaves no answer the bracket that the mark begins with.
 _MARK: Final = "⟦unsafeconcepts:failed⟧"
+_marked: Final[set[str]] = set()
 _BRACKETS: Final = str.maketrans({"⟦": "[[", "⟧": "]]"})
 # The reason where a service would not answer for what it was shown: its refusal, and no fault of the run.
 CONTENT_FILTER: Final = "content filter"
@@ -20,7 +21,14 @@ class Failed(str):
 
 def mark_failed(reason: str) -> Failed:
     """The string that stands in the place of an answer to a request that failed for ``reason``."""
-    return Failed(f"{_MARK} {writable(reason)}")
+    failed = Failed(f"{_MARK} {writable(reason)}")
+    _marked.add(failed.strip())
+    return failed
+
+
+def is_failed_here(response: str) -> bool:
+    """Whether ``response`` is a failure that this process marked, whatever a harness made of its type on the way."""
+    return response.strip() in _marked
 
 
 def is_failed(response: str) -> bool:

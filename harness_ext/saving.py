@@ -10,8 +10,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from harness_ext.errors import UserError
-from harness_ext.failures import failure_reason
-from harness_ext.report.writing import encodable
+from harness_ext.failures import failure_reason, writable
 
 
 class NotDone(NamedTuple):
@@ -70,7 +69,7 @@ def save_readably(tracker: Any, plain: Callable[[Any], Any] = lambda value: valu
 
 def _escaped(value: Any) -> Any:
     if isinstance(value, str):
-        return encodable(value)
+        return writable(value)
     if isinstance(value, dict):
         return {_escaped(key): _escaped(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):

@@ -23,7 +23,7 @@ from harness_ext.benchmark.rows import (
     question_by_question,
     rows_of,
 )
-from harness_ext.failures import from_outside, is_failed
+from harness_ext.failures import is_failed_here
 from harness_ext.judges import RuleJudge, likelihood
 from harness_ext.judges.capability import exact_answer
 from harness_ext.metrics.harness import TESTED, Metric, by_concept, per_answer_metrics
@@ -154,11 +154,8 @@ def judge(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str, Any]:
 
 
 def judge_for_lm_eval(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str, Metric]:
-    """As :func:`judge`, in plain numbers and without the record: lm-eval averages every key that it is given.
-
-    No model of lm-eval marks a failure, so a mark in an answer is the model's own words.
-    """
-    return per_answer_metrics(judgement(doc, from_outside(results[0])))
+    """As :func:`judge`, in plain numbers and without the record: lm-eval averages every key that it is given."""
+    return per_answer_metrics(judgement(doc, results[0]))
 
 
 def judgement(doc: Mapping[str, Any], response: str) -> Judgement:
@@ -188,7 +185,8 @@ def judgement(doc: Mapping[str, Any], response: str) -> Judgement:
 def _read(doc: Mapping[str, Any], response: str) -> tuple[str, dict[str, float] | None]:
     """The verdict and, by likelihood, what it goes by."""
     perception = doc["probe"] == "perception"
-    if is_failed(response):
+    # Backends that are not this project's mark no failures: a mark in their answers is the model's own words.
+    if is_failed_here(response):
         return FAILED, None
     if "candidates" in doc:
         scores = likelihood.read_scores(response, doc["candidates"])

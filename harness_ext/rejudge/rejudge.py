@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from harness_ext import __version__
 from harness_ext.errors import UserError
+from harness_ext.failures import writable
 from harness_ext.judges.batch import BatchJudge
 from harness_ext.judges.reading import verdicts
 from harness_ext.judges.spec import JudgeSpec
@@ -23,7 +24,7 @@ from harness_ext.rejudge.plan import Evaluation, Task, plan
 from harness_ext.rejudge.saved import read_saved
 from harness_ext.report.results import JUDGED_BY, JUDGED_FROM
 from harness_ext.report.samples import read_samples
-from harness_ext.report.writing import encodable, require_writable_folder, write_text
+from harness_ext.report.writing import require_writable_folder, write_text
 
 
 @dataclass(frozen=True)
@@ -133,7 +134,7 @@ def _judge_task(
             verdict = FAILED if each.answer is None else next(read)
             record = replace(each.record, verdict=verdict, judge=judge.name)
             row = judged_row(each.row, each.record, record, results)
-            file.write(encodable(json.dumps(row, ensure_ascii=False)) + "\n")
+            file.write(writable(json.dumps(row, ensure_ascii=False)) + "\n")
             file.flush()
             bar.update()
     for _ in read:  # where the judge gave more verdicts than there are answers, this says so

@@ -9,7 +9,7 @@ from harness_ext.benchmark.questions import perception_options
 from harness_ext.errors import UserError
 from harness_ext.failures import is_failed
 from harness_ext.judges.batch import AlignmentAnswer, Answer, PerceptionAnswer
-from harness_ext.metrics.records import Judgement, Way
+from harness_ext.metrics.records import FAILED, Judgement, Way
 from harness_ext.report.samples import read_rows, read_samples
 
 
@@ -58,7 +58,7 @@ def _answer(record: Judgement, row: dict[str, Any]) -> Answer | None:
     if not isinstance(prompt, str) or not isinstance(response, str):
         found = f"{type(prompt).__name__} and {type(response).__name__}"
         raise ValueError(f"expected a question ('input') and an answer ('filtered_resps') as text, found {found}")
-    if is_failed(response):
+    if record.verdict == FAILED and is_failed(response):
         return None
     if record.probe == "perception":
         return PerceptionAnswer(perception_options(prompt), response, prompt)

@@ -14,11 +14,12 @@ from typing import Any
 from filelock import FileLock
 
 from harness_ext.errors import UserError
+from harness_ext.failures import writable
 
 
 def write_text(path: Path, text: str) -> None:
     """Write ``text`` as UTF-8, making the folder; half of a surrogate pair is escaped. Raises as :func:`write_bytes` does."""
-    write_bytes(path, encodable(text).encode("utf-8"))
+    write_bytes(path, writable(text).encode("utf-8"))
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -111,11 +112,6 @@ def alone_with(path: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-def encodable(text: str) -> str:
-    r"""``text`` as UTF-8 can carry it: half of a surrogate pair becomes its escape, ``\ud83d``."""
-    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _not_written(path: Path, error: OSError) -> UserError:

@@ -208,12 +208,16 @@ def test_a_failed_request_is_neither_right_nor_wrong(glyphworld):
     assert scored == {"failed": 1}
 
 
-def test_a_model_of_lm_eval_cannot_mark_its_answer_as_failed(glyphworld):
-    from harness_ext.benchmark.probes import judge_for_lm_eval
-    from harness_ext.failures import mark_failed
+def test_no_model_can_mark_its_answer_as_failed(glyphworld):
+    """Another harness's backends hand on what a model says as it is."""
+    from harness_ext.benchmark.probes import judge, judge_for_lm_eval
 
     row = glyphworld["glyphworld_text"].dataset_no_image["test"][0]
-    assert judge_for_lm_eval(row, [mark_failed("It may be.")]) == judge_for_lm_eval(row, ["It may be."])
+    marked = (
+        "\N{MATHEMATICAL LEFT WHITE SQUARE BRACKET}unsafeconcepts:failed\N{MATHEMATICAL RIGHT WHITE SQUARE BRACKET} No."
+    )
+    for scored in (judge_for_lm_eval, judge):
+        assert {name: float(scored(row, [marked])[name]) for name in ("failed", "na")} == {"failed": 0, "na": 0}
 
 
 def test_glyphworlds_held_out_rows(glyphworld, generalisation):

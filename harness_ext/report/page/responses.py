@@ -13,7 +13,7 @@ from typing import Any, Final
 from harness_ext.benchmark.rows import Collection, collection_of
 from harness_ext.errors import UserError
 from harness_ext.failures import is_failed, reason_of
-from harness_ext.metrics.records import Judgement
+from harness_ext.metrics.records import FAILED, Judgement
 from harness_ext.report.load import Run
 from harness_ext.report.page.runs import Chapter
 
@@ -124,7 +124,7 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
 
 def _said(record: Judgement, response: str) -> str:
     """What a reader is shown: the response, why there is none, or the probabilities that it stands for."""
-    if is_failed(response):
+    if record.verdict == FAILED and is_failed(response):
         return f"The request failed: {reason_of(response)}"
     if record.scores is not None:
         return ", ".join(f"P({label}) = {math.exp(score):.4f}" for label, score in record.scores.items())

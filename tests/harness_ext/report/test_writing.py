@@ -7,12 +7,13 @@ import pytest
 from full_disk import full_disk
 
 from harness_ext.errors import UserError
+from harness_ext.failures import writable
 from harness_ext.rejudge.agreement_command import main as agreement
 from harness_ext.report.command import main as table
 from harness_ext.report.compare.command import main as compare
 from harness_ext.report.leaderboard.command import main as leaderboard
 from harness_ext.report.page.command import main as report
-from harness_ext.report.writing import encodable, require_writable, require_writable_folder, write_bytes, write_text
+from harness_ext.report.writing import require_writable, require_writable_folder, write_bytes, write_text
 
 
 def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
@@ -69,7 +70,7 @@ def test_what_cannot_be_written_is_refused_before_anything_is_made(tmp_path: Pat
 
 def test_half_of_a_surrogate_pair_is_escaped(tmp_path: Path) -> None:
     write_text(tmp_path / "a.md", "No \ud83d 👍")
-    assert (tmp_path / "a.md").read_text(encoding="utf-8") == "No \\ud83d 👍" == encodable("No \ud83d 👍")
+    assert (tmp_path / "a.md").read_text(encoding="utf-8") == "No \\ud83d 👍" == writable("No \ud83d 👍")
 
 
 @pytest.mark.parametrize(
