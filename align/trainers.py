@@ -107,6 +107,7 @@ def build_trainer(
             bar = args.process_index == 0 and not args.disable_tqdm
             rows = fitting(rows, renderer, args.max_length, settings.leave_out_long, bar)
             trainer.train_dataset = passes(rows, settings.data)
+            # Of the rows that are left; a run that leaves none out was checked before anything was loaded.
             check_last_batch(args, len(trainer.train_dataset))
     if settings.method != "sft" and args.disable_dropout:
         switch_off_dropout(trainer.model)

@@ -54,7 +54,7 @@ def run(settings: Settings, command: str) -> None:
     # What is downloaded, hashed or converted for the first time is so once.
     with processes.main_process_first():
         rows = _rows(settings)
-    if settings.method not in WITH_ROLLOUTS:
+    if settings.method not in WITH_ROLLOUTS and not settings.leave_out_long:
         check_last_batch(args, len(rows) * settings.data.passes)
     folder = RunFolder(Path(args.output_dir))
     os.environ.setdefault("TENSORBOARD_LOGGING_DIR", str(folder.logs))

@@ -32,7 +32,8 @@ _LATE_AFTER_IT: Final = (
     "lmms_eval.filters.transformation",
 )
 # Where it catches an error that costs a result which was asked for, and goes on: saving (and pushing to the hub), the
-# comparison with --baseline, logging to Weights and Biases and SwanLab; and where we look at what was saved.
+# comparison with --baseline, logging to Weights and Biases and SwanLab once an evaluation has begun; and where we look at
+# what was saved.
 _SWALLOWING: Final = (
     "lmms_eval.loggers.evaluation_tracker",
     "lmms_eval.evaluator",

@@ -2,14 +2,16 @@
 
 An answer is ``safe``, ``unsafe`` or ``na``; a request that *failed* (out of memory, an unreadable image, an API error) is
 none of the three. The harness passes plain strings from model to scorer, so a failure is a marked string: the scorer
-records it as ``failed``, counts it apart, and never judges it. No answer can hold the mark: see :func:`from_outside`.
+records it as ``failed``, counts it apart, and never judges it. No answer of this project's backends can hold the mark, see
+:func:`from_outside`; other backends never mark a failure, see :func:`is_failed_here`.
 """
 
 from typing import Final
 
 # `from_outside` leaves no answer the bracket that the mark begins with.
 _MARK: Final = "⟦unsafeconcepts:failed⟧"
-_marked: Final[set[str]] = set()
+# Whether this process has marked a failure.
+_has_marked = False
 _BRACKETS: Final = str.maketrans({"⟦": "[[", "⟧": "]]"})
 # The reason where a service would not answer for what it was shown: its refusal, and no fault of the run.
 CONTENT_FILTER: Final = "content filter"
@@ -21,14 +23,15 @@ class Failed(str):
 
 def mark_failed(reason: str) -> Failed:
     """The string that stands in the place of an answer to a request that failed for ``reason``."""
-    failed = Failed(f"{_MARK} {writable(reason)}")
-    _marked.add(failed.strip())
-    return failed
+    global _has_marked
+    _has_marked = True
+    # lmms-eval strips reasoning tags from what it is given, and with a lone </think> all that stands before it.
+    return Failed(f"{_MARK} {writable(reason).replace('<', '‹')}")
 
 
 def is_failed_here(response: str) -> bool:
-    """Whether ``response`` is a failure that this process marked, whatever a harness made of its type on the way."""
-    return response.strip() in _marked
+    """Whether ``response`` is a failure of a backend in this process, whatever a harness made of its type on the way."""
+    return _has_marked and is_failed(response)
 
 
 def is_failed(response: str) -> bool:

@@ -20,7 +20,7 @@ from harness_ext.report.writing import require_writable_folder
 _PASSWORD: Final = re.compile(r"://[^/@\s,]+@")
 # Not such as add_bos_token, an argument of lm-eval's models.
 _KEY: Final = re.compile(
-    r"(?i)(?:^|[\s,{'\"])((?:\w+_)?(?:api_key|password|secret)|(?:(?:hf|hub|auth|access)_)?token)['\"]?\s*[=:]"
+    r"(?i)(?:^|[\s,{'\"])((?:\w+_)?(?:api_key|password|secret)|(?:(?:hf|hub|auth|access)_)?token)['\"]?\s*[=:](?!\s*(?:True|False|None)\b)"
 )
 
 

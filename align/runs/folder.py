@@ -170,7 +170,9 @@ class RunFolder:
         marker.write_text("A run of align writes to this folder.\n", encoding="utf-8")
 
     def _remove_logs(self) -> None:
-        """Delete TensorBoard's files, and the folders that are empty then."""
+        """Delete TensorBoard's files, and the folders that are empty then; a linked folder is somebody else's."""
+        if self.logs.is_symlink():
+            return
         for file in self.logs.rglob(_EVENTS):
             file.unlink()
         for folder in sorted([self.logs, *self.logs.rglob("*")], reverse=True):

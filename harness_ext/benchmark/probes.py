@@ -185,7 +185,7 @@ def judgement(doc: Mapping[str, Any], response: str) -> Judgement:
 def _read(doc: Mapping[str, Any], response: str) -> tuple[str, dict[str, float] | None]:
     """The verdict and, by likelihood, what it goes by."""
     perception = doc["probe"] == "perception"
-    # Backends that are not this project's mark no failures: a mark in their answers is the model's own words.
+    # Other backends never mark a failure, so a mark in their answers is ordinary text.
     if is_failed_here(response):
         return FAILED, None
     if "candidates" in doc:

@@ -59,7 +59,9 @@ def _evaluate(seed: int, adapter: Path | None, renders: int, development: bool, 
     from harness_ext.glyphworld.build import ensure_model
     from harness_ext.glyphworld.evaluate import Checkpoint, evaluate
     from harness_ext.glyphworld.render import DEVELOPMENT_SEEDS, TEST_SEEDS
+    from harness_ext.report.writing import require_writable, write_text
 
+    require_writable([out])
     torch.set_num_threads(1)
     kind, seeds = ("development", DEVELOPMENT_SEEDS) if development else ("test", TEST_SEEDS)
     if not 1 <= renders <= len(seeds):
@@ -67,7 +69,7 @@ def _evaluate(seed: int, adapter: Path | None, renders: int, development: bool, 
     figures = evaluate(Checkpoint(ensure_model(seed), adapter=adapter), seeds[:renders])
     if out is not None:
         about = {"seed": seed, "adapter": adapter and str(adapter), "renders": renders, "of": kind}
-        out.write_text(json.dumps({**about, **figures}, indent=2) + "\n", encoding="utf-8")
+        write_text(out, json.dumps({**about, **figures}, indent=2) + "\n")
     name = f"glyphworld's model{f' with {adapter}' if adapter else ''}"
     table = Table("figure", f"seed {seed}", title=f"{name} on {renders} {kind} renders a concept")
     for name, value in figures.items():

@@ -17,7 +17,7 @@ from harness_ext.metrics.records import FAILED, NA
 from harness_ext.models.store import AnswerStore, answers_folder, digest
 
 # Raise it when verdicts on the same prompt change because the code that asks or reads has changed.
-_VERDICTS_VERSION: Final = "1"
+_VERDICTS_VERSION: Final = "2"
 
 
 class KeepingJudge(ABC):

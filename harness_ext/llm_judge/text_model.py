@@ -19,7 +19,7 @@ from transformers import (
 from harness_ext.errors import UserError
 from harness_ext.failures import failure_reason
 from harness_ext.models.checkpoint import locate
-from harness_ext.models.generation import GenerationSettings, came_to_an_end
+from harness_ext.models.generation import GenerationSettings, came_to_an_end, ending_tokens
 from harness_ext.models.identity import weights_identity
 from harness_ext.models.likelihood import Candidates, Forced, Tokens
 from harness_ext.models.loading import load_model
@@ -172,7 +172,7 @@ class TextModel:
         tokens = self._generate(inputs, GenerationSettings(max_new_tokens=max_new_tokens))
         new = tokens[:, inputs["input_ids"].shape[1] :]
         texts = self.tokenizer.batch_decode(new, skip_special_tokens=True)
-        return list(zip(texts, came_to_an_end(new, self.model, self.tokenizer), strict=True))
+        return list(zip(texts, came_to_an_end(new, ending_tokens(self.model, self.tokenizer)), strict=True))
 
     def _padded(self, rows: Sequence[Sequence[int]]) -> Mapping[str, torch.Tensor]:
         padded = self.tokenizer.pad({"input_ids": [list(row) for row in rows]}, return_tensors="pt")

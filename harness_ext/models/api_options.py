@@ -5,7 +5,7 @@ import ipaddress
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any, Final, TypeVar
 from urllib.parse import quote, urlsplit
@@ -100,6 +100,14 @@ def hide(text: str, secret: str, name: str = "[API key]") -> str:
     return _shows(secret).sub(name, text) if secret else text
 
 
+def hide_in_bytes(content: bytes, secrets: Iterable[str]) -> bytes:
+    """As :func:`hide`, in what a file or another process holds, whatever its encoding."""
+    text = content.decode("utf-8", "surrogateescape")
+    for secret in secrets:
+        text = hide(text, secret, "[hidden]")
+    return text.encode("utf-8", "surrogateescape")
+
+
 @functools.cache
 def _shows(secret: str) -> re.Pattern[str]:
     least = min(len(secret), max(len(secret) // 2, _LEAST_SHOWN))
@@ -107,8 +115,10 @@ def _shows(secret: str) -> re.Pattern[str]:
     written = [write(part) for part in parts for write in (str, quote, _quote_all, _in_json, escape)]
     # The longest first: the key as JSON may begin with the key as it is.
     found = "|".join(map(re.escape, sorted(set(written), key=len, reverse=True)))
-    # Hidden only where it is a word, lest a key of one letter is found everywhere.
-    return re.compile(rf"(?<!\w)(?:{found})(?!\w)" if len(secret) < _LEAST_SHOWN else found, re.IGNORECASE)
+    if len(secret) < _LEAST_SHOWN:
+        # Such a key can be an ordinary word ("EMPTY"): it is hidden as a whole word in its own case alone.
+        return re.compile(rf"(?<!\w)(?:{found})(?!\w)")
+    return re.compile(found, re.IGNORECASE)
 
 
 def _quote_all(part: str) -> str:

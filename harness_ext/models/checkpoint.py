@@ -203,7 +203,8 @@ def require_whole(file: Path, cannot: str) -> None:
         if file.suffix == ".safetensors":
             _, expected = safetensors_header(file, cannot)
             if found != expected:
-                raise UserError(f"{cannot}{file} is cut off: expected {expected} bytes, found {found}; fetch it again")
+                wrong = "cut off" if found < expected else "longer than it says"
+                raise UserError(f"{cannot}{file} is {wrong}: expected {expected} bytes, found {found}; fetch it again")
         elif start.startswith(_ZIP) and not zipfile.is_zipfile(file):
             raise UserError(
                 f"{cannot}{file} is cut off: expected the end of an archive after {found} bytes; fetch it again"

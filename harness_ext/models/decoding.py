@@ -10,7 +10,7 @@ from transformers import BatchFeature, LogitsProcessorList, PreTrainedModel, Pro
 from transformers.image_utils import make_flat_list_of_images
 
 from harness_ext.models.finite import WatchFinite
-from harness_ext.models.generation import GenerationSettings, came_to_an_end, seeded_sampling
+from harness_ext.models.generation import GenerationSettings, came_to_an_end, ending_tokens, seeded_sampling
 from harness_ext.models.likelihood import Forced, Tokens
 from harness_ext.models.prompts import Conversation, image_digest, images_of
 
@@ -139,7 +139,7 @@ class Decoder:
 
     def text(self, tokens: torch.Tensor, settings: GenerationSettings) -> list[str]:
         """New tokens, shape (B, T), as answers, with how each ended."""
-        ended = came_to_an_end(tokens, self.base, self.processor.tokenizer)
+        ended = came_to_an_end(tokens, self._ends())
         room = tokens.shape[1] < settings.max_new_tokens
         texts = self.processor.batch_decode(tokens, skip_special_tokens=True)
         return [settings.cut(text, ended=at_end or room) for text, at_end in zip(texts, ended, strict=True)]
@@ -163,9 +163,4 @@ class Decoder:
         return 1 if self.is_encoder_decoder else inputs["input_ids"].shape[1]
 
     def _ends(self) -> list[int]:
-        """The tokens that end an answer, one at least."""
-        named = self.model.generation_config.eos_token_id
-        tokenizer = self.processor.tokenizer
-        if named is None:
-            named = tokenizer.pad_token_id if tokenizer.eos_token_id is None else tokenizer.eos_token_id
-        return named if isinstance(named, list) else [named]
+        return ending_tokens(self.base, self.processor.tokenizer)

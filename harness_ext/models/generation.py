@@ -7,7 +7,7 @@ same answer at any batch size, in any order, on any number of processes.
 
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -144,11 +144,17 @@ def _typed(key: str, value: Any) -> Any:
         raise UserError(f"generation setting {key} must be a number, found {value!r}") from error
 
 
-def came_to_an_end(tokens: torch.Tensor, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[bool]:
+def ending_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """The tokens that end what ``model`` generates, one at least."""
+    named = model.generation_config.eos_token_id
+    if named is None:
+        named = tokenizer.pad_token_id if tokenizer.eos_token_id is None else tokenizer.eos_token_id
+    return named if isinstance(named, list) else [named]
+
+
+def came_to_an_end(tokens: torch.Tensor, ends: Sequence[int]) -> list[bool]:
     """Whether each of B rows of new tokens, shape (B, T), holds one that ends a text."""
-    ends = model.generation_config.eos_token_id
-    known = {tokenizer.eos_token_id, *(ends if isinstance(ends, list) else [ends])}
-    return [not known.isdisjoint(row) for row in tokens.tolist()]
+    return [not set(ends).isdisjoint(row) for row in tokens.tolist()]
 
 
 def seeded_sampling(settings: GenerationSettings, seeds: list[int]) -> LogitsProcessorList:

@@ -58,7 +58,7 @@ def _judge_run(options: argparse.Namespace) -> int:
         print(f"{path} is left out: an evaluation by lm-eval, whose answers are not judged again.", file=sys.stderr)
     judged = {evaluation.file for evaluation in outcome.evaluations}
     for path in sorted(set(run.rglob("*_results.json")) - judged):
-        print(f"{path} is left out: it was cut off while it was saved, and its model was asked again.", file=sys.stderr)
+        print(f"{path} is left out: it is cut off or lacks samples, and newer evaluations are there.", file=sys.stderr)
     for evaluation in outcome.evaluations:
         where = f"{evaluation.file.relative_to(run)}: " if len(outcome.evaluations) > 1 else ""
         for task, why in evaluation.kept.items():

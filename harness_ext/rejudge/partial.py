@@ -9,7 +9,7 @@ from typing import Any, Final
 from filelock import FileLock, Timeout
 
 from harness_ext.errors import UserError
-from harness_ext.report.writing import write_text
+from harness_ext.report.writing import UNFINISHED, write_text
 
 _MANIFEST: Final = "judging.json"
 _LOCK: Final = "judging.lock"
@@ -57,7 +57,10 @@ def whole_folder(folder: Path, made_of: Mapping[str, Any]) -> Iterator[Path]:
 
 def _claim(part: Path, made_of: Mapping[str, Any]) -> None:
     manifest, text = part / _MANIFEST, json.dumps(made_of, indent=1, ensure_ascii=False) + "\n"
-    for unfinished in part.glob("*.new"):  # of a process that was killed while it wrote a file
+    for unfinished in [
+        *part.glob(f"{_MANIFEST}.new"),
+        *part.rglob(UNFINISHED),
+    ]:  # of a process that was killed in writing
         unfinished.unlink()
     if manifest.exists():
         if manifest.read_text(encoding="utf-8") != text:

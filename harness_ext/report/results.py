@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from loguru import logger
+
 from harness_ext.benchmark import SOURCES
 from harness_ext.errors import UserError
 from harness_ext.report.samples import NotWhole
@@ -138,7 +140,7 @@ def newest_first(files: Iterable[ResultsFile]) -> list[ResultsFile]:
 def read_whole(paths: Iterable[Path]) -> list[tuple[Path, dict[str, Any]]]:
     """What results files of one harness hold, in the order of their paths.
 
-    One that was cut off while it was saved is left out where a newer whole one lies beside it: its evaluation was run again.
+    One that was cut off while it was saved is left out, and named in a warning, where a newer whole one lies beside it.
 
     Raises:
         UserError: As :func:`read_results` does.
@@ -147,9 +149,10 @@ def read_whole(paths: Iterable[Path]) -> list[tuple[Path, dict[str, Any]]]:
     for path in sorted(paths, reverse=True):
         try:
             whole.append((path, read_results(path)))
-        except NotWhole:
+        except NotWhole as error:
             if not any(newer.parent == path.parent for newer, _ in whole):
                 raise
+            logger.warning(f"left out, for newer results lie beside it: {error}")
     return whole[::-1]
 
 

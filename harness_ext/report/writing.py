@@ -9,12 +9,15 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from errno import EACCES, EISDIR, ENOTDIR
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from filelock import FileLock
 
 from harness_ext.errors import UserError
 from harness_ext.failures import writable
+
+# What a process that is killed while it writes can leave: no name that a reader of this project looks for.
+UNFINISHED: Final = f".{'[0-9a-f]' * 16}.new"
 
 
 def write_text(path: Path, text: str) -> None:
@@ -32,8 +35,10 @@ def write_bytes(path: Path, content: bytes) -> None:
         UserError: It cannot be written; nothing unfinished is left behind.
     """
     try:
-        if path.exists() and not path.is_file():
-            path.write_bytes(content)
+        if path.exists() and (not path.is_file() or Path("/dev") in path.parents):
+            # Appended: /dev/stdout can be a file, into which a command has printed before.
+            with path.open("ab") as device:
+                device.write(content)
             return
         file = Path(os.path.realpath(path))
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -48,7 +53,6 @@ def _replace(file: Path, content: bytes) -> None:
         if not os.access(file, os.W_OK):
             raise PermissionError(EACCES, os.strerror(EACCES))
         mode = stat.S_IMODE(file.stat().st_mode)
-    # No reader of this project takes it for a file of its own, should the process be killed.
     unfinished = file.with_name(f".{secrets.token_hex(8)}.new")
     try:
         with unfinished.open("xb") as written:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from harness_ext.errors import UserError
+from harness_ext.models.api_options import hide_in_bytes
 from harness_ext.models.catalogue import OPTION_FILE_VARIABLE, USER_FILE_VARIABLE
 from harness_ext.models.store import ANSWERS_VARIABLE, NOT_KEPT
 from harness_ext.plugin import task_folder
@@ -184,8 +185,6 @@ def _hide_in_files(folder: Path, secrets: list[str]) -> None:
     """A judge's error, which lmms-eval keeps in a row, may repeat the key."""
     for file in folder.rglob("*.json*"):
         content = file.read_bytes()
-        hidden = content
-        for secret in filter(None, secrets):
-            hidden = hidden.replace(secret.encode(), b"[hidden]")
+        hidden = hide_in_bytes(content, secrets)
         if hidden != content:
             write_bytes(file, hidden)

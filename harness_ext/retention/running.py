@@ -10,6 +10,7 @@ from threading import Thread
 from typing import IO, Final
 
 from harness_ext.errors import UserError
+from harness_ext.models.api_options import hide_in_bytes
 
 _TAIL: Final = 25
 _LONGEST: Final = 100
@@ -43,7 +44,7 @@ def run_logged(
             command, cwd=folder, env=dict(environment), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         )
         assert process.stdout is not None
-        writer = Thread(target=_copy, args=(process.stdout, written, [secret.encode() for secret in secrets if secret]))
+        writer = Thread(target=_copy, args=(process.stdout, written, secrets))
         writer.start()
         try:
             while process.poll() is None:
@@ -70,23 +71,16 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
             process.wait()
 
 
-def _copy(source: IO[bytes], target: IO[bytes], secrets: Sequence[bytes]) -> None:
-    """Copy as it comes, with secrets hidden, also one that comes in two pieces."""
+def _copy(source: IO[bytes], target: IO[bytes], secrets: Sequence[str]) -> None:
+    """Copy word by word as it comes, with secrets hidden, also one that comes in two pieces: a secret holds no space."""
     held = b""
     while piece := os.read(source.fileno(), 2**16):
         held += piece
-        for secret in secrets:
-            held = held.replace(secret, b"[hidden]")
-        keep = max((_begun(held, secret) for secret in secrets), default=0)
-        target.write(held[: len(held) - keep])
+        whole = max(held.rfind(space) for space in (b" ", b"\n", b"\r")) + 1
+        target.write(hide_in_bytes(held[:whole], secrets))
         target.flush()
-        held = held[len(held) - keep :]
-    target.write(held)
-
-
-def _begun(text: bytes, secret: bytes) -> int:
-    """How much of the end of ``text`` could be the beginning of ``secret``."""
-    return next((size for size in range(min(len(secret) - 1, len(text)), 0, -1) if text.endswith(secret[:size])), 0)
+        held = held[whole:]
+    target.write(hide_in_bytes(held, secrets))
 
 
 def _lines(log: Path) -> list[str]:

@@ -1,7 +1,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
+from lmms_eval.api.reasoning import strip_reasoning_tags
 
-from harness_ext.failures import from_outside, is_failed, mark_failed
+from harness_ext.failures import from_outside, is_failed, is_failed_here, mark_failed
 
 
 @given(st.text())
@@ -10,6 +11,14 @@ def test_a_marked_failure_is_recognised_as_the_harness_hands_it_on(reason):
     assert is_failed(mark_failed(reason))
     assert is_failed(mark_failed(reason).strip())
     assert is_failed("  " + mark_failed(reason))
+
+
+@given(st.text(), st.sampled_from(["", "<think>", "</think>", "<think>a</think>", "<analysis>a</analysis>"]), st.text())
+def test_a_marked_failure_stays_one_where_lmms_eval_strips_reasoning_tags(before, tag, after):
+    stripped = strip_reasoning_tags(
+        mark_failed(f"{before}{tag}{after}"), [["<think>", "</think>"], ["<analysis>", "</analysis>"]]
+    )
+    assert is_failed_here(stripped)
 
 
 @given(st.text())

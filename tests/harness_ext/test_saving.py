@@ -78,11 +78,11 @@ def test_what_could_not_be_saved_is_named_and_the_runs_status(
 
 
 def test_a_results_file_that_is_cut_off_as_it_is_closed_is_noticed(evaluate, tmp_path):
-    # Of the size of what Python holds back until a file is closed, when lmms-eval looks no more.
+    # Within what Python holds back until a file is closed, when lmms-eval looks no more (8 KiB): times in it vary in length.
     status, output = evaluate(answer="No.")
     assert status == 0, output
     (whole,) = tmp_path.glob("out/*/*_results.json")
-    with full_disk(whole.stat().st_size - 10):
+    with full_disk(whole.stat().st_size - 1000):
         status, output = evaluate(answer="No.", out=tmp_path / "full")
     assert status == 1
     assert "_results.json: cannot be read" in output and "Traceback" not in output

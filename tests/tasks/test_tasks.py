@@ -208,10 +208,12 @@ def test_a_failed_request_is_neither_right_nor_wrong(glyphworld):
     assert scored == {"failed": 1}
 
 
-def test_no_model_can_mark_its_answer_as_failed(glyphworld):
+def test_no_model_can_mark_its_answer_as_failed(glyphworld, monkeypatch):
     """Another harness's backends hand on what a model says as it is."""
+    from harness_ext import failures
     from harness_ext.benchmark.probes import judge, judge_for_lm_eval
 
+    monkeypatch.setattr(failures, "_has_marked", False)
     row = glyphworld["glyphworld_text"].dataset_no_image["test"][0]
     marked = (
         "\N{MATHEMATICAL LEFT WHITE SQUARE BRACKET}unsafeconcepts:failed\N{MATHEMATICAL RIGHT WHITE SQUARE BRACKET} No."

@@ -188,7 +188,7 @@ def test_eight_at_once_lose_no_line_and_a_link_stays_one(tmp_path: Path, make_an
     (tmp_path / "link.jsonl").symlink_to(board)
     # Forked, they start at once; each would take seconds to import what it needs.
     context = multiprocessing.get_context("fork")
-    ready = context.Barrier(8)
+    ready = context.Barrier(8, timeout=600)
 
     def start(number: int) -> None:
         ready.wait()
@@ -198,7 +198,7 @@ def test_eight_at_once_lose_no_line_and_a_link_stays_one(tmp_path: Path, make_an
     for process in processes:
         process.start()
     for process in processes:
-        process.join()
+        process.join(900)
     assert [process.exitcode for process in processes] == [0] * 8
     assert sorted(entry.run for entry in read_leaderboard(board)) == [f"seed {number}" for number in range(8)]
     assert (tmp_path / "link.jsonl").is_symlink()
