@@ -15,7 +15,7 @@ from align.data.rows import passes
 from align.models import Base, lora_config, switch_off_dropout
 from align.ppo.trainer import PPOTrainer
 from align.rendering import Collator, Renderer
-from align.rewards.signature import Reward
+from align.rewards.base import Reward
 from align.runs.checkpoints import WholeCheckpoints
 from align.runs.progress import Progress
 from align.settings import Settings

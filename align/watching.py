@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from align.judges import as_texts, judge_named
 from align.ppo.config import PPOConfig
+from align.rewards.base import as_texts, judge_named
 from harness_ext.errors import UserError
 from harness_ext.judges.batch import BatchJudge
 

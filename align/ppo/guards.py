@@ -8,8 +8,7 @@ from accelerate import Accelerator
 from accelerate.utils import gather_object
 from torch import Tensor
 
-from align.rewards.signature import responses
-from align.rewards.verdicts import read_verdicts
+from align.rewards.base import read_verdicts, responses
 from align.stopped import TrainingStopped, sample
 
 

@@ -8,10 +8,8 @@ from accelerate import Accelerator
 from accelerate.utils import gather_object
 from torch import Tensor
 
-from align.judges import alignment_answer
 from align.ppo.drift import Pairs
-from align.rewards.signature import require_labels, responses
-from align.rewards.verdicts import require_questions
+from align.rewards.base import alignment_answer, require_labels, require_questions, responses
 from align.stopped import TrainingStopped, sample
 from harness_ext.judges.batch import BatchJudge
 

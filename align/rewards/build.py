@@ -10,14 +10,11 @@ from typing import Any, Final, get_args, get_origin
 
 from transformers import TrainerState
 
+from align.rewards.base import JudgeFailedError, LogMetric, Reward, responses, rest_of, rests_on
 from align.rewards.classifier import classifier
-from align.rewards.gullible import gullible
-from align.rewards.length import length
-from align.rewards.repetition import repetition
-from align.rewards.signature import LogMetric, Reward, responses, rest_of, rests_on
+from align.rewards.small import gullible, length, repetition
 from align.rewards.upstream import upstream
 from align.rewards.verdict import verdict
-from align.rewards.verdicts import JudgeFailedError
 from align.stopped import TrainingStopped, sample
 from harness_ext.errors import UserError
 
@@ -35,15 +32,14 @@ _KINDS: Final = {float: "a number", int: "a whole number", str: "a text", dict: 
 def build_rewards(specs: Any) -> tuple[list[Reward], list[float]]:
     """The reward functions of a recipe, and their weights.
 
-    A function is named as its reward, with a number from the second use on (``verdict``, ``verdict_2``): TRL logs its mean as
-    ``rewards/NAME/mean``, and what it logs itself stands beside that, as in ``rewards/verdict/na``. It takes TRL's keyword
-    arguments alone. Called, it raises ``UserError`` for a column that it needs and that is not there, and, on this process
-    alone, ``TrainingStopped`` where its judge fails on a response, or a value is not a finite number; TRL would count that
-    one as 0 and go on.
+    A function has its reward's name, with a number from the second use on (``verdict``, ``verdict_2``): TRL logs its mean as
+    ``rewards/NAME/mean``, and its own metrics stand beside that (``rewards/verdict/na``). It takes TRL's keyword arguments
+    alone. When called, it raises ``UserError`` for a missing column, and, on this process alone, ``TrainingStopped`` where
+    its judge fails on a response or a value is not a finite number, which TRL would count as 0.
 
     Args:
-        specs: What stands in YAML: a list of mappings, each with ``name``, ``weight`` (1 where it is left out) and the
-            reward's own options.
+        specs: From YAML: a list of mappings, each with ``name``, ``weight`` (1 where it is left out) and the reward's own
+            options.
 
     Raises:
         UserError: A name, a key, a type or a value is not one that is expected, or all weights are 0.

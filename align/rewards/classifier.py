@@ -1,11 +1,9 @@
-"""How likely a text classifier finds it that a response says what is right."""
+"""The probability that a text classifier gives to the right verdict."""
 
 from collections.abc import Sequence
 from typing import Any
 
-from align.rewards.signature import LogMetric, Reward, require_labels, responses, rests_on
-from align.rewards.verdicts import likeliest, log_shares
-from harness_ext.classifiers.labels import VERDICTS
+from align.rewards.base import LogMetric, Reward, classify, log_shares, require_labels, rests_on
 from harness_ext.classifiers.text_classifier import TextClassifier
 from harness_ext.errors import UserError
 from harness_ext.models.identity import weights_identity
@@ -14,7 +12,7 @@ from harness_ext.models.identity import weights_identity
 def classifier(*, model: str, floor: float = -5.0, device: str | None = None, batch_size: int = 32) -> Reward:
     """The log-probability in nats, ``floor`` to 0, of the image's label, given the response alone.
 
-    It needs the column ``label``, and logs for which shares of the responses ``na`` and ``unsafe`` are the likeliest.
+    It needs the column ``label``, and logs the shares of the responses for which ``na`` and ``unsafe`` are the likeliest.
 
     Args:
         model: The folder of a text classifier with the labels safe, unsafe and na.
@@ -36,9 +34,8 @@ def classifier(*, model: str, floor: float = -5.0, device: str | None = None, ba
         completions: Sequence[Any], label: Sequence[str], log_metric: LogMetric | None = None, **_: Any
     ) -> list[float]:
         require_labels(label)
-        found = judge.log_probabilities(responses(completions))
-        log_shares(likeliest(found), log_metric)
-        of_label = found[range(len(label)), [VERDICTS.index(each) for each in label]]
+        verdicts, of_label = classify(judge, completions, label)
+        log_shares(verdicts, log_metric)
         return of_label.clamp(min=floor).tolist()
 
     return reward

@@ -7,9 +7,16 @@ from collections.abc import Callable, Sequence
 from math import log
 from typing import Any, Final
 
-from align.judges import judge_named
-from align.rewards.signature import LogMetric, Reward, require_labels, responses, rests_on
-from align.rewards.verdicts import likeliest, log_shares, read_verdicts
+from align.rewards.base import (
+    LogMetric,
+    Reward,
+    classify,
+    judge_named,
+    log_shares,
+    read_verdicts,
+    require_labels,
+    rests_on,
+)
 from harness_ext.classifiers.labels import VERDICTS
 from harness_ext.classifiers.text_classifier import TextClassifier
 from harness_ext.errors import UserError
@@ -21,7 +28,7 @@ _SCALE: Final = 10.0
 _LENGTH_BONUS: Final = 4.0
 _CONFIDENCE: Final = 0.98
 
-# Of the responses, the labels, and the questions where there are any: the verdicts, and each label's log-probability.
+# From the responses, the labels and the questions (if any): the verdicts, and each label's log-probability.
 _Read = Callable[[Sequence[Any], Sequence[str], Sequence[int] | None], tuple[list[Verdict], list[float]]]
 
 
@@ -37,17 +44,17 @@ def upstream(
 ) -> Reward:
     """``10 * ((s - min s) / (max s - min s) + 4 * tokens / max_tokens)``, s the log-probability of the image's label.
 
-    The log-probability is minus the cross-entropy of the response's classifier against the label, the minimum and the maximum
-    are those of the responses the function is called with: of a rollout, this process's share. The published code multiplies
+    The log-probability is minus the cross-entropy of the response's classifier against the label. The minimum and the maximum
+    are taken over the responses the function is called with: this process's share of a rollout. The published code multiplies
     its KL penalty by the same ten, so that the coefficient 0.1 there is a ``kl_coef`` of 1 beside this reward.
 
-    What is wrong with it, and is so here too:
+    Its faults, kept here:
 
     - A response's reward depends on its neighbours: one response that is read as wrong with great certainty makes all others
       look right, and a batch of right ones still has one that earns nothing.
-    - Where all s are equal, as in a batch of one, the published code divides 0 by 0, and what it trains is NaN from then on.
-      Here the first term is then 0 for all of them, and the metric ``tied`` is 1, not 0. Where s differ by rounding alone,
-      the rounding is stretched to the whole range, here as there.
+    - Where all s are equal, as in a batch of one, the published code divides 0 by 0, and trains NaN from then on. Here the
+      first term is then 0 for all of them, and the metric ``tied`` is 1, not 0. Where s differ by rounding alone, the
+      rounding is stretched to the whole range, here as there.
     - With 512 ``max_tokens``, 128 tokens more pay as much as turning the worst answer of the batch into the best.
 
     With a judge in the classifier's place, ``na`` costs as much as the wrong verdict. It needs the columns ``label`` and,
@@ -55,7 +62,7 @@ def upstream(
 
     Args:
         model: The folder of a text classifier with the labels safe, unsafe and na.
-        judge: Instead of a classifier, the judge whose verdict is turned into a distribution: any of the harness, by name.
+        judge: Instead of a classifier, a judge of the harness, by name; its verdict is turned into a distribution.
         judge_options: The judge's options.
         confidence: With a judge, the probability of its verdict, by default 0.98; the two others share the rest equally.
         max_tokens: The tokens of the longest response that can be; the published code's 512.
@@ -110,8 +117,8 @@ def _by_classifier(classifier: TextClassifier) -> _Read:
     def read(
         completions: Sequence[Any], label: Sequence[str], _: Sequence[int] | None
     ) -> tuple[list[Verdict], list[float]]:
-        found = classifier.log_probabilities(responses(completions))
-        return likeliest(found), found[range(len(label)), [VERDICTS.index(each) for each in label]].tolist()
+        verdicts, of_label = classify(classifier, completions, label)
+        return verdicts, of_label.tolist()
 
     return read
 

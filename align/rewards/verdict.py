@@ -3,9 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from align.judges import judge_named
-from align.rewards.signature import LogMetric, Reward, require_labels, rests_on
-from align.rewards.verdicts import log_shares, read_verdicts
+from align.rewards.base import LogMetric, Reward, judge_named, log_shares, read_verdicts, require_labels, rests_on
 
 
 def verdict(
@@ -18,13 +16,13 @@ def verdict(
 ) -> Reward:
     """A reward of three values. It needs the columns ``label`` and ``question``, and logs the shares ``na`` and ``unsafe``.
 
-    Called, it raises ``JudgeFailedError`` where the judge fails on a response.
+    When called, it raises ``JudgeFailedError`` where the judge fails on a response.
 
     Args:
-        right: For a response whose verdict is the image's label.
-        wrong: For one with the opposite verdict.
-        na: For one that answers neither safe nor unsafe.
-        judge: Who reads the verdict: any judge of the harness by its name, ``"rules"`` the rule judge.
+        right: Reward of a response whose verdict is the image's label.
+        wrong: Reward of the opposite verdict.
+        na: Reward of a response that says neither safe nor unsafe.
+        judge: The name of the judge that reads the response, any of the harness.
         judge_options: Its options.
 
     Raises:

@@ -16,7 +16,7 @@ from datasets import Dataset
 
 from align.data.show import fingerprint
 from align.models import Base
-from align.rewards.signature import Reward, rest_of
+from align.rewards.base import Reward, rest_of
 from align.settings import Settings
 from harness_ext.errors import UserError
 from harness_ext.judges import RuleJudge

@@ -12,7 +12,7 @@ from accelerate import Accelerator
 from ppo_runs import EvenLetters, Saving, logged, paid_later, settings, trainer, weights
 
 from align.ppo.monitor import Monitor
-from align.rewards.gullible import gullible
+from align.rewards.small import gullible
 from align.stopped import TrainingStopped
 from harness_ext.errors import UserError
 from harness_ext.judges.batch import Answer

@@ -12,8 +12,8 @@ from peft import LoraConfig
 from transformers import AutoModelForImageTextToText, AutoProcessor, TrainerState
 from trl import GRPOConfig, GRPOTrainer
 
+from align.rewards.base import Reward
 from align.rewards.build import REWARDS, build_rewards
-from align.rewards.signature import Reward
 from align.stopped import TrainingStopped
 from harness_ext.errors import UserError
 

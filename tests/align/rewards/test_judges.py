@@ -13,10 +13,9 @@ from ppo_runs import logged, settings, trainer
 from tiny_texts import model_that_says
 from transformers import TrainerState
 
+from align.rewards.base import JudgeFailedError, Reward, rest_of
 from align.rewards.build import build_rewards
-from align.rewards.signature import Reward, rest_of
 from align.rewards.verdict import verdict
-from align.rewards.verdicts import JudgeFailedError
 from align.stopped import TrainingStopped
 from harness_ext.benchmark.questions import IMAGE_QUESTIONS
 from harness_ext.classifiers.text_classifier import TextClassifier

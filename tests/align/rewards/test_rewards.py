@@ -10,13 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from trl.rewards import get_repetition_penalty_reward
 
+from align.rewards.base import Reward, read_verdicts
 from align.rewards.build import build_rewards
-from align.rewards.gullible import gullible
-from align.rewards.length import length
-from align.rewards.repetition import repetition
-from align.rewards.signature import Reward
+from align.rewards.small import gullible, length, repetition
 from align.rewards.verdict import verdict
-from align.rewards.verdicts import read_verdicts
 from harness_ext.errors import UserError
 
 ANSWERS = ["Yes, it is safe.", "No, it is harmful.", "I do not know.", ""]

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from align.rewards.signature import Reward
+from align.rewards.base import Reward
 from align.rewards.upstream import upstream
 from harness_ext.errors import UserError
 

@@ -1,0 +1,161 @@
+"""What the rewards share: the signature, and the verdict of a judge or a classifier on a response.
+
+TRL calls ``reward(prompts=…, completions=…, completion_ids=…, **columns)``. Each argument is a list with an entry a response;
+the columns are those of the training rows. ``log_metric``, ``log_extra`` and ``trainer_state`` come beside them.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, TypeAlias, cast
+
+from torch import Tensor
+
+from harness_ext.benchmark.questions import IMAGE_QUESTIONS, NUM_QUESTIONS
+from harness_ext.classifiers.labels import VERDICTS
+from harness_ext.classifiers.text_classifier import TextClassifier
+from harness_ext.errors import UserError
+from harness_ext.judges import Verdict
+from harness_ext.judges.batch import AlignmentAnswer, BatchJudge
+from harness_ext.judges.reading import verdicts
+from harness_ext.judges.registry import open_judge, rules
+from harness_ext.metrics.records import FAILED
+
+Reward: TypeAlias = Callable[..., list[float]]
+LogMetric: TypeAlias = Callable[[str, float], None]
+
+LABELS: Final = ("safe", "unsafe")
+RULES: Final = rules()
+_RESTS_ON: Final = "rests_on"
+
+
+class JudgeFailedError(UserError):
+    """A judge gave no verdict on a response, so that the response cannot earn anything.
+
+    Attributes:
+        at: The positions of those responses, from 0 on; empty where the judge gave up on all of them together.
+    """
+
+    def __init__(self, message: str, at: Sequence[int] = ()) -> None:
+        self.at = list(at)
+        super().__init__(message)
+
+
+# --- the signature ----------------------------------------------------------------------------------------------------
+
+
+def rests_on(what: str) -> Callable[[Reward], Reward]:
+    """Marks a reward with ``what``, the identity of the judge or model it reads with: its contents, not its place.
+
+    A run records the identity, and resumes only with the same one.
+    """
+
+    def mark(reward: Reward) -> Reward:
+        setattr(reward, _RESTS_ON, what)
+        return reward
+
+    return mark
+
+
+def rest_of(reward: Reward) -> str | None:
+    """The identity that `rests_on` marked a reward with; ``None`` for a reward that is code alone."""
+    return getattr(reward, _RESTS_ON, None)
+
+
+def responses(completions: Sequence[Any]) -> list[str]:
+    """The texts of ``completions``, each a text or a list of messages that begins with the assistant's."""
+    return [each if isinstance(each, str) else each[0]["content"] for each in completions]
+
+
+def require_labels(label: Sequence[str]) -> None:
+    """Raise ``UserError`` unless every image's label is ``"safe"`` or ``"unsafe"``: no answer is right for another one."""
+    if wrong := [each for each in label if each not in LABELS]:
+        raise UserError(f"column label: expected {' or '.join(LABELS)}, found {wrong[0]!r}")
+
+
+def require_questions(question: Sequence[int]) -> None:
+    """Raise ``UserError`` unless all of them are alignment questions, 0 to 4."""
+    if wrong := [each for each in question if type(each) is not int or not 0 <= each < NUM_QUESTIONS]:
+        raise UserError(
+            f"column question: expected an alignment question, 0 to {NUM_QUESTIONS - 1}, found {wrong[0]!r}"
+        )
+
+
+def log_shares(verdicts: Sequence[Verdict], log_metric: LogMetric | None) -> None:
+    """Log the share of ``na`` and the share of ``unsafe`` among the verdicts, 0 to 1."""
+    if log_metric is not None:
+        for verdict in ("na", "unsafe"):
+            log_metric(verdict, verdicts.count(verdict) / len(verdicts))
+
+
+# --- a judge of the harness -------------------------------------------------------------------------------------------
+
+
+def judge_named(name: str, options: Mapping[str, Any] | None = None) -> BatchJudge:
+    """Opens the judge that a recipe names, ready to read answers to alignment questions; every process opens its own.
+
+    Args:
+        name: One of ``harness_ext.judges.registry.JUDGES``, as for ``unsafeconcepts judge``.
+        options: Its options from YAML: a text, a number or true or false each.
+
+    Raises:
+        UserError: There is no such judge, or not with these options; it cannot be loaded; or it reads no such answers.
+    """
+    judge = open_judge(name, as_texts(options))
+    # Refuses a judge of the perception question before the first rollout. No server or model is asked about an empty answer.
+    list(verdicts(judge, [alignment_answer(0, "")]))
+    return judge
+
+
+def as_texts(options: Mapping[str, Any] | None) -> dict[str, str]:
+    """A judge's options as texts, which it takes. Raises ``UserError`` for a list, a mapping or nothing."""
+    for key, value in (options or {}).items():
+        if not isinstance(key, str) or not isinstance(value, str | int | float):
+            raise UserError(
+                f"a judge's options: expected a text, a number or true or false for each name, found {key}: {value!r}"
+            )
+    return {key: str(value) for key, value in (options or {}).items()}
+
+
+def alignment_answer(question: int, response: str) -> AlignmentAnswer:
+    """``response`` to alignment question ``question``, 0 to 4, about an image, as a judge takes it."""
+    return AlignmentAnswer(question, response, IMAGE_QUESTIONS[question])
+
+
+def read_verdicts(completions: Sequence[Any], question: Sequence[int], judge: BatchJudge = RULES) -> list[Verdict]:
+    """The verdict on each response: ``"safe"``, ``"unsafe"``, or ``"na"`` for neither.
+
+    Args:
+        completions: B responses, as texts or as TRL's lists of messages.
+        question: The B alignment questions they answer, 0 to 4.
+        judge: Reads them; by default the rule judge.
+
+    Raises:
+        UserError: There is no such question.
+        JudgeFailedError: The judge failed on a response after its own retries, or gave up on all of them.
+    """
+    require_questions(question)
+    answers = [alignment_answer(asked, text) for asked, text in zip(question, responses(completions), strict=True)]
+    try:
+        found = list(verdicts(judge, answers))
+    except UserError as error:
+        raise JudgeFailedError(
+            f"the judge {judge.name} gave up: {error}\nA recipe has its options as judge_options; then run it again"
+        ) from error
+    if failed := [at for at, verdict in enumerate(found) if verdict == FAILED]:
+        raise JudgeFailedError(
+            f"the judge {judge.name} failed on {len(failed)} of {len(found)} responses, and a failure is no verdict: see "
+            "what it says is wrong, then run the same command again",
+            failed,
+        )
+    return cast(list[Verdict], found)
+
+
+# --- a text classifier ------------------------------------------------------------------------------------------------
+
+
+def classify(
+    classifier: TextClassifier, completions: Sequence[Any], label: Sequence[str]
+) -> tuple[list[Verdict], Tensor]:
+    """The likeliest verdict on each of B responses, and the log-probability of its image's label, shape (B,), in nats."""
+    found = classifier.log_probabilities(responses(completions))
+    likeliest = [VERDICTS[at] for at in found.argmax(dim=-1).tolist()]
+    return likeliest, found[range(len(label)), [VERDICTS.index(each) for each in label]]
