@@ -1,27 +1,103 @@
-"""The critic: a small value head over the trunk's features, trained by itself on the last rollouts.
+"""The critic: a small value head over hidden states of the policy's own forward pass, trained on the latest rollouts.
 
-It has an optimiser of its own: as a term of the policy's loss it would need the policy's learning rate and its few passes,
-and then explains next to nothing. Its gradient does not reach the trunk.
+It costs no forward pass. It has an optimiser of its own: as a term of the policy's loss it would need the policy's learning
+rate and its few passes, and then explains next to nothing. Its gradient does not reach the policy.
 """
 
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import torch
+from peft import PeftModel
+from peft.tuners.tuners_utils import BaseTunerLayer
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from align.ppo.config import PPOConfig
 from align.ppo.maths import Moments, explained_variance, moments, value_loss
+from harness_ext.errors import UserError
 
 HEAD_FILE: Final = "value_head.safetensors"
 CRITIC_FILE: Final = "critic_state.pt"
-# Updates of the first training are worth several rollouts': the critic starts from nothing.
+# The first training takes the updates of as many rollouts: the critic starts from nothing.
 _FIRST: Final = 5
 # Rollouts that explained variance is pooled over: once nearly every answer is right, few of them hold a wrong one to explain.
 _POOLED: Final = 40
+
+
+class Trunk:
+    """Taps the language model inside a PEFT model: the first layer's output and the last hidden state.
+
+    A value depends on the answer so far *and* on the image. The hidden states hold both, but no single position shows them
+    readily; the running mean over the response does, and the first layer, which still has the words, helps more than any
+    later one.
+
+    Raises:
+        UserError: The model has no decoder's stack of layers.
+    """
+
+    def __init__(self, model: PeftModel) -> None:
+        decoder = _decoder(model)
+        self.width: int = 2 * decoder.config.hidden_size
+        self._early: list[Tensor] = []
+        self._late: list[Tensor] = []
+        self._open = False
+        self._adapted = next(module for module in model.modules() if isinstance(module, BaseTunerLayer))
+        decoder.layers[0].register_forward_hook(self._keep_early)
+        decoder.register_forward_hook(self._keep_late)
+
+    @property
+    def is_reference(self) -> bool:
+        """Whether the adapter is off just now, so that the model is the reference."""
+        return bool(self._adapted.disable_adapters)
+
+    @contextmanager
+    def recording(self) -> Iterator[None]:
+        """Keep the hidden states of every forward pass within, in place of what was kept before."""
+        self._early, self._late, self._open = [], [], True
+        try:
+            yield
+        finally:
+            self._open = False
+
+    def take(self, tokens: int) -> Tensor:
+        """The features of what was recorded, before each of the last ``tokens`` tokens; forgets the recording.
+
+        Shape (B, tokens, 2 H): the mean, over the positions from the prompt's last one on, of the two hidden states, each
+        divided by its root mean square. Nothing at or after a token counts for its features.
+        """
+        early, late, self._early, self._late = torch.cat(self._early), torch.cat(self._late), [], []
+        count = torch.arange(1, tokens + 1, device=early.device)[None, :, None]
+        means = [self._normed(states, tokens).cumsum(1) / count for states in (early, late)]
+        return torch.cat(means, dim=-1).to(late.dtype)  # what the critic keeps of a rollout is large
+
+    @staticmethod
+    def _normed(states: Tensor, tokens: int) -> Tensor:
+        states = states[:, -tokens - 1 : -1]
+        states = states.to(torch.promote_types(states.dtype, torch.float32))
+        return nn.functional.rms_norm(states, states.shape[-1:])
+
+    def _keep_early(self, _: nn.Module, __: tuple[object, ...], output: Tensor | tuple[Tensor, ...]) -> None:
+        if self._open:
+            self._early.append((output[0] if isinstance(output, tuple) else output).detach())
+
+    def _keep_late(self, _: nn.Module, __: tuple[object, ...], output: object) -> None:
+        if self._open:
+            self._late.append(output.last_hidden_state.detach())  # type: ignore[attr-defined]
+
+
+def _decoder(model: PeftModel) -> Any:
+    """The language model's stack of layers. Raises ``UserError`` where there is none that is known here."""
+    decoder = model.get_base_model().get_decoder()
+    for stack in (decoder, decoder._modules.get("model")):  # some families name the whole language model
+        if stack is not None and "layers" in stack._modules:
+            return stack
+    kind = type(model.get_base_model()).__name__
+    raise UserError(f"PPO cannot train a {kind}: its critic reads the layers of a decoder, and there is no such stack")
 
 
 class ValueHead(nn.Module):
@@ -51,10 +127,10 @@ class _Seen:
 class Critic:
     """The value head, its optimiser, and the rollouts that it is trained on.
 
-    The same on every process: all see the tokens of all processes, in the same order, and draw the same minibatches.
+    It is the same on every process: all see the tokens of all processes, in the same order, and draw the same minibatches.
 
     Args:
-        width: Of the features.
+        width: The features' width.
         args: The settings of PPO.
         device: Where it computes.
     """
@@ -74,13 +150,13 @@ class Critic:
         return self.head(features)
 
     def learn(self, features: Tensor, returns: Tensor, values: Tensor, rollout: int) -> float:
-        """Take in a rollout's real tokens, and train on the latest ones.
+        """Add a rollout's real tokens, and train on the latest rollouts.
 
         Args:
             features: Shape (N, width).
-            returns: What the values should have been, shape (N,).
-            values: What they were, shape (N,).
-            rollout: Its number, from 0 on; seeds the minibatches.
+            returns: The values' targets, shape (N,).
+            values: The values at the time, shape (N,).
+            rollout: The rollout's number, from 0 on; seeds the minibatches.
 
         Returns:
             The mean loss over the updates; 0 without any.
@@ -118,7 +194,7 @@ class Critic:
         return inputs, targets, before
 
     def explained_variance(self) -> float:
-        """The share of the returns' variance that the values explained, pooled over the latest rollouts, as they came."""
+        """The share of the returns' variance that the values of the time explained, pooled over the latest rollouts."""
         returns, errors = (
             Moments(*(torch.stack(parts).sum(0) for parts in zip(*measured, strict=True)))
             for measured in zip(*self._measured, strict=True)
@@ -126,7 +202,7 @@ class Critic:
         return float(explained_variance(returns, errors))
 
     def save(self, folder: Path) -> None:
-        """Write the head, and what a resumed run needs beside it."""
+        """Write the head, the optimiser's state and the replayed rollouts."""
         self.save_head(folder)
         state = {
             "optimizer": self._optimizer.state_dict(),

@@ -1,4 +1,4 @@
-"""What stops a run of PPO, on every process at once, with the samples it happened on."""
+"""The checks that stop a run of PPO, on every process at once, and name the samples they stopped on."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -16,8 +16,8 @@ class Guards:
     """Checks that all processes take together: each of them raises, or none does.
 
     Args:
-        accelerator: Of the trainer.
-        step: Gives the optimiser step that is to come, for the message.
+        accelerator: The trainer's.
+        step: Returns the next optimiser step, for the message.
     """
 
     def __init__(self, accelerator: Accelerator, step: Callable[[], int]) -> None:
@@ -27,7 +27,7 @@ class Guards:
         self._responses: list[str] = []
 
     def begin(self, inputs: list[dict[str, Any]], completions: list[Any]) -> None:
-        """Note this process's samples of a rollout: its rows and what they were answered."""
+        """Note this process's samples of a rollout: its rows and their responses."""
         self._inputs = inputs
         self._responses = responses(completions)
 

@@ -94,8 +94,8 @@ def generalized_advantages(rewards: Tensor, values: Tensor, mask: Tensor, gamma:
     advantage = torch.zeros_like(rewards[:, 0])
     following = torch.zeros_like(advantage)
     for t in reversed(range(rewards.shape[1])):
-        surprise = rewards[:, t] + gamma * following - values[:, t]
-        advantage = (surprise + gamma * lam * advantage) * mask[:, t]
+        delta = rewards[:, t] + gamma * following - values[:, t]
+        advantage = (delta + gamma * lam * advantage) * mask[:, t]
         advantages[:, t] = advantage
         following = values[:, t]
     return advantages

@@ -1,16 +1,18 @@
 """PPO for vision-language models, on TRL's GRPO machinery.
 
 TRL draws the responses, prepares whatever inputs a family of models needs, calls the reward functions, and computes the
-log-probabilities under the policy and, with the LoRA off, under the reference. What is PPO is here: one response a prompt, a
-critic in the place of other responses as the baseline, the KL in the reward, advantages for each token, a clipped loss over
-several passes. What is used of TRL's private surface is listed in ``surface.py``.
+log-probabilities under the policy and, with the LoRA off, under the reference. PPO itself is here: one response a prompt, a
+critic instead of other responses as the baseline, the KL in the reward, advantages for each token, a clipped loss over
+several passes. ``surface.py`` lists the part of TRL's private surface that this rests on.
 
 A rollout begins with one pass of the policy over its own responses, which gives the old log-probabilities and the critic's
-features, and one of the reference. Everything that is a mean is one over the real tokens of all processes, so that a run on
-several processes takes the steps of one.
+features, and one of the reference. Every mean is taken over the real tokens of all processes, so that a run on several
+processes takes the steps of one. Every response has noise of its own, seeded by its place: what is drawn depends neither on
+the batch, nor on the number of processes, nor on what was drawn before a checkpoint.
 """
 
 from collections.abc import Callable
+from functools import partial
 from math import isfinite
 from pathlib import Path
 from typing import Any, ClassVar, Final
@@ -21,12 +23,12 @@ from datasets import Dataset
 from peft import PeftConfig
 from torch import Tensor
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
-from transformers import PreTrainedModel, ProcessorMixin, TrainerCallback
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler
+from transformers import GenerationConfig, PreTrainedModel, ProcessorMixin, TrainerCallback
 from trl import GRPOTrainer
 
 from align.ppo.config import PPOConfig
-from align.ppo.critic import Critic, ValueHead
+from align.ppo.critic import Critic, Trunk, ValueHead
 from align.ppo.guards import Guards
 from align.ppo.maths import (
     Moments,
@@ -38,12 +40,10 @@ from align.ppo.maths import (
     whiten,
 )
 from align.ppo.monitor import Monitor
-from align.ppo.sampling import greedy, row_seeds, seeded
-from align.ppo.schedule import hold_back
 from align.ppo.surface import FORWARD_KEYS, micro_batches
-from align.ppo.trunk import Trunk
 from harness_ext.errors import UserError
 from harness_ext.judges.batch import BatchJudge
+from harness_ext.models.generation import GenerationSettings, request_seed, seeded_sampling
 
 PPO_FILE: Final = "ppo_state.pt"
 
@@ -115,13 +115,13 @@ class PPOTrainer(GRPOTrainer):
             self.add_callback(self._monitor)
         self._trunk = Trunk(self.model)
         self._critic = Critic(self._trunk.width, args, self.accelerator.device)
-        self._sampling = greedy(self.generation_config)
+        self._sampling = _greedy(self.generation_config)
         self._kl_coef = args.kl_coef
-        # Of the rollout that is drawn just now.
+        # The rollout that is being drawn.
         self._scores = torch.empty(0)
         self._old: Tensor | None = None
         self._features: Tensor | None = None
-        # Of the rollout that is optimised on: its parts, whether its passes are over, what the next update has seen.
+        # The rollout that is optimised on: its parts, whether its passes are over, the sums of the update so far.
         self._micro_batches: list[dict[str, Any]] = []
         self._over = False
         self._update: list[Tensor] = []
@@ -157,9 +157,13 @@ class PPOTrainer(GRPOTrainer):
 
     def _generate_single_turn(self, prompt_ids: list[Any], *args: Any, **kwargs: Any) -> Any:
         first = self.accelerator.process_index * len(prompt_ids)
-        seeds = row_seeds(self.args.seed, self.rollout, range(first, first + len(prompt_ids)))
-        with seeded(self.model, self._sampling, seeds):
+        places = range(first, first + len(prompt_ids))
+        seeds = [request_seed(self.args.seed, "rollout", self.rollout, place) for place in places]
+        self.model.generate = partial(self.model.generate, logits_processor=seeded_sampling(self._sampling, seeds))
+        try:
             return super()._generate_single_turn(prompt_ids, *args, **kwargs)
+        finally:
+            del self.model.generate
 
     def _get_per_token_logps_and_entropies(
         self, model: Any, input_ids: Tensor, attention_mask: Tensor, logits_to_keep: int, *args: Any, **kwargs: Any
@@ -191,7 +195,7 @@ class PPOTrainer(GRPOTrainer):
         return by_function
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
-        """A rollout: what TRL makes of it, with advantages of shape (B, T) and the old log-probabilities."""
+        """TRL's rollout, with advantages of shape (B, T) and the old log-probabilities."""
         self._old = self._features = None
         batch = super()._generate_and_score_completions(inputs)
         if self._features is None:  # with a single pass, TRL leaves the old log-probabilities out
@@ -274,7 +278,7 @@ class PPOTrainer(GRPOTrainer):
         return scheduler
 
     def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any) -> Tensor:
-        """A forward and backward pass, or none: in the critic's warm-up, and after the passes were ended early.
+        """A forward and backward pass; none in the critic's warm-up, and none after the passes were ended early.
 
         Without a gradient the optimiser leaves the weights alone; a loss of zero would not do, for momentum moves them.
         """
@@ -326,7 +330,7 @@ class PPOTrainer(GRPOTrainer):
     # --- checkpoints -------------------------------------------------------------------------------------------------
 
     def save_critic(self, folder: Path) -> None:
-        """Write the critic, and what else a resumed run needs to go on as if nothing had happened."""
+        """Write the critic, the KL's weight and the monitor, for a resumed run to take the same steps."""
         self._critic.save(folder)
         torch.save({"kl_coef": self._kl_coef}, folder / PPO_FILE)
         if self._monitor is not None:
@@ -341,5 +345,31 @@ class PPOTrainer(GRPOTrainer):
 
     @property
     def value_head(self) -> ValueHead:
-        """The critic's."""
+        """The critic's head."""
         return self._critic.head
+
+
+def hold_back(scheduler: LRScheduler, steps: int) -> None:
+    """Let ``scheduler``, which has not been stepped yet, begin after ``steps`` optimiser steps at its first rate.
+
+    Raises:
+        UserError: Its rate is not a function of the step.
+    """
+    if not isinstance(scheduler, LambdaLR):
+        raise UserError(
+            f"critic_warmup_in_schedule: expected an lr_scheduler_type whose rate is a function of the step, found "
+            f"{type(scheduler).__name__}; take another, or let the warm-up count as steps of it"
+        )
+
+    def later(factor: Callable[[int], float]) -> Callable[[int], float]:
+        return lambda step: factor(max(0, step - steps))
+
+    scheduler.lr_lambdas = [later(factor) for factor in scheduler.lr_lambdas]
+
+
+def _greedy(config: GenerationConfig) -> GenerationSettings:
+    """Make ``config`` greedy, in place, and return the sampling it asked for: the noise samples, not `generate`."""
+    settings = GenerationSettings(do_sample=True, temperature=config.temperature or 1.0)
+    config.do_sample = False
+    config.temperature = config.top_p = config.top_k = config.min_p = None
+    return settings

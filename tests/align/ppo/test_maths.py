@@ -65,10 +65,10 @@ def oracle_rewards(score: float, policy: np.ndarray, reference: np.ndarray, kl_c
 
 
 def oracle_advantages(rewards: np.ndarray, values: np.ndarray, gamma: float, lam: float) -> np.ndarray:
-    """The definition (GAE, eq. 16): a weighted sum of the surprises that are still to come."""
+    """The definition (GAE, eq. 16): a weighted sum of the TD errors that are still to come."""
     n = len(rewards)
-    surprises = [rewards[t] + gamma * (values[t + 1] if t + 1 < n else 0) - values[t] for t in range(n)]
-    return np.array([sum((gamma * lam) ** (k - t) * surprises[k] for k in range(t, n)) for t in range(n)])
+    deltas = [rewards[t] + gamma * (values[t + 1] if t + 1 < n else 0) - values[t] for t in range(n)]
+    return np.array([sum((gamma * lam) ** (k - t) * deltas[k] for k in range(t, n)) for t in range(n)])
 
 
 def oracle_policy_loss(new: np.ndarray, old: np.ndarray, advantages: np.ndarray, low: float, high: float) -> float:
