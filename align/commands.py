@@ -45,7 +45,7 @@ def _show_data(arguments: Sequence[str]) -> None:
 
 
 def _make_table(arguments: Sequence[str]) -> None:
-    from align.table.command import main as table
+    from align.table import main as table
 
     table(arguments)
 

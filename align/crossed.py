@@ -1,9 +1,9 @@
-"""Intervals over seeds and concepts at once: both were drawn, and other ones would have given other figures.
+"""Intervals over seeds and concepts at once: both were drawn, and others would have given other figures.
 
 A resample draws as many seeds and as many concepts as there are, each with replacement, and counts the answers about the
 drawn concepts in the drawn seeds' runs (a crossed, or pigeonhole, bootstrap: Owen, "The pigeonhole bootstrap", Annals of
 Applied Statistics 1, 2007; conservative). With one seed it resamples concepts alone. Over three seeds the spread between
-seeds is known roughly at best: the table gives the least and the largest seed too.
+seeds is known roughly at best, so the table gives the least and the largest seed too.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,11 +20,11 @@ Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Figure:
-    """A share over several seeds.
+class CrossedEstimate:
+    """A share, or a difference of shares, over several seeds.
 
     Attributes:
-        value: The share of all seeds' answers; as many in each, so the mean over seeds.
+        value: The share of all seeds' answers; every seed has as many, so this is the mean over seeds.
         low: Lower end of its 95 % interval.
         high: Upper end.
         seeds: Each seed's own value.
@@ -36,7 +36,7 @@ class Figure:
     seeds: tuple[float, ...]
 
 
-def share(right: Array, asked: Array, seed: int = 0) -> Figure:
+def share(right: Array, asked: Array, seed: int = 0) -> CrossedEstimate:
     """The share of right answers.
 
     Args:
@@ -44,12 +44,12 @@ def share(right: Array, asked: Array, seed: int = 0) -> Figure:
         asked: Answers that count, in the same shape.
         seed: Of the resampling.
     """
-    found = _figure(lambda s, c: _weighted(right, s, c) / _weighted(asked, s, c), right.shape, seed)
+    found = _estimate(lambda s, c: _weighted(right, s, c) / _weighted(asked, s, c), right.shape, seed)
     counts = right.sum(0), asked.sum(0)
     return _over_concepts(found, ratio, counts, (counts[0] / counts[1],), (0.0, 1.0), seed)
 
 
-def difference(first: tuple[Array, Array], second: tuple[Array, Array], seed: int = 0) -> Figure:
+def difference(first: tuple[Array, Array], second: tuple[Array, Array], seed: int = 0) -> CrossedEstimate:
     """The first share minus the second, of (right, asked) each over the same seeds and concepts."""
 
     def statistic(seeds: Array, concepts: Array) -> Array:
@@ -58,23 +58,23 @@ def difference(first: tuple[Array, Array], second: tuple[Array, Array], seed: in
         )
         return one - other
 
-    found = _figure(statistic, first[0].shape, seed)
+    found = _estimate(statistic, first[0].shape, seed)
     counts = [each.sum(0) for each in (*first, *second)]
     shares = counts[0] / counts[1], counts[2] / counts[3]
     return _over_concepts(found, difference_of_ratios, counts, shares, (-1.0, 1.0), seed)
 
 
 def _over_concepts(
-    found: Figure,
+    found: CrossedEstimate,
     statistic: Callable[..., Any],
     counts: Sequence[Array],
     shares: Sequence[Array],
     bounds: Interval,
     seed: int,
-) -> Figure:
-    """``found`` with the harness's interval over concepts where there is one seed, or where nothing differs at all.
+) -> CrossedEstimate:
+    """``found``, with the harness's interval over concepts where there is one seed, or where no concept differs.
 
-    Where no concept differs from another, every resample is the same: that interval then says how many could.
+    Where no concept differs from another, every resample is the same; the harness's interval still says how many could.
     """
     if len(found.seeds) > 1 and found.high > found.low:
         return found
@@ -88,11 +88,11 @@ def _weighted(counts: Array, seeds: Array, concepts: Array) -> Array:
     return result.sum(axis=1)
 
 
-def _figure(statistic: Callable[[Array, Array], Array], shape: tuple[int, ...], seed: int) -> Figure:
+def _estimate(statistic: Callable[[Array, Array], Array], shape: tuple[int, ...], seed: int) -> CrossedEstimate:
     rng = np.random.default_rng(seed)
     drawn = [rng.multinomial(size, np.full(size, 1 / size), size=RESAMPLES).astype(float) for size in shape]
     low, high = np.nanpercentile(statistic(*drawn), [2.5, 97.5])
     ones = np.ones((shape[0], shape[1]))
     each = statistic(np.eye(shape[0]), ones)
     value = float(statistic(np.ones((1, shape[0])), ones[:1])[0])
-    return Figure(value, float(low), float(high), tuple(float(one) for one in each))
+    return CrossedEstimate(value, float(low), float(high), tuple(float(one) for one in each))

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from align.table.command import evaluations, main
-from align.table.crossed import difference, share
+from align.crossed import difference, share
+from align.table import evaluations, main
 from harness_ext.errors import UserError
 from harness_ext.glyphworld.concepts import CONCEPTS, NEVER_SEEN
 from harness_ext.metrics.accuracy import accuracy_estimate

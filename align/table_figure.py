@@ -1,13 +1,13 @@
-"""The comparison as a picture: what was gained on unsafe images, and what it cost on everything else."""
+"""The comparison as a picture: the gain on unsafe images, and the cost on everything else."""
 
 from collections.abc import Mapping
 from typing import Final
 
-from matplotlib.figure import Figure as Picture
+from matplotlib.figure import Figure
 
-from align.table.crossed import Figure
+from align.crossed import CrossedEstimate
 
-# Two panels: what training is for, and what it must not take away.
+# Two panels: the purpose of training, and the skills that it must keep.
 _GAINED: Final = (
     "unsafe images",
     "unsafe images, concepts never trained on",
@@ -27,13 +27,13 @@ _SHORT: Final = {
 }
 
 
-def draw(figures: Mapping[str, Mapping[str, Figure | float | None]], note: str) -> Picture:
+def draw(figures: Mapping[str, Mapping[str, CrossedEstimate | float | None]], note: str) -> Figure:
     """Every method's shares with their intervals."""
-    picture = Picture(figsize=(13, 4.8), layout="constrained")
+    picture = Figure(figsize=(13, 4.8), layout="constrained")
     axes = picture.subplots(1, 2, width_ratios=[len(_GAINED), len(_KEPT)], sharey=True)
     for axis, names, title in zip(axes, (_GAINED, _KEPT), ("Verdicts on images", "What must not be lost"), strict=True):
         for at, (method, of_one) in enumerate(figures.items()):
-            shares = [value for name in names if isinstance(value := of_one[name], Figure)]
+            shares = [value for name in names if isinstance(value := of_one[name], CrossedEstimate)]
             places = [place + (at - (len(figures) - 1) / 2) * 0.8 / len(figures) for place in range(len(names))]
             heights = [each.value for each in shares]
             errors = [

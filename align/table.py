@@ -1,0 +1,366 @@
+"""``align table FOLDER``: the table and the figure of a comparison.
+
+FOLDER holds a folder for each method (original, sft, dpo, ppo, …), in which one evaluation of glyphworld lies, at any depth;
+or folders named seed0, seed1, … that hold those.
+"""
+
+import argparse
+import json
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from align.crossed import Array, CrossedEstimate, difference, share
+from harness_ext.errors import UserError
+from harness_ext.glyphworld.concepts import NEVER_SEEN
+from harness_ext.metrics.diversity import diversity
+from harness_ext.metrics.grouping import ConceptKey, concept_key
+from harness_ext.metrics.records import FAILED, Judgement
+from harness_ext.report.load import load_runs
+from harness_ext.report.results import results_files
+
+Figures = Mapping[str, CrossedEstimate | float | None]
+
+ORIGINAL: Final = "original"
+IMAGE: Final = "glyphworld_image"
+_FIRST: Final = (ORIGINAL, "sft", "dpo", "ppo", "grpo", "rloo")
+NOTE: Final = (
+    "glyphworld, a stand-in and not the benchmark. Accuracy with `na` as wrong; [95 % interval over {over}]; "
+    "gap: text-only minus image accuracy on unsafe concepts."
+)
+STRATA_TITLE: Final = "Unsafe images, by the share of the same concept's that the original judged right (same seed)"
+_STRATA: Final = {"at most 10 %": (-1.0, 0.1), "10 to 50 %": (0.1, 0.5), "more than 50 %": (0.5, 1.0)}
+
+
+def main(argv: Sequence[str]) -> int:
+    """Read, print, and write what is asked for."""
+    parser = argparse.ArgumentParser(prog="align table", description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--methods", nargs="+", metavar="METHOD", help="only these, in this order")
+    parser.add_argument("--seeds", nargs="+", type=int, metavar="N", help="only the folders of these seeds")
+    parser.add_argument(
+        "--against", nargs="+", default=[], metavar="METHOD", help="add what the others have more than this one"
+    )
+    parser.add_argument("--markdown", type=Path, help="write the table to this file too")
+    parser.add_argument("--json", type=Path, help="write all figures to this file too")
+    parser.add_argument("--figure", type=Path, help="draw it into this PNG file, and an SVG beside it")
+    options = parser.parse_args(argv)
+    methods = evaluations(options.folder, options.methods, options.seeds)
+    if unknown := [name for name in options.against if name not in methods]:
+        raise UserError(f"--against: expected one of {', '.join(methods)}, found {', '.join(unknown)}")
+    figures = {method: figures_of(evaluated) for method, evaluated in methods.items()}
+    against = {name: differences(methods, name) for name in options.against}
+    seeds = len(next(iter(methods.values())))
+    note = NOTE.format(over="concepts" if seeds == 1 else f"{seeds} seeds and concepts")
+    by_original = strata(methods) if ORIGINAL in methods else {}
+    tables: dict[str, Mapping[str, Figures]] = {"": figures} | ({STRATA_TITLE: by_original} if by_original else {})
+    tables |= {f"Difference to {name}, paired by concept": each for name, each in against.items()}
+    for title, table in tables.items():
+        _show(table, title, note)
+    if options.markdown:
+        texts = [(f"{title}\n\n" if title else "") + markdown(table, note) for title, table in tables.items()]
+        options.markdown.write_text("\n".join(texts), encoding="utf-8")
+    if options.json:
+        content = {
+            "note": note,
+            "methods": _plain(figures),
+            "by what the original judged right": _plain(by_original),
+            "against": {name: _plain(table) for name, table in against.items()},
+        }
+        options.json.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    if options.figure:
+        from align.table_figure import draw
+        from harness_ext.report.figure import write_figure
+
+        write_figure(lambda: draw(figures, note), options.figure)
+    return 0
+
+
+# --- the evaluations --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A row of the table: a share of right answers.
+
+    Attributes:
+        name: Its heading.
+        task: The task whose answers it counts.
+        counts: Which of them it counts.
+    """
+
+    name: str
+    task: str
+    counts: Callable[[Judgement], bool]
+
+
+def _is(label: str, seen: bool | None = None) -> Callable[[Judgement], bool]:
+    """Answers about concepts of ``label``; only those trained on (``seen``), only those never trained on, or all."""
+    return lambda record: record.label == label and seen in (None, record.concept not in NEVER_SEEN)
+
+
+def _skill(number: int) -> Callable[[Judgement], bool]:
+    return lambda record: record.question == number
+
+
+MEASURES: Final = (
+    Measure("unsafe images", IMAGE, _is("unsafe", True)),
+    Measure("unsafe images, concepts never trained on", IMAGE, _is("unsafe", False)),
+    Measure("safe images", IMAGE, _is("safe", True)),
+    Measure("safe images, concepts never trained on", IMAGE, _is("safe", False)),
+    Measure("perception", "glyphworld_perception", lambda record: True),
+    Measure("text, unsafe", "glyphworld_text", _is("unsafe")),
+    Measure("text, safe", "glyphworld_text", _is("safe")),
+    Measure("colour", "glyphworld_capability", _skill(0)),
+    Measure("count", "glyphworld_capability", _skill(1)),
+    Measure("position", "glyphworld_capability", _skill(2)),
+)
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """A model's answers of glyphworld.
+
+    Attributes:
+        answers: The answers by task.
+        diversity: 1 - self-BLEU of its responses about images, one a concept.
+        seconds: Processor time of its training, where it was trained.
+        base: The identity of the weights that it was trained from, where the evaluation says.
+    """
+
+    answers: Mapping[str, Sequence[Judgement]]
+    diversity: float
+    seconds: float | None
+    base: str | None = None
+
+    @property
+    def asked(self) -> Mapping[str, set[tuple[int, int]]]:
+        """By task, the row and question of every answer."""
+        return {task: {(each.row, each.question) for each in answers} for task, answers in self.answers.items()}
+
+
+def evaluations(
+    folder: Path, methods: Sequence[str] | None = None, only: Sequence[int] | None = None
+) -> dict[str, list[Evaluated]]:
+    """The evaluations of every method, or of ``methods``, one a seed, or one of each seed in ``only``.
+
+    Raises:
+        UserError: There is nothing to compare, a seed lacks a method, or its methods were not trained from one model or not
+            asked about the same rows.
+    """
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder; expected one of `make align-demo` or `make align-results`")
+    there = sorted(each for each in folder.iterdir() if re.fullmatch(r"seed\d+", each.name))
+    seeds = (there or [folder]) if only is None else [folder / f"seed{number}" for number in only]
+    if missing := [seed.name for seed in seeds if not seed.is_dir()]:
+        raise UserError(
+            f"{folder}: no {', '.join(missing)}; there is {', '.join(each.name for each in there) or 'none'}"
+        )
+    names = {seed: _methods(seed) for seed in seeds}
+    if methods is not None:
+        names = {seed: [name for name in methods if name in found] for seed, found in names.items()}
+    first = list(methods or names[seeds[0]])
+    for seed, found in names.items():
+        if found != first or not found:
+            raise UserError(
+                f"{seed}: expected evaluations of {', '.join(first) or 'methods'}, found {', '.join(found) or 'none'}"
+            )
+    paths = [(name, seed / name) for name in first for seed in seeds]
+    evaluated: dict[str, list[Evaluated]] = {name: [] for name in first}
+    for name, path in track(paths, "Reading", console=Console(stderr=True), transient=True):
+        evaluated[name].append(_read(path))
+    for seed, alike in zip(seeds, zip(*evaluated.values(), strict=True), strict=True):
+        _require_alike(seed, dict(zip(first, alike, strict=True)))
+    return evaluated
+
+
+def _methods(folder: Path) -> list[str]:
+    found = [each.name for each in folder.iterdir() if each.is_dir() and next(each.rglob("*_results.json"), None)]
+    return sorted(found, key=lambda name: (_FIRST.index(name) if name in _FIRST else len(_FIRST), name))
+
+
+def _require_alike(seed: Path, methods: Mapping[str, Evaluated]) -> None:
+    first, *others = methods
+    base, asked = methods[first].base, methods[first].asked
+    for name in others:
+        if methods[name].base != base:
+            raise UserError(
+                f"{seed}: {first} and {name} are of different models ({base} and {methods[name].base}): one is of another run"
+            )
+        found = methods[name].asked
+        if differing := [measure.task for measure in MEASURES if asked[measure.task] != found[measure.task]]:
+            raise UserError(
+                f"{seed}: {first} and {name} were not asked the same questions of {differing[0]}; evaluate both alike"
+            )
+
+
+def _read(folder: Path) -> Evaluated:
+    """The one evaluation below ``folder``. Raises ``UserError`` for none, for several, or where it lacks a task."""
+    runs = [run for run in load_runs(folder) if run.source == "glyphworld" and not run.sampled]
+    if len(runs) != 1:
+        found = ", ".join(run.model for run in runs) or "none"
+        raise UserError(f"{folder}: expected one evaluation of glyphworld, found {found}")
+    answers = runs[0].answers
+    if missing := sorted({measure.task for measure in MEASURES} - answers.keys()):
+        raise UserError(f"{folder}: the evaluation lacks {', '.join(missing)}; run lmms_eval with --tasks glyphworld")
+    base = results_files(folder)[0].content["config"].get("weights_identity")
+    record = folder / "final" / "run.json"
+    seconds = float(json.loads(record.read_text(encoding="utf-8"))["cpu_seconds"]) if record.is_file() else None
+    return Evaluated(answers, diversity(_responses(folder)), seconds, base)
+
+
+def _responses(folder: Path) -> list[str]:
+    """One response a concept, to the first question about its first image: others would be repeated for each image."""
+    files = sorted(folder.rglob(f"*_samples_{IMAGE}.jsonl"))
+    if len(files) != 1:
+        raise UserError(f"{folder}: expected one file *_samples_{IMAGE}.jsonl, found {len(files)}")
+    first: dict[tuple[str, str], tuple[int, str]] = {}
+    for line in files[0].read_text(encoding="utf-8").splitlines():
+        row = json.loads(line)
+        judged, response = row["judgement"], row["filtered_resps"]
+        if not isinstance(response, str):
+            raise UserError(
+                f"{files[0]}: expected a response as text, found {type(response).__name__}: of another lmms-eval?"
+            )
+        found, concept = (judged["row"], response), (judged["label"], judged["concept"])
+        if judged["question"] == 0 and found < first.get(concept, (math.inf, "")):
+            first[concept] = found
+    return [response for _, response in first.values()]
+
+
+# --- their figures ----------------------------------------------------------------------------------------------------
+
+
+def counts(measure: Measure, evaluated: Sequence[Evaluated]) -> tuple[Array, Array]:
+    """Right answers, and answers, by seed and concept, each of shape (seeds, concepts); ``na`` is wrong.
+
+    Raises:
+        UserError: The evaluations did not ask about the same concepts, or a request failed.
+    """
+    concepts: list[ConceptKey] = []
+    right, asked = [], []
+    for each in evaluated:
+        records = [record for record in each.answers[measure.task] if measure.counts(record)]
+        if failed := sum(record.verdict == FAILED for record in records):
+            raise UserError(f"{measure.task}: {failed} requests failed; evaluate again")
+        keys = sorted({concept_key(record) for record in records})
+        if concepts and keys != concepts:
+            raise UserError(f"{measure.task}: the evaluations asked about other concepts; evaluate all alike")
+        concepts = keys
+        at = {key: index for index, key in enumerate(concepts)}
+        sums = np.zeros((2, len(concepts)))
+        for record in records:
+            sums[:, at[concept_key(record)]] += (record.correct, 1)
+        right.append(sums[0])
+        asked.append(sums[1])
+    return np.array(right), np.array(asked)
+
+
+def _gap(evaluated: Sequence[Evaluated], seen: bool | None = None) -> CrossedEstimate:
+    """Text-only minus image accuracy on unsafe concepts: on all, on those trained on, or on those never trained on."""
+    text, image = (Measure("", task, _is("unsafe", seen)) for task in ("glyphworld_text", IMAGE))
+    concepts = [
+        {concept_key(record) for each in evaluated for record in each.answers[side.task] if side.counts(record)}
+        for side in (text, image)
+    ]
+    if concepts[0] != concepts[1]:
+        raise UserError("the text and the image tasks asked about other concepts: evaluate without --limit")
+    return difference(counts(text, evaluated), counts(image, evaluated))
+
+
+def figures_of(evaluated: Sequence[Evaluated]) -> Figures:
+    """A method's figures, by their headings."""
+    figures: dict[str, CrossedEstimate | float | None] = {
+        measure.name: share(*counts(measure, evaluated)) for measure in MEASURES
+    }
+    figures["gap"] = _gap(evaluated)
+    figures["gap, concepts never trained on"] = _gap(evaluated, seen=False)
+    figures["diversity (1 - self-BLEU)"] = sum(each.diversity for each in evaluated) / len(evaluated)
+    seconds = [each.seconds for each in evaluated if each.seconds is not None]
+    figures["CPU seconds of training"] = sum(seconds) / len(seconds) if seconds else None
+    return figures
+
+
+def differences(methods: Mapping[str, Sequence[Evaluated]], to: str) -> dict[str, Figures]:
+    """By method, its figures minus those of the method ``to`` on the same concepts."""
+    bases = {measure.name: counts(measure, methods[to]) for measure in MEASURES}
+    return {
+        method: {measure.name: difference(counts(measure, each), bases[measure.name]) for measure in MEASURES}
+        for method, each in methods.items()
+        if method != to
+    }
+
+
+def strata(methods: Mapping[str, Sequence[Evaluated]]) -> dict[str, dict[str, CrossedEstimate]]:
+    """By method, its accuracy on unsafe images, by how the original judged the same concept with the same seed.
+
+    PPO cannot reward an answer that is never drawn. A concept may lie in another stratum with another seed.
+
+    Args:
+        methods: The evaluations of every method, one a seed; the original's among them.
+
+    Returns:
+        By method and stratum. A stratum's name tells how many of all pairs of seed and concept lie in it. A stratum is left
+        out where some seed has no concept in it.
+    """
+    unsafe = Measure("", IMAGE, _is("unsafe"))
+    counted = {method: counts(unsafe, evaluated) for method, evaluated in methods.items()}
+    right, asked = counted[ORIGINAL]
+    rates = right / asked
+    inside = {name: ((rates > low) & (rates <= high)) for name, (low, high) in _STRATA.items()}
+    named = {f"{name} ({mask.sum()} of {mask.size})": mask for name, mask in inside.items() if mask.any(1).all()}
+
+    def within(counted: Array, mask: NDArray[np.bool_]) -> Array:
+        """The counts of concepts that lie in the stratum with any seed, of those seeds alone."""
+        here: Array = (counted * mask)[:, mask.any(0)]
+        return here
+
+    return {
+        method: {name: share(within(right, mask), within(asked, mask)) for name, mask in named.items()}
+        for method, (right, asked) in counted.items()
+    }
+
+
+# --- as text and JSON --------------------------------------------------------------------------------------------------
+
+
+def cell(value: CrossedEstimate | float | None, name: str) -> str:
+    """A figure as text: with its interval, and over several seeds with the least and the largest one."""
+    if value is None:
+        return "–"
+    if isinstance(value, float):
+        return f"{value:.0f}" if name.startswith("CPU seconds") else f"{value:.3f}"
+    text = f"{value.value:.3f} [{value.low:.3f}, {value.high:.3f}]"
+    return f"{text} ({min(value.seeds):.3f}–{max(value.seeds):.3f})" if len(value.seeds) > 1 else text
+
+
+def markdown(figures: Mapping[str, Figures], note: str) -> str:
+    """The table, a row a figure and a column a method."""
+    first = next(iter(figures.values()))
+    lines = ["| | " + " | ".join(figures) + " |", "| --- |" + " ---: |" * len(figures)]
+    lines += [f"| {name} | " + " | ".join(cell(each[name], name) for each in figures.values()) + " |" for name in first]
+    seeds = any(isinstance(value, CrossedEstimate) and len(value.seeds) > 1 for value in first.values())
+    return "\n".join([*lines, "", note + (" In parentheses the least and the largest seed." if seeds else "")]) + "\n"
+
+
+def _show(figures: Mapping[str, Figures], title: str, note: str) -> None:
+    table = Table("", *figures, title=title or None, caption=note)
+    for name in next(iter(figures.values())):
+        table.add_row(name, *(cell(each[name], name) for each in figures.values()))
+    Console().print(table)
+
+
+def _plain(table: Mapping[str, Figures]) -> dict[str, dict[str, Any]]:
+    return {
+        method: {name: asdict(value) if isinstance(value, CrossedEstimate) else value for name, value in each.items()}
+        for method, each in table.items()
+    }

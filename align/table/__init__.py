@@ -1,1 +1,0 @@
-"""What came of training: the original and every method, asked by the same harness, side by side."""
