@@ -38,7 +38,7 @@ def _train(method: str, arguments: Sequence[str]) -> None:
 
 
 def _show_data(arguments: Sequence[str]) -> None:
-    from align.data.show import describe
+    from align.data import describe
     from align.settings import read_data_settings
 
     print(describe(read_data_settings(arguments)))

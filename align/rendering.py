@@ -1,20 +1,28 @@
-"""The rows of SFT and DPO as text, so that what is trained are the tokens that a generation would give.
+"""The rows of SFT and DPO as text whose tokens are those that a generation would give, and the length of each row in tokens.
 
 TRL tokenises a prompt and its completion apart, without the special tokens that a tokenizer adds, and a chat template need
 not end an answer with the token that ends generation. Left alone, LLaVA-1.5 would be trained without its ``<s>``, on a first
-token that never follows a prompt, and never to stop.
+token that never follows a prompt, and never to stop. TRL would also cut off, in silence, answers of rows that are longer than
+``max_length``.
 """
 
-from collections.abc import Callable, Mapping
+import io
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from typing import Any, Final
 
+import PIL.Image
 import torch
-from PIL import Image
+from datasets import Dataset, Image
+from PIL.ExifTags import Base as Exif
+from tqdm import tqdm
 from transformers import PreTrainedModel, ProcessorMixin
 
 from harness_ext.errors import UserError
 
-TARGETS: Final = ("completion", "chosen", "rejected")
+ANSWERS: Final = ("completion", "chosen", "rejected")
+# EXIF orientations of an image that lies on its side.
+_ON_ITS_SIDE: Final = (5, 6, 7, 8)
 _PROBES: Final = ("Yes. It is.", "No. It is not.")
 
 
@@ -41,9 +49,9 @@ class Renderer:
     """Conversations about an image as text for TRL's collators.
 
     Args:
-        model: Its generation's end of an answer counts.
-        processor: Of the model.
-        options: What the chat template is given beside the conversation.
+        model: Its generation configuration names the tokens that end an answer.
+        processor: The model's.
+        options: The chat template's arguments beside the conversation.
 
     Raises:
         UserError: The texts would not become the tokens that the model is asked with.
@@ -53,7 +61,7 @@ class Renderer:
         self._processor = processor
         self._options = dict(options)
         self._ends = _ends(model, processor)
-        self._image = Image.new("RGB", (64, 64), (127, 127, 127))
+        self._image = PIL.Image.new("RGB", (64, 64), (127, 127, 127))
         self._begin = ""
         self._strips = False
         self._settle()
@@ -63,7 +71,7 @@ class Renderer:
         return self._begin + self._template([_turn("user", question, image=True)], add_generation_prompt=True)
 
     def completion(self, question: str, answer: str) -> str:
-        """What follows :meth:`prompt` where the answer is ``answer``, with the token that ends it."""
+        """The text of ``answer`` behind :meth:`prompt`, with the token that ends it."""
         asked = self._template([_turn("user", question, image=True)], add_generation_prompt=True)
         whole = self._template([_turn("user", question, image=True), _turn("assistant", answer)])
         if not whole.startswith(asked) or answer not in whole[len(asked) :]:
@@ -81,7 +89,7 @@ class Renderer:
     def example(self, row: Mapping[str, Any]) -> dict[str, Any]:
         """A row's image, with text for its ``prompt`` and for each of its targets."""
         question = row["prompt"][0]["content"]
-        answers = {name: row[name][0]["content"] for name in TARGETS if name in row}
+        answers = {name: row[name][0]["content"] for name in ANSWERS if name in row}
         texts = {name: self.completion(question, answer) for name, answer in answers.items()}
         return {"image": row["image"], "prompt": self.prompt(question), **texts}
 
@@ -100,7 +108,7 @@ class Renderer:
         return str(self._processor.apply_chat_template(turns, tokenize=False, **more, **self._options))
 
     def _settle(self) -> None:
-        """Find out what goes before a prompt, and whether a completion loses the space it begins with."""
+        """Find out which token goes before a prompt, and whether a completion loses the space it begins with."""
         asked = self._asked()
         bos = self._processor.tokenizer.bos_token
         for self._begin in ("", bos or ""):
@@ -147,3 +155,55 @@ def _ends(model: PreTrainedModel, processor: ProcessorMixin) -> list[str]:
     ids = [] if named is None else [named] if isinstance(named, int) else list(named)
     own = [tokenizer.eos_token_id] if not ids or tokenizer.eos_token_id in ids else []
     return [str(token) for token in tokenizer.convert_ids_to_tokens([*own, *(each for each in ids if each not in own)])]
+
+
+def fitting(rows: Dataset, renderer: Renderer, max_length: int, leave_out: bool, bar: bool) -> Dataset:
+    """``rows`` that have at most ``max_length`` tokens, image and answer included.
+
+    Args:
+        rows: The rows, each once, with their targets.
+        renderer: Makes the text that is trained on.
+        max_length: The most tokens; a row of DPO counts with the longer of its two answers.
+        leave_out: Whether longer rows are left out.
+        bar: Whether a progress bar is shown.
+
+    Raises:
+        UserError: Some do not fit and ``leave_out`` is false, or none fits.
+    """
+    found = list(tqdm(lengths(rows, renderer), "lengths", len(rows), unit="row", disable=not bar, leave=False))
+    fits = [at for at, length in enumerate(found) if length <= max_length]
+    if len(fits) == len(rows):
+        return rows
+    if fits and leave_out:
+        return rows.select(fits)
+    longest = max(range(len(rows)), key=found.__getitem__)
+    without = ", or add --leave_out_long true to train without them" if fits else ""
+    raise UserError(
+        f"{len(rows) - len(fits)} of {len(rows)} rows are longer than max_length {max_length}, with their image and answer; "
+        f"the longest, row {rows['row'][longest]}, has {found[longest]} tokens, and its answer would be cut off.\n"
+        f"Raise max_length or take it out{without}"
+    )
+
+
+def lengths(rows: Dataset, renderer: Renderer) -> Iterator[int]:
+    """The number of tokens of each of ``rows``, with the longest of its answers.
+
+    No image is decoded: its number of tokens depends on its size alone, so the processor is given a blank one of that size.
+    """
+
+    @cache
+    def tokens(text: str, size: tuple[int, int] | None) -> int:
+        images = {} if size is None else {"images": [[PIL.Image.new("RGB", size)]]}
+        return len(renderer.tokens(text, **images))
+
+    for row in rows.cast_column("image", Image(decode=False)):
+        text = renderer.example(row)
+        answers = [tokens(text[name], None) for name in ANSWERS if name in text]
+        yield tokens(text["prompt"], _size(row["image"])) + max(answers)
+
+
+def _size(stored: dict[str, Any]) -> tuple[int, int]:
+    """Width and height in pixels, as `datasets` decodes an image, stored as bytes or as a path: turned upright."""
+    with PIL.Image.open(stored["path"] if stored["bytes"] is None else io.BytesIO(stored["bytes"])) as image:
+        width, height = image.size
+        return (height, width) if image.getexif().get(Exif.Orientation) in _ON_ITS_SIDE else (width, height)

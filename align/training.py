@@ -10,8 +10,7 @@ from accelerate.utils import broadcast_object_list
 from datasets import Dataset
 
 from align.arguments import check_last_batch
-from align.data.rows import training_rows
-from align.data.targets import dpo_rows, sft_rows
+from align.data import dpo_rows, sft_rows, training_rows
 from align.models import Base, find_base, load
 from align.ppo.config import PPOConfig
 from align.reporting import check_reporting

@@ -14,7 +14,7 @@ from typing import Any, Final
 import torch
 from datasets import Dataset
 
-from align.data.show import fingerprint
+from align.data import fingerprint
 from align.models import Base
 from align.rewards.base import Reward, rest_of
 from align.settings import Settings

@@ -1,8 +1,9 @@
-"""A tiny text classifier on disk: RoBERTa's architecture, random weights, a tokenizer of its own."""
+"""A made-up UnsafeConcepts, and a tiny text classifier on disk: RoBERTa's architecture, random weights, its own tokenizer."""
 
 from pathlib import Path
 
 import pytest
+from gated_copies import copies, gated  # noqa: F401
 
 
 @pytest.fixture(scope="session")

@@ -13,8 +13,7 @@ from tiny_vlms import FAMILIES, PROMPTS
 from trl.trainer.dpo_trainer import DataCollatorForVisionPreference
 
 from align import commands
-from align.data.lengths import lengths
-from align.rendering import Collator, Renderer
+from align.rendering import Collator, Renderer, lengths
 from harness_ext.models.loading import load_model, load_processor
 
 QUICK = [
