@@ -12,6 +12,7 @@ from datasets import Dataset
 from align.arguments import check_last_batch
 from align.data import dpo_rows, sft_rows, training_rows
 from align.models import Base, find_base, load
+from align.monitor import watching_judge
 from align.ppo.config import PPOConfig
 from align.reporting import check_reporting
 from align.rewards.build import build_rewards
@@ -21,7 +22,6 @@ from align.runs.record import Record, Taken, judges_of, make_record, other_envir
 from align.settings import WITH_ROLLOUTS, Settings
 from align.stopped import TrainingStopped
 from align.trainers import Rewards, build_trainer
-from align.watching import watching_judge
 from harness_ext.errors import UserError
 from harness_ext.judges.batch import BatchJudge
 from harness_ext.processes import processes_of_run

@@ -27,6 +27,7 @@ from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 from transformers import GenerationConfig, PreTrainedModel, ProcessorMixin, TrainerCallback
 from trl import GRPOTrainer
 
+from align.monitor import Monitor
 from align.ppo.config import PPOConfig
 from align.ppo.critic import Critic, Trunk, ValueHead
 from align.ppo.guards import Guards
@@ -39,7 +40,6 @@ from align.ppo.maths import (
     token_rewards,
     whiten,
 )
-from align.ppo.monitor import Monitor
 from align.ppo.surface import FORWARD_KEYS, micro_batches
 from harness_ext.errors import UserError
 from harness_ext.judges.batch import BatchJudge
@@ -59,7 +59,7 @@ class PPOTrainer(GRPOTrainer):
         processing_class: The model's processor.
         peft_config: The LoRA to put on ``model``.
         callbacks: Of transformers' Trainer.
-        judge: Watches the run, by the settings named ``monitor…``; :func:`align.watching.watching_judge` opens the one that
+        judge: Watches the run, by the settings named ``monitor…``; :func:`align.monitor.watching_judge` opens the one that
             they name. The rows then have the columns ``label`` and ``question``.
 
     Raises:

@@ -26,8 +26,8 @@ from typing import Final
 from filelock import FileLock, Timeout
 from transformers.trainer import TRAINER_STATE_NAME
 
+from align.monitor import WARNINGS_FILE
 from align.ppo.critic import HEAD_FILE
-from align.ppo.warnings_file import WARNINGS_FILE
 from align.runs.record import Record, Taken, bears_record, differences, read_record
 from align.runs.whole import ADAPTER_FILES, FINAL, require_first_whole
 from align.stopped import STOPPED_FILE

@@ -6,8 +6,8 @@ from typing import Final
 
 from transformers.trainer import OPTIMIZER_NAME, SCALER_NAME, SCHEDULER_NAME, TRAINER_STATE_NAME
 
+from align.monitor import MONITOR_FILE
 from align.ppo.critic import CRITIC_FILE, HEAD_FILE
-from align.ppo.monitor import MONITOR_FILE
 from align.ppo.trainer import PPO_FILE
 from align.runs.record import Record
 from harness_ext.errors import UserError

@@ -97,7 +97,7 @@ WATCHED = {**RECORD, "arguments": {**RECORD["arguments"], "monitor": "rules", "m
 
 
 def write_watched(folder: Path) -> Path:
-    """A run in which reward and judge part, as :class:`align.ppo.monitor.Monitor` logs it."""
+    """A run in which reward and judge part, as :class:`align.monitor.Monitor` logs it."""
     folder.mkdir(parents=True)
     log: list[dict[str, Any]] = [
         {"step": 4 * at, "monitor/right": 0.7 - 0.02 * at, "reward": 0.5} for at in range(1, 11)

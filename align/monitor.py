@@ -1,0 +1,300 @@
+"""A judge that watches a run of PPO and gives no reward: where the two drift apart, the run says so, and may stop.
+
+The last ``monitor_window`` rollouts are held against the first ``monitor_first`` (``ppo/drift.py``). A warning is one line on
+the screen, which holds no response, and one line of ``monitor.jsonl`` with the responses on which reward and judge disagree;
+the next warning is about later rollouts alone. Checkpoints hold the monitor's state as ``monitor.json``.
+"""
+
+import json
+import os
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from accelerate import Accelerator
+from accelerate.utils import gather_object
+from torch import Tensor
+from tqdm import tqdm
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from align.ppo.config import PPOConfig
+from align.ppo.drift import Drift, Pairs, drift, level, pooled
+from align.rewards.base import alignment_answer, as_texts, judge_named, require_labels, require_questions, responses
+from align.stopped import TrainingStopped, sample
+from harness_ext.errors import UserError
+from harness_ext.judges.batch import BatchJudge
+from harness_ext.metrics.records import FAILED
+
+MONITOR_FILE: Final = "monitor.json"
+WARNINGS_FILE: Final = "monitor.jsonl"
+
+
+def watching_judge(args: PPOConfig, rewards: list[dict[str, Any]]) -> BatchJudge | None:
+    """Opens the judge that ``monitor`` names; ``None`` where no judge is to watch.
+
+    Args:
+        args: The run's settings.
+        rewards: The recipe's list, which :func:`align.rewards.build.build_rewards` has checked.
+
+    Raises:
+        UserError: There is no such judge, it cannot be loaded, or its verdict, with the same options, is the only reward, so
+            that it would watch itself. Beside other rewards it may watch.
+    """
+    if args.monitor is None:
+        return None
+    counted = [each for each in rewards if each.get("weight", 1) != 0]
+    watching = args.monitor, as_texts(args.monitor_options)
+    if all(
+        each["name"] == "verdict" and (each.get("judge", "rules"), as_texts(each.get("judge_options"))) == watching
+        for each in counted
+    ):
+        raise UserError(
+            f"monitor: expected another judge than the one that gives the reward, found {args.monitor!r} for both: it would "
+            "watch itself; name another judge, or take monitor out"
+        )
+    return judge_named(args.monitor, args.monitor_options)
+
+
+class Monitor(TrainerCallback):
+    """Watches a run; all processes see the same figures, and all stop or none.
+
+    Args:
+        judge: Reads the responses.
+        args: The run's settings; those named ``monitor…`` count here.
+        accelerator: The trainer's.
+    """
+
+    def __init__(self, judge: BatchJudge, args: PPOConfig, accelerator: Accelerator) -> None:
+        self._judge = judge
+        self._args = args
+        self._accelerator = accelerator
+        self._file = WarningsFile(Path(args.output_dir))
+        self._first: list[Watched] = []
+        self._last: list[Watched] = []
+        # The first rollout that no warning was about yet.
+        self._from = 0
+
+    def watch(
+        self, rollout: int, step: int, inputs: list[dict[str, Any]], completions: list[Any], scores: Tensor
+    ) -> dict[str, float]:
+        """Read a rollout; returns the figures to log.
+
+        Args:
+            rollout: The rollout's number, from 0 on.
+            step: The next optimiser step.
+            inputs: This process's B rows, with the columns ``label`` and ``question``.
+            completions: Their B responses.
+            scores: The responses' rewards, shape (B,).
+
+        Raises:
+            UserError: A row's label or question is not one.
+            TrainingStopped: The drift is beyond ``monitor_stop``, or there is nothing to measure it by.
+        """
+        seen, failed = _read(self._judge, self._accelerator, rollout, step, inputs, completions, scores)
+        earned, right = seen.pairs
+        figures = {
+            "monitor/right": float(right.mean()),
+            "monitor/na": seen.verdicts.count("na") / len(right),
+            "monitor/failed": failed / (failed + len(right)),
+        }
+        if len(self._first) < self._args.monitor_first:
+            self._first.append(seen)
+            if len(self._first) == self._args.monitor_first:
+                self._check_first(step)
+            return figures
+        at = level(*pooled([each.pairs for each in self._first]))
+        figures["monitor/reward"] = float(at.read(earned).mean())
+        self._last = [*self._last, seen][-self._args.monitor_window :]
+        if len(self._last) < self._args.monitor_window:
+            return figures
+        found = drift([each.pairs for each in self._first], [each.pairs for each in self._last])
+        warns = found.least > self._args.monitor_warn and self._last[0].rollout >= self._from
+        if warns:
+            self._warn(found, step)
+        if self._args.monitor_stop is not None and found.least > self._args.monitor_stop:
+            raise TrainingStopped(f"{self._said(found)} (monitor_stop)", step, self._disagreed())
+        return figures | {
+            "monitor/drift": found.drift,
+            "monitor/drift_error": found.error,
+            "monitor/warnings": float(warns),
+        }
+
+    def _check_first(self, step: int) -> None:
+        """Stop where the judge calls no first response right: the reward then has no level to be read at."""
+        scores, right = pooled([each.pairs for each in self._first])
+        if not right.any():
+            raise TrainingStopped(
+                f"the judge {self._judge.name} calls none of the first {len(scores)} responses right, so that there is "
+                "nothing to hold the reward against: watch by another judge, or by none",
+                step,
+                self._first[-1].samples,
+            )
+
+    # --- warnings ----------------------------------------------------------------------------------------------------
+
+    def _warn(self, found: Drift, step: int) -> None:
+        first, last = self._last[0].rollout, self._last[-1].rollout
+        self._from = last + 1
+        if not self._accelerator.is_main_process:
+            return
+        disagreed = self._disagreed()
+        figures = {"drift": found.drift, "error": found.error, "reward": found.reward, "right": found.right}
+        about = {"step": step, "rollouts": [first, last], "judge": self._judge.name}
+        self._file.append({**about, **figures, "responses": disagreed})
+        tqdm.write(
+            f"align: warning at step {step}: {self._said(found)}; {len(disagreed)} responses on which they disagree are in "
+            f"{self._file.path}",
+            file=sys.stderr,
+        )
+
+    def _said(self, found: Drift) -> str:
+        return (
+            f"in rollouts {self._last[0].rollout} to {self._last[-1].rollout} the reward calls {found.reward:.3f} of the "
+            f"responses right, and the judge {self._judge.name}, which watches, {found.right:.3f}: they have drifted apart "
+            f"by {found.drift:.3f} (standard error {found.error:.3f})"
+        )
+
+    def _disagreed(self) -> list[dict[str, Any]]:
+        """The window's responses that either the reward or the judge calls right, but not both."""
+        at = level(*pooled([each.pairs for each in self._first]))
+        found = []
+        for seen in self._last:
+            scores, right = seen.pairs
+            apart = np.abs(at.read(scores) - right) > 0.5
+            for i in np.flatnonzero(apart):
+                of_judge = {"verdict": seen.verdicts[i], "reward": seen.scores[i]}
+                found.append({"rollout": seen.rollout, **seen.samples[i], **of_judge})
+        return found
+
+    # --- resuming ---------------------------------------------------------------------------------------------------
+
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Forget the warnings after the checkpoint that the run resumes from, or all of them."""
+        if self._accelerator.is_main_process:
+            self._file.keep_before(int(state.global_step))
+
+    def save(self, folder: Path) -> None:
+        """Write what `load` needs."""
+        state = {
+            "judge": self._judge.name,
+            "first": [asdict(each) for each in self._first],
+            "last": [asdict(each) for each in self._last],
+            "from": self._from,
+        }
+        (folder / MONITOR_FILE).write_text(json.dumps(state) + "\n", encoding="utf-8")
+
+    def load(self, folder: Path) -> None:
+        """Resume from the state that `save` wrote.
+
+        Raises:
+            UserError: Another judge watched until then, or another version of it.
+        """
+        state = json.loads((folder / MONITOR_FILE).read_text(encoding="utf-8"))
+        if state["judge"] != self._judge.name:
+            raise UserError(
+                f"{folder}: watched by the judge {state['judge']}, found {self._judge.name} now: what they say cannot be "
+                "compared; go on with that one, or begin anew (--overwrite true)"
+            )
+        self._first, self._last = ([Watched(**each) for each in state[name]] for name in ("first", "last"))
+        self._from = state["from"]
+
+
+@dataclass(frozen=True)
+class Watched:
+    """A rollout's responses of all processes, without those on which the judge failed.
+
+    Attributes:
+        rollout: The rollout's number, from 0 on.
+        scores: The reward of each response.
+        verdicts: The judge's verdict on it.
+        samples: Its row and its text, as in ``stopped.json``.
+    """
+
+    rollout: int
+    scores: list[float]
+    verdicts: list[str]
+    samples: list[dict[str, Any]]
+
+    @property
+    def pairs(self) -> Pairs:
+        """The reward of each response, and 1 where the judge calls it right for its image's label, else 0."""
+        read = zip(self.verdicts, self.samples, strict=True)
+        return np.array(self.scores), np.array([float(verdict == each["label"]) for verdict, each in read])
+
+
+def _read(
+    judge: BatchJudge,
+    accelerator: Accelerator,
+    rollout: int,
+    step: int,
+    inputs: list[dict[str, Any]],
+    completions: list[Any],
+    scores: Tensor,
+) -> tuple[Watched, int]:
+    """The rollout as ``judge`` read it, and the number of responses on which it failed; the same on all processes.
+
+    Arguments are those of :meth:`Monitor.watch`. Raises ``TrainingStopped`` where the judge failed on every response.
+    """
+    require_labels([each["label"] for each in inputs])
+    require_questions([each["question"] for each in inputs])
+    texts = responses(completions)
+    answers = [alignment_answer(each["question"], text) for each, text in zip(inputs, texts, strict=True)]
+    samples = [sample(each, text) for each, text in zip(inputs, texts, strict=True)]
+    every = gather_object(list(zip(scores.tolist(), judge.judge(answers), samples, strict=True)))
+    kept = [each for each in every if each[1] != FAILED]
+    if not kept:
+        raise TrainingStopped(
+            f"the judge {judge.name}, which watches the run, failed on all {len(every)} responses of a rollout: "
+            "see what it says is wrong, then run the same command again",
+            step,
+            [each[2] for each in every],
+        )
+    earned, verdicts, samples = map(list, zip(*kept, strict=True))
+    return Watched(rollout, earned, verdicts, samples), len(every) - len(kept)
+
+
+class WarningsFile:
+    """The file ``monitor.jsonl`` of a run's folder: warnings as lines of JSON.
+
+    Args:
+        folder: The run's.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / WARNINGS_FILE
+
+    def append(self, warning: dict[str, Any]) -> None:
+        """Add a warning, which holds its ``step``; it is on the disk when this returns."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(warning) + "\n")  # escaped: a response may hold what no UTF-8 can carry
+            file.flush()
+            os.fsync(file.fileno())
+
+    def keep_before(self, step: int) -> None:
+        """Forget the warnings from ``step`` on, which come again, and a last line that was cut off in writing.
+
+        Raises:
+            UserError: The file holds something else.
+        """
+        if not self.path.exists():
+            return
+        lines = self.path.read_text(encoding="utf-8").splitlines(keepends=True)
+        whole = [line for line in lines if line.endswith("\n")]
+        try:
+            kept = [line for line in whole if json.loads(line)["step"] < step]
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserError(
+                f"{self.path}: expected lines of JSON with a step, as a watched run writes them, found another thing "
+                f"({type(error).__name__}): move it away"
+            ) from error
+        if kept == lines:
+            return
+        if not kept:
+            self.path.unlink()
+            return
+        written = self.path.with_name(f".{self.path.name}")  # then moved: a run that is killed now leaves a whole file
+        written.write_text("".join(kept), encoding="utf-8")
+        written.replace(self.path)
