@@ -10,13 +10,13 @@ from transformers import PreTrainedModel, PrinterCallback, ProcessorMixin, Progr
 from trl import DPOTrainer, GRPOTrainer, RLOOTrainer, SFTTrainer
 
 from align.arguments import check_last_batch
+from align.checkpoints import WholeCheckpoints
 from align.data import passes
 from align.models import Base, lora_config, switch_off_dropout
 from align.ppo.trainer import PPOTrainer
+from align.progress import Progress
 from align.rendering import Collator, Renderer, fitting
 from align.rewards.base import Reward
-from align.runs.checkpoints import WholeCheckpoints
-from align.runs.progress import Progress
 from align.settings import Settings
 from harness_ext.judges.batch import BatchJudge
 

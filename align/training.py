@@ -11,14 +11,13 @@ from datasets import Dataset
 
 from align.arguments import check_last_batch
 from align.data import dpo_rows, sft_rows, training_rows
+from align.folder import RunFolder, is_complete
 from align.models import Base, find_base, load
 from align.monitor import watching_judge
 from align.ppo.config import PPOConfig
+from align.record import Record, Taken, judges_of, make_record, other_environment, read_record, write_card, write_record
 from align.reporting import check_reporting
 from align.rewards.build import build_rewards
-from align.runs.card import write_card
-from align.runs.folder import RunFolder, is_complete
-from align.runs.record import Record, Taken, judges_of, make_record, other_environment, read_record, write_record
 from align.settings import WITH_ROLLOUTS, Settings
 from align.stopped import TrainingStopped
 from align.trainers import Rewards, build_trainer

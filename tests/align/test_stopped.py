@@ -4,7 +4,7 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from align.runs.folder import RunFolder
+from align.folder import RunFolder
 from align.stopped import STOPPED_FILE, TrainingStopped
 
 

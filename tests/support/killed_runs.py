@@ -19,9 +19,9 @@ from unittest.mock import patch
 
 import align.training  # noqa: F401 - so that no child has to import it
 from align import commands
-from align.runs.checkpoints import WholeCheckpoints
-from align.runs.folder import RunFolder
-from align.runs.record import RECORD_FILE
+from align.checkpoints import WholeCheckpoints
+from align.folder import RunFolder
+from align.record import RECORD_FILE
 
 SETTINGS: dict[str, Any] = {
     "renders": 1,

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from transformers import TrainerState
 
-from align.runs.record import Taken, write_record
+from align.record import Taken, write_record
 from harness_ext.errors import UserError
 from harness_ext.report.page.command import main
 from harness_ext.report.page.monitor_figure import draw_monitor

@@ -1,38 +1,43 @@
-"""The folder of a run: what is in it is whole, whenever its process was killed.
+"""The folder of a run: everything in it is whole, whenever its process was killed.
 
     OUTPUT_DIR/checkpoint-100/   a PEFT adapter, the trainer's state, run.json, a model card
-    OUTPUT_DIR/final/            the last checkpoint's adapter, run.json, card and log: what is evaluated and handed on
-    OUTPUT_DIR/stopped.json      why a run could not go on, and on which rows
-    OUTPUT_DIR/monitor.jsonl     where its reward drifted away from a judge that watched it, a warning a line
+    OUTPUT_DIR/final/            the last checkpoint's adapter, run.json, card and log: to evaluate and to hand on
+    OUTPUT_DIR/stopped.json      why a run had to stop, and on which rows
+    OUTPUT_DIR/monitor.jsonl     where its reward drifted away from the judge that watched, a warning a line
     OUTPUT_DIR/logs/             TensorBoard's
     OUTPUT_DIR/.align            says that a run writes here
 
-A folder is written inside ``.unfinished``, ``run.json`` last, and renamed into its place in one step; what a killed process
-left there is swept away when the next run starts. One run at a time writes here, held by a lock.
+A folder is written inside ``.unfinished``, ``run.json`` last, and renamed into its place in one step. The next run sweeps
+away what a killed process left there. A lock lets one run at a time write here.
 
 Nothing that another program wrote is swept or deleted: a checkpoint or ``final`` has the record of a run, and the rest was
 not there before the folder was marked as a run's.
+
+A run resumes only from a whole checkpoint: transformers would resume in silence without a part.
 """
 
 import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 from filelock import FileLock, Timeout
-from transformers.trainer import TRAINER_STATE_NAME
+from transformers.trainer import OPTIMIZER_NAME, SCALER_NAME, SCHEDULER_NAME, TRAINER_STATE_NAME
 
-from align.monitor import WARNINGS_FILE
-from align.ppo.critic import HEAD_FILE
-from align.runs.record import Record, Taken, bears_record, differences, read_record
-from align.runs.whole import ADAPTER_FILES, FINAL, require_first_whole
+from align.monitor import MONITOR_FILE, WARNINGS_FILE
+from align.ppo.critic import CRITIC_FILE, HEAD_FILE
+from align.ppo.trainer import PPO_FILE
+from align.record import Record, Taken, bears_record, differences, read_record
 from align.stopped import STOPPED_FILE
 from harness_ext.errors import UserError
+from harness_ext.models.checkpoint import read_json, require_whole
 
+FINAL: Final = "final"
+ADAPTER_FILES: Final = ("adapter_config.json", "adapter_model.safetensors", TRAINER_STATE_NAME)
 _CHECKPOINT: Final = re.compile(r"checkpoint-(\d+)")
 _UNFINISHED: Final = ".unfinished"
 _LOCK: Final = ".lock"
@@ -45,7 +50,7 @@ class RunFolder:
     """The output folder of one run.
 
     Args:
-        path: Where it is, or will be.
+        path: The folder, which need not exist.
     """
 
     def __init__(self, path: Path) -> None:
@@ -57,10 +62,10 @@ class RunFolder:
 
     @contextmanager
     def held(self, overwrite: bool) -> Iterator[None]:
-        """Within it, this process alone writes here; what is not whole is swept, with ``overwrite`` an earlier run too.
+        """Within it, this process alone writes here. Sweeps unfinished folders, and with ``overwrite`` an earlier run.
 
         Raises:
-            UserError: It cannot be written to, another run writes here, or something in it is not of a run.
+            UserError: It cannot be written to, another run writes here, or something in it is not a run's.
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
@@ -73,7 +78,7 @@ class RunFolder:
             self._claim()
             self._sweep()
             if overwrite:
-                # The checkpoints first: where it is killed here, no run goes on without its warnings.
+                # The checkpoints first: where this is killed, no run resumes without its warnings.
                 for folder in [self.final, *self.checkpoints().values()]:
                     self._remove(folder)
                 self._remove_logs()
@@ -84,7 +89,7 @@ class RunFolder:
             self._lock.release()
 
     def is_finished(self) -> bool:
-        """Whether the run that writes here is through."""
+        """Whether the run that writes here has finished."""
         return self.final.is_dir()
 
     def checkpoints(self) -> dict[int, Path]:
@@ -95,13 +100,13 @@ class RunFolder:
         return dict(sorted(found.items()))
 
     def last(self, record: Record) -> Path | None:
-        """Where to go on: ``final`` of a run that is finished, or the last checkpoint; ``None`` to begin.
+        """The folder to resume from: ``final`` of a finished run, or the last checkpoint; ``None`` to begin.
 
         Args:
-            record: What is about to be run, as :func:`align.runs.record.make_record` says it.
+            record: The record of the run that is about to start.
 
         Raises:
-            UserError: What is there is of another run, or not whole.
+            UserError: That folder is another run's, or not whole.
         """
         folders = [*([self.final] if self.is_finished() else []), *reversed(self.checkpoints().values())]
         if not folders:
@@ -113,7 +118,7 @@ class RunFolder:
                 f"{self.path} holds a run of other settings, data or judges:\n  " + "\n  ".join(listed) + "\n"
                 "Choose another output_dir, or add --overwrite to delete that run and begin anew"
             )
-        require_first_whole(folders, record)
+        _require_first_whole(folders, record)
         return folder
 
     def begin(self) -> None:
@@ -140,7 +145,7 @@ class RunFolder:
         """Make ``final`` of the last checkpoint's adapter.
 
         Args:
-            describe: Called with the unfinished folder, the last step, and what training took; writes what goes beside
+            describe: Called with the unfinished folder, the last step, and the time of training; writes the files beside
                 the adapter.
         """
         step, checkpoint = next(reversed(self.checkpoints().items()))
@@ -154,11 +159,11 @@ class RunFolder:
         return self.publish(FINAL)
 
     def _claim(self) -> None:
-        """Mark the folder as a run's. Raises ``UserError`` where something in it is not, which would be swept or deleted."""
+        """Mark the folder as a run's. Raises ``UserError`` where it holds another program's files, which could be deleted."""
         marker = self.path / _MARKER
         results = [each for each in (self.final, *self.checkpoints().values()) if each.exists()]
         strangers = [each for each in results if not bears_record(each)]
-        # Runs of before there was a marker have their results to show.
+        # Runs from before there was a marker are known by their results.
         if not results and not marker.exists():
             beside = [self.logs, self.unfinished, self.path / WARNINGS_FILE, self.path / STOPPED_FILE]
             strangers = [each for each in beside if each.exists()]
@@ -184,7 +189,7 @@ class RunFolder:
             shutil.rmtree(self.unfinished)
 
     def _remove(self, folder: Path) -> None:
-        """Delete a folder that is in its place: out of it in one step, so that no half of it is ever there."""
+        """Delete a published folder, which leaves its place in one step, so that no half of it is ever there."""
         if folder.exists():
             self.unfinished.mkdir(exist_ok=True)
             gone = self.unfinished / f"{folder.name}.removed"
@@ -198,6 +203,46 @@ def is_complete(folder: Path) -> bool:
         return True
     state = json.loads((folder / TRAINER_STATE_NAME).read_text(encoding="utf-8"))
     return bool(state["global_step"] >= state["max_steps"])
+
+
+def _require_first_whole(folders: Sequence[Path], record: Record) -> None:
+    """Raise ``UserError`` unless the first of ``folders`` is whole; the message names the first one that is.
+
+    Args:
+        folders: ``final`` and checkpoints of one run, in the order in which the run would resume from them.
+        record: The record of the run that is about to start.
+    """
+    damaged: list[str] = []
+    problem: UserError | None = None
+    then = "begins anew"
+    for folder in folders:
+        try:
+            for name in _files_of(folder, record):
+                if name.endswith(".json"):
+                    read_json(folder / name)
+                else:
+                    require_whole(folder / name, f"cannot resume from {folder.name}: ")
+        except UserError as error:
+            problem = problem or error
+            damaged.append(folder.name)
+        else:
+            then = f"resumes from {folder.name}"
+            break
+    if problem is not None:
+        raise UserError(f"{problem}\nOr remove {', '.join(damaged)}: the same command then {then}") from problem
+
+
+def _files_of(folder: Path, record: Record) -> list[str]:
+    """The files that a checkpoint, or ``final``, of such a run holds."""
+    arguments, is_ppo = record["arguments"], record["method"] == "ppo"
+    names = [*ADAPTER_FILES, *([HEAD_FILE] if is_ppo else [])]
+    if folder.name == FINAL:
+        return names
+    processes = record["processes"]
+    names += [f"rng_state_{rank}.pth" for rank in range(processes)] if processes > 1 else ["rng_state.pth"]
+    names += [OPTIMIZER_NAME, SCHEDULER_NAME, *([SCALER_NAME] if arguments.get("fp16") else [])]
+    names += [CRITIC_FILE, PPO_FILE] if is_ppo else []
+    return names + ([MONITOR_FILE] if arguments.get("monitor") else [])
 
 
 def _flush(folder: Path, files: bool = True) -> None:

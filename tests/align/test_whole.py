@@ -8,8 +8,8 @@ import killed_runs
 import pytest
 
 from align import commands, training
-from align.runs.folder import RunFolder
-from align.runs.record import Record, read_record
+from align.folder import RunFolder
+from align.record import Record, read_record
 from harness_ext.errors import UserError
 
 STATES = ["optimizer.pt", "scheduler.pt", "rng_state.pth", "trainer_state.json"]

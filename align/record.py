@@ -1,6 +1,6 @@
-"""What a run was, as ``run.json`` in every folder it writes: method, settings, data, versions, command.
+"""The record of a run, ``run.json`` in each folder it writes (method, settings, data, versions, command), and the model card.
 
-A run goes on only with what it began with: `differences` compares two records.
+A run resumes only with the settings it began with: `differences` compares two records.
 """
 
 import importlib.metadata
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
+import yaml
 from datasets import Dataset
 
 from align.data import fingerprint
@@ -30,11 +31,11 @@ Record = dict[str, Any]
 
 @dataclass(frozen=True)
 class Taken:
-    """What a run's training has taken so far.
+    """The time that a run's training has taken so far.
 
     Attributes:
-        seconds: On the clock.
-        cpu_seconds: Of processor time, in the main process: also on a machine that does other things.
+        seconds: Wall-clock time.
+        cpu_seconds: Processor time of the main process, which other programs do not lengthen.
     """
 
     seconds: float
@@ -47,7 +48,7 @@ class Taken:
 
 
 _LIBRARIES: Final = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "tokenizers", "unsafeconcepts")
-# Arguments that say where a run is written, how it is watched, and when it gives up, not what comes out.
+# Arguments that change where a run is written, how it is watched, or when it gives up, but not its result.
 _BESIDE: Final = (
     "dataloader_in_order",
     "dataloader_multiprocessing_context",
@@ -73,21 +74,21 @@ _BESIDE: Final = (
 )
 # Without effect where no judge watches.
 _OF_MONITOR: Final = ("monitor_first", "monitor_options", "monitor_window")
-# Options of a judge that say how it is asked, not what it answers.
+# Options of a judge that change how it is asked, but not what it answers.
 _OF_ASKING: Final = ("answers", "api_key_variable", "backoff", "concurrency", "max_retries", "most_calls", "timeout")
 
 
 def make_record(
     settings: Settings, base: Base, rows: Dataset, rests_on: Mapping[str, str], processes: int, command: str
 ) -> Record:
-    """What is about to be run.
+    """The record of a run that is about to begin or to resume.
 
     Args:
         settings: The run's settings.
-        base: The model that is trained on.
+        base: The model that is trained.
         rows: The rows, with their targets, each once.
-        rests_on: The identities of what reads the responses, as :func:`judges_of` says them.
-        processes: How many take part.
+        rests_on: The identities of the judges and models that read the responses, from :func:`judges_of`.
+        processes: The number of processes.
         command: The command line.
     """
     record = {
@@ -119,7 +120,7 @@ def make_record(
 def judges_of(rewards: Sequence[Reward], monitor: BatchJudge | None) -> dict[str, str]:
     """By reward, and for the judge that watches, the identity of the judge or model that reads the responses.
 
-    Those that rest on code alone are left out, the rule judge too: the package's version says what they are.
+    Those that are code alone are left out, the rule judge too: the package's version identifies them.
     """
     of_rewards = {f"the reward {each.__name__}": rest_of(each) for each in rewards}
     found = of_rewards | {"the monitor": monitor.name if monitor is not None else None}
@@ -127,19 +128,19 @@ def judges_of(rewards: Sequence[Reward], monitor: BatchJudge | None) -> dict[str
 
 
 def write_record(folder: Path, record: Record, step: int, taken: Taken) -> None:
-    """Write ``run.json``, the last file of a folder: what was run, how far, and how long that took."""
+    """Write ``run.json``, the last file of a folder: the record, the step, and the time it took."""
     spent = {name: round(value, 1) for name, value in asdict(taken).items()}
     text = json.dumps({**record, "step": step, **spent}, indent=2, ensure_ascii=False)
     (folder / RECORD_FILE).write_text(text + "\n", encoding="utf-8")
 
 
 def read_record(folder: Path) -> Record:
-    """What `write_record` wrote. Raises ``UserError`` where it cannot be read."""
+    """Read the record that `write_record` wrote. Raises ``UserError`` where it cannot be read."""
     return read_json(folder / RECORD_FILE)
 
 
 def bears_record(folder: Path) -> bool:
-    """Whether ``folder`` holds what `write_record` writes, so that a run of align wrote it."""
+    """Whether ``folder`` holds a record, so that a run of align wrote it."""
     try:
         return read_record(folder).keys() >= {"method", "arguments", "step"}
     except UserError:
@@ -147,7 +148,7 @@ def bears_record(folder: Path) -> bool:
 
 
 def differences(before: Record, now: Record) -> list[str]:
-    """What would come out differently, one line each; empty for the same run."""
+    """The settings that differ and would change the result, one line each; empty for the same run."""
     old, new = dict(_compared(before)), dict(_compared(now))
     names = [*new, *(name for name in old if name not in new)]
     found = [
@@ -159,14 +160,14 @@ def differences(before: Record, now: Record) -> list[str]:
 
 
 def other_environment(before: Record, now: Record) -> list[str]:
-    """Versions and devices that differ: a run may go on with them, but not to the same bits."""
+    """Versions and devices that differ: a run may resume with them, but not to the same bits."""
     old, new = before.get("environment", {}), now["environment"]
     return [f"{name}: {old.get(name)} there, {new[name]} now" for name in new if old.get(name) != new[name]]
 
 
 def _compared(record: Record) -> Iterator[tuple[str, Any]]:
     yield "method", record.get("method")
-    # Not what the weights are called and where this machine keeps them, but what they are.
+    # The weights' identity counts, not their name or their place on this machine.
     yield from ((name, value) for name, value in record.get("model", {}).items() if name not in ("model", "pretrained"))
     yield from record.get("data", {}).items()
     rewards = record.get("rewards")
@@ -178,7 +179,7 @@ def _compared(record: Record) -> Iterator[tuple[str, Any]]:
 
 
 def _other_judges(old: Mapping[str, str] | None, new: Mapping[str, str]) -> Iterator[str]:
-    """What rests on another judge or model; ``old`` is ``None`` of a run from before they were recorded."""
+    """The rewards that rest on another judge or model; ``old`` is ``None`` for a run from before they were recorded."""
     for name in {**(old or {}), **new}:
         if old is None:
             yield f"{name} rests on {new[name]} now, and what it rested on there was not recorded"
@@ -187,7 +188,7 @@ def _other_judges(old: Mapping[str, str] | None, new: Mapping[str, str]) -> Iter
 
 
 def _of_verdicts(given: Mapping[str, Any], key: str) -> dict[str, Any]:
-    """``given``, without what among a judge's options, under ``key``, changes no verdict."""
+    """``given``, without those of a judge's options, under ``key``, that change no verdict."""
     rest = {name: value for name, value in given.items() if name != key}
     options = {name: value for name, value in (given.get(key) or {}).items() if name not in _OF_ASKING}
     return rest | {key: options} if options else rest
@@ -196,3 +197,80 @@ def _of_verdicts(given: Mapping[str, Any], key: str) -> dict[str, Any]:
 def _short(value: Any) -> str:
     text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= 80 else text[:77] + "…"
+
+
+# --- the model card ---------------------------------------------------------------------------------------------------
+
+_METHODS: Final = {
+    "sft": "supervised fine-tuning (SFT)",
+    "dpo": "direct preference optimisation (DPO)",
+    "ppo": "proximal policy optimisation (PPO)",
+    "grpo": "group relative policy optimisation (GRPO)",
+    "rloo": "REINFORCE leave-one-out (RLOO)",
+}
+_STAND_IN: Final = """**Glyphworld is a stand-in, not the benchmark.** Its images are harmless abstract glyphs that bear the \
+concepts' names; what comes of training on them shows that everything runs end to end, and says nothing about a real model.
+"""
+_BENCHMARK: Final = """Trained to judge images of the concepts of UnsafeConcepts (Qu, Backes, Zhang, USENIX Security 2025, \
+[arXiv 2507.11155](https://arxiv.org/abs/2507.11155)). The labels are about concepts, not about every image of them; whoever \
+uses it decides whether they are right for the purpose. The images are gated, and for research only.
+"""
+
+
+def write_card(folder: Path, base: Base, record: Record, step: int) -> None:
+    """Write ``README.md``, the model card, into an adapter's folder, in the form that the hub reads; no row, no response.
+
+    Args:
+        folder: The adapter's folder.
+        base: The model that the adapter is for.
+        record: The run's record.
+        step: The optimiser steps that were taken.
+    """
+    model, data, arguments = record["model"], record["data"], record["arguments"]
+    is_stand_in = data["source"] == "glyphworld"
+    head: dict[str, Any] = {
+        "library_name": "peft",
+        "pipeline_tag": "image-text-to-text",
+        "tags": ["lora", "trl", record["method"], "unsafeconcepts"],
+    }
+    if base.commit is not None:
+        head = {"base_model": base.pretrained, **head}
+    if not is_stand_in:
+        head["datasets"] = ["yiting/UnsafeConcepts", "yiting/imagenet_1k_unique_class"]
+    rows = {
+        "base model": f"{model['model']} ({base.pretrained}, commit {base.commit})" if base.commit else model["model"],
+        "its weights": model["weights"],
+        "method": _METHODS[record["method"]],
+        "rewards": record["rewards"],
+        "read by": "; ".join(f"{name} rests on {what}" for name, what in record["rests_on"].items()) or None,
+        "LoRA": f"rank {model['lora_r']}, alpha {model['lora_alpha']}; on {', '.join(model['lora_modules'])}",
+        "data": f"{data['source']}: {data['rows']} rows, {data['passes']} passes, sha256 {data['fingerprint']}",
+        "left out": f"{left} rows, longer than max_length" if (left := record["left_out"]) else None,
+        "optimiser steps": step,
+        "learning rate": f"{arguments['learning_rate']:g}, {arguments['lr_scheduler_type']}",
+        "seed": arguments["seed"],
+        "command": f"`{record['command']}`",
+        "made with": ", ".join(f"{name} {version}" for name, version in record["environment"].items()),
+    }
+    name, options = base.asked_as
+    asked = ",".join(each for each in (options, "adapter=THIS_FOLDER") if each)
+    lines = [
+        "---",
+        yaml.safe_dump(head, sort_keys=False).rstrip(),
+        "---",
+        "",
+        f"# A LoRA for {model['model']} by {record['method'].upper()}",
+        "",
+        _STAND_IN if is_stand_in else _BENCHMARK,
+        "| | |",
+        "| --- | --- |",
+        *(f"| {key} | {value} |" for key, value in rows.items() if value is not None),
+        "",
+        "```bash",
+        f"lmms_eval --model {name} --model_args {asked} --tasks {data['source']} --log_samples --output_path runs",
+        "```",
+        "",
+        "All settings are in `run.json`.",
+        "",
+    ]
+    (folder / "README.md").write_text("\n".join(lines), encoding="utf-8")

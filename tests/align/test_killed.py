@@ -10,7 +10,7 @@ from typing import Any
 import killed_runs
 import pytest
 
-REPOSITORY = Path(__file__).parents[3]
+REPOSITORY = Path(__file__).parents[2]
 KILLED = {
     "sft": ["while a checkpoint is written", "in a step", "at the end of an epoch", "while it finishes"],
     "dpo": ["while a checkpoint is written", "at the end of an epoch"],

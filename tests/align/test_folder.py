@@ -11,8 +11,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from align.runs.folder import RunFolder, is_complete
-from align.runs.record import RECORD_FILE, Taken, differences, other_environment, write_record
+from align.folder import RunFolder, is_complete
+from align.record import RECORD_FILE, Taken, differences, other_environment, write_record
 from harness_ext.errors import UserError
 
 RECORD: dict[str, Any] = {
@@ -78,7 +78,7 @@ def test_what_a_killed_process_left_is_swept(tmp_path: Path) -> None:
 HOLDING = """
 import sys
 from pathlib import Path
-from align.runs.folder import RunFolder
+from align.folder import RunFolder
 with RunFolder(Path(sys.argv[1])).held(overwrite=False):
     print("held", flush=True)
     sys.stdin.read()
@@ -88,7 +88,7 @@ with RunFolder(Path(sys.argv[1])).held(overwrite=False):
 def test_one_run_at_a_time(tmp_path: Path) -> None:
     other = subprocess.Popen(
         [sys.executable, "-c", HOLDING, str(tmp_path)],
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])},
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
