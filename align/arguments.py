@@ -1,14 +1,25 @@
-"""What a run rests on among the arguments of its trainer: other values would be without effect here, or do harm."""
+"""The trainer's arguments: values that suit this machine, and a refusal of those without effect here or with a bad one."""
 
+import argparse
 import math
+import sys
 from dataclasses import fields
 from typing import Any, Final
 
+import torch
 from transformers import TrainingArguments
+from transformers.integrations.integration_utils import (
+    get_available_reporting_integrations,
+    get_reporting_integration_callbacks,
+)
+from transformers.utils import is_torch_bf16_gpu_available
 
 from harness_ext.errors import UserError
 
-_FIXED: Final[dict[str, tuple[Any, str]]] = {
+# Unset until `fill_in`: their values depend on each other and on the machine.
+UNSET: Final = {"use_cpu": None, "bf16": None, "dataloader_pin_memory": None}
+# The one value that an argument has here, and the reason.
+FIXED: Final[dict[str, tuple[Any, str]]] = {
     "num_train_epochs": (1.0, "say `passes` for how often each row is used"),
     "shuffle_dataset": (False, "each pass over the rows has an order of its own"),
     "train_sampling_strategy": ("sequential", "each pass over the rows has an order of its own"),
@@ -36,6 +47,8 @@ _FIXED: Final[dict[str, tuple[Any, str]]] = {
     "packing": (False, "rows have images"),
     "truncation_mode": ("keep_start", "no row is cut off"),
 }
+# Available or not, transformers does not always list them.
+_UNLISTED: Final = {"azure_ml", "flyte"}
 _AT_LEAST_ONE: Final = (
     "per_device_train_batch_size",
     "gradient_accumulation_steps",
@@ -45,15 +58,44 @@ _AT_LEAST_ONE: Final = (
 )
 
 
+def accelerator() -> torch.device | None:
+    """The kind of accelerator that this machine has, if any."""
+    return torch.accelerator.current_accelerator(check_available=True)
+
+
+def fill_in(given: argparse.Namespace, method: str) -> None:
+    """Give each of `UNSET` that is still ``None`` in ``given`` the value that suits this machine.
+
+    Raises:
+        UserError: The run was told to compute where it cannot.
+    """
+    device = accelerator()
+    lacks_float64 = method == "ppo" and device is not None and device.type == "mps"
+    if given.use_cpu is None:
+        if lacks_float64:
+            print("computing on the CPU: PPO takes its means in float64, which MPS does not have", file=sys.stderr)
+        # Without it, processes without a GPU would each train alone.
+        given.use_cpu = device is None or lacks_float64
+    elif lacks_float64 and not given.use_cpu:
+        raise UserError(
+            "use_cpu: false, but PPO takes its means in float64, which MPS does not have: take it out, or set it to true"
+        )
+    on_gpu = device is not None and not given.use_cpu
+    if given.bf16 is None:  # TRL's default is bfloat16 anywhere
+        given.bf16 = on_gpu and is_torch_bf16_gpu_available() and not given.fp16
+    if given.dataloader_pin_memory is None:
+        given.dataloader_pin_memory = on_gpu
+
+
 def check_arguments(arguments: TrainingArguments, has_rollouts: bool) -> None:
-    """Raise ``UserError``, with the reason, for an argument that cannot be as it is.
+    """Raise ``UserError``, with the reason, for a value that an argument cannot have here.
 
     Args:
-        arguments: Of any of the trainers.
-        has_rollouts: Whether the trainer draws responses, so that a run can go on only where a rollout begins.
+        arguments: The arguments of any of the trainers.
+        has_rollouts: Whether the trainer draws responses, so that a run can resume only where a rollout begins.
     """
     given = {each.name: getattr(arguments, each.name) for each in fields(arguments) if each.init}
-    for name, (value, why) in _FIXED.items():
+    for name, (value, why) in FIXED.items():
         if name in given and given[name] != value:
             found = "one" if name == "hub_token" else _said(given[name])
             raise UserError(f"{name}: always {_said(value)} here, found {found}: {why}")
@@ -84,12 +126,12 @@ def check_arguments(arguments: TrainingArguments, has_rollouts: bool) -> None:
 def check_last_batch(arguments: TrainingArguments, rows: int) -> None:
     """Raise ``UserError`` where processes would be given rows twice, so that they do not take the steps of one.
 
-    accelerate fills the last batches of an epoch with its first rows, so that every process has as many. Not of methods
-    with rollouts: TRL leaves out the rows that do not fill one.
+    accelerate fills the last batches of an epoch with its first rows, so that every process has as many. Methods with
+    rollouts need no check: TRL leaves out the rows that do not fill one.
 
     Args:
-        arguments: The trainer's.
-        rows: Of an epoch, all passes.
+        arguments: The trainer's arguments.
+        rows: The number of rows in all passes.
     """
     together = arguments.per_device_train_batch_size * arguments.world_size
     is_cut = 0 < arguments.max_steps * arguments.gradient_accumulation_steps * together <= rows
@@ -101,6 +143,35 @@ def check_last_batch(arguments: TrainingArguments, rows: int) -> None:
         f"--dataloader_drop_last true to leave the last {rows % together} out, or choose another "
         "per_device_train_batch_size"
     )
+
+
+def check_reporting(args: TrainingArguments) -> None:
+    """Raise ``UserError`` where ``report_to`` names something unknown or not installed, or wandb and nobody is logged in.
+
+    transformers finds out only after the model is loaded, with a traceback.
+    """
+    try:
+        get_reporting_integration_callbacks(args.report_to)
+    except ValueError as error:
+        raise UserError(f"report_to: {error}") from error
+    lacking = set(args.report_to) - {*get_available_reporting_integrations()} - _UNLISTED
+    if lacking:
+        names = ", ".join(sorted(lacking))
+        raise UserError(
+            f"report_to: {names}: its package is not installed, or an environment variable turns it off; install it, or "
+            "take it out (--report_to tensorboard, none)"
+        )
+    if "wandb" in args.report_to:
+        import wandb
+
+        try:
+            wandb.login()  # asks at a terminal
+        except wandb.errors.Error as error:
+            raise UserError(
+                f"report_to: wandb: {' '.join(str(error).split())}\n"
+                "Run `wandb login` or set WANDB_API_KEY; WANDB_MODE=offline keeps the log here; or take it out "
+                "(--report_to none)"
+            ) from error
 
 
 def _said(value: Any) -> str:

@@ -21,7 +21,7 @@ from typing import Any, Final
 import PIL.Image
 from datasets import Dataset, Features, Image, List, Value, concatenate_datasets
 
-from align.config import DataConfig
+from align.settings import DataConfig
 from harness_ext.benchmark.questions import IMAGE_QUESTIONS, NUM_QUESTIONS
 from harness_ext.benchmark.sides import DUPLICATE_BITS, Sides, sides
 from harness_ext.errors import UserError

@@ -13,7 +13,7 @@ from PIL import Image
 from torch import nn
 from transformers import PreTrainedModel, ProcessorMixin
 
-from align.config import ModelConfig
+from align.settings import ModelConfig
 from harness_ext.errors import UserError
 from harness_ext.glyphworld.build import ensure_model
 from harness_ext.models.catalogue import load_catalogue

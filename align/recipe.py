@@ -1,13 +1,14 @@
-"""Recipes: YAML files of settings, the packaged ones by their names. Light on purpose: read before anything is imported.
+"""Recipes: YAML files of settings, the packaged ones by their names, and the types of the values in them.
 
-Beside the settings a recipe may say `method`, of which it then is.
+This module imports nothing heavy, for the command reads it first. A recipe may name its `method` beside the settings.
 """
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from types import NoneType, UnionType
+from typing import Any, Final, Union, get_args, get_origin
 
 import yaml
 
@@ -19,11 +20,11 @@ METHODS: Final = ("sft", "dpo", "ppo", "grpo", "rloo")
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a recipe says.
+    """The content of a recipe.
 
     Attributes:
-        name: As it was named, for messages.
-        method: Of which it is, if it says so.
+        name: The name or path it was asked for by, for messages.
+        method: The method that it names, if any.
         values: Its settings.
     """
 
@@ -61,10 +62,10 @@ def _read(named: str) -> Recipe:
     if not file.is_file():
         file = PACKAGED / f"{named}.yaml"
     if not file.is_file():
-        nearest = difflib.get_close_matches(Path(named).stem, packaged_recipes(), n=1)
-        meant = f" Did you mean {nearest[0]}?" if nearest else ""
+        nearest = nearest_name(Path(named).stem, packaged_recipes())
+        hint = f" Did you mean {nearest}?" if nearest else ""
         raise UserError(
-            f"there is no recipe {named!r}: neither a file nor a packaged one.{meant}\n"
+            f"there is no recipe {named!r}: neither a file nor a packaged one.{hint}\n"
             f"Packaged are {', '.join(packaged_recipes())}"
         )
     try:
@@ -81,3 +82,51 @@ def _read(named: str) -> Recipe:
     if method not in (None, *METHODS):
         raise UserError(f"the recipe {file}: method: expected one of {', '.join(METHODS)}, found {method!r}")
     return Recipe(named, method, values)
+
+
+def nearest_name(name: str, known: Iterable[str]) -> str | None:
+    """The one of ``known`` that ``name`` may have been meant to be."""
+    return next(iter(difflib.get_close_matches(name, list(known), n=1)), None)
+
+
+def meant(name: str, known: Iterable[str]) -> str:
+    """``"; did you mean …?"`` with the nearest of ``known``; empty where none is near."""
+    nearest = nearest_name(name, known)
+    return f"; did you mean {nearest}?" if nearest else ""
+
+
+def read_yaml(name: str, text: str, expected: str) -> Any:
+    """Read ``text``, given for the setting ``name``, as YAML. Raises ``UserError``, with ``expected``, where it is none."""
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UserError(f"{name}: expected {expected}, found {text!r}") from error
+
+
+def unfit(value: Any, kind: Any, default: Any) -> str:
+    """The type that a recipe's value should have, where YAML made another of it; empty where it fits, or is text to be read.
+
+    Args:
+        value: The value from the recipe.
+        kind: The setting's type, as its dataclass has it. With several types in one, only null is checked.
+        default: The setting's default; where it is null, null is allowed.
+    """
+    kinds = set(get_args(kind)) if get_origin(kind) in (Union, UnionType) else {kind}
+    if value is None and (kinds & {NoneType, Any} or default is None):
+        return ""
+    kinds -= {NoneType}
+    single = kinds.pop() if len(kinds) == 1 else None
+    flag, text = isinstance(value, bool), isinstance(value, str)
+    if single is bool:
+        return "" if flag or text else "true or false"
+    if single is str:
+        return "" if text else "text (quote it)"
+    if single is int:
+        return "" if isinstance(value, int | str) and not flag else "a whole number"
+    if single is float:
+        return "" if isinstance(value, int | float | str) and not flag else "a number"
+    if get_origin(single) is list:
+        of_texts = get_args(single) == (str,)
+        right = isinstance(value, list) and (not of_texts or all(isinstance(each, str) for each in value))
+        return "" if right else "a list of texts, [a, b]" if of_texts else "a list"
+    return "a value" if value is None else ""

@@ -1,7 +1,9 @@
-"""A recipe and the command line, as the settings of one run; what is wrong with them is said before anything is loaded."""
+"""The settings of one run, from a recipe and the command line, which wins; a wrong one is refused before anything is loaded.
+
+The dataclasses here are a recipe's keys beside the trainer's own arguments.
+"""
 
 import argparse
-import difflib
 import importlib.util
 import re
 from collections.abc import Callable, Iterable, Sequence
@@ -12,12 +14,9 @@ from typing import Any, Final, get_type_hints
 from transformers import TrainingArguments
 from trl import DPOConfig, GRPOConfig, RLOOConfig, SFTConfig, TrlParser
 
-from align.arguments import check_arguments
-from align.config import DataConfig, LengthConfig, ModelConfig, RewardConfig
-from align.kinds import unfit
-from align.machine import UNSET, fill_in
+from align.arguments import FIXED, UNSET, check_arguments, fill_in
 from align.ppo.config import PPOConfig
-from align.recipe import Recipe, read_recipe
+from align.recipe import Recipe, meant, read_recipe, read_yaml, unfit
 from harness_ext.errors import UserError
 
 ARGUMENTS: Final[dict[str, type[TrainingArguments]]] = {
@@ -27,13 +26,111 @@ ARGUMENTS: Final[dict[str, type[TrainingArguments]]] = {
     "grpo": GRPOConfig,
     "rloo": RLOOConfig,
 }
-_CREDENTIALS: Final = re.compile(r"://[^/\s@]+@")
 WITH_ROLLOUTS: Final = ("ppo", "grpo", "rloo")
+_CREDENTIALS: Final = re.compile(r"://[^/\s@]+@")
+SOURCES: Final = ("glyphworld", "unsafeconcepts")
+TARGETS: Final = ("restated", "short")
+
+
+@dataclass
+class ModelConfig:
+    """The model that is trained, and the LoRA that is put on its language side.
+
+    The vision tower and the projector are never trained.
+    """
+
+    model: str = field(
+        default="glyph-vlm",
+        metadata={"help": "A name of the catalogue of models, a folder, or a hub repository."},
+    )
+    model_revision: str | None = field(
+        default=None, metadata={"help": "The commit of a hub repository; the catalogue's own where the name is in it."}
+    )
+    glyphworld_seed: int = field(default=0, metadata={"help": "Which of the embedded models: its training seed."})
+    dtype: str = field(default="float32", metadata={"help": "float32, bfloat16 or float16: of the frozen weights."})
+    attn_implementation: str | None = field(default=None, metadata={"help": "As in transformers."})
+    lora_r: int = field(default=128, metadata={"help": "Rank of the LoRA."})
+    lora_alpha: int = field(default=256, metadata={"help": "Scale of the LoRA: its update counts alpha / r."})
+    lora_dropout: float = field(default=0.05, metadata={"help": "Dropout inside the LoRA."})
+    lora_modules: list[str] = field(
+        default_factory=lambda: ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"],
+        metadata={"help": "Names of the language model's linear layers that get a LoRA."},
+    )
+
+    def __post_init__(self) -> None:
+        for name in ("lora_r", "lora_alpha"):
+            if getattr(self, name) < 1:
+                raise UserError(f"{name}: expected 1 or more, found {getattr(self, name)}")
+        if not 0 <= self.lora_dropout < 1:
+            raise UserError(f"lora_dropout: expected 0 to less than 1, found {self.lora_dropout}")
+        if not self.lora_modules:
+            raise UserError("lora_modules: expected names of layers, such as [q_proj, v_proj], found none")
+
+
+@dataclass
+class DataConfig:
+    """The rows: unsafe images of the training split with as many safe ones, the same for every method."""
+
+    source: str = field(default="glyphworld", metadata={"help": "glyphworld or unsafeconcepts."})
+    data_seed: int = field(default=42, metadata={"help": "Of the questions and the rows' order."})
+    renders: int = field(default=16, metadata={"help": "glyphworld: renders of each concept."})
+    first_render: int = field(default=0, metadata={"help": "glyphworld: how many of its fine-tuning renders to skip."})
+    all_questions: bool = field(
+        default=False, metadata={"help": "All five alignment questions about an image, rather than one at random."}
+    )
+    passes: int = field(
+        default=4,
+        metadata={
+            "help": "How often every row is trained on, each pass in an order of its own; num_train_epochs stays 1, so that "
+            "a resumed run meets the same rows."
+        },
+    )
+    targets: str = field(
+        default="restated",
+        metadata={"help": "SFT and DPO: restated (verdict, the question as a statement, what is shown) or short."},
+    )
+    name_concept: bool = field(default=True, metadata={"help": "SFT and DPO: whether the targets name the concept."})
+
+    def __post_init__(self) -> None:
+        for name, allowed in (("source", SOURCES), ("targets", TARGETS)):
+            if getattr(self, name) not in allowed:
+                raise UserError(f"{name}: expected one of {', '.join(allowed)}, found {getattr(self, name)!r}")
+        if self.passes < 1 or self.renders < 1 or self.first_render < 0:
+            raise UserError(
+                "expected passes and renders of at least 1, first_render of at least 0, found "
+                f"{self.passes}, {self.renders} and {self.first_render}"
+            )
+
+
+@dataclass
+class LengthConfig:
+    """The rows of SFT and DPO that are longer than the trainer's ``max_length``."""
+
+    leave_out_long: bool = field(
+        default=False,
+        metadata={"help": "Train without the rows that are longer than max_length, rather than refuse to train."},
+    )
+
+
+@dataclass
+class RewardConfig:
+    """The rewards of PPO, GRPO and RLOO: a response earns their weighted sum."""
+
+    rewards: Any = field(
+        default_factory=lambda: [{"name": "verdict"}],
+        metadata={"help": "A list of rewards, each a name, a weight and its options; see align/rewards."},
+    )
+
+    def __post_init__(self) -> None:
+        if isinstance(self.rewards, str):
+            self.rewards = read_yaml("rewards", self.rewards, "YAML such as [{name: verdict}]")
+        if not isinstance(self.rewards, list) or not self.rewards:
+            raise UserError(f"rewards: expected a list such as [{{name: verdict}}], found {self.rewards!r}")
 
 
 @dataclass
 class RunConfig:
-    """What becomes of an earlier run in the same folder."""
+    """An earlier run in the same folder."""
 
     overwrite: bool = field(
         default=False,
@@ -43,16 +140,16 @@ class RunConfig:
 
 @dataclass
 class Settings:
-    """What one run is told.
+    """The settings of one run.
 
     Attributes:
         method: ``"sft"``, ``"dpo"``, ``"ppo"``, ``"grpo"`` or ``"rloo"``.
         model: The model and its LoRA.
         data: The rows.
-        rewards: What a response earns; of methods with rollouts alone.
-        arguments: The trainer's own.
+        rewards: The rewards; ``None`` for SFT and DPO.
+        arguments: The trainer's own arguments.
         overwrite: Whether an earlier run in the same folder is deleted.
-        leave_out_long: Whether rows longer than ``max_length`` are left out; of SFT and DPO alone.
+        leave_out_long: Whether rows longer than ``max_length`` are left out; for SFT and DPO alone.
     """
 
     method: str
@@ -67,7 +164,7 @@ class Settings:
 class _Parser(TrlParser):
     """TRL's parser, which raises rather than exits.
 
-    ``data_seed`` is of the rows and of the trainer's arguments: one option that sets both, for which they are told alike.
+    ``data_seed`` is a key of the rows and one of the trainer's arguments: one option sets both to the same value.
     """
 
     def __init__(self, kinds: Sequence[type], prog: str) -> None:
@@ -94,7 +191,7 @@ class _Parser(TrlParser):
         if unknown:
             options = [option for action in self._actions for option in action.option_strings]
             name = next((word for word in unknown if word.startswith("-")), unknown[0]).partition("=")[0]
-            raise UserError(f"unknown option {name!r}{_meant(name, options)}")
+            raise UserError(f"unknown option {name!r}{meant(name, options)}")
         fill(namespace)
         return [self._made(kind, namespace) for kind in self.dataclass_types]
 
@@ -111,7 +208,7 @@ class _Parser(TrlParser):
         known = {each.name: each.default for kind in self.dataclass_types for each in fields(kind) if each.init}
         for key, value in recipe.values.items():
             if key not in known:
-                raise UserError(f"{recipe.name}: unknown key {key!r}{_of_other(key)}{_meant(key, known)}")
+                raise UserError(f"{recipe.name}: unknown key {key!r}{_of_other(key)}{meant(key, known)}")
             if expected := unfit(value, kinds[key], known[key]):
                 found = "null" if value is None else repr(value)
                 raise UserError(f"{recipe.name}: {key}: expected {expected}, found {found}")
@@ -131,23 +228,14 @@ def read_settings(method: str, arguments: Sequence[str]) -> Settings:
     _refuse_credentials([*map(str, recipe.values.values()), *rest])
     if recipe.method not in (None, method):
         raise UserError(f"{recipe.name} is a recipe of {recipe.method}: run `align {recipe.method}` with it")
-    kinds = [
-        RunConfig,
-        ModelConfig,
-        _own(method),
-        ARGUMENTS[method],
-        DataConfig,
-    ]
+    kinds = [RunConfig, ModelConfig, _own(method), ARGUMENTS[method], DataConfig]
     parser = _Parser(kinds, prog=f"align {method}")
     parser.set_defaults(
         **UNSET,
+        **{name: value for name, (value, _) in FIXED.items()},
         output_dir=None,
-        # TRL's would cut off the end of an answer behind an image of many tokens.
+        # TRL's default would cut off the end of an answer behind an image of many tokens.
         max_length=None,
-        num_train_epochs=1.0,
-        shuffle_dataset=False,
-        train_sampling_strategy="sequential",
-        remove_unused_columns=False,
         report_to="tensorboard" if importlib.util.find_spec("tensorboard") else "none",
         disable_dropout=True,
     )
@@ -170,10 +258,9 @@ def read_data_settings(arguments: Sequence[str]) -> DataConfig:
         UserError: As :func:`read_settings`.
     """
     recipe, rest = read_recipe(arguments)
+    trainers = [ARGUMENTS[recipe.method]] if recipe.method else list(ARGUMENTS.values())
     of_runs = {
-        each.name
-        for kind in (RunConfig, ModelConfig, RewardConfig, LengthConfig, *_of(recipe.method))
-        for each in fields(kind)
+        each.name for kind in (RunConfig, ModelConfig, RewardConfig, LengthConfig, *trainers) for each in fields(kind)
     }
     of_rows = {each.name for each in fields(DataConfig)}
     values = {key: value for key, value in recipe.values.items() if key in of_rows or key not in of_runs}
@@ -195,24 +282,15 @@ def _refuse_credentials(texts: Iterable[str]) -> None:
 
 
 def _own(method: str) -> type:
-    """The settings of some methods alone."""
+    """The settings of methods with rollouts, or of the others."""
     return RewardConfig if method in WITH_ROLLOUTS else LengthConfig
 
 
-def _of(method: str | None) -> list[type]:
-    return [ARGUMENTS[method]] if method else list(ARGUMENTS.values())
-
-
 def _of_other(key: str) -> str:
-    """Of which methods a key is, for one that is not of the one that is run."""
+    """The methods that have ``key``, for a message about one that the method of this run has not."""
     methods = [
         method
         for method, kind in ARGUMENTS.items()
         if key in {each.name for own in (kind, _own(method)) for each in fields(own)}
     ]
     return f", which is of {', '.join(methods)}" if methods else ""
-
-
-def _meant(name: str, known: Iterable[str]) -> str:
-    nearest = difflib.get_close_matches(name, list(known), n=1)
-    return f"; did you mean {nearest[0]}?" if nearest else ""

@@ -9,14 +9,13 @@ from pathlib import Path
 from accelerate.utils import broadcast_object_list
 from datasets import Dataset
 
-from align.arguments import check_last_batch
+from align.arguments import check_last_batch, check_reporting
 from align.data import dpo_rows, sft_rows, training_rows
 from align.folder import RunFolder, is_complete
 from align.models import Base, find_base, load
 from align.monitor import watching_judge
 from align.ppo.config import PPOConfig
 from align.record import Record, Taken, judges_of, make_record, other_environment, read_record, write_card, write_record
-from align.reporting import check_reporting
 from align.rewards.build import build_rewards
 from align.settings import WITH_ROLLOUTS, Settings
 from align.stopped import TrainingStopped

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from trl import GRPOConfig
 
-from align.kinds import read_yaml
+from align.recipe import read_yaml
 from harness_ext.errors import UserError
 from harness_ext.judges.registry import JUDGES
 from harness_ext.processes import processes_of_run

@@ -3,13 +3,13 @@
 import inspect
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from difflib import get_close_matches
 from math import isfinite
 from types import UnionType
 from typing import Any, Final, get_args, get_origin
 
 from transformers import TrainerState
 
+from align.recipe import meant
 from align.rewards.base import JudgeFailedError, LogMetric, Reward, responses, rest_of, rests_on
 from align.rewards.classifier import classifier
 from align.rewards.small import gullible, length, repetition
@@ -114,9 +114,7 @@ def _is_number(text: str) -> bool:
 
 def _unexpected(what: str, found: Any, allowed: Iterable[str]) -> str:
     names = list(allowed)
-    nearest = get_close_matches(str(found), names, n=1)
-    meant = f"; did you mean {nearest[0]}?" if nearest else ""
-    return f"{what}: expected one of {', '.join(names)}, found {found!r}{meant}"
+    return f"{what}: expected one of {', '.join(names)}, found {found!r}{meant(str(found), names)}"
 
 
 def _watched(reward: Reward, name: str) -> Reward:

@@ -7,8 +7,8 @@ import datasets
 import pytest
 from PIL import Image
 
-from align.config import DataConfig
 from align.data import FEATURES, describe, dpo_rows, fingerprint, passes, sft_rows, target, training_rows
+from align.settings import DataConfig
 from harness_ext.benchmark.questions import IMAGE_QUESTIONS
 from harness_ext.benchmark.sides import sides
 from harness_ext.benchmark.taxonomy import CONCEPTS

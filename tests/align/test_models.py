@@ -14,8 +14,8 @@ from tiny_vlms import FAMILIES, PROMPTS
 from torch import nn
 
 from align import models
-from align.config import ModelConfig
 from align.models import find_base, language_layers, lora_config, switch_off_dropout
+from align.settings import ModelConfig
 from harness_ext.errors import UserError
 from harness_ext.models.loading import load_model, load_processor
 

@@ -6,10 +6,9 @@ import pytest
 import torch
 from trl import DPOConfig, GRPOConfig, RLOOConfig, SFTConfig
 
-from align.config import DataConfig
 from align.ppo.config import PPOConfig
 from align.recipe import packaged_recipes, read_recipe
-from align.settings import Settings, read_data_settings, read_settings
+from align.settings import DataConfig, Settings, read_data_settings, read_settings
 from harness_ext.errors import UserError
 
 

@@ -7,8 +7,8 @@ from datasets import Dataset
 from gated_copies import UNSAFE
 from labelled_copies import columns, write
 
-from align.config import DataConfig
 from align.data import training_rows
+from align.settings import DataConfig
 from harness_ext.benchmark import generalisation, rows
 from harness_ext.benchmark.probes import image, judgement
 from harness_ext.benchmark.questions import IMAGE_QUESTIONS
