@@ -31,8 +31,8 @@ What a recipe sets, --key value overrides; align METHOD --help lists all keys.""
 def _train(method: str, arguments: Sequence[str]) -> None:
     # Of TRL's own defaults, about which a recipe can do nothing.
     warnings.filterwarnings("ignore", ".*gradient_checkpointing", FutureWarning)
+    from align.run import run
     from align.settings import read_settings
-    from align.training import run
 
     run(read_settings(method, arguments), shlex.join(["align", method, *arguments]))
 

@@ -10,8 +10,9 @@ import torch
 from safetensors.torch import load_file
 
 from align import commands
+from align.checkpoints import WholeCheckpoints
 from align.ppo.critic import Critic
-from align.trainers import DPO, GRPO, SFT, WholeCheckpoints
+from align.run import DPO, GRPO, SFT
 
 QUICK = [
     "--renders", "1",

@@ -7,7 +7,8 @@ from pathlib import Path
 import killed_runs
 import pytest
 
-from align import commands, training
+from align import commands
+from align import run as runs
 from align.folder import RunFolder
 from align.record import Record, read_record
 from harness_ext.errors import UserError
@@ -95,7 +96,7 @@ def test_it_is_found_before_the_model_is_loaded(
 ) -> None:
     """Of a finished run too, whose adapter would be taken for whole."""
     out = Path(shutil.copytree(trained, tmp_path / "out"))
-    monkeypatch.setattr(training, "load", lambda *_: pytest.fail("the model was loaded"))
+    monkeypatch.setattr(runs, "load", lambda *_: pytest.fail("the model was loaded"))
     monkeypatch.setattr(sys, "argv", command(untrained_vlm, out))
     (out / "final" / "adapter_model.safetensors").write_text(LFS_POINTER)
     with pytest.raises(SystemExit) as ended:

@@ -17,7 +17,7 @@ from socket import socket
 from typing import Any
 from unittest.mock import patch
 
-import align.training  # noqa: F401 - so that no child has to import it
+import align.run  # noqa: F401 - so that no child has to import it
 from align import commands
 from align.checkpoints import WholeCheckpoints
 from align.folder import RunFolder

@@ -6,10 +6,9 @@ from typing import Any
 
 import pytest
 
+from align.run import SFT, run
 from align.settings import read_settings
 from align.stopped import TrainingStopped
-from align.trainers import SFT
-from align.training import run
 
 QUICK = [
     "--renders", "1",

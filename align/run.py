@@ -1,0 +1,276 @@
+"""One run from its settings to its final adapter: begun, resumed, or found finished; and the trainers of the five methods."""
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+from accelerate.utils import broadcast_object_list
+from datasets import Dataset
+from torch import Tensor
+from tqdm import tqdm
+from transformers import (
+    PreTrainedModel,
+    PrinterCallback,
+    ProcessorMixin,
+    ProgressCallback,
+    TrainerState,
+    TrainingArguments,
+)
+from trl import DPOTrainer, GRPOTrainer, RLOOTrainer, SFTTrainer
+
+from align.arguments import check_last_batch, check_reporting
+from align.checkpoints import WholeCheckpoints
+from align.data import dpo_rows, passes, sft_rows, training_rows
+from align.folder import RunFolder, is_complete
+from align.models import Base, find_base, load, lora_config, switch_off_dropout
+from align.monitor import watching_judge
+from align.ppo.config import PPOConfig
+from align.ppo.trainer import PPOTrainer
+from align.record import (
+    Record,
+    Taken,
+    judges_of,
+    make_record,
+    other_environment,
+    read_record,
+    write_card,
+    write_record,
+)
+from align.rendering import Collator, Renderer, fitting
+from align.rewards.base import Reward
+from align.rewards.build import build_rewards
+from align.settings import WITH_ROLLOUTS, Settings
+from align.stopped import TrainingStopped
+from harness_ext.errors import UserError
+from harness_ext.judges.batch import BatchJudge
+from harness_ext.processes import processes_of_run
+from harness_ext.step_bar import StepBar
+
+Rewards: TypeAlias = tuple[list[Reward], list[float]]
+# The logged figures that the bar shows, and their names there.
+_SHOWN: Final = {
+    "loss": "loss",
+    "reward": "reward",
+    "ppo/kl": "kl",
+    "kl": "kl",
+    "entropy": "entropy",
+    "ppo/explained_variance": "explained",
+    "monitor/drift": "drift",
+    "rewards/accuracies": "preferred",
+}
+
+
+def run(settings: Settings, command: str) -> None:
+    """Train; the same command again resumes from the last whole checkpoint, or says that there is nothing to do.
+
+    Args:
+        settings: The run's settings.
+        command: The command line, for the record.
+
+    Raises:
+        UserError: The folder holds another run, or something is not as expected.
+        TrainingStopped: The run had to stop; ``stopped.json`` in its folder says why.
+    """
+    args = settings.arguments
+    processes, is_main = args.distributed_state, args.process_index == 0
+    if processes.num_processes != processes_of_run():
+        raise UserError(
+            f"started in {processes_of_run()} processes, of which the trainer sees {processes.num_processes}: without a GPU "
+            "for each, add --use_cpu true"
+        )
+    if is_main:
+        check_reporting(args)
+    rewards = build_rewards(settings.rewards.rewards) if settings.rewards else None
+    judge = watching_judge(args, settings.rewards.rewards) if isinstance(args, PPOConfig) and settings.rewards else None
+    base = find_base(settings.model)
+    # One process downloads, hashes or converts first; the others find it done.
+    with processes.main_process_first():
+        rows = _rows(settings)
+    if settings.method not in WITH_ROLLOUTS and not settings.leave_out_long:
+        check_last_batch(args, len(rows) * settings.data.passes)
+    folder = RunFolder(Path(args.output_dir))
+    os.environ.setdefault("TENSORBOARD_LOGGING_DIR", str(folder.logs))
+    with folder.held(settings.overwrite) if is_main else nullcontext():
+        record: Record = {}
+        last: Path | None = None
+        if is_main:
+            rests_on = judges_of(rewards[0] if rewards else (), judge)
+            record = make_record(settings, base, rows, rests_on, processes.num_processes, command)
+            last = folder.last(record)
+            record["left_out"] = read_record(last).get("left_out", 0) if last is not None else 0
+        (last,) = broadcast_object_list([last])
+        if last is None or not is_complete(last):
+            _train(settings, base, rows, rewards, judge, folder, record, last)
+        if is_main and not folder.is_finished():
+            folder.finish(_describing(base, record))
+            print(f"finished: {folder.final}")
+        elif is_main:
+            print(f"there is nothing to do: the run is finished, and its adapter is {folder.final}")
+        processes.wait_for_everyone()
+
+
+def _rows(settings: Settings) -> Dataset:
+    """The rows, each once, with the targets of the method."""
+    rows = training_rows(settings.data)
+    if settings.method == "sft":
+        return sft_rows(rows, settings.data)
+    return dpo_rows(rows, settings.data) if settings.method == "dpo" else rows
+
+
+def _train(
+    settings: Settings,
+    base: Base,
+    rows: Dataset,
+    rewards: Rewards | None,
+    judge: BatchJudge | None,
+    folder: RunFolder,
+    record: Record,
+    checkpoint: Path | None,
+) -> None:
+    if settings.arguments.process_index == 0:
+        folder.begin()
+        if checkpoint is not None:
+            print(f"going on from {checkpoint}", file=sys.stderr)
+            if others := other_environment(read_record(checkpoint), record):
+                print(
+                    "  but not to the same bits, for these are others:\n    " + "\n    ".join(others), file=sys.stderr
+                )
+    model, processor = load(base, settings.model, settings.arguments.device)
+    describe = _describing(base, record)
+    trainer = _trainer(settings, base, model, processor, rows, rewards, judge, run=folder, describe=describe)
+    record["left_out"] = len(rows) - len(trainer.train_dataset) // settings.data.passes
+    if record["left_out"] and settings.arguments.process_index == 0:
+        print(f"left out: {record['left_out']} of {len(rows)} rows, longer than max_length", file=sys.stderr)
+    try:
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        state = trainer.state
+        if state.global_step < state.max_steps:
+            raise TrainingStopped(
+                f"training ended before its last step, {state.max_steps}: the same command goes on from the last checkpoint",
+                state.global_step,
+            )
+    except TrainingStopped as stopped:
+        stopped.write(folder.path)
+        raise
+
+
+def _describing(base: Base, record: Record) -> Callable[[Path, int, Taken], None]:
+    def describe(folder: Path, step: int, taken: Taken) -> None:
+        write_card(folder, base, record, step)
+        write_record(folder, record, step, taken)
+
+    return describe
+
+
+# --- the trainers -----------------------------------------------------------------------------------------------------
+
+
+class SFT(WholeCheckpoints, SFTTrainer):
+    """Supervised fine-tuning on the right answers."""
+
+
+class DPO(WholeCheckpoints, DPOTrainer):
+    """Direct preference optimisation; its reference is the model without the adapter."""
+
+
+class GRPO(WholeCheckpoints, GRPOTrainer):
+    """Group relative policy optimisation."""
+
+
+class RLOO(WholeCheckpoints, RLOOTrainer):
+    """REINFORCE leave-one-out."""
+
+
+class PPO(WholeCheckpoints, PPOTrainer):
+    """Proximal policy optimisation; its checkpoints hold the critic too."""
+
+    def trained(self) -> Iterator[Tensor]:
+        """The adapter's weights, and the value head's."""
+        yield from super().trained()
+        yield from self.value_head.parameters()
+
+    def save_extra(self, folder: Path) -> None:
+        """Write the critic."""
+        self.save_critic(folder)
+
+    def load_extra(self, folder: Path) -> None:
+        """Read the critic."""
+        self.load_critic(folder)
+
+
+class Progress(StepBar):
+    """A progress bar with a few figures; everything that is logged goes to the reporters alone."""
+
+    def opened(self, args: TrainingArguments, state: TrainerState) -> "tqdm[Any] | None":
+        """On the main process, unless it is turned off."""
+        if not state.is_world_process_zero or args.disable_tqdm:
+            return None
+        return tqdm(total=state.max_steps, initial=state.global_step, unit="step", dynamic_ncols=True)
+
+    def figures(self, logs: dict[str, Any]) -> dict[str, float]:
+        """Those of ``_SHOWN`` that are logged."""
+        return {short: float(logs[name]) for name, short in _SHOWN.items() if logs.get(name) is not None}
+
+
+TRAINERS: Final[dict[str, type[WholeCheckpoints]]] = {"sft": SFT, "dpo": DPO, "ppo": PPO, "grpo": GRPO, "rloo": RLOO}
+
+
+def _trainer(
+    settings: Settings,
+    base: Base,
+    model: PreTrainedModel,
+    processor: ProcessorMixin,
+    rows: Dataset,
+    rewards: Rewards | None,
+    judge: BatchJudge | None,
+    **of_run: Any,
+) -> WholeCheckpoints:
+    """The trainer of a run.
+
+    Args:
+        settings: The run's settings.
+        base: The model's origin.
+        model: The model, on its device.
+        processor: The model's processor.
+        rows: The rows, each once, with the targets of SFT or DPO.
+        rewards: The reward functions and their weights, for the other methods.
+        judge: The judge that watches a run of PPO, if any.
+        of_run: The folder and the description, as :class:`WholeCheckpoints` takes them.
+
+    Raises:
+        UserError: The settings do not fit the model or the rows.
+    """
+    args = settings.arguments
+    given: dict[str, Any] = {}
+    if rewards is not None:
+        given["reward_funcs"], args.reward_weights = rewards
+        args.chat_template_kwargs = dict(base.template_options)
+    if judge is not None:
+        given["judge"] = judge
+    trainer = TRAINERS[settings.method](
+        model=model,
+        args=args,
+        train_dataset=passes(rows, settings.data),
+        processing_class=processor,
+        peft_config=lora_config(model, settings.model, base.commit),
+        **given,
+        **of_run,
+    )
+    if rewards is None:
+        renderer = Renderer(model, processor, base.template_options)
+        trainer.data_collator = Collator(trainer.data_collator, renderer)
+        if args.max_length is not None:
+            bar = args.process_index == 0 and not args.disable_tqdm
+            rows = fitting(rows, renderer, args.max_length, settings.leave_out_long, bar)
+            trainer.train_dataset = passes(rows, settings.data)
+            # Of the rows that are left; a run that leaves none out was checked before anything was loaded.
+            check_last_batch(args, len(trainer.train_dataset))
+    if settings.method != "sft" and args.disable_dropout:
+        switch_off_dropout(trainer.model)
+    for printing in (ProgressCallback, PrinterCallback):
+        trainer.remove_callback(printing)
+    trainer.add_callback(Progress())
+    return trainer
