@@ -29,7 +29,7 @@ What a recipe sets, --key value overrides; align METHOD --help lists all keys.""
 
 
 def _train(method: str, arguments: Sequence[str]) -> None:
-    # Of TRL's own defaults, about which a recipe can do nothing.
+    # A warning about a default of TRL's own, which no recipe can change.
     warnings.filterwarnings("ignore", ".*gradient_checkpointing", FutureWarning)
     from align.run import run
     from align.settings import read_settings
@@ -54,7 +54,7 @@ _OTHERS: Final[dict[str, Callable[[Sequence[str]], None]]] = {"data": _show_data
 
 
 def main() -> None:
-    """Run one command; exits 2 when what was asked for cannot be, 1 when a run had to stop."""
+    """Run one command; exits 2 for a request that cannot be met, 1 when a run had to stop."""
     name, *arguments = sys.argv[1:] or ["--help"]
     usage = _USAGE.format(recipes=", ".join(packaged_recipes()))
     if name in ("-h", "--help"):
@@ -63,7 +63,7 @@ def main() -> None:
     if name not in (*METHODS, *_OTHERS):
         print(f"align: no command {name!r}\n{usage}", file=sys.stderr)
         sys.exit(2)
-    # TRL reports every trainer that is made to its maker, otherwise.
+    # Otherwise TRL reports every trainer that is made to its maker.
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     try:
         if name in _OTHERS:

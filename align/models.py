@@ -1,10 +1,10 @@
-"""The model that is trained: found, loaded as an evaluation loads it, and the LoRA that is put on its language side."""
+"""The model that is trained, loaded as an evaluation loads it, and the LoRA on its language side."""
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import torch
 from jinja2 import TemplateError
@@ -21,20 +21,18 @@ from harness_ext.models.checkpoint import locate, read_json, require_family, req
 from harness_ext.models.loading import load_model, load_processor
 from harness_ext.models.names import GLYPHWORLD
 
-EMBEDDED: Final = "glyph-vlm"
-
 
 @dataclass(frozen=True)
 class Base:
-    """Where a model is.
+    """The origin of a model.
 
     Attributes:
-        name: As the recipe names it.
-        pretrained: A folder, absolute, or a hub repository.
+        name: The recipe's name for it.
+        pretrained: An absolute folder, or a hub repository.
         commit: The repository's commit; ``None`` for a folder.
-        asked_as: What an evaluation of an adapter names: ``"glyph-vlm"``, and further ``--model_args``.
+        asked_as: The ``--model`` and further ``--model_args`` of an adapter's evaluation, such as ``("glyph-vlm", "")``.
         prompt: The chat template, where it is not the processor's own.
-        template_options: What the chat template is given beside the conversation.
+        template_options: The chat template's arguments beside the conversation.
     """
 
     name: str
@@ -44,16 +42,11 @@ class Base:
     prompt: str | None = None
     template_options: Mapping[str, Any] = field(default_factory=dict)
 
-    @property
-    def is_stand_in(self) -> bool:
-        """Whether it is the embedded model, which is there to try things out."""
-        return self.asked_as[0] == EMBEDDED
-
 
 def find_base(config: ModelConfig) -> Base:
-    """The model that ``config.model`` names: of the catalogue, in a folder, or in a hub repository.
+    """Finds the model that ``config.model`` names: in the catalogue, in a folder, or in a hub repository.
 
-    Nothing is loaded yet. The embedded model is built where it is not there.
+    It loads nothing, and builds the embedded model where it is missing.
 
     Raises:
         UserError: There is none, or none that can be trained here.

@@ -1,4 +1,4 @@
-"""A run that cannot go on, with what a person needs to see why."""
+"""A run that had to stop, with its reason and the samples that show it."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -14,17 +14,17 @@ _OF_A_ROW: Final = ("row", "concept", "label", "question")
 
 
 def sample(row: Mapping[str, Any], response: str) -> dict[str, Any]:
-    """What a stop says of one sample: what names its row, as far as it is known, and the response."""
+    """A sample as a stop reports it: its row's number, concept, label and question, as far as known, and the response."""
     return {"row": None, **{key: row[key] for key in _OF_A_ROW if key in row}, "response": response}
 
 
 class TrainingStopped(UserError):
-    """Training would have gone on from something that is not a number or that means nothing, or it ended too early.
+    """Training met a value that is no number, or a rollout that means nothing, or it ended too early.
 
     Attributes:
-        step: The optimiser step that was to come.
-        samples: What it happened on, a mapping each: ``row``, ``question``, ``label``, and ``response`` where there is one.
-            The message names rows alone; a response may hold text that not everybody wants on a screen.
+        step: The optimiser step that would have come next.
+        samples: The samples of the stop, a mapping each: ``row``, ``question``, ``label``, and ``response`` where there is
+            one. The message names rows alone; a response may hold text that not everybody wants on a screen.
     """
 
     def __init__(self, reason: str, step: int, samples: Sequence[dict[str, Any]] = ()) -> None:
@@ -35,10 +35,10 @@ class TrainingStopped(UserError):
         super().__init__(f"stopped at step {step}: {reason}" + (f"; rows {rows}{more}" if rows else ""))
 
     def write(self, folder: Path) -> None:
-        """Write reason and samples into ``folder``, as ``stopped.json``; of several processes' the last one stays."""
+        """Write reason and samples into ``folder``, as ``stopped.json``; the last of several processes' files stays."""
         folder.mkdir(parents=True, exist_ok=True)
         content = {"step": self.step, "reason": str(self), "samples": self.samples}
-        # Then moved: a run that is killed now leaves a whole file or none. Each process stops, and writes one of its own.
+        # Written beside and moved, so that a killed run leaves a whole file or none. Each process writes one of its own.
         written = folder / f".{STOPPED_FILE}.{uuid4().hex}"
         written.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         written.replace(folder / STOPPED_FILE)

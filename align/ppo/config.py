@@ -1,4 +1,4 @@
-"""The settings of PPO: those of TRL's GRPO that it shares, its own, and a refusal of those that would be without effect."""
+"""The settings of PPO: those it shares with TRL's GRPO, its own, and a refusal of those without effect."""
 
 from dataclasses import dataclass, field, fields
 from typing import Any, Final
@@ -10,8 +10,8 @@ from harness_ext.errors import UserError
 from harness_ext.judges.registry import JUDGES
 from harness_ext.processes import processes_of_run
 
-# A value other than the default would be ignored here (`beta` has a name of its own, `kl_coef`), would draw from another
-# distribution than the one that is scored, or, as fp16, cannot take the updates without a gradient.
+# Another value than the default would be ignored here (`beta` is called `kl_coef`), would draw from another distribution than
+# the one that is scored, or, as fp16, cannot take the updates without a gradient.
 WITHOUT_EFFECT: Final = (
     "beta",
     "delta",
@@ -34,7 +34,7 @@ WITHOUT_EFFECT: Final = (
     "use_bias_correction_kl",
     "use_adaptive_entropy",
 )
-# Rollouts are drawn with noise of their own, by which a resumed run and one on several processes draw the same.
+# Responses are drawn with their own seeded noise, so that a resumed run and one on several processes draw the same ones.
 UNSUPPORTED: Final = ("use_transformers_continuous_batching", "use_vllm")
 
 
@@ -105,7 +105,7 @@ class PPOConfig(GRPOConfig):
     monitor_stop: float | None = field(
         default=None, metadata={"help": "Stop the run when they drifted apart by two standard errors more than this."}
     )
-    # What follows are defaults of TRL's that are different here.
+    # Defaults that differ from TRL's.
     learning_rate: float = field(default=3e-5, metadata={"help": "Of the policy."})
     num_generations: int = field(default=1, metadata={"help": "Responses to a prompt: one, a critic is the baseline."})
     num_iterations: int = field(default=4, metadata={"help": "Optimisation passes over a rollout."})
@@ -129,7 +129,7 @@ class PPOConfig(GRPOConfig):
             )
         self._check_ranges()
         self._check_monitor()
-        # Not a coefficient here: what is not 0 makes TRL compute the reference, which the KL is measured against in any case.
+        # Not a coefficient here: a value other than 0 makes TRL compute the reference, which the KL is measured against.
         self.beta = 1.0
         # TRL's own check asks for two or more responses to a prompt, to compare them.
         if self._responses_of_a_process() % 2:
@@ -151,7 +151,7 @@ class PPOConfig(GRPOConfig):
         return self.num_iterations * self.steps_per_generation // self.gradient_accumulation_steps
 
     def _responses_of_a_process(self) -> int:
-        """Of a rollout, as it will be: TRL, which makes the settings agree, has not seen them yet."""
+        """A process's responses in a rollout, before TRL makes the settings agree."""
         if self.generation_batch_size is not None:
             return int(self.generation_batch_size // processes_of_run())
         return int(self.per_device_train_batch_size * (self.steps_per_generation or self.gradient_accumulation_steps))

@@ -1,7 +1,7 @@
-"""How far a reward and a judge that watches have drifted apart: the statistic, as pure functions of numbers.
+"""The drift between a reward and a judge that watches, as pure functions of numbers.
 
 Notation: ``s`` a response's reward, any finite number; ``m`` 1 where the judge calls the response right, else 0; ``r`` the
-reward on the judge's scale, 0 to 1; ``d = r - m``. All are paired: of the same responses.
+reward on the judge's scale, 0 to 1; ``d = r - m``. All are paired by response.
 
 A reward and a judge are on different scales, and disagree from the start. So the reward is read at the *level* at which it
 called as many of the run's first responses right as the judge did: ``r`` is 1 above it, 0 below, and at it the one share that
@@ -10,8 +10,8 @@ Linking", 2014, chapter 2.) Stretching or shifting a reward changes nothing, and
 
 The *drift* is the mean of ``d`` over later rollouts; over the first ones it is 0. Where ``r`` is 0 or 1 it is McNemar's
 ``(b - c) / n``: b of n responses only the reward calls right, c only the judge. Its variance is that of ``d`` over the later
-responses, plus what the choice of the level adds, by the jackknife over the first ones (Efron and Stein, Annals of Statistics
-9, 1981).
+responses, plus that of the level's choice, by the jackknife over the first ones (Efron and Stein, Annals of Statistics 9,
+1981).
 """
 
 from collections.abc import Sequence
@@ -23,11 +23,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 Numbers: TypeAlias = NDArray[np.float64]
-# Of a rollout: ``s`` and ``m``, each of shape (B,).
+# A rollout's ``s`` and ``m``, each of shape (B,).
 Pairs: TypeAlias = tuple[Numbers, Numbers]
 
-# The range of the first rewards in as many steps: what differs by less than half of one is alike, so that a level among
-# rewards that mean the same verdict is not decided by how sure a classifier was of each.
+# Steps in the range of the first rewards. Rewards that differ by less than half a step are alike, so that a classifier's
+# confidence does not decide the level among rewards that mean the same verdict.
 _STEPS: Final = 20
 _ROUNDING: Final = 1e-6
 
@@ -38,9 +38,9 @@ class Level:
 
     Attributes:
         top: The highest of the first rewards, from which steps are counted.
-        step: The width of one.
+        step: The width of a step.
         at: The level, in steps from the top.
-        share: What a response at the level counts, 0 to 1.
+        share: The weight of a response at the level, 0 to 1.
     """
 
     top: float
@@ -56,7 +56,7 @@ class Level:
 
 @dataclass(frozen=True)
 class Drift:
-    """What the later rollouts say.
+    """The drift of the later rollouts.
 
     Attributes:
         reward: The share of their responses that the reward calls right, at its level.
@@ -70,12 +70,12 @@ class Drift:
 
     @property
     def drift(self) -> float:
-        """By how much more the reward calls right than the judge, since the first rollouts; -1 to 1."""
+        """The share that the reward calls right minus the share that the judge does; -1 to 1."""
         return self.reward - self.right
 
     @property
     def least(self) -> float:
-        """The drift without what may be noise: two standard errors less."""
+        """The drift minus two standard errors."""
         return self.drift - 2 * self.error
 
 
@@ -110,7 +110,7 @@ def pooled(rollouts: Sequence[Pairs]) -> Pairs:
 def _of_level(found: Level, scores: Numbers, right: Numbers, now: Numbers) -> float:
     """The jackknife's variance of what ``now`` earns on average at a level found from ``scores`` and ``right``."""
     steps, size = _steps(scores, found.top, found.step), len(scores)
-    # It is the same whichever of those that are alike is left out.
+    # Responses that are alike leave the same level when left out, so one of each kind is enough.
     _, ones, counts = np.unique(np.stack([steps, right]), axis=1, return_index=True, return_counts=True)
     cuts = [_cut(np.delete(steps, one), int(right.sum() - right[one])) for one in ones]
     means = np.array([Level(found.top, found.step, *cut).read(now).mean() for cut in cuts])
