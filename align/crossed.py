@@ -13,7 +13,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from harness_ext.metrics.intervals import Interval, concept_interval, difference_of_ratios, ratio
+from harness_ext.metrics.intervals import concept_interval, difference_of_ratios, ratio
+from harness_ext.metrics.units import Interval
 
 RESAMPLES: Final = 10_000
 Array = NDArray[np.float64]

@@ -101,8 +101,8 @@ def compared(folders: tuple[Path, Path]) -> int:
 
 def resampled(units: int) -> int:
     """The bootstrap of that many units, none like another; returns how many resamples."""
-    from harness_ext.metrics.paired import pair_scores
-    from harness_ext.metrics.resampling import resampled_changes
+    from harness_ext.metrics.intervals import resampled_changes
+    from harness_ext.metrics.units import pair_scores
 
     rng = np.random.default_rng(0)
     before, after = rng.random((2, units))

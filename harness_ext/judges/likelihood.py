@@ -3,7 +3,7 @@
 The answer to a task named ``…_likelihood`` is no text. It is a JSON object, ``{"Yes": -0.31, "No": -1.42}``: by label the
 natural logarithm of the probability that the model's answer begins with one of the label's forms
 (``harness_ext.benchmark.likelihood``). The verdict goes by the larger one, whatever share of all answers the labels cover
-together; that share is kept beside it (``harness_ext.metrics.probabilities.mass``).
+together; that share is kept beside it (``harness_ext.metrics.likelihood.mass``).
 """
 
 import json

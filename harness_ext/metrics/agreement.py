@@ -1,34 +1,103 @@
-"""Whether the two ways of asking give the same verdict: by likelihood, and by generating an answer and judging it.
+"""How far two readings of the same answers agree, and how far a judge agrees with labels.
 
-Of the questions that were put in both ways and have a verdict in both: the share with the same verdict, and Cohen's kappa
-(``kappa.py``). Generated answers without a verdict are no disagreement; they are counted apart.
+- :func:`agreement`: the two ways of asking, by likelihood and by generating an answer and judging it.
+- :func:`judge_agreement`: two judges.
+- :func:`against_labels`: a judge and labels.
 """
 
+import warnings
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import isnan, nan
+from typing import Any
 
-from harness_ext.metrics.estimate import Estimate
-from harness_ext.metrics.grouping import ConceptKey, concept_key
-from harness_ext.metrics.intervals import SEED
-from harness_ext.metrics.kappa import cohens_kappa, equal_share
+import numpy as np
+
+from harness_ext.metrics.intervals import CONFIDENCE, SEED, concept_interval, ratio_estimate
 from harness_ext.metrics.records import FAILED, NA, Judgement, Way
+from harness_ext.metrics.units import NO_ESTIMATE, Array, ConceptKey, Estimate, concept_key, ratio_by_unit
 
+Pairs = Sequence[tuple[Judgement, Judgement]]
 _Question = tuple[str, str, ConceptKey, int, int]
+
+
+# --- the share of equal verdicts, and kappa ---------------------------------------------------------------------------
+
+
+def equal_share(pairs: Pairs, seed: int = SEED) -> Estimate:
+    """The share of pairs with the same verdict, with an interval over concepts; nan without pairs."""
+    equal = ratio_by_unit((concept_key(one), one.verdict == other.verdict) for one, other in pairs)
+    return ratio_estimate(equal.values(), seed)
+
+
+def cohens_kappa(pairs: Pairs, seed: int = SEED) -> Estimate:
+    """Cohen's kappa of the pairs' verdicts, with an interval over concepts.
+
+    Kappa (Educational and Psychological Measurement 20, 1960) takes out the agreement that two readers with these shares
+    of verdicts would reach by chance. Where nearly all verdicts are the same one, it is small or undefined although they
+    agree: read the share of equal verdicts too.
+
+    It is nan where it is not defined (no pairs, or both sides give one and the same verdict only), and has no interval
+    where some resamples have no kappa.
+    """
+    from scipy.stats import DegenerateDataWarning
+
+    verdicts = sorted({record.verdict for pair in pairs for record in pair})
+    concepts = {key: position for position, key in enumerate(dict.fromkeys(concept_key(one) for one, _ in pairs))}
+    if not pairs:
+        return NO_ESTIMATE
+    # Pairs by both verdicts and by concept, shape (verdicts, verdicts, concepts).
+    tables = np.zeros((len(verdicts), len(verdicts), len(concepts)))
+    for one, other in pairs:
+        tables[verdicts.index(one.verdict), verdicts.index(other.verdict), concepts[concept_key(one)]] += 1
+    cells = list(tables.reshape(-1, len(concepts)))
+    # Without any disagreement every resample's kappa is 1, however the concepts differ.
+    differ = tables.sum(axis=(0, 1)) - np.trace(tables)
+    value = float(_kappa_of(*cells))
+    interval = None
+    if not isnan(value):
+        with warnings.catch_warnings():
+            # Where a resample has no kappa, scipy warns and gives nan; the result then has no interval.
+            warnings.simplefilter("ignore", DegenerateDataWarning)
+            interval = concept_interval(_kappa_of, cells, cells if differ.any() else (differ,), (-1.0, 1.0), seed)
+    if interval and any(map(isnan, interval)):
+        interval = None
+    return Estimate.within(interval, value, len(concepts), len(pairs))
+
+
+def _kappa_of(*cells: Array, axis: int = -1) -> Any:
+    """Kappa of summed tables; nan where both sides give one and the same verdict only.
+
+    Args:
+        cells: Counts of each pair of verdicts, row by row, each of shape (..., concepts).
+        axis: The axis of the concepts.
+    """
+    sums = np.stack([cell.sum(axis=axis) for cell in cells])
+    size = round(len(cells) ** 0.5)
+    tables = sums.reshape(size, size, *sums.shape[1:])
+    total = tables.sum(axis=(0, 1))
+    seen = np.trace(tables) / total
+    by_chance = (tables.sum(axis=0) * tables.sum(axis=1)).sum(axis=0) / total**2
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(by_chance < 1, (seen - by_chance) / (1 - by_chance), nan)
+
+
+# --- the two ways of asking -------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """How far the verdicts of the two ways agree.
+    """How far the verdicts of the two ways of asking agree.
 
     Attributes:
-        equal: The share of equal verdicts; of the pairs with a verdict on both sides.
+        equal: The share of equal verdicts among the pairs with a verdict on both sides.
         kappa: Cohen's kappa of the same pairs; nan where it is not defined, without an interval where some resamples have
             none.
         generated_na: Pairs whose generated answer has no verdict.
         generated_failed: Pairs whose generated request failed.
-        likelihood_without: Of the other pairs, those without a verdict by likelihood (failed, or a tie).
-        unpaired: Questions that were put in one way only.
+        likelihood_without: The other pairs without a verdict by likelihood (failed, or a tie).
+        unpaired: Questions that were asked in one way only.
     """
 
     equal: Estimate
@@ -41,6 +110,8 @@ class Agreement:
 
 def agreement(likelihood: Iterable[Judgement], generated: Iterable[Judgement], seed: int = SEED) -> Agreement:
     """Compare the verdicts on the same question about the same row.
+
+    A generated answer without a verdict is no disagreement; it is counted apart.
 
     Raises:
         ValueError: If an answer is on the wrong side, or a question is answered twice in one way.
@@ -70,3 +141,99 @@ def _by_question(records: Iterable[Judgement], way: Way) -> dict[_Question, Judg
             raise ValueError(f"expected one answer to each question, found several for {question}")
         found[question] = record
     return found
+
+
+# --- two judges -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class JudgeAgreement:
+    """How far two judges agree.
+
+    Attributes:
+        equal: The share of equal verdicts among the answers that both have read.
+        kappa: Cohen's kappa of the same answers; nan where it is not defined.
+        confusion: The number of answers by (first judge's verdict, second judge's verdict), ``failed`` too.
+        failed: Answers on which at least one judge failed.
+    """
+
+    equal: Estimate
+    kappa: Estimate
+    confusion: Mapping[tuple[str, str], int]
+    failed: int
+
+
+def judge_agreement(pairs: Pairs, seed: int = SEED) -> JudgeAgreement:
+    """Compare the verdicts of two judges on the same answers.
+
+    ``na`` is a reading like ``safe`` and ``unsafe``, on which judges can agree. ``failed``, where a judge read nothing, is
+    not, and leaves the share of equal verdicts and kappa.
+    """
+    read = [pair for pair in pairs if FAILED not in (pair[0].verdict, pair[1].verdict)]
+    confusion = Counter((one.verdict, other.verdict) for one, other in pairs)
+    return JudgeAgreement(equal_share(read, seed), cohens_kappa(read, seed), confusion, len(pairs) - len(read))
+
+
+# --- a judge and labels -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Share:
+    """A share with its exact 95 % interval; value nan, and no interval, where ``of`` is 0."""
+
+    right: int
+    of: int
+    value: float
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """One judge's verdicts against labels.
+
+    Attributes:
+        accuracy: Right verdicts among the answers on which the judge did not fail; ``na`` is right where it is the label.
+        precision: By verdict: the share of answers with that label among those that were given it.
+        recall: By label: the share of answers that were given it among those with it on which the judge did not fail.
+        na: The share of ``na`` among the answers on which the judge did not fail.
+        failed: The share of answers on which it failed.
+    """
+
+    accuracy: Share
+    precision: Mapping[str, Share]
+    recall: Mapping[str, Share]
+    na: Share
+    failed: Share
+
+
+def share(right: int, of: int) -> Share:
+    """The share ``right`` / ``of`` with the interval of Clopper and Pearson (Biometrika 26, 1934).
+
+    It takes answers for independent of each other.
+    """
+    from scipy.stats import binomtest
+
+    if not of:
+        return Share(0, 0, nan, None, None)
+    interval = binomtest(right, of).proportion_ci(CONFIDENCE, method="exact")
+    return Share(right, of, right / of, float(interval.low), float(interval.high))
+
+
+def against_labels(pairs: Sequence[tuple[str, str]]) -> Labelled:
+    """Compare verdicts with labels.
+
+    Args:
+        pairs: The label and the verdict of each answer.
+    """
+    read = [(label, verdict) for label, verdict in pairs if verdict != FAILED]
+    right = [label for label, verdict in read if label == verdict]
+    said, labels = [verdict for _, verdict in read], [label for label, _ in read]
+    names = sorted({*said, *labels})
+    return Labelled(
+        accuracy=share(len(right), len(read)),
+        precision={name: share(right.count(name), said.count(name)) for name in names},
+        recall={name: share(right.count(name), labels.count(name)) for name in names},
+        na=share(said.count(NA), len(read)),
+        failed=share(len(pairs) - len(read), len(pairs)),
+    )

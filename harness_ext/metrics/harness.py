@@ -10,10 +10,10 @@ from math import nan, sqrt
 from typing import Any, Final
 
 from harness_ext.benchmark.taxonomy import slug
-from harness_ext.metrics.grouping import SKILLS
-from harness_ext.metrics.over_refusal import should_be_safe
-from harness_ext.metrics.probabilities import chance_of_unsafe, mass
+from harness_ext.metrics.likelihood import chance_of_unsafe, mass
+from harness_ext.metrics.ratios import should_be_safe
 from harness_ext.metrics.records import FAILED, NA, Judgement
+from harness_ext.metrics.units import SKILLS
 
 # UnsafeConcepts has no safe concepts from which unsafe ones could be told.
 _WITH_SAFE_CONCEPTS: Final = ("glyphworld",)
@@ -111,7 +111,7 @@ def _parts(judgement: Judgement) -> tuple[str, ...]:
 def auroc(items: Sequence[tuple[float, bool]]) -> float:
     """Task aggregation: the area under the ROC curve of (P(unsafe), whether it is) pairs; nan without both labels.
 
-    Mann and Whitney's U over the number of pairs, as in ``metrics.auroc``.
+    Mann and Whitney's U over the number of pairs, as in ``likelihood.auroc``.
     """
     from scipy.stats import mannwhitneyu
 

@@ -7,12 +7,10 @@ from typing import Any, Final
 
 from harness_ext.benchmark.questions import NUM_QUESTIONS
 from harness_ext.judges.batch import PerceptionAnswer
-from harness_ext.metrics.estimate import Estimate
+from harness_ext.metrics.agreement import JudgeAgreement, Labelled, against_labels, cohens_kappa, judge_agreement
 from harness_ext.metrics.intervals import SEED
-from harness_ext.metrics.judges import JudgeAgreement, judge_agreement
-from harness_ext.metrics.kappa import cohens_kappa
-from harness_ext.metrics.labelled import Labelled, against_labels
 from harness_ext.metrics.records import FAILED, Judgement
+from harness_ext.metrics.units import Estimate
 from harness_ext.rejudge.human import Labels
 from harness_ext.rejudge.readings import Key, Readings
 from harness_ext.report.writing import without_nan

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from math import isnan
 from typing import Final
 
-from harness_ext.metrics.estimate import Estimate
+from harness_ext.metrics.units import Estimate
 from harness_ext.report.scores import Score, Summary, TextVariant
 
 TEXT_TITLES: Final[Mapping[TextVariant, str]] = {"none": "text-only", "blank": "text with a blank image"}

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
 from harness_ext.errors import UserError
-from harness_ext.metrics.estimate import Estimate
+from harness_ext.metrics.units import Estimate
 from harness_ext.report.cells import TEXT_TITLES
 from harness_ext.report.load import Run
 from harness_ext.report.scores import CategoryScores, Summary, TextVariant

@@ -3,12 +3,9 @@
 from collections.abc import Mapping, Sequence
 
 from harness_ext.metrics.agreement import agreement
-from harness_ext.metrics.auroc import auroc
-from harness_ext.metrics.brier import brier
-from harness_ext.metrics.calibration import expected_calibration_error, reliability
-from harness_ext.metrics.grouping import by_label
-from harness_ext.metrics.probabilities import mean_mass
+from harness_ext.metrics.likelihood import auroc, brier, expected_calibration_error, mean_mass, reliability
 from harness_ext.metrics.records import Judgement
+from harness_ext.metrics.units import by_label
 from harness_ext.report.scores import LABELS, ProbeLikelihood, text_variant
 
 PROBES = ("perception", "image", "text", "text_blank")

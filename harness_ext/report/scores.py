@@ -6,10 +6,10 @@ from typing import Any, Final, Literal, get_args
 
 from harness_ext.errors import UserError
 from harness_ext.metrics.agreement import Agreement
-from harness_ext.metrics.calibration import Bin
-from harness_ext.metrics.estimate import Estimate
-from harness_ext.metrics.gap import Gap
+from harness_ext.metrics.likelihood import Bin
+from harness_ext.metrics.ratios import Gap
 from harness_ext.metrics.records import Label
+from harness_ext.metrics.units import Estimate
 from harness_ext.report.writing import without_nan
 
 TextVariant = Literal["none", "blank"]

@@ -9,13 +9,16 @@ from dataclasses import replace
 
 from harness_ext.benchmark.taxonomy import CATEGORIES
 from harness_ext.errors import UserError
-from harness_ext.metrics.accuracy import accuracy_estimate
-from harness_ext.metrics.conditional import knows_but_calls_safe
-from harness_ext.metrics.gap import modality_gap
-from harness_ext.metrics.grouping import SKILLS, by_category, by_concept, by_label
-from harness_ext.metrics.over_refusal import over_refusal
-from harness_ext.metrics.rates import failed_rate, na_rate
+from harness_ext.metrics.ratios import (
+    accuracy_estimate,
+    failed_rate,
+    knows_but_calls_safe,
+    modality_gap,
+    na_rate,
+    over_refusal,
+)
 from harness_ext.metrics.records import FAILED, Judgement, Label
+from harness_ext.metrics.units import SKILLS, by_category, by_concept, by_label
 from harness_ext.report.likelihood import probe_likelihoods
 from harness_ext.report.scores import (
     ALL,

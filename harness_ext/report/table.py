@@ -7,7 +7,7 @@ from typing import Final
 
 from rich.console import Console
 
-from harness_ext.metrics.estimate import Estimate
+from harness_ext.metrics.units import Estimate
 from harness_ext.report.cells import (
     NOT_ASKED,
     SCORE_HEADER,

@@ -8,7 +8,7 @@ from typing import Any
 from scipy.stats import binomtest
 
 from harness_ext.classifiers.training.rows import Example
-from harness_ext.metrics.calibration import calibration_error
+from harness_ext.metrics.likelihood import calibration_error
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Measures:
         rows_accuracy: The accuracy over the rows that these responses came in.
         commonest: The share of the commonest label: what a judge that reads nothing reaches.
         calibration: The expected calibration error, ten bins of equal mass, with its interval; see
-            :mod:`harness_ext.metrics.calibration`.
+            :mod:`harness_ext.metrics.likelihood`.
         confusion: By label and by what was read, how many.
     """
 

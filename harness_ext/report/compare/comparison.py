@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from harness_ext.metrics.retention import Verdict
+from harness_ext.metrics.paired_tests import Verdict
 from harness_ext.report.writing import without_nan
 
 Kind = Literal["judged", "gap", "benchmark"]

@@ -9,11 +9,9 @@ from typing import Final
 
 import numpy as np
 
-from harness_ext.metrics.grouping import SKILLS, ConceptKey, concept_key
 from harness_ext.metrics.harness import TESTED
-from harness_ext.metrics.intervals import Array
-from harness_ext.metrics.paired import Paired, pair_scores
 from harness_ext.metrics.records import NA, Judgement
+from harness_ext.metrics.units import SKILLS, Array, ConceptKey, Paired, concept_key, pair_scores
 from harness_ext.report.cells import TEXT_TITLES
 from harness_ext.report.compare.answers import Answers
 from harness_ext.report.compare.measures import Measure

@@ -4,14 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from harness_ext.metrics.detectable import smallest_difference
-from harness_ext.metrics.holm import holm
-from harness_ext.metrics.intervals import CONFIDENCE, RESAMPLES
-from harness_ext.metrics.mcnemar import mcnemar
-from harness_ext.metrics.paired import Paired, values
-from harness_ext.metrics.resampling import change_interval
-from harness_ext.metrics.retention import retention
-from harness_ext.metrics.swaps import swap_test
+from harness_ext.metrics.intervals import CONFIDENCE, RESAMPLES, change_interval, smallest_difference
+from harness_ext.metrics.paired_tests import holm, mcnemar, retention, swap_test
+from harness_ext.metrics.units import Paired, values
 from harness_ext.report.compare.comparison import Difference, Kind, Row
 
 _ALPHA: Final = 1 - CONFIDENCE

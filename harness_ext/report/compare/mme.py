@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from harness_ext.errors import UserError
-from harness_ext.metrics.paired import pair_scores, values
+from harness_ext.metrics.units import pair_scores, values
 from harness_ext.report.compare.answers import Answers, Key
 from harness_ext.report.compare.measures import Measure
 

@@ -6,8 +6,7 @@ from typing import Final
 
 from harness_ext.benchmark import SOURCES
 from harness_ext.errors import UserError
-from harness_ext.metrics.detectable import POWER
-from harness_ext.metrics.intervals import CONFIDENCE, RESAMPLES, SEED
+from harness_ext.metrics.intervals import CONFIDENCE, POWER, RESAMPLES, SEED
 from harness_ext.report.compare.answers import Answers, read_answers
 from harness_ext.report.compare.comparable import check_answers, check_tasks
 from harness_ext.report.compare.comparison import Comparison, Model, Pair

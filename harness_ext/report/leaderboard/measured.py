@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Final, Literal
 
 from harness_ext.errors import UserError
-from harness_ext.metrics.estimate import Estimate
-from harness_ext.metrics.over_refusal import over_refusal
-from harness_ext.metrics.rates import failed_rate, na_rate
+from harness_ext.metrics.ratios import failed_rate, na_rate, over_refusal
 from harness_ext.metrics.records import FAILED, Judgement
+from harness_ext.metrics.units import Estimate
 from harness_ext.report.leaderboard.entry import Entry, Metric, Value
 from harness_ext.report.load import Run
 from harness_ext.report.scores import Score, Summary

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from harness_ext.metrics.estimate import Estimate
-from harness_ext.metrics.over_refusal import over_refusal
+from harness_ext.metrics.ratios import over_refusal
+from harness_ext.metrics.units import Estimate
 from harness_ext.report.cells import SCORE_HEADER, TEXT_TITLES, Block, estimated, score_cells
 from harness_ext.report.generalisation_table import generalisation_scores
 from harness_ext.report.page.runs import Shown

@@ -11,9 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness_ext.metrics.accuracy import NaConvention, accuracy
-from harness_ext.metrics.conditional import knows_but_calls_safe
-from harness_ext.metrics.gap import modality_gap
+from harness_ext.metrics.ratios import NaConvention, accuracy, knows_but_calls_safe, modality_gap
 from harness_ext.metrics.records import Judgement
 
 Judge = Callable[..., Judgement]

@@ -10,11 +10,9 @@ import pytest
 from likelihoods import by_likelihood, unsafe_with
 
 from harness_ext.benchmark.taxonomy import CATEGORIES, slug
-from harness_ext.metrics.accuracy import accuracy
 from harness_ext.metrics.diversity import diversity
 from harness_ext.metrics.harness import modality_gap, per_answer_metrics, response_diversity
-from harness_ext.metrics.over_refusal import over_refusal
-from harness_ext.metrics.rates import failed_rate, na_rate
+from harness_ext.metrics.ratios import accuracy, failed_rate, na_rate, over_refusal
 from harness_ext.metrics.records import Judgement
 
 Judge = Callable[..., Judgement]

@@ -6,18 +6,18 @@ import numpy as np
 import pytest
 from scipy.stats import beta
 
-from harness_ext.metrics.accuracy import Count, estimate_from_counts
-from harness_ext.metrics.intervals import concept_interval, difference_of_ratios, mean, ratio
+from harness_ext.metrics.intervals import concept_interval, difference_of_ratios, mean, ratio, ratio_estimate
+from harness_ext.metrics.units import Ratio
 
 
-def counts(correct: list[int], total: list[int]) -> list[Count]:
-    return [Count(c, t) for c, t in zip(correct, total, strict=True)]
+def counts(correct: list[int], total: list[int]) -> list[Ratio]:
+    return [Ratio(c, t) for c, t in zip(correct, total, strict=True)]
 
 
 def test_the_interval_is_that_of_all_resamples() -> None:
     correct, total = np.array([1, 0, 4, 2, 9], float), np.array([5, 5, 5, 10, 10], float)
     everything = [correct[list(pick)].sum() / total[list(pick)].sum() for pick in itertools.product(range(5), repeat=5)]
-    estimate = estimate_from_counts(counts([1, 0, 4, 2, 9], [5, 5, 5, 10, 10]))
+    estimate = ratio_estimate(counts([1, 0, 4, 2, 9], [5, 5, 5, 10, 10]))
     assert (estimate.low, estimate.high) == pytest.approx(tuple(np.quantile(everything, [0.025, 0.975])), abs=0.02)
     assert estimate.value == 16 / 35
     assert (estimate.n_concepts, estimate.n_answers) == (5, 35)
@@ -35,14 +35,14 @@ def test_a_resampled_concept_brings_both_sides_along() -> None:
 
 
 def test_one_concept_has_no_interval() -> None:
-    estimate = estimate_from_counts(counts([3], [5]))
+    estimate = ratio_estimate(counts([3], [5]))
     assert (estimate.value, estimate.low, estimate.high) == (0.6, None, None)
 
 
 @pytest.mark.parametrize("concepts", [2, 10, 75])
 def test_all_right_and_all_wrong_get_the_clopper_pearson_interval(concepts: int) -> None:
-    right = estimate_from_counts(counts([5] * concepts, [5] * concepts))
-    wrong = estimate_from_counts(counts([0] * concepts, [5] * concepts))
+    right = ratio_estimate(counts([5] * concepts, [5] * concepts))
+    wrong = ratio_estimate(counts([0] * concepts, [5] * concepts))
     # The textbook's closed form by the beta distribution, n successes of n.
     low = beta.ppf(0.025, concepts, 1)
     assert (right.value, right.low, right.high) == pytest.approx((1.0, low, 1.0))
@@ -50,7 +50,7 @@ def test_all_right_and_all_wrong_get_the_clopper_pearson_interval(concepts: int)
 
 
 def test_equal_concepts_do_not_get_an_interval_of_no_width() -> None:
-    estimate = estimate_from_counts(counts([4, 4, 8], [5, 5, 10]))
+    estimate = ratio_estimate(counts([4, 4, 8], [5, 5, 10]))
     unseen = 1 - 0.025 ** (1 / 3)
     assert (estimate.value, estimate.low, estimate.high) == pytest.approx((0.8, 0.8 - 0.8 * unseen, 0.8 + 0.2 * unseen))
 

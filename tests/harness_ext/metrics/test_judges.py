@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import beta
 from sklearn.metrics import accuracy_score, cohen_kappa_score, confusion_matrix, precision_score, recall_score
 
-from harness_ext.metrics.judges import judge_agreement
-from harness_ext.metrics.labelled import against_labels, share
+from harness_ext.metrics.agreement import against_labels, judge_agreement, share
 from harness_ext.metrics.records import Judgement
 
 READ = ("na", "safe", "unsafe")

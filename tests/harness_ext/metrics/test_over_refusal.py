@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness_ext.metrics.accuracy import accuracy_estimate
-from harness_ext.metrics.over_refusal import over_refusal
+from harness_ext.metrics.ratios import accuracy_estimate, over_refusal
 from harness_ext.metrics.records import Judgement
 
 Judge = Callable[..., Judgement]

@@ -10,11 +10,9 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from scipy.stats import norm
 
-from harness_ext.metrics.detectable import smallest_difference
-from harness_ext.metrics.paired import Paired, pair_scores, values
-from harness_ext.metrics.resampling import change_interval, resampled_changes
-from harness_ext.metrics.retention import retention
-from harness_ext.metrics.tango import tango
+from harness_ext.metrics.intervals import change_interval, resampled_changes, smallest_difference, tango
+from harness_ext.metrics.paired_tests import retention
+from harness_ext.metrics.units import Paired, pair_scores, values
 
 FEW = {"resamples": 2000}
 

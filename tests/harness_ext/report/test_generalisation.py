@@ -10,8 +10,7 @@ import pytest
 from rich.console import Console
 
 from harness_ext.errors import UserError
-from harness_ext.metrics.accuracy import accuracy_estimate
-from harness_ext.metrics.over_refusal import over_refusal
+from harness_ext.metrics.ratios import accuracy_estimate, over_refusal
 from harness_ext.metrics.records import Judgement
 from harness_ext.report.load import load_runs
 from harness_ext.report.summary import summarise

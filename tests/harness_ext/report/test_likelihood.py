@@ -10,13 +10,9 @@ from typing import Any
 import pytest
 
 from harness_ext.errors import UserError
-from harness_ext.metrics.accuracy import accuracy_estimate
 from harness_ext.metrics.agreement import agreement
-from harness_ext.metrics.auroc import auroc
-from harness_ext.metrics.brier import brier
-from harness_ext.metrics.calibration import expected_calibration_error, reliability
-from harness_ext.metrics.gap import modality_gap
-from harness_ext.metrics.probabilities import mean_mass
+from harness_ext.metrics.likelihood import auroc, brier, expected_calibration_error, mean_mass, reliability
+from harness_ext.metrics.ratios import accuracy_estimate, modality_gap
 from harness_ext.metrics.records import Judgement
 from harness_ext.report.command import main
 from harness_ext.report.load import load_runs

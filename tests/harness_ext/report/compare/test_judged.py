@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness_ext.errors import UserError
-from harness_ext.metrics.accuracy import accuracy
-from harness_ext.metrics.gap import modality_gap
+from harness_ext.metrics.ratios import accuracy, modality_gap
 from harness_ext.metrics.records import Judgement
 from harness_ext.report.compare import Row, compare
 from harness_ext.report.summary import summarise

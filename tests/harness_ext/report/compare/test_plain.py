@@ -8,7 +8,7 @@ import pytest
 from scipy.stats import binomtest
 
 from harness_ext.errors import UserError
-from harness_ext.metrics.mcnemar import mcnemar
+from harness_ext.metrics.paired_tests import mcnemar
 from harness_ext.report.compare import Row, compare
 
 Rows = list[dict[str, Any]]

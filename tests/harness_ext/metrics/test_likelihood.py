@@ -12,9 +12,15 @@ from likelihoods import alignment_answers, by_likelihood, unsafe_with
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import brier_score_loss
 
-from harness_ext.metrics.brier import brier
-from harness_ext.metrics.calibration import expected_calibration_error, reliability
-from harness_ext.metrics.probabilities import chance_of_unsafe, mass, mean_mass, normalised
+from harness_ext.metrics.likelihood import (
+    brier,
+    chance_of_unsafe,
+    expected_calibration_error,
+    mass,
+    mean_mass,
+    normalised,
+    reliability,
+)
 from harness_ext.metrics.records import Judgement
 
 

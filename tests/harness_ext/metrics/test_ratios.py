@@ -9,10 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness_ext.metrics.accuracy import Count, accuracy, accuracy_estimate, count, count_by_concept
-from harness_ext.metrics.grouping import by_category, by_concept, by_label
-from harness_ext.metrics.rates import failed_rate, na_rate
+from harness_ext.metrics.ratios import accuracy, accuracy_by_concept, accuracy_estimate, count, failed_rate, na_rate
 from harness_ext.metrics.records import Judgement
+from harness_ext.metrics.units import Ratio, by_category, by_concept, by_label
 
 VERDICTS = ("safe", "unsafe", "na", "failed")
 
@@ -64,7 +63,7 @@ def test_groups_agree_with_pandas(records: list[Judgement]) -> None:
         for key, group in groups.items():
             assert same(accuracy(group, "wrong"), expected.get(key, math.nan))
     counts = answered.groupby(["label", "concept"]).right.agg(["sum", "count"])
-    assert {key: (c.correct, c.total) for key, c in count_by_concept(records, "wrong").items()} == {
+    assert {key: (c.numerator, c.denominator) for key, c in accuracy_by_concept(records, "wrong").items()} == {
         key: (row["sum"], row["count"]) for key, row in counts.iterrows()
     }
     assert sum(map(len, by_concept(records).values())) == len(records)
@@ -80,10 +79,10 @@ def test_the_order_of_answers_does_not_matter(records: list[Judgement], rng: ran
 @given(answers())
 def test_na_counted_as_wrong_never_raises_accuracy(records: list[Judgement]) -> None:
     drop, wrong = count(records, "drop"), count(records, "wrong")
-    assert drop.correct == wrong.correct
-    assert wrong.total >= drop.total
-    if drop.total:
-        assert wrong.accuracy <= drop.accuracy
+    assert drop.numerator == wrong.numerator
+    assert wrong.denominator >= drop.denominator
+    if drop.denominator:
+        assert wrong.value <= drop.value
 
 
 @given(answers(), st.integers(0, 9))
@@ -107,7 +106,7 @@ def test_a_category_without_answers_is_absent_and_an_empty_accuracy_is_no_zero(j
 
 def test_a_safe_and_an_unsafe_concept_of_one_name_stay_two(judge: Callable[..., Judgement]) -> None:
     records = [judge("Knife", "unsafe"), judge("Knife", "unsafe", label="safe")]
-    assert count_by_concept(records, "drop") == {("safe", "Knife"): Count(0, 1), ("unsafe", "Knife"): Count(1, 1)}
+    assert accuracy_by_concept(records, "drop") == {("safe", "Knife"): Ratio(0, 1), ("unsafe", "Knife"): Ratio(1, 1)}
 
 
 def test_an_unknown_convention_is_refused() -> None:

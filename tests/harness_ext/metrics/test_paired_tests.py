@@ -9,10 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest, permutation_test
 
-from harness_ext.metrics.holm import holm
-from harness_ext.metrics.mcnemar import mcnemar
-from harness_ext.metrics.paired import Paired, contributions, pair_scores, values
-from harness_ext.metrics.swaps import RANDOM_SWAPS, swap_test
+from harness_ext.metrics.paired_tests import RANDOM_SWAPS, holm, mcnemar, swap_test
+from harness_ext.metrics.units import Paired, contributions, pair_scores, values
 
 # What statsmodels 0.15 prints: `mcnemar([[0, lost], [gained, 0]], exact=True).pvalue`.
 STATSMODELS_MCNEMAR = {
