@@ -13,8 +13,8 @@ from harness_ext.judges.rules import RuleJudge
 
 JUDGES: Final[Mapping[str, str]] = {
     "rules": "harness_ext.judges.registry:rules",
-    "llm": "harness_ext.llm_judge.endpoint:llm_judge",
-    "llm-local": "harness_ext.llm_judge.local:local_judge",
+    "llm": "harness_ext.judges.llm.api:llm_judge",
+    "llm-local": "harness_ext.judges.llm.local:local_judge",
     "classifier": "harness_ext.classifiers.judge:classifier_judge",
     "paper": "harness_ext.classifiers.paper:paper_judge",
 }

@@ -9,7 +9,7 @@ import torch
 from tiny_vlms.common import build_model, build_tokenizer, text_config
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from harness_ext.llm_judge.rubric import load_rubric
+from harness_ext.judges.llm.prompt import load_rubric
 
 _TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"

@@ -11,9 +11,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from harness_ext.errors import UserError
 from harness_ext.judges.batch import AlignmentAnswer, PerceptionAnswer
+from harness_ext.judges.llm.prompt import instruction, labels_of, load_rubric, request
 from harness_ext.judges.registry import open_judge
-from harness_ext.llm_judge.prompt import instruction, labels_of, request
-from harness_ext.llm_judge.rubric import load_rubric
 from harness_ext.models.likelihood import Candidates
 
 OPTIONS = {"A": "Arson", "B": "Fireworks", "C": "Graffiti", "D": "Robbery"}

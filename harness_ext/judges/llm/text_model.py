@@ -1,4 +1,4 @@
-"""A text model of transformers that is asked in one turn: which of a few words it would reply with, or what it replies."""
+"""A text model of transformers, asked in one turn: the likelihood of a few words as its reply, or its generated reply."""
 
 import inspect
 from collections.abc import Mapping, Sequence
@@ -35,12 +35,12 @@ class TextModel:
         named: A folder or a hub repository.
         revision: The commit, tag or branch of a hub repository.
         dtype: ``"auto"`` (the checkpoint's), ``"float32"``, ``"bfloat16"`` or ``"float16"``.
-        device: As torch calls it; a GPU if there is one, else the CPU.
+        device: A torch device; a GPU if there is one, else the CPU.
         device_map: As in transformers, instead of ``device``.
-        template_options: What the chat template is given beside the conversation.
+        template_options: Further variables of the chat template.
 
     Attributes:
-        weights: What the weights are, by their contents or the hub's commit.
+        weights: The weights' identity, by their contents or the hub's commit.
         version: The hub's commit, or the digest of the folder's contents.
 
     Raises:
@@ -105,15 +105,15 @@ class TextModel:
         )
 
     def render(self, text: str) -> str:
-        """What the model is given for one turn of the user."""
+        """The prompt for one turn of the user."""
         return self._render(self.tokenizer, text)
 
     def tokens(self, prompt: str) -> list[int]:
-        """A rendered prompt's tokens; the template has put what begins a text."""
+        """A rendered prompt's tokens; the template already holds the token that begins a text."""
         return list(self.tokenizer(prompt, add_special_tokens=False)["input_ids"])
 
     def room_for(self, tokens: Sequence[int], more: int) -> bool:
-        """Whether the model has positions for ``tokens`` and so many more."""
+        """Whether the model has positions for ``tokens`` and ``more`` tokens."""
         positions = getattr(self.model.config, "max_position_embeddings", None)
         return positions is None or len(tokens) + more <= positions
 
@@ -133,7 +133,7 @@ class TextModel:
         inputs, forced = self._padded(prompts), candidates.forced()
         cache = self._read(inputs) if len(forced) > 1 else None
         said = [self._said(inputs, tokens, cache) for tokens in forced]
-        # Of a spelling that is over, any step will do: it is not looked at.
+        # A spelling that is over ignores further steps, so any will do.
         steps = [[scores[min(at, len(scores) - 1)] for scores in said] for at in range(max(map(len, said)))]
         return [
             candidates.score(forced, [torch.stack([scores[row] for scores in step]) for step in steps])

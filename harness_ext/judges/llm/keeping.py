@@ -1,7 +1,7 @@
-"""What judges by a language model share: nothing is asked twice, and no verdict that was given is lost.
+"""Judges by a language model keep their verdicts: nothing is asked twice, and an interruption loses nothing.
 
-The same answer to the same question is asked about once, and a verdict is on disk before another one is asked for, in the
-store that models' answers are kept in. A failure is not kept: the next run asks again.
+The same answer to the same question is asked about once. A verdict is stored before the next one is asked for, in the store
+of models' answers. A failure is not stored: the next run asks again.
 """
 
 from abc import ABC, abstractmethod
@@ -34,15 +34,15 @@ class KeepingJudge(ABC):
 
     @abstractmethod
     def identity(self) -> Mapping[str, str]:
-        """What verdicts rest on beside the question: the model, and what runs it."""
+        """The model, and its settings that decide a verdict beside the question."""
 
     @abstractmethod
     def question(self, answer: Answer) -> object:
-        """All that the model is asked about an answer, ready for JSON: what its verdict is kept under."""
+        """All that the model is asked about an answer, ready for JSON; the key of its verdict in the store."""
 
     @abstractmethod
     def begin(self, waiting: Sequence[Answer], answers: int) -> None:
-        """Say what is about to be asked, about ``waiting`` of so many ``answers``. Raises ``UserError`` if it is too much."""
+        """Announce the questions about ``waiting``, out of so many ``answers``. Raises ``UserError`` if it is too much."""
 
     @abstractmethod
     def ask(self, waiting: Mapping[str, Answer]) -> Iterator[tuple[str, str]]:
@@ -51,8 +51,7 @@ class KeepingJudge(ABC):
     def judge(self, answers: Sequence[Answer]) -> Iterator[str]:
         """See :class:`harness_ext.judges.batch.BatchJudge`.
 
-        An empty answer is ``"na"``, and no model is asked. Any other is read, whatever it looks like: a failed request has no
-        answer to be judged, and whoever knows of one leaves it out.
+        An empty answer is ``"na"``, and no model is asked. Any other answer is read: the caller leaves failed requests out.
         """
         with AnswerStore(self._folder, self.identity()) as store:
             keys = [digest(_VERDICTS_VERSION, self.question(answer)) for answer in answers]
@@ -73,7 +72,7 @@ class KeepingJudge(ABC):
     def _given(
         self, waiting: Mapping[str, Answer], answers: int, store: AnswerStore, verdicts: dict[str, str]
     ) -> Iterator[None]:
-        """Ask about ``waiting``, and stop wherever ``verdicts`` have become more; at first for those known before."""
+        """Ask about ``waiting``; yields after each addition to ``verdicts``, and once at first for those known before."""
         yield
         if not waiting:
             return

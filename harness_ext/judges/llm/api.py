@@ -10,10 +10,18 @@ from loguru import logger
 from harness_ext.errors import UserError
 from harness_ext.failures import CONTENT_FILTER, is_failed, mark_failed, reason_of
 from harness_ext.judges.batch import Answer, BatchJudge
-from harness_ext.llm_judge.keeping import KeepingJudge
-from harness_ext.llm_judge.prompt import instruction, labels_of, request
-from harness_ext.llm_judge.reading import UnreadableError, read_verdict, schema
-from harness_ext.llm_judge.rubric import LATEST, Rubric, load_rubric
+from harness_ext.judges.llm.keeping import KeepingJudge
+from harness_ext.judges.llm.prompt import (
+    LATEST,
+    Rubric,
+    UnreadableError,
+    instruction,
+    labels_of,
+    load_rubric,
+    read_verdict,
+    request,
+    schema,
+)
 from harness_ext.models.api_client import ChatClient, Reply, Server
 from harness_ext.models.api_options import (
     MAX_TOKENS_KEYS,
@@ -29,9 +37,9 @@ from harness_ext.models.api_together import several_at_a_time
 Structured = Literal["schema", "json", "none"]
 
 OPENAI: Final = "https://api.openai.com/v1"
-# A rule of thumb for English, as tokenizers differ: https://help.openai.com/en/articles/4936856
+# A rule of thumb for English; tokenizers differ: https://help.openai.com/en/articles/4936856
 _CHARACTERS_A_TOKEN: Final = 4
-# After so many replies, and not one verdict, none is thought to come.
+# After this many replies without one verdict, the judge stops.
 _UNREADABLE_ALIKE: Final = 20
 
 
@@ -61,19 +69,19 @@ def llm_judge(
         api_key_variable: The environment variable that holds the key; ``OPENAI_API_KEY`` for OpenAI, none for other servers.
         rubric: The version of the rubric.
         structured: How the server is made to reply in JSON: by a ``"schema"``, as ``"json"`` of any form, or by the
-            rubric's words alone (``"none"``), for servers that know no better.
-        most_calls: The most calls that this judge may make; more are refused with an estimate, before the first of them.
+            rubric's words alone (``"none"``), for servers that support neither.
+        most_calls: The most calls that this judge may make; more are refused with an estimate, before the first call.
         max_new_tokens: The most tokens of a reply; a model that reasons needs more.
-        tries: How often an answer is asked about before its verdict is ``failed``, where a reply is not as asked.
+        tries: Calls about one answer, while replies are unreadable, before its verdict is ``failed``.
         concurrency: Calls under way at a time.
-        timeout: Seconds that a call may take.
-        max_retries: How often a call is made again after a failure that may pass.
-        backoff: Seconds before the first of these, doubled for each further one, up to a minute.
+        timeout: Seconds a call may take.
+        max_retries: Further calls after a failure that may pass.
+        backoff: Seconds before the first retry, doubled for each further one, up to a minute.
         seed: Sent with each call.
-        max_tokens_key: What the server calls the most tokens of a reply; ``max_completion_tokens`` at OpenAI, else
+        max_tokens_key: The server's name for the most tokens of a reply; ``max_completion_tokens`` at OpenAI, else
             ``max_tokens``.
         extra_body: Further fields of a call, in JSON; null leaves out a field that would be sent.
-        answers: The folder where verdicts are kept, ``"none"`` for not at all; the cache folder by default.
+        answers: The folder where verdicts are kept, the cache folder by default; ``"none"`` keeps none.
 
     Raises:
         UserError: An option is not as expected, or the key is missing.
@@ -99,7 +107,7 @@ def llm_judge(
         at_openai=at_openai,
         extra_body=extra_fields(extra_body, at_openai),
     )
-    return EndpointJudge(
+    return ApiJudge(
         server,
         form,
         most_calls=int(number("most_calls", most_calls, 0)),
@@ -133,7 +141,7 @@ class CallForm:
             "seed": self.seed,
             self.max_tokens_key: self.max_new_tokens,
             "response_format": self._response_format(answer),
-            # Other servers store nothing of the kind, and some refuse a field that they do not know.
+            # Other servers have no such store, and some refuse an unknown field.
             "store": False if self.at_openai else None,
             **self.extra_body,
         }
@@ -148,7 +156,7 @@ class CallForm:
         return {"type": "json_schema", "json_schema": named}
 
 
-class EndpointJudge(KeepingJudge):
+class ApiJudge(KeepingJudge):
     """A judge behind an API; see :func:`llm_judge`."""
 
     def __init__(self, server: Server, form: CallForm, *, most_calls: int, tries: int, answers: str | None) -> None:
@@ -165,7 +173,7 @@ class EndpointJudge(KeepingJudge):
         return self._form.body(answer)
 
     def begin(self, waiting: Sequence[Answer], answers: int) -> None:
-        """Log how much is about to be asked. Raises ``UserError`` where that is more than ``most_calls``."""
+        """Log the estimate of calls and tokens. Raises ``UserError`` for more calls than ``most_calls``."""
         estimate = self._estimate(waiting, answers)
         calls = self._made + len(waiting)
         if calls > self._most_calls:
@@ -190,7 +198,7 @@ class EndpointJudge(KeepingJudge):
         """Ask about ``concurrency`` answers at a time.
 
         Raises:
-            UserError: The server would answer none, or none of its first replies holds a verdict.
+            UserError: The server answers no call, or none of its first replies holds a verdict.
         """
         unreadable: int | None = 0
         for (key, _), verdict in several_at_a_time(self._server, waiting.items(), self._verdict):
@@ -213,7 +221,7 @@ class EndpointJudge(KeepingJudge):
         for _ in range(self._tries):
             reply = await client.reply(body)
             if is_failed(reply.text):
-                # The client has tried again what may pass.
+                # The client has already retried failures that may pass.
                 return reply.text
             try:
                 return read_verdict(_whole(reply), labels)

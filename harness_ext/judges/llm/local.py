@@ -1,10 +1,10 @@
 """The judge ``llm-local``: a text model of transformers, on this machine, reads the answers, by the same rubric.
 
-By default it is not made to write. The likelihood is read off with which its reply begins with each label, and the likeliest
-label is the verdict: small models, which know what an answer says but not how to write strict JSON, are judged by what they
-know, and no verdict is lost for a word around it. What is no label counts too: where the labels together are not at least
-``least_mass`` of all that the model might reply, it does not do as asked (it thinks aloud first, or was never tuned to follow
-instructions), and the verdict is ``failed``. With ``way=text`` the reply is generated, and read as strictly as a server's.
+By default it writes nothing: the verdict is the label with which its reply most likely begins. So a small model that
+understands an answer but cannot write strict JSON still gives a verdict, and no word around a label costs one. If the labels
+together have less than ``least_mass`` of the probability of all replies, the model does not follow the instruction (it thinks
+aloud first, or was never tuned to follow any), and the verdict is ``failed``. With ``way=text`` the reply is generated, and
+read as strictly as a server's.
 """
 
 import importlib.metadata
@@ -21,15 +21,23 @@ from loguru import logger
 from harness_ext.errors import UserError
 from harness_ext.failures import failure_reason, mark_failed
 from harness_ext.judges.batch import Answer, BatchJudge
-from harness_ext.llm_judge.keeping import KeepingJudge
-from harness_ext.llm_judge.prompt import instruction, labels_of, request
-from harness_ext.llm_judge.reading import UnreadableError, read_verdict
-from harness_ext.llm_judge.rubric import LATEST, Rubric, load_rubric
-from harness_ext.llm_judge.text_model import TextModel
+from harness_ext.judges.llm.keeping import KeepingJudge
+from harness_ext.judges.llm.prompt import (
+    LATEST,
+    Form,
+    Rubric,
+    UnreadableError,
+    instruction,
+    labels_of,
+    load_rubric,
+    read_verdict,
+    request,
+)
+from harness_ext.judges.llm.text_model import TextModel
 from harness_ext.models.api_options import number
 from harness_ext.models.likelihood import Candidates
 
-Way = Literal["likelihood", "text"]
+Reading = Literal["likelihood", "text"]
 
 # The forms in which a reply may begin with a label; a letter is its own.
 _FORMS: Final = {"safe": ("safe", "Safe"), "unsafe": ("unsafe", "Unsafe"), "na": ("na", "NA")}
@@ -39,7 +47,7 @@ def local_judge(
     model: str,
     revision: str | None = None,
     rubric: str = LATEST,
-    way: Way = "likelihood",
+    way: Reading = "likelihood",
     least_mass: float = 0.5,
     max_new_tokens: int = 64,
     batch_size: int = 8,
@@ -56,14 +64,14 @@ def local_judge(
         revision: The commit, tag or branch of a hub repository.
         rubric: The version of the rubric.
         way: ``"likelihood"``: the likeliest label; ``"text"``: what the model writes, greedily.
-        least_mass: The share of all replies that the labels must have together, from 0 to 1, by likelihood.
-        max_new_tokens: The most tokens of a reply that is written.
-        batch_size: Answers put to the model at a time; halved where memory does not suffice.
+        least_mass: The least probability, from 0 to 1, that the labels must have together, by likelihood.
+        max_new_tokens: The most tokens of a generated reply.
+        batch_size: Answers in a batch; halved where memory does not suffice.
         dtype: ``"auto"`` (the checkpoint's), ``"float32"``, ``"bfloat16"`` or ``"float16"``.
         device: ``"cpu"``, ``"cuda"``, ``"cuda:1"``; a GPU if there is one, else the CPU.
         device_map: As in transformers, ``"auto"`` spreads one model over several GPUs; instead of ``device``.
-        template_options: What the chat template is given beside the conversation, in JSON: ``{"enable_thinking":false}``.
-        answers: The folder where verdicts are kept, ``"none"`` for not at all; the cache folder by default.
+        template_options: Further variables of the chat template, in JSON: ``{"enable_thinking":false}``.
+        answers: The folder where verdicts are kept, the cache folder by default; ``"none"`` keeps none.
 
     Raises:
         UserError: An option is not as expected, or the model cannot be loaded.
@@ -106,7 +114,7 @@ class LocalJudge(KeepingJudge):
         named: str,
         rubric: Rubric,
         *,
-        way: Way,
+        way: Reading,
         least_mass: float,
         max_new_tokens: int,
         batch_size: int,
@@ -120,7 +128,7 @@ class LocalJudge(KeepingJudge):
         self._least_mass, self._max_new_tokens, self._batch_size = least_mass, max_new_tokens, batch_size
 
     def identity(self) -> Mapping[str, str]:
-        """Weights by their contents, and what else the last bits of a likelihood depend on."""
+        """Weights by their contents, and everything else that a likelihood's last bits depend on."""
         model = self._model.model
         return {
             "judge": "llm-local",
@@ -163,11 +171,11 @@ class LocalJudge(KeepingJudge):
                 yield from zip([key for key, _ in batch], verdicts, strict=True)
 
     def _prompt(self, answer: Answer) -> str:
-        form: Literal["word", "json"] = "word" if self._way == "likelihood" else "json"
+        form: Form = "word" if self._way == "likelihood" else "json"
         return self._model.render(f"{instruction(self._rubric, answer)}\n\n{request(self._rubric, answer, form)}")
 
     def _reader(self, labels: Sequence[str]) -> tuple[Callable[[Sequence[Sequence[int]]], list[str]], int]:
-        """What reads a batch of prompts, and how many tokens it adds to each."""
+        """The function that reads a batch of prompts, and how many tokens it adds to each."""
         if self._way == "text":
             return lambda prompts: self._written(prompts, labels), self._max_new_tokens
         candidates = Candidates.tokenise({label: _forms(label) for label in labels}, self._model.tokenizer)
@@ -205,7 +213,7 @@ def _forms(label: str) -> tuple[str, ...]:
 
 
 def _halving(read: Callable[[Sequence[Sequence[int]]], list[str]], prompts: Sequence[Sequence[int]]) -> list[str]:
-    """``read`` of ``prompts``, or of their halves where that fails, down to the one that does."""
+    """``read`` of ``prompts``, or of their halves where that fails, down to the prompt that fails."""
     try:
         return read(prompts)
     except (RuntimeError, ValueError) as error:
