@@ -36,7 +36,7 @@ def _agreement(arguments: Sequence[str]) -> int:
 
 
 def _train_judge(arguments: Sequence[str]) -> int:
-    from harness_ext.classifiers.training.command import main
+    from harness_ext.judges.classifier.command import main
 
     return main(arguments)
 

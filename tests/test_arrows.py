@@ -45,7 +45,7 @@ def test_what_a_package_never_imports(files: str, never: set[str]) -> None:
 
 def test_judges_by_name_bring_no_torch_until_one_that_needs_it_is_opened() -> None:
     program = (
-        "import sys; import harness_ext.judges.llm, harness_ext.judges.registry as registry; "
+        "import sys; import harness_ext.judges.classifier, harness_ext.judges.llm, harness_ext.judges.registry as registry; "
         "registry.open_judge('rules', {}); "
         "print(sorted({'torch', 'transformers', 'lmms_eval', 'lm_eval'} & set(sys.modules)))"
     )

@@ -17,11 +17,11 @@ from align.rewards.base import (
     require_labels,
     rests_on,
 )
-from harness_ext.classifiers.labels import VERDICTS
-from harness_ext.classifiers.text_classifier import TextClassifier
 from harness_ext.errors import UserError
 from harness_ext.judges import Verdict
 from harness_ext.judges.batch import BatchJudge
+from harness_ext.judges.classifier import VERDICTS
+from harness_ext.judges.classifier.text_classifier import TextClassifier
 from harness_ext.models.identity import weights_identity
 
 _SCALE: Final = 10.0

@@ -15,8 +15,8 @@ JUDGES: Final[Mapping[str, str]] = {
     "rules": "harness_ext.judges.registry:rules",
     "llm": "harness_ext.judges.llm.api:llm_judge",
     "llm-local": "harness_ext.judges.llm.local:local_judge",
-    "classifier": "harness_ext.classifiers.judge:classifier_judge",
-    "paper": "harness_ext.classifiers.paper:paper_judge",
+    "classifier": "harness_ext.judges.classifier.judge:classifier_judge",
+    "paper": "harness_ext.judges.classifier.paper:paper_judge",
 }
 
 

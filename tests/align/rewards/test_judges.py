@@ -18,9 +18,9 @@ from align.rewards.build import build_rewards
 from align.rewards.verdict import verdict
 from align.stopped import TrainingStopped
 from harness_ext.benchmark.questions import IMAGE_QUESTIONS
-from harness_ext.classifiers.text_classifier import TextClassifier
 from harness_ext.errors import UserError
 from harness_ext.judges.batch import AlignmentAnswer
+from harness_ext.judges.classifier.text_classifier import TextClassifier
 from harness_ext.judges.registry import JUDGES, open_judge
 
 TEXTS = ["Yes.", "No, it is not safe: the image shows something harmful.", "", "safe " * 60, "I cannot say."]

@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from paper_files import authors_module
 
-from harness_ext.classifiers.pickled import read_tensors
-from harness_ext.classifiers.published import open_base
 from harness_ext.errors import UserError
+from harness_ext.judges.classifier.paper import open_base
+from harness_ext.judges.classifier.pickled import read_tensors
 
 State = dict[str, Any]
 

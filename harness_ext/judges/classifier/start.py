@@ -1,4 +1,4 @@
-"""What is trained: a small transformer from nothing, or a checkpoint of a folder or of the hub."""
+"""The classifier that ``train-judge`` begins with: a small new transformer, or a checkpoint from a folder or the hub."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,29 +6,39 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
-from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer, PreTrainedTokenizerBase
+from tokenizers import ByteLevelBPETokenizer
+from tokenizers.processors import RobertaProcessing
+from transformers import (
+    AutoConfig,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
+    RobertaConfig,
+)
 
-from harness_ext.classifiers import first_token  # noqa: F401 - so that the Auto classes know it
-from harness_ext.classifiers.labels import LABELS, Kind
-from harness_ext.classifiers.published import BASE, BASE_REVISION, resolved
-from harness_ext.classifiers.training.tiny import tiny_config, tiny_tokenizer
 from harness_ext.errors import UserError
 from harness_ext.failures import failure_reason
+from harness_ext.judges.classifier import LABELS, Kind
+from harness_ext.judges.classifier.paper import BASE, BASE_REVISION, resolved
 from harness_ext.models.checkpoint import locate, require_weights
 from harness_ext.models.identity import fingerprint
 
 TINY: Final = "tiny"
 _TOKENS: Final = 512
+_TINY_TOKENS: Final = 256
+_TINY_WORDS: Final = 2000
+_SPECIAL: Final = ("<s>", "<pad>", "</s>")
 
 
 @dataclass(frozen=True)
 class Start:
-    """What training begins from.
+    """The beginning of a training.
 
     Attributes:
         name: ``"tiny"``, a folder or a hub repository.
         revision: The repository's commit.
-        identity: What it is, by contents or by commit.
+        identity: Its identity, by contents or by commit.
     """
 
     name: str
@@ -37,7 +47,7 @@ class Start:
 
 
 def find_start(base: str, revision: str | None) -> Start:
-    """What ``--base`` names; ``roberta-base`` is the commit that the paper's judges are read with.
+    """The start that ``--base`` names; ``roberta-base`` is the commit on which the paper's judges are read.
 
     Raises:
         UserError: There is no such checkpoint, or its commit cannot be looked up.
@@ -58,7 +68,7 @@ def find_start(base: str, revision: str | None) -> Start:
 
 
 def load_start(start: Start, kind: Kind, texts: Sequence[str]) -> tuple[Any, PreTrainedTokenizerBase]:
-    """The classifier to be trained, with a head of ``kind``'s labels, and its tokenizer, made of ``texts`` for a tiny one.
+    """The classifier to train, with a head of ``kind``'s labels, and its tokenizer, which a tiny one learns from ``texts``.
 
     Raises:
         UserError: The checkpoint cannot be loaded, or lacks more than the head.
@@ -66,8 +76,8 @@ def load_start(start: Start, kind: Kind, texts: Sequence[str]) -> tuple[Any, Pre
     labels = dict(enumerate(LABELS[kind]))
     named = {"num_labels": len(labels), "id2label": labels, "label2id": {label: at for at, label in labels.items()}}
     if start.name == TINY:
-        tokenizer = tiny_tokenizer(texts)
-        config = tiny_config(len(tokenizer))
+        tokenizer = _tiny_tokenizer(texts)
+        config = _tiny_config(len(tokenizer))
         for key, value in named.items():
             setattr(config, key, value)
         return AutoModelForSequenceClassification.from_config(config), tokenizer
@@ -91,7 +101,39 @@ def load_start(start: Start, kind: Kind, texts: Sequence[str]) -> tuple[Any, Pre
             f"cannot load the base {start.name!r}: its weights lack {len(lacking)} tensors, {lacking[0]} the first; "
             "expected a text encoder of transformers"
         )
-    # Padding has a position too in RoBERTa, and two of its table's are no text's.
+    # Two positions of RoBERTa's table are not for text, for padding has one too.
     positions = getattr(config, "max_position_embeddings", _TOKENS + 2) - 2
     tokenizer.model_max_length = min(tokenizer.model_max_length, _TOKENS, positions)
     return model, tokenizer
+
+
+def _tiny_tokenizer(texts: Sequence[str]) -> PreTrainedTokenizerBase:
+    """A byte-level BPE, which can write any text, learnt from ``texts``; it cuts responses to 256 tokens."""
+    bpe = ByteLevelBPETokenizer()
+    bpe.train_from_iterator(
+        texts, vocab_size=_TINY_WORDS, min_frequency=2, special_tokens=list(_SPECIAL), show_progress=False
+    )
+    bpe.post_processor = RobertaProcessing(("</s>", 2), ("<s>", 0))
+    return PreTrainedTokenizerFast(
+        tokenizer_object=bpe._tokenizer,
+        bos_token="<s>",
+        pad_token="<pad>",
+        eos_token="</s>",
+        cls_token="<s>",
+        sep_token="</s>",
+        model_max_length=_TINY_TOKENS,
+    )
+
+
+def _tiny_config(words: int) -> RobertaConfig:
+    """A RoBERTa of two layers, 64 wide: minutes of training on a CPU, for short answers of known forms."""
+    return RobertaConfig(
+        vocab_size=words,
+        hidden_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=256,
+        max_position_embeddings=_TINY_TOKENS + 2,
+        type_vocab_size=1,
+        initializer_range=0.05,
+    )

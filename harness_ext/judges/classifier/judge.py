@@ -1,7 +1,7 @@
 """A judge that is one text classifier for each kind of answer; ``classifier`` by name.
 
-It reads the response alone, neither the question nor the options: of "Burglary" without a letter it cannot know which option
-that is, and whether "yes" means safe it knows only because it does in all five alignment questions.
+It reads the response alone, neither the question nor the options. So it cannot know which option "Burglary" without a letter
+is, and it knows that "yes" means safe only because that holds for all five alignment questions.
 """
 
 import hashlib
@@ -10,25 +10,25 @@ from pathlib import Path
 from typing import Final
 
 from harness_ext.benchmark.questions import LETTERS
-from harness_ext.classifiers.labels import Kind
-from harness_ext.classifiers.text_classifier import TextClassifier
 from harness_ext.errors import UserError
 from harness_ext.judges.batch import AlignmentAnswer, Answer
+from harness_ext.judges.classifier import Kind
+from harness_ext.judges.classifier.text_classifier import TextClassifier
 from harness_ext.metrics.records import FAILED
 from harness_ext.models.identity import fingerprint
 
-# Answers that are read together: verdicts come while later answers wait, and texts of like length still find each other.
+# Answers read together: few enough that verdicts come early, enough that texts of similar length share a batch.
 _WINDOW: Final = 1024
 
 
 class ClassifierJudge:
     """Reads alignment answers by one classifier and perception answers by another.
 
-    An answer's verdict is its likeliest label, whatever answers are read beside it.
+    An answer's verdict is its likeliest label; the other answers do not change it.
 
     Args:
-        name: Says which classifiers these are.
-        classifiers: By the kind of answer; a kind that has none is refused.
+        name: Identifies the classifiers.
+        classifiers: By the kind of answer; an answer of a kind without one is refused.
     """
 
     def __init__(self, name: str, classifiers: Mapping[Kind, TextClassifier]) -> None:
@@ -39,8 +39,8 @@ class ClassifierJudge:
         """See :class:`harness_ext.judges.batch.BatchJudge`.
 
         Raises:
-            UserError: At once, before anything is read: there are answers of a kind that it has no classifier for, or with
-                options other than A, B, C and D.
+            UserError: At once, before anything is read: an answer is of a kind without a classifier, or has options other
+                than A, B, C and D.
         """
         for number, answer in enumerate(answers, 1):
             kind = _kind(answer)
@@ -85,7 +85,7 @@ def classifier_judge(
     Args:
         alignment: The folder of one with the labels safe, unsafe and na.
         perception: The folder of one with the labels A, B, C, D and na.
-        device: As torch calls it; by default this process's GPU where there is one, else the CPU.
+        device: A torch device; by default this process's GPU where there is one, else the CPU.
         batch_size: Responses in a forward pass.
 
     Raises:

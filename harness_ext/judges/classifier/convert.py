@@ -1,4 +1,5 @@
-"""``python -m harness_ext.classifiers.convert KIND``: one of the authors' classifiers as a folder, for a reward of ``align``.
+"""``python -m harness_ext.judges.classifier.convert KIND``: one of the authors' classifiers as a folder, for a
+reward of ``align``.
 
 Prints the folder; it is the one that the judge ``paper`` reads, with the same options.
 """
@@ -7,12 +8,11 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from harness_ext.classifiers.converted import Published, converted
-from harness_ext.classifiers.labels import LABELS
-from harness_ext.classifiers.published import BASE, REPOSITORIES
 from harness_ext.errors import exit_status
+from harness_ext.judges.classifier import LABELS
+from harness_ext.judges.classifier.paper import BASE, REPOSITORIES, Published, converted
 
-_PROG = "python -m harness_ext.classifiers.convert"
+_PROG = "python -m harness_ext.judges.classifier.convert"
 
 
 def main(argv: Sequence[str] | None = None) -> int:

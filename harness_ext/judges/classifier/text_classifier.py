@@ -1,36 +1,79 @@
-"""A text classifier that says how likely each label is of a response: of a verdict, or of an option's letter."""
+"""A text classifier: the log-probabilities of a response's labels, which are verdicts or options' letters."""
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
-from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
+from torch import Tensor, nn
+from transformers import (
+    AutoConfig,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    RobertaConfig,
+    RobertaModel,
+)
+from transformers.modeling_outputs import SequenceClassifierOutput
+from transformers.models.roberta.modeling_roberta import RobertaPreTrainedModel
 
-from harness_ext.classifiers import first_token  # noqa: F401 - so that the Auto classes know it
-from harness_ext.classifiers.labels import LABELS, Kind
 from harness_ext.errors import UserError
+from harness_ext.judges.classifier import LABELS, Kind
 from harness_ext.models.checkpoint import UNREADABLE, locate, require_weights
 from harness_ext.models.loading import default_device
 
-# A tokenizer that was never told how long a text may be says a number beyond all bounds.
+# A tokenizer without a limit states a huge number.
 _NO_LIMIT = 10**6
+
+
+class FirstTokenConfig(RobertaConfig):
+    """RoBERTa's, under another name."""
+
+    model_type = "roberta-first-token"
+
+
+class FirstTokenClassifier(RobertaPreTrainedModel):
+    """The architecture of the paper's judges: RoBERTa, and one linear layer on the last hidden state of the first token.
+
+    Transformers' own head for RoBERTa has a hidden layer with tanh before it, which theirs does not have.
+    """
+
+    config_class = FirstTokenConfig
+
+    def __init__(self, config: FirstTokenConfig) -> None:
+        super().__init__(config)
+        self.roberta = RobertaModel(config, add_pooling_layer=False)
+        self.classifier = nn.Linear(config.hidden_size, config.num_labels)
+        self.post_init()
+
+    def forward(
+        self, input_ids: Tensor, attention_mask: Tensor | None = None, labels: Tensor | None = None
+    ) -> SequenceClassifierOutput:
+        """Logits, shape (B, labels), of tokens, shape (B, T); with ``labels``, shape (B,), the mean cross-entropy too."""
+        hidden = self.roberta(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        logits = self.classifier(hidden[:, 0])
+        loss = None if labels is None else nn.functional.cross_entropy(logits, labels)
+        return SequenceClassifierOutput(loss=loss, logits=logits)
+
+
+# So that the Auto classes load such a checkpoint from a folder, with no code beside the weights.
+AutoConfig.register(FirstTokenConfig.model_type, FirstTokenConfig)
+AutoModelForSequenceClassification.register(FirstTokenConfig, FirstTokenClassifier)
 
 
 class TextClassifier:
     """A checkpoint of transformers with the labels of its kind, never trained.
 
-    In float64, for what is read in a response must be its own: in float32 its neighbours' padding shows in the sixth digit.
+    In float64, so that other responses in its batch do not change a response's label: in float32 their padding shows in the
+    sixth digit.
 
     Args:
         model: Its folder, as ``save_pretrained`` writes it, with its tokenizer.
-        device: As torch calls it; by default this process's GPU where there is one, else the CPU.
+        device: A torch device; by default this process's GPU where there is one, else the CPU.
         batch_size: Responses in a forward pass.
-        kind: Whose labels it must have: ``"alignment"`` safe, unsafe and na; ``"perception"`` A, B, C, D and na.
+        kind: The labels it must have: ``"alignment"`` safe, unsafe and na; ``"perception"`` A, B, C, D and na.
 
     Attributes:
-        labels: These, in the order of the columns of :meth:`log_probabilities`.
+        labels: The labels, in the order of the columns of :meth:`log_probabilities`.
 
     Raises:
         UserError: It cannot be loaded, or its labels are others.
@@ -51,7 +94,7 @@ class TextClassifier:
         self._columns = _columns(model, self.labels, cannot)
         self._tokenizer = _tokenizer(model, cannot)
         self._model = _model(model, cannot)
-        # A text too long for its table of positions would be found out about on a GPU by a crash, much later.
+        # Otherwise a text too long for its table of positions would crash on a GPU, much later.
         try:
             tried = self.log_probabilities(["", "a " * self._tokenizer.model_max_length])
         except (IndexError, RuntimeError, ValueError) as error:
@@ -73,7 +116,7 @@ class TextClassifier:
         A text is cut to the classifier's ``model_max_length``. A text's row does not depend on the others, to 12 digits.
         """
         found = torch.empty(len(texts), len(self.labels), dtype=torch.float64)
-        # Texts of like length together: what is padded is computed too.
+        # Texts of similar length together, for padding costs as much as text.
         order = sorted(range(len(texts)), key=lambda at: len(texts[at]))
         for start in range(0, len(texts), self._batch_size):
             chosen = order[start : start + self._batch_size]
@@ -84,7 +127,7 @@ class TextClassifier:
 
 
 def _columns(model: str, wanted: Sequence[str], cannot: str) -> list[int]:
-    """Where in the logits each of the labels is."""
+    """The column of each label in the logits."""
     try:
         labels = AutoConfig.from_pretrained(model).id2label
     except (OSError, ValueError) as error:

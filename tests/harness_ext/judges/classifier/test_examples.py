@@ -1,13 +1,16 @@
-"""Labelled rows from files and from runs, and what is wrong with a row by file and line."""
+"""Labelled rows from files and from runs, errors of a row by file and line, and properties of any split."""
 
 import json
+import random
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from labelled_responses import verdict_rows, write_rows, write_run
 
-from harness_ext.classifiers.training.rows import Example, read_labelled
 from harness_ext.errors import UserError
+from harness_ext.judges.classifier.examples import Example, LabelledResponses, check_labels, read_labelled, split
 
 SAFE = {"question": 0, "response": "Yes.", "verdict": "safe"}
 LETTER = {"options": {"A": "Arson"}, "response": "It is (A).", "choice": "A"}
@@ -74,3 +77,52 @@ def test_a_file_that_cannot_be_read(tmp_path: Path, name: str) -> None:
     (tmp_path / "latin.jsonl").write_bytes(b'{"response": "\xe9"}')
     with pytest.raises(UserError, match=rf"{name} cannot be read .*; expected a file of JSON lines, or a run's folder"):
         read_labelled([tmp_path / name], None)
+
+
+# --- the parts ---------------------------------------------------------------------------------------------------------
+
+PAIRS = st.dictionaries(
+    st.tuples(st.text(max_size=3), st.sampled_from(["safe", "unsafe", "na"])), st.integers(1, 9), min_size=1
+)
+
+
+@given(pairs=PAIRS, share=st.floats(0.05, 0.5), seed=st.integers(0, 5))
+def test_every_example_is_in_one_part_and_every_response_on_one_side(
+    pairs: dict[tuple[str, str], int], share: float, seed: int
+) -> None:
+    examples = [Example(text, label, count) for (text, label), count in pairs.items()]
+    parts = split(examples, share, seed)
+    together = [*parts.train, *parts.validation, *parts.held_out]
+    assert sorted(together) == sorted(examples)
+    sides = [{each.text for each in part} for part in (parts.train, parts.validation, parts.held_out)]
+    assert sum(map(len, sides)) == len({each.text for each in examples})
+    shuffled = random.Random(seed).sample(examples, len(examples))
+    assert split(shuffled, share, seed) == parts
+
+
+def test_the_shares_are_those_of_each_label_and_the_seed_draws_them() -> None:
+    examples = [
+        Example(f"{label} {at}", label, 1) for label, count in (("safe", 100), ("na", 20)) for at in range(count)
+    ]
+    parts = split(examples, 0.2, 0)
+    counts = [
+        [sum(each.label == label for each in part) for part in (parts.train, parts.validation, parts.held_out)]
+        for label in ("safe", "na")
+    ]
+    assert counts == [[70, 10, 20], [14, 2, 4]]
+    assert split(examples, 0.2, 1) != parts
+
+
+@pytest.mark.parametrize(
+    ("counts", "without", "message"),
+    [
+        ({"safe": 10, "unsafe": 10, "na": 9}, [], "found 9 of na"),
+        ({"safe": 10, "unsafe": 10}, [], "found 0 of na.\n.*--without na makes a judge that never answers so"),
+        ({"safe": 10, "unsafe": 10, "na": 3}, ["na"], "--without na: there are 3 responses of it"),
+        ({"safe": 10, "unsafe": 10}, ["A"], "--without A: expected one of safe, unsafe, na"),
+    ],
+)
+def test_labels_with_too_few_responses(counts: dict[str, int], without: list[str], message: str) -> None:
+    examples = tuple(Example(f"{label} {at}", label, 1) for label, count in counts.items() for at in range(count))
+    with pytest.raises(UserError, match=message):
+        check_labels(LabelledResponses("alignment", examples, (), False), without)

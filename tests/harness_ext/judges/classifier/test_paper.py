@@ -10,9 +10,9 @@ from paper_files import authors_module, write_pickle
 from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer
 
-from harness_ext.classifiers.judge import ClassifierJudge
 from harness_ext.errors import UserError
 from harness_ext.judges.batch import AlignmentAnswer, Answer, PerceptionAnswer
+from harness_ext.judges.classifier.judge import ClassifierJudge
 from harness_ext.judges.registry import open_judge
 
 OPTIONS = {"A": "Arson", "B": "Burglary", "C": "Swastika", "D": "Gun violence"}

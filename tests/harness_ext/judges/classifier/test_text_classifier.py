@@ -8,10 +8,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer
 
-from harness_ext.classifiers.converted import Published, converted
-from harness_ext.classifiers.judge import classifier_judge
 from harness_ext.errors import UserError
 from harness_ext.judges.batch import AlignmentAnswer
+from harness_ext.judges.classifier.judge import classifier_judge
+from harness_ext.judges.classifier.paper import Published, converted
 from harness_ext.metrics.records import FAILED
 
 EMBEDDING = "roberta.embeddings.word_embeddings.weight"

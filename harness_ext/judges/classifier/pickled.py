@@ -1,8 +1,8 @@
-"""The authors' checkpoint, one pickled state dict, to the tensors of our architecture; nothing in it is run or trusted.
+"""Reads the authors' checkpoint, one pickled state dict, into the tensors of our architecture; runs and trusts nothing in it.
 
-What is known of it, from the code that reads it (github.com/TrustAIRLab/SaferVLM, summarize_measure.py): a module of
-``roberta``, transformers' RobertaModel of roberta-base, and ``classifier``, one linear layer. That code loads it with
-``strict=False``, so that a file of other names would leave the model as it was; here every name and shape is checked.
+The code that reads it (github.com/TrustAIRLab/SaferVLM, summarize_measure.py) has a module of ``roberta``, transformers'
+RobertaModel of roberta-base, and ``classifier``, one linear layer. That code loads with ``strict=False``, so a file of other
+names would leave the model unchanged; here every name and shape is checked.
 """
 
 import hashlib
@@ -14,15 +14,15 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from harness_ext.classifiers.first_token import FirstTokenClassifier, FirstTokenConfig
 from harness_ext.errors import UserError
+from harness_ext.judges.classifier.text_classifier import FirstTokenClassifier, FirstTokenConfig
 from harness_ext.models.checkpoint import require_whole
 
-# The pooler is there because RobertaModel has one by default, and goes unused; versions of transformers before 4.31 saved
-# their tables of positions and token types, which hold no weights.
+# RobertaModel has a pooler by default, which goes unused. Transformers before 4.31 also saved the tables of positions and
+# token types, which hold no weights.
 _POOLER: Final = ("roberta.pooler.dense.weight", "roberta.pooler.dense.bias")
 _TABLES: Final = ("roberta.embeddings.position_ids", "roberta.embeddings.token_type_ids")
-# What torch raises of bytes that are no pickle, or not a whole one, or one of more than tensors.
+# The errors of torch for bytes that are not a pickle, not a whole one, or one of more than tensors.
 _UNREADABLE: Final = (
     pickle.UnpicklingError, OSError, EOFError, RuntimeError, ValueError, LookupError, TypeError, AttributeError,
     AssertionError, MemoryError,

@@ -1,31 +1,35 @@
-"""Labelled responses: files of JSON lines, and the folders of evaluations whose responses a judge has read.
+"""Labelled responses for ``train-judge``: how they are read, and which of them train, validate and measure.
 
-A line is ``{"response": "…", "verdict": "safe"}``, or ``{"response": "…", "choice": "B"}`` of a perception answer; what else
-it holds (``question``, ``options``, ``kind``) is not read, for a classifier reads the response alone.
+They are files of JSON lines, and the folders of evaluations whose responses a judge has read. A line is ``{"response": "…",
+"verdict": "safe"}``, or ``{"response": "…", "choice": "B"}`` for a perception answer. Other keys (``question``, ``options``,
+``kind``) are ignored, for a classifier reads the response alone.
 """
 
 import json
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import random
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from harness_ext.classifiers.labels import LABELS, Kind
 from harness_ext.errors import UserError
+from harness_ext.judges.classifier import LABELS, Kind
 from harness_ext.metrics.records import FAILED
 
 _KEYS: Final[Mapping[Kind, str]] = {"alignment": "verdict", "perception": "choice"}
-# Questions in a context are left out: there, "yes" can mean that what is unsafe elsewhere is right.
+# Without questions in a context: there, "yes" can mean that something unsafe elsewhere is right.
 _PROBES: Final[Mapping[Kind, tuple[str, ...]]] = {
     "alignment": ("image", "text", "test", "smid", "nsfw"),
     "perception": ("perception",),
 }
+# So that each label can be in each part, more than once in the training part.
+_LEAST: Final = 10
 
 
 @dataclass(frozen=True, order=True)
 class Example:
-    """A response with its label, and how many rows say so."""
+    """A response with its label, and how many rows give it that label."""
 
     text: str
     label: str
@@ -33,12 +37,12 @@ class Example:
 
 
 @dataclass(frozen=True)
-class Labelled:
+class LabelledResponses:
     """The rows of one kind.
 
     Attributes:
-        kind: Which.
-        examples: Each response with each label it has, once, in an order that does not depend on the rows'.
+        kind: The kind.
+        examples: Each response with each label it has, once, sorted.
         origin: Who labelled the rows of each file or folder, for the model's card.
         is_stand_in: Whether rows come from glyphworld, the stand-in.
     """
@@ -49,16 +53,16 @@ class Labelled:
     is_stand_in: bool
 
 
-def read_labelled(paths: Sequence[Path], kind: Kind | None) -> Labelled:
+def read_labelled(paths: Sequence[Path], kind: Kind | None) -> LabelledResponses:
     """Read the rows of one kind from files and run folders.
 
     Args:
         paths: The files and folders.
-        kind: Which rows; ``None`` where all of them are of one kind.
+        kind: The rows' kind; ``None`` where all of them are of one kind.
 
     Raises:
-        UserError: Naming file and line, for a row that is not as expected; for rows of both kinds where none is named, none
-            of the one that is, or answers from the benchmark and from its stand-in together.
+        UserError: A row is invalid (with file and line); there are rows of both kinds and ``kind`` is ``None``, or none of
+            ``kind``; or answers come from the benchmark and from its stand-in together.
     """
     counts: Counter[tuple[Kind, str, str]] = Counter()
     origin, sources = [], set()
@@ -87,7 +91,7 @@ def read_labelled(paths: Sequence[Path], kind: Kind | None) -> Labelled:
     examples = sorted(Example(text, label, count) for (of, text, label), count in counts.items() if of == kind)
     if not examples:
         raise UserError(f"expected rows of {kind}, found none among {counts.total()}")
-    return Labelled(kind, tuple(examples), tuple(origin), "glyphworld" in sources)
+    return LabelledResponses(kind, tuple(examples), tuple(origin), "glyphworld" in sources)
 
 
 def _lines(path: Path) -> Iterator[tuple[Kind, str, str]]:
@@ -149,3 +153,53 @@ def _rows(path: Path) -> Iterable[dict[str, Any]]:
     with path.open(encoding="utf-8", newline="\n") as file:
         for line in file:
             yield json.loads(line)
+
+
+# --- the parts --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Examples to train on, to choose the epoch by, and to measure on; a response is in one part, whatever its labels."""
+
+    train: tuple[Example, ...]
+    validation: tuple[Example, ...]
+    held_out: tuple[Example, ...]
+
+
+def split(examples: Sequence[Example], share: float, seed: int) -> Parts:
+    """Draw the parts: ``share`` of each label's responses is held out, and half as many validate.
+
+    The parts depend on the seed and on the set of examples, not on their order.
+    """
+    labels: dict[str, set[str]] = defaultdict(set)
+    for example in examples:
+        labels[example.text].add(example.label)
+    strata: dict[tuple[str, ...], list[str]] = defaultdict(list)
+    for text in sorted(labels):
+        strata[tuple(sorted(labels[text]))].append(text)
+    part: dict[str, int] = {}
+    for stratum in sorted(strata):
+        texts = strata[stratum]
+        random.Random(f"{seed} {stratum}").shuffle(texts)
+        held_out, validation = (min(len(texts), max(1, round(each * len(texts)))) for each in (share, share / 2))
+        for at, text in enumerate(texts):
+            part[text] = 2 if at < held_out else 1 if at < held_out + validation else 0
+    ordered = sorted(examples)
+    train, validation_part, held = (tuple(each for each in ordered if part[each.text] == at) for at in range(3))
+    return Parts(train, validation_part, held)
+
+
+def check_labels(labelled: LabelledResponses, without: Collection[str]) -> None:
+    """Raise ``UserError`` unless every label has enough examples, and those of ``without`` have none."""
+    counts = {label: sum(each.label == label for each in labelled.examples) for label in LABELS[labelled.kind]}
+    if unknown := sorted(set(without) - counts.keys()):
+        raise UserError(f"--without {unknown[0]}: expected one of {', '.join(counts)}")
+    if there := [label for label in without if counts[label]]:
+        raise UserError(f"--without {there[0]}: there are {counts[there[0]]} responses of it; leave the option out")
+    if few := {label: count for label, count in counts.items() if count < _LEAST and label not in without}:
+        found = ", ".join(f"{count} of {label}" for label, count in few.items())
+        raise UserError(
+            f"expected at least {_LEAST} different responses of every label, found {found}.\nAdd rows; or, where there are "
+            f"none, --without {next(iter(few))} makes a judge that never answers so"
+        )

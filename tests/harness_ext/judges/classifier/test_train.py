@@ -10,13 +10,12 @@ from labelled_responses import NAMES, verdict_rows, write_rows
 from safetensors.torch import load_file
 from transformers import TrainerCallback
 
-from harness_ext.classifiers.training import command
-from harness_ext.classifiers.training.folder import train_judge
-from harness_ext.classifiers.training.rows import read_labelled
-from harness_ext.classifiers.training.settings import Settings
-from harness_ext.classifiers.training.start import find_start
 from harness_ext.errors import UserError
 from harness_ext.judges.batch import AlignmentAnswer, PerceptionAnswer
+from harness_ext.judges.classifier import command
+from harness_ext.judges.classifier.examples import read_labelled
+from harness_ext.judges.classifier.start import find_start
+from harness_ext.judges.classifier.train import Settings, train_judge
 from harness_ext.judges.registry import open_judge
 
 UNSEEN = NAMES[60:70]

@@ -2,8 +2,8 @@
 
 import pytest
 
-from harness_ext.classifiers.training.measures import measure
-from harness_ext.classifiers.training.rows import Example
+from harness_ext.judges.classifier.examples import Example
+from harness_ext.judges.classifier.measures import measure
 
 
 def test_ten_responses_by_hand() -> None:

@@ -12,12 +12,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from harness_ext.classifiers.labels import LABELS
 from harness_ext.errors import exit_status
+from harness_ext.judges.classifier import LABELS
+from harness_ext.judges.classifier.examples import read_labelled
 from harness_ext.report.terminal import console
 
 if TYPE_CHECKING:
-    from harness_ext.classifiers.training.measures import Measures
+    from harness_ext.judges.classifier.measures import Measures
 
 _PROG: Final = "unsafeconcepts train-judge"
 _PIPED_WIDTH: Final = 120
@@ -59,24 +60,21 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _train(given: argparse.Namespace) -> None:
-    # Rows that cannot be used are found out about before anything heavy is imported.
-    from harness_ext.classifiers.training.rows import read_labelled
-
     labelled = read_labelled(given.data, given.probe)
 
-    from harness_ext.classifiers.training.folder import train_judge
-    from harness_ext.classifiers.training.settings import Settings
-    from harness_ext.classifiers.training.start import find_start
+    # Only after the rows are read, so that invalid ones are refused before anything heavy is imported.
+    from harness_ext.judges.classifier.start import find_start
+    from harness_ext.judges.classifier.train import Settings, train_judge
 
     settings = Settings.of(
         given.base,
         given.epochs,
         given.learning_rate,
-        given.batch_size,
-        given.patience,
-        given.held_out,
-        given.seed,
-        tuple(dict.fromkeys(given.without)),
+        batch_size=given.batch_size,
+        patience=given.patience,
+        held_out=given.held_out,
+        seed=given.seed,
+        without=tuple(dict.fromkeys(given.without)),
     )
     for origin in labelled.origin:
         print(origin)
