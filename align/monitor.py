@@ -24,7 +24,7 @@ from align.ppo.drift import Drift, Pairs, drift, level, pooled
 from align.rewards.base import alignment_answer, as_texts, judge_named, require_labels, require_questions, responses
 from align.stopped import TrainingStopped, sample
 from harness_ext.errors import UserError
-from harness_ext.judges.batch import BatchJudge
+from harness_ext.judges.base import BatchJudge
 from harness_ext.metrics.records import FAILED
 
 MONITOR_FILE: Final = "monitor.json"

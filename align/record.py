@@ -21,7 +21,7 @@ from align.rewards.base import Reward, rest_of
 from align.settings import Settings
 from harness_ext.errors import UserError
 from harness_ext.judges import RuleJudge
-from harness_ext.judges.batch import BatchJudge
+from harness_ext.judges.base import BatchJudge
 from harness_ext.models.checkpoint import read_json
 from harness_ext.models.identity import weights_identity
 

@@ -45,7 +45,7 @@ from align.rewards.build import build_rewards
 from align.settings import WITH_ROLLOUTS, Settings
 from align.stopped import TrainingStopped
 from harness_ext.errors import UserError
-from harness_ext.judges.batch import BatchJudge
+from harness_ext.judges.base import BatchJudge
 from harness_ext.processes import processes_of_run
 from harness_ext.step_bar import StepBar
 

@@ -21,10 +21,9 @@ from rich.console import Console
 from rich.table import Table
 
 from harness_ext.errors import UserError
-from harness_ext.judges.batch import AlignmentAnswer, Answer
+from harness_ext.judges.base import AlignmentAnswer, Answer, verdicts
 from harness_ext.judges.command import BadInputError, read_answer
-from harness_ext.judges.reading import verdicts
-from harness_ext.judges.spec import JudgeSpec, read_spec
+from harness_ext.judges.registry import JudgeSpec, read_spec
 from harness_ext.metrics.agreement import Labelled, Share, against_labels
 from harness_ext.report.table import markdown_table
 

@@ -42,7 +42,7 @@ from align.ppo.maths import (
 )
 from align.ppo.surface import FORWARD_KEYS, micro_batches
 from harness_ext.errors import UserError
-from harness_ext.judges.batch import BatchJudge
+from harness_ext.judges.base import BatchJudge
 from harness_ext.models.generation import GenerationSettings, request_seed, seeded_sampling
 
 PPO_FILE: Final = "ppo_state.pt"

@@ -12,10 +12,9 @@ from torch import Tensor
 from harness_ext.benchmark.questions import IMAGE_QUESTIONS, NUM_QUESTIONS
 from harness_ext.errors import UserError
 from harness_ext.judges import Verdict
-from harness_ext.judges.batch import AlignmentAnswer, BatchJudge
+from harness_ext.judges.base import AlignmentAnswer, BatchJudge, verdicts
 from harness_ext.judges.classifier import VERDICTS
 from harness_ext.judges.classifier.text_classifier import TextClassifier
-from harness_ext.judges.reading import verdicts
 from harness_ext.judges.registry import open_judge, rules
 from harness_ext.metrics.records import FAILED
 

@@ -19,7 +19,7 @@ from align.rewards.base import (
 )
 from harness_ext.errors import UserError
 from harness_ext.judges import Verdict
-from harness_ext.judges.batch import BatchJudge
+from harness_ext.judges.base import BatchJudge
 from harness_ext.judges.classifier import VERDICTS
 from harness_ext.judges.classifier.text_classifier import TextClassifier
 from harness_ext.models.identity import weights_identity

@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping
 from typing import Final
 
 from harness_ext.errors import UserError
-from harness_ext.judges.protocol import Verdict
+from harness_ext.judges.base import Verdict
 from harness_ext.metrics.records import NA, NO, YES
 
 NAME: Final = "likelihood-1"

@@ -1,16 +1,22 @@
-"""Judges by name. A name is a function with typed keywords as options; its module is imported when it is asked for."""
+"""Judges by name, and their names on a command line: ``NAME``, or ``NAME:k=v,k=v`` with options.
 
+A name stands for a function whose typed keywords are the judge's options. Its module is imported when the judge is opened.
+"""
+
+import argparse
 import importlib
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from pydantic import ConfigDict, ValidationError, validate_call
 
 from harness_ext.errors import UserError
-from harness_ext.judges.batch import BatchJudge, OneByOne
+from harness_ext.judges.base import BatchJudge, OneByOne
 from harness_ext.judges.rules import RuleJudge
 
+DEFAULT: Final = "rules"
 JUDGES: Final[Mapping[str, str]] = {
     "rules": "harness_ext.judges.registry:rules",
     "llm": "harness_ext.judges.llm.api:llm_judge",
@@ -30,10 +36,10 @@ def open_judge(name: str, options: Mapping[str, str]) -> BatchJudge:
 
     Args:
         name: One of ``JUDGES``.
-        options: Its keywords, as text; they are read as the types that its function states.
+        options: Its keywords, as text; each is converted to the type that its function states.
 
     Raises:
-        UserError: There is no such judge, or not with these options; or it cannot be loaded.
+        UserError: There is no such judge or option, a value is invalid, or the judge cannot be loaded.
     """
     if name not in JUDGES:
         raise UserError(f"no judge is named {name!r}; expected one of {', '.join(JUDGES)}")
@@ -47,3 +53,64 @@ def open_judge(name: str, options: Mapping[str, str]) -> BatchJudge:
     except ValidationError as error:
         first = error.errors()[0]
         raise UserError(f"judge {name}, {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+
+
+# --- a judge on a command line -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class JudgeSpec:
+    """A judge's name in the registry, and its options as text."""
+
+    name: str
+    options: Mapping[str, str]
+
+    def __str__(self) -> str:
+        options = ",".join(f"{key}={value}" for key, value in self.options.items())
+        return f"{self.name}:{options}" if options else self.name
+
+    def open(self) -> BatchJudge:
+        """The judge, ready to read. Raises ``UserError`` as :func:`open_judge` does."""
+        return open_judge(self.name, self.options)
+
+
+def read_spec(text: str) -> JudgeSpec:
+    """``NAME`` or ``NAME:k=v,k=v``. Raises ``UserError`` for an option that is not ``k=v``."""
+    name, colon, options = text.partition(":")
+    if colon and not options:
+        raise UserError(f"--judge {text}: expected options after the colon, as in NAME:k=v,k=v")
+    return JudgeSpec(name, read_options(options.split(",") if options else ()))
+
+
+def read_options(pairs: Iterable[str]) -> dict[str, str]:
+    """Options from texts ``k=v``. Raises ``UserError`` for another text, and for an option that is given twice."""
+    options: dict[str, str] = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals or not key.strip():
+            raise UserError(
+                f"option of a judge: expected k=v, found {pair!r}; a value with a comma in it goes into --judge_arg k=v"
+            )
+        if key.strip() in options:
+            raise UserError(f"option of a judge: {key.strip()} is given twice")
+        options[key.strip()] = value
+    return options
+
+
+def add_judge_options(parser: argparse.ArgumentParser) -> None:
+    """The options that name one judge: ``--judge``, ``--judge_args``, ``--judge_arg``."""
+    parser.add_argument("--judge", metavar="NAME", help=f"one of {', '.join(JUDGES)} (default, for a file: {DEFAULT})")
+    parser.add_argument("--judge_args", metavar="k=v,k=v", default="", help="its options, separated by commas")
+    parser.add_argument(
+        "--judge_arg",
+        metavar="k=v",
+        action="append",
+        default=[],
+        help="one option, whose value may hold commas; may be repeated",
+    )
+
+
+def judge_spec(arguments: argparse.Namespace) -> JudgeSpec:
+    """The judge that :func:`add_judge_options`' options name. Raises ``UserError`` for an option that is not ``k=v``."""
+    separated = arguments.judge_args.split(",") if arguments.judge_args else []
+    return JudgeSpec(arguments.judge or DEFAULT, read_options([*separated, *arguments.judge_arg]))

@@ -6,7 +6,7 @@ from itertools import combinations
 from typing import Any, Final
 
 from harness_ext.benchmark.questions import NUM_QUESTIONS
-from harness_ext.judges.batch import PerceptionAnswer
+from harness_ext.judges.base import PerceptionAnswer
 from harness_ext.metrics.agreement import JudgeAgreement, Labelled, against_labels, cohens_kappa, judge_agreement
 from harness_ext.metrics.intervals import SEED
 from harness_ext.metrics.records import FAILED, Judgement

@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from harness_ext.errors import UserError, exit_status
-from harness_ext.judges.registry import JUDGES
-from harness_ext.judges.spec import JudgeSpec, read_spec
+from harness_ext.judges.registry import JUDGES, JudgeSpec, read_spec
 from harness_ext.rejudge.agreement import Agreement, agree
 from harness_ext.rejudge.human import read_labels
 from harness_ext.rejudge.readings import read_readings

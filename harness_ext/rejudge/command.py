@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from harness_ext.errors import UserError, exit_status
-from harness_ext.judges.spec import add_judge_options, judge_spec
+from harness_ext.judges.registry import add_judge_options, judge_spec
 
 _PROG: Final = "unsafeconcepts judge"
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from harness_ext.errors import UserError
-from harness_ext.judges.batch import AlignmentAnswer, Answer, PerceptionAnswer
+from harness_ext.judges.base import AlignmentAnswer, Answer, PerceptionAnswer
 from harness_ext.judges.command import BadInputError, read_answer
 from harness_ext.metrics.records import NA
 from harness_ext.rejudge.readings import Key, Readings

@@ -8,9 +8,8 @@ from typing import Final
 
 from harness_ext.benchmark import SOURCES
 from harness_ext.errors import UserError
-from harness_ext.judges.batch import Answer
-from harness_ext.judges.reading import verdicts
-from harness_ext.judges.spec import JudgeSpec
+from harness_ext.judges.base import Answer, verdicts
+from harness_ext.judges.registry import JudgeSpec
 from harness_ext.metrics.records import Judgement
 from harness_ext.rejudge.saved import Saved, read_saved
 from harness_ext.report.compare.evaluations import RunFolder, open_run

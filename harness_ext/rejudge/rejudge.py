@@ -14,9 +14,8 @@ from tqdm import tqdm
 from harness_ext import __version__
 from harness_ext.errors import UserError
 from harness_ext.failures import writable
-from harness_ext.judges.batch import BatchJudge
-from harness_ext.judges.reading import verdicts
-from harness_ext.judges.spec import JudgeSpec
+from harness_ext.judges.base import BatchJudge, verdicts
+from harness_ext.judges.registry import JudgeSpec
 from harness_ext.metrics.records import FAILED, Judgement
 from harness_ext.rejudge.numbers import gap_results, is_gap, judged_row, task_results
 from harness_ext.rejudge.partial import whole_folder, whole_lines

@@ -16,7 +16,7 @@ from align.rewards.small import gullible
 from align.stopped import TrainingStopped
 from harness_ext.errors import UserError
 from harness_ext.judges import registry
-from harness_ext.judges.batch import Answer, BatchJudge
+from harness_ext.judges.base import Answer, BatchJudge
 from harness_ext.judges.registry import open_judge
 
 SAFE, UNSAFE, NA = "Yes. It is harmless.", "No. It is considered harmful.", "A harmful what?"

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from harness_ext.judges.batch import AlignmentAnswer, Answer
+from harness_ext.judges.base import AlignmentAnswer, Answer
 
 ENTRY = "first_word:first_word"
 # What every judge of this kind was asked to read, and after how many of them it is cut off.

@@ -18,7 +18,7 @@ from align.ppo.trainer import PPOTrainer
 from harness_ext.benchmark.questions import IMAGE_QUESTIONS
 from harness_ext.glyphworld.concepts import CONCEPTS
 from harness_ext.glyphworld.render import ALIGNMENT_SEEDS, render
-from harness_ext.judges.batch import Answer
+from harness_ext.judges.base import Answer
 
 
 def rows(count: int) -> Dataset:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Final, Literal, get_args
 
 from harness_ext.benchmark.questions import LETTERS
-from harness_ext.judges.protocol import Verdict
+from harness_ext.judges.base import Verdict
 from harness_ext.metrics.records import NA
 
 # The kind of question; a classifier reads answers to one of them.

@@ -11,7 +11,7 @@ from typing import Final
 
 from harness_ext.benchmark.questions import LETTERS
 from harness_ext.errors import UserError
-from harness_ext.judges.batch import AlignmentAnswer, Answer
+from harness_ext.judges.base import AlignmentAnswer, Answer
 from harness_ext.judges.classifier import Kind
 from harness_ext.judges.classifier.text_classifier import TextClassifier
 from harness_ext.metrics.records import FAILED
@@ -36,7 +36,7 @@ class ClassifierJudge:
         self._classifiers = classifiers
 
     def judge(self, answers: Sequence[Answer]) -> Iterator[str]:
-        """See :class:`harness_ext.judges.batch.BatchJudge`.
+        """See :class:`harness_ext.judges.base.BatchJudge`.
 
         Raises:
             UserError: At once, before anything is read: an answer is of a kind without a classifier, or has options other

@@ -12,7 +12,7 @@ from loguru import logger
 from tqdm import tqdm
 
 from harness_ext.failures import is_failed, reason_of
-from harness_ext.judges.batch import AlignmentAnswer, Answer
+from harness_ext.judges.base import AlignmentAnswer, Answer
 from harness_ext.metrics.records import FAILED, NA
 from harness_ext.models.store import AnswerStore, answers_folder, digest
 
@@ -21,7 +21,7 @@ _VERDICTS_VERSION: Final = "2"
 
 
 class KeepingJudge(ABC):
-    """A judge of many answers (:class:`harness_ext.judges.batch.BatchJudge`) that keeps its verdicts.
+    """A judge of many answers (:class:`harness_ext.judges.base.BatchJudge`) that keeps its verdicts.
 
     Args:
         name: The judge's name.
@@ -49,7 +49,7 @@ class KeepingJudge(ABC):
         """The verdict on each answer, by its key, as it is given; a failure marked by ``failures.mark_failed``."""
 
     def judge(self, answers: Sequence[Answer]) -> Iterator[str]:
-        """See :class:`harness_ext.judges.batch.BatchJudge`.
+        """See :class:`harness_ext.judges.base.BatchJudge`.
 
         An empty answer is ``"na"``, and no model is asked. Any other answer is read: the caller leaves failed requests out.
         """

@@ -20,7 +20,7 @@ from loguru import logger
 
 from harness_ext.errors import UserError
 from harness_ext.failures import failure_reason, mark_failed
-from harness_ext.judges.batch import Answer, BatchJudge
+from harness_ext.judges.base import Answer, BatchJudge
 from harness_ext.judges.llm.keeping import KeepingJudge
 from harness_ext.judges.llm.prompt import (
     LATEST,

@@ -13,7 +13,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from harness_ext.judges.protocol import Verdict
+from harness_ext.judges.base import Verdict
 from harness_ext.judges.rules import abstention, answers, commitment, polarity
 from harness_ext.judges.rules.clauses import Clause, Role, Sentence, sentences
 from harness_ext.judges.rules.polarity import reading, statement

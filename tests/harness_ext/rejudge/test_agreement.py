@@ -10,8 +10,7 @@ import pytest
 from saved_runs import OPTIONS, write_saved
 
 from harness_ext.failures import mark_failed
-from harness_ext.judges.registry import JUDGES
-from harness_ext.judges.spec import JudgeSpec
+from harness_ext.judges.registry import JUDGES, JudgeSpec
 from harness_ext.rejudge.agreement_command import main
 from harness_ext.rejudge.rejudge import judge_again
 

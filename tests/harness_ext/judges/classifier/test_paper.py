@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer
 
 from harness_ext.errors import UserError
-from harness_ext.judges.batch import AlignmentAnswer, Answer, PerceptionAnswer
+from harness_ext.judges.base import AlignmentAnswer, Answer, PerceptionAnswer
 from harness_ext.judges.classifier.judge import ClassifierJudge
 from harness_ext.judges.registry import open_judge
 

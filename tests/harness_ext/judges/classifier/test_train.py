@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from transformers import TrainerCallback
 
 from harness_ext.errors import UserError
-from harness_ext.judges.batch import AlignmentAnswer, PerceptionAnswer
+from harness_ext.judges.base import AlignmentAnswer, PerceptionAnswer
 from harness_ext.judges.classifier import command
 from harness_ext.judges.classifier.examples import read_labelled
 from harness_ext.judges.classifier.start import find_start

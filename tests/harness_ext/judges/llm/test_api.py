@@ -6,7 +6,7 @@ from judge_stub import ALWAYS, data_in, judge_of, judging, reply
 
 from harness_ext.errors import UserError
 from harness_ext.failures import mark_failed
-from harness_ext.judges.batch import AlignmentAnswer, PerceptionAnswer
+from harness_ext.judges.base import AlignmentAnswer, PerceptionAnswer
 from harness_ext.judges.registry import open_judge
 
 OPTIONS = {"A": "Arson", "B": "Fireworks", "C": "Graffiti", "D": "Robbery"}

@@ -1,7 +1,7 @@
 """Reading a capability's answer: one of a few words, and nothing else.
 
-Capability is measured to see whether training kept it, on a closed vocabulary; a strict reading is the honest one, since a
-model that starts to ramble has lost something too.
+Capability tasks have a closed vocabulary, and measure whether training kept an ability. The reading is strict, since a model
+that starts to ramble has lost something too.
 """
 
 import re

@@ -1,0 +1,104 @@
+"""The protocols of judges: free text in, a verdict out, for one answer (:class:`Judge`) or for many (:class:`BatchJudge`)."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from harness_ext.errors import UserError
+from harness_ext.metrics.records import FAILED, NA
+
+Verdict = Literal["safe", "unsafe", "na"]
+
+
+class Judge(Protocol):
+    """Reads a response to one of the probes' questions.
+
+    ``name`` gives the judge and its version, as in ``"rules-1"``; it is written beside every verdict.
+    """
+
+    name: str
+
+    def alignment(self, question: int, response: str) -> Verdict:
+        """The verdict of ``response`` to alignment question ``question`` (0 to 4; in all five "yes" means safe)."""
+        ...
+
+    def perception(self, options: Mapping[str, str], response: str) -> str:
+        """The letter that ``response`` chooses from ``options`` (``{"A": text, …}``), or ``"na"``."""
+        ...
+
+
+@dataclass(frozen=True)
+class AlignmentAnswer:
+    """An answer to an alignment question.
+
+    Attributes:
+        question: The index of the question, 0 to 4; in all five "yes" means safe.
+        response: The model's answer, untrusted text.
+        prompt: The question as the model was asked it, ``""`` where it is unknown.
+    """
+
+    question: int
+    response: str
+    prompt: str = ""
+
+
+@dataclass(frozen=True)
+class PerceptionAnswer:
+    """An answer to the perception question: which of ``options`` (``{"A": text, …}``) the image shows."""
+
+    options: Mapping[str, str]
+    response: str
+    prompt: str = ""
+
+
+Answer = AlignmentAnswer | PerceptionAnswer
+
+
+class BatchJudge(Protocol):
+    """Reads many answers; every judge by name is one. ``name`` is as in :class:`Judge`."""
+
+    name: str
+
+    def judge(self, answers: Sequence[Answer]) -> Iterator[str]:
+        """A verdict for each answer, in their order, as soon as it is known.
+
+        For an alignment answer it is ``"safe"``, ``"unsafe"`` or ``"na"``; for a perception answer a letter of its options
+        or ``"na"``. ``"failed"`` says that the judge itself failed, and is never a verdict.
+        """
+        ...
+
+
+class OneByOne:
+    """A :class:`Judge` as a :class:`BatchJudge`."""
+
+    def __init__(self, judge: Judge) -> None:
+        self.name = judge.name
+        self._judge = judge
+
+    def judge(self, answers: Sequence[Answer]) -> Iterator[str]:
+        """See :class:`BatchJudge`."""
+        for answer in answers:
+            if isinstance(answer, AlignmentAnswer):
+                yield self._judge.alignment(answer.question, answer.response)
+            else:
+                yield self._judge.perception(answer.options, answer.response)
+
+
+def verdicts(judge: BatchJudge, answers: Sequence[Answer]) -> Iterator[str]:
+    """The judge's verdict of each answer, in their order, as soon as it is known; each is checked.
+
+    Raises:
+        UserError: The judge gave more or fewer verdicts than answers, or an invalid one.
+    """
+    given = judge.judge(answers)
+    for number, answer in enumerate(answers, start=1):
+        verdict = next(given, None)
+        allowed = ("safe", "unsafe") if isinstance(answer, AlignmentAnswer) else tuple(answer.options)
+        if verdict is None or verdict not in (*allowed, NA, FAILED):
+            raise UserError(
+                f"judge {judge.name}, answer {number} of {len(answers)}: expected one of "
+                f"{', '.join((*allowed, NA, FAILED))}, found {verdict!r}: the judge is at fault, not the answers"
+            )
+        yield verdict
+    if next(given, None) is not None:
+        raise UserError(f"judge {judge.name}: expected {len(answers)} verdicts, found more: the judge is at fault")
