@@ -1,6 +1,6 @@
 """Intervals by resampling the units that are independent of each other: concepts, not the answers about one concept.
 
-**Of one run's number** (:func:`concept_interval`). A resampled concept brings all its answers along, on every side of a
+**One run's number** (:func:`concept_interval`). A resampled concept brings all its answers along, on every side of a
 comparison (a paired cluster bootstrap; Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, chapters 8 and 13).
 The percentile interval is ``scipy``'s. Where no concept differs from any other, every resample is the same and the bootstrap
 would claim a width of zero. There the exact binomial bound of Clopper and Pearson (Biometrika 26, 1934) gives how large a
@@ -12,7 +12,7 @@ Known weakness: over few concepts a percentile interval is too narrow. Simulated
 sets each, concept accuracies drawn from Beta(2, 2), ten answers a concept): 2 concepts 72 %, 5 86 %, 7 88 %, 10 90 %,
 30 94 %, 75 94 %. The benchmark's categories have 2 to 10 concepts.
 
-**Of a change between two runs** (:func:`change_interval`). Each draw takes as many units as there are, with replacement
+**A change between two runs** (:func:`change_interval`). Each draw takes as many units as there are, with replacement
 within their strata, each with both runs' scores. The percentiles of the draws' changes are moved outwards for the number of
 units (the "expanded percentile interval" of Hesterberg, The American Statistician 69, 2015: over few units the plain one is
 too narrow, as a normal interval with a variance divided by n would be).
@@ -229,7 +229,7 @@ def _drawn_sums(kinds: Array, number_of: Whole, frequency: Whole, resamples: int
     """Sums of the rows of as many drawn units as there are, shape (resamples, columns).
 
     Only how often a draw has each unit matters, so equal units are drawn as one, and the sums of many draws are one matrix
-    product. The chunk bounds the memory, not the number of draws.
+    product. The size of a chunk limits the memory, however many draws there are.
 
     Args:
         kinds: The different rows that units have, shape (kinds, columns).
