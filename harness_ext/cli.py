@@ -5,41 +5,30 @@ model. This command registers the plugin first, checks access to gated data befo
 """
 
 import argparse
-import functools
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from harness_ext.benchmark import SOURCES
 from harness_ext.benchmark.preflight import check_access_for
 from harness_ext.errors import UserError
+from harness_ext.hooks import (
+    LATE,
+    LATE_AFTER_IT,
+    LMMS_EVAL_SWALLOWS,
+    Swallowed,
+    register_tasks,
+    require_imports,
+    watch_lmms_eval,
+)
 from harness_ext.models.catalogue import OPTION_FILE_VARIABLE, describe_names, load_catalogue
 from harness_ext.options import check_model_name, check_options
 from harness_ext.report.writing import require_writable_folder
-from harness_ext.saving import Swallowed
-from harness_ext.upstream import require_imports
 
 _MODELS_FILE: Final = "--models-file"
 _HARNESS: Final = "lmms-eval"
-# What lmms-eval 0.7.3 imports when a model has been loaded, or when it prints its table. Quick to import, before and after
-# lmms-eval itself is.
-_LATE: Final = ("filelock._api", "pytablewriter")
-_LATE_AFTER_IT: Final = (
-    "datasets.utils._filelock",
-    "lmms_eval.models.model_utils.gen_metrics",
-    "lmms_eval.filters.transformation",
-)
-# Where it catches an error that costs a result which was asked for, and goes on: saving (and pushing to the hub), the
-# comparison with --baseline, logging to Weights and Biases and SwanLab once an evaluation has begun; and where we look at
-# what was saved.
-_SWALLOWING: Final = (
-    "lmms_eval.loggers.evaluation_tracker",
-    "lmms_eval.evaluator",
-    "lmms_eval.__main__",
-    "harness_ext.saving",
-)
 
 
 class NotDoneError(Exception):
@@ -58,7 +47,7 @@ def main() -> None:
         if arguments[:1] == ["models"]:
             print(describe_names())
     except UserError as error:
-        _say(error)
+        print(f"lmms_eval: {error}", file=sys.stderr)
         sys.exit(2)
     if failures:
         sys.exit(2 if all(isinstance(failure, UserError) for failure in failures) else 1)
@@ -89,7 +78,7 @@ def _is_evaluation(arguments: Sequence[str]) -> bool:
 
 def _check(arguments: Sequence[str]) -> None:
     """What can be known to be wrong in the first second is said in the first second."""
-    require_imports(_HARNESS, *_LATE)
+    require_imports(_HARNESS, *LATE)
     load_catalogue()
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     for option in ("--model", "--tasks", "--config", "--output_path"):
@@ -124,14 +113,12 @@ def _run() -> list[Exception]:
     require_imports(_HARNESS, "lmms_eval.models")
     from lmms_eval.cli import dispatch
 
-    from harness_ext.plugin import register_tasks
-
     register_tasks()
     failures: list[Exception] = []
-    swallowed = Swallowed(*_SWALLOWING)
+    swallowed = Swallowed(*LMMS_EVAL_SWALLOWS)
     if _is_evaluation(sys.argv[1:]):
-        require_imports(_HARNESS, "lmms_eval.__main__", *_LATE_AFTER_IT)
-        _watch_evaluations(failures, swallowed)
+        require_imports(_HARNESS, "lmms_eval.__main__", *LATE_AFTER_IT)
+        watch_lmms_eval(swallowed, failures, _check_evaluation)
     dispatch.main()
     for error, said in swallowed.errors:
         # An evaluation's own error is caught, and logged, too.
@@ -141,37 +128,10 @@ def _run() -> list[Exception]:
     return failures
 
 
-def _watch_evaluations(failures: list[Exception], swallowed: Swallowed) -> None:
-    """lmms-eval prints an evaluation's error and goes on with the next; check each before, and remember what failed."""
-    from lmms_eval import __main__ as upstream
-    from loguru import logger
-
-    evaluate = upstream.cli_evaluate_single
-    listened = functools.cache(
-        lambda: logger.add(swallowed, level=0, format="{message}", filter=lambda record: record["name"] in _SWALLOWING)
-    )
-
-    def cli_evaluate_single(args: Any = None) -> Any:
-        # Not earlier: lmms-eval removes every handler first. At any level, whatever --verbosity is.
-        listened()
-        try:
-            if args.tasks is not None and not args.tasks.startswith("list"):
-                check_model_name(args.model)
-                check_options(args)
-            return evaluate(args)
-        except UserError as error:
-            _say(error)
-            failures.append(error)
-            return None, None
-        except Exception as error:
-            failures.append(error)
-            raise
-
-    upstream.cli_evaluate_single = cli_evaluate_single
-
-
-def _say(error: UserError) -> None:
-    print(f"lmms_eval: {error}", file=sys.stderr)
+def _check_evaluation(arguments: argparse.Namespace) -> None:
+    if arguments.tasks is not None and not arguments.tasks.startswith("list"):
+        check_model_name(arguments.model)
+        check_options(arguments)
 
 
 if __name__ == "__main__":

@@ -72,7 +72,7 @@ def _glyphworld(arguments: Sequence[str]) -> int:
 
 
 def _tasks(arguments: Sequence[str]) -> int:
-    from harness_ext.plugin import task_folder
+    from harness_ext.benchmark import task_folder
 
     if len(arguments) != 1 or arguments[0] not in ("lmms_eval", "lm_eval"):
         raise UserError("usage: unsafeconcepts tasks lmms_eval|lm_eval")

@@ -5,33 +5,29 @@ processes: ``accelerate launch -m harness_ext.lm_cli run …``.
 """
 
 import argparse
-import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from harness_ext.benchmark import task_folder
 from harness_ext.errors import UserError
+from harness_ext.hooks import LM_EVAL_SWALLOWS, Swallowed, register_language_sides, require_imports, watch_lm_eval
 from harness_ext.options import secret_in
-from harness_ext.plugin import task_folder
 from harness_ext.report.writing import require_writable_folder
-from harness_ext.saving import Swallowed, save_readably
-from harness_ext.upstream import require_imports
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run lm-eval with ``arguments``, those of its own command; returns 2, with a message, when what is asked cannot be."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    swallowed = Swallowed("lm_eval.loggers.evaluation_tracker", "lm_eval._cli.run")
+    swallowed = Swallowed(*LM_EVAL_SWALLOWS)
     # lm-eval reads them itself.
     sys.argv = ["lm_eval", *_with_our_tasks(given)]
     try:
         _check(given)
         from lm_eval.__main__ import cli_evaluate
 
-        from harness_ext.models.language_names import register_language_sides
-
         register_language_sides()
-        _watch(swallowed)
+        watch_lm_eval(swallowed)
         cli_evaluate()
     except UserError as error:
         print(f"lm_eval: {error}", file=sys.stderr)
@@ -58,17 +54,6 @@ def _check(arguments: Sequence[str]) -> None:
         require_writable_folder(known.output_path.parent if known.output_path.suffix == ".json" else known.output_path)
     # What lm-eval 0.4.13 imports when it prints its table.
     require_imports("lm_eval", "pytablewriter")
-
-
-def _watch(swallowed: Swallowed) -> None:
-    """lm-eval catches an error where it saves, logs it, and goes on; it is remembered, at any level of logging."""
-    from lm_eval.loggers import EvaluationTracker
-
-    save_readably(EvaluationTracker)
-    for name in swallowed.modules:
-        module = logging.getLogger(name)
-        module.addHandler(swallowed)
-        module.setLevel(logging.INFO)
 
 
 def _with_our_tasks(arguments: Sequence[str]) -> list[str]:

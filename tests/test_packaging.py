@@ -52,7 +52,7 @@ def test_a_regular_install_finds_its_tasks_from_the_repository_and_from_elsewher
     folders = {tmp_path: tmp_path / "site" / "harness_ext" / "tasks", ROOT: ROOT / "tasks"}
     for folder, expected in folders.items():
         printed = subprocess.run(
-            [sys.executable, "-c", "import harness_ext.plugin as plugin; print(plugin.task_folder('lmms_eval'))"],
+            [sys.executable, "-c", "import harness_ext.benchmark as benchmark; print(benchmark.task_folder('lmms_eval'))"],
             cwd=folder, env={**os.environ, "PYTHONPATH": str(tmp_path / "site")}, capture_output=True, text=True,
         )  # fmt: skip
         assert printed.stdout.strip() == str(expected / "lmms_eval"), printed.stderr

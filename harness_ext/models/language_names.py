@@ -1,6 +1,7 @@
 """A class for every name of the catalogue, made when lm-eval asks for it: the language side of what the name stands for.
 
-lm-eval has no entry points; its registry takes ``module:attribute`` and imports it when the model is asked for. The names are
+lm-eval has no entry points; its registry takes ``module:attribute`` (see ``harness_ext.hooks.register_language_sides``) and
+imports it when the model is asked for. The names are
 those that lmms-eval knows (:mod:`harness_ext.models.names`), with the same options.
 """
 
@@ -9,23 +10,6 @@ from dataclasses import replace
 from harness_ext.errors import UserError
 from harness_ext.models.catalogue import load_catalogue
 from harness_ext.models.names import class_of
-
-
-def register_language_sides() -> None:
-    """Make lm-eval know every name of the catalogue. Raises ``UserError`` for a name that it uses for a model of its own."""
-    from lm_eval.api.registry import model_registry
-
-    # Importing it fills the registry with lm-eval's own names.
-    from lm_eval.models import MODEL_MAPPING
-
-    for name in load_catalogue():
-        if name in MODEL_MAPPING:
-            raise UserError(
-                f"{name!r} is the name of a model of lm-eval's own; give the entry of the catalogue another"
-            )
-        # Known already where this process has started lm-eval before.
-        if name not in model_registry:
-            model_registry.register(name, target=f"{__name__}:{name}")
 
 
 def __getattr__(name: str) -> type:

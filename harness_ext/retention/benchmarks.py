@@ -6,8 +6,8 @@ from typing import Final, Literal
 
 import yaml
 
+from harness_ext.benchmark import task_folder
 from harness_ext.errors import UserError
-from harness_ext.plugin import task_folder
 
 Harness = Literal["lmms_eval", "lm_eval"]
 Suite = Literal["vision", "text", "glyphworld"]

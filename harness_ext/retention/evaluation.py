@@ -19,11 +19,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from harness_ext.benchmark import task_folder
 from harness_ext.errors import UserError
 from harness_ext.models.api_options import hide_in_bytes
 from harness_ext.models.catalogue import OPTION_FILE_VARIABLE, USER_FILE_VARIABLE
 from harness_ext.models.store import ANSWERS_VARIABLE, NOT_KEPT
-from harness_ext.plugin import task_folder
 from harness_ext.report.writing import write_bytes, write_text
 from harness_ext.retention.benchmarks import JUDGED, Benchmark, Suite
 from harness_ext.retention.models import GENERATING, SCORING, Model

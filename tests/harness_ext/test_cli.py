@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from lmms_eval import evaluator, utils
 
-from harness_ext.cli import _LATE, _LATE_AFTER_IT, _check, _take_models_file
+from harness_ext.cli import _check, _take_models_file
 from harness_ext.errors import UserError
+from harness_ext.hooks import LATE, LATE_AFTER_IT
 from harness_ext.models.catalogue import OPTION_FILE_VARIABLE
 
 
@@ -61,7 +62,7 @@ def test_what_lmms_eval_imports_late_is_imported_early():
         for module in _modules(node)
     ]
     assert {"filelock._api", "pytablewriter"} <= set(names)
-    assert set(names) - set(sys.stdlib_module_names) <= {*_LATE, *_LATE_AFTER_IT, "filelock"}
+    assert set(names) - set(sys.stdlib_module_names) <= {*LATE, *LATE_AFTER_IT, "filelock"}
 
 
 def _modules(node):

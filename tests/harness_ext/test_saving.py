@@ -1,7 +1,6 @@
 """Results that could not be saved: refused before, or the run's status; and what no UTF-8 can carry is saved as an escape."""
 
 import json
-import logging
 import sys
 
 import pytest
@@ -14,7 +13,6 @@ from harness_ext.cli import _check
 from harness_ext.errors import UserError
 from harness_ext.models.hf import HuggingFaceVLM
 from harness_ext.report.load import load_runs
-from harness_ext.saving import Swallowed
 
 TASK = "glyphworld_text"
 
@@ -86,20 +84,6 @@ def test_a_results_file_that_is_cut_off_as_it_is_closed_is_noticed(evaluate, tmp
         status, output = evaluate(answer="No.", out=tmp_path / "full")
     assert status == 1
     assert "_results.json: cannot be read" in output and "Traceback" not in output
-
-
-def test_errors_that_lmms_eval_logs_are_told_from_messages():
-    swallowed = Swallowed("lmms_eval.evaluator")
-    record = logging.makeLogRecord({"name": "lmms_eval.evaluator", "msg": "[Baseline] Failed for a: no such file"})
-    swallowed.handle(record)
-    assert not swallowed.errors
-    try:
-        raise ValueError("no such file")
-    except ValueError:
-        swallowed.handle(record)
-        swallowed.handle(record)
-        swallowed.handle(logging.makeLogRecord({"name": "lmms_eval.utils", "msg": "no commit"}))
-    assert [said for _, said in swallowed.errors] == ["[Baseline] Failed for a: no such file"]
 
 
 def test_what_lm_eval_could_not_save_is_the_runs_status_too(tmp_path, monkeypatch, capsys):

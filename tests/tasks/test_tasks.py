@@ -11,12 +11,12 @@ import yaml
 from datasets import Dataset, load_dataset
 from lmms_eval.tasks import TaskManager
 
-from harness_ext.benchmark import questions, taxonomy
+from harness_ext.benchmark import questions, task_folder, taxonomy
 from harness_ext.glyphworld.concepts import CONCEPTS
 from harness_ext.glyphworld.render import TEST_SEEDS, render
 from harness_ext.glyphworld.rows import BLOCK_VARIABLE
+from harness_ext.hooks import register_tasks
 from harness_ext.metrics.harness import plain
-from harness_ext.plugin import register_tasks, task_folder
 from harness_ext.provenance import provenance
 
 PROBES = ("perception", "image", "text", "text_blank")

@@ -13,8 +13,8 @@ from tiny_vlms import FAMILIES, IMAGE_ONLY, PROMPTS
 
 from harness_ext.benchmark.questions import IMAGE_QUESTIONS
 from harness_ext.failures import is_failed
+from harness_ext.hooks import register_tasks
 from harness_ext.models.hf import HuggingFaceVLM
-from harness_ext.plugin import register_tasks
 
 ROWS = 4
 # Square and oblong (width, height): families with tiles cut each into another number of them.

@@ -2,19 +2,6 @@ import pytest
 
 from harness_ext.errors import UserError
 from harness_ext.models import language_names
-from harness_ext.models.catalogue import load_catalogue
-from harness_ext.models.language import LanguageSide
-
-
-def test_lm_eval_knows_every_name_of_the_catalogue():
-    from lm_eval.api.registry import get_model, model_registry
-
-    language_names.register_language_sides()
-    assert set(load_catalogue()) <= set(model_registry)
-    found = get_model("qwen2.5-vl-3b")
-    assert issubclass(found, LanguageSide)
-    assert found.__name__ == "qwen2.5-vl-3b"
-    language_names.register_language_sides()
 
 
 @pytest.mark.parametrize("name", ["gpt-4v", "cogvlm"])
@@ -33,11 +20,3 @@ def test_an_entrys_defaults_of_generation_are_no_obstacle(untrained_vlm, tmp_pat
     file.write_text(f"mine: {{weights: {untrained_vlm}, generation: {{max_new_tokens: 4}}}}\n")
     monkeypatch.setenv("UNSAFECONCEPTS_MODELS", str(file))
     assert language_names.mine(device="cpu").get_model_info()["weights"] == str(untrained_vlm)
-
-
-def test_a_name_that_lm_eval_uses_itself_is_refused(untrained_vlm, tmp_path, monkeypatch):
-    file = tmp_path / "models.yaml"
-    file.write_text(f"hf: {{weights: {untrained_vlm}}}\n")
-    monkeypatch.setenv("UNSAFECONCEPTS_MODELS", str(file))
-    with pytest.raises(UserError, match="'hf' is the name of a model of lm-eval's own"):
-        language_names.register_language_sides()

@@ -6,8 +6,9 @@ import lmms_eval
 import pytest
 import yaml
 
+from harness_ext.benchmark import task_folder
 from harness_ext.errors import UserError
-from harness_ext.plugin import register_tasks, task_folder
+from harness_ext.hooks import register_tasks
 from harness_ext.retention.benchmarks import JUDGED, SUITES, benchmarks, check_without
 
 EVERY = [benchmark for suite in ("vision", "text", "glyphworld") for benchmark in benchmarks(suite)]

@@ -1,0 +1,371 @@
+"""Every patch of lmms-eval and lm-eval, in one place. ``tests/harness_ext/test_hooks.py`` holds both harnesses to this list.
+
+lmms-eval, by the plugin, whichever command starts it:
+
+- ``TaskManager.initialize_tasks``: indexes our task folder beside lmms-eval's own. Relied on by every task.
+- ``TaskManager.match_tasks``: checks names and access to data before a model is loaded.
+- ``AVAILABLE_CHAT_TEMPLATE_MODELS``: lists our names in ``lmms_eval models``, which does not read the registry.
+- ``GeneralConfigTracker.log_experiment_args``: gives each name of ours and each adapter its own result folder.
+- ``EvaluationTracker.save_results_aggregated``: adds provenance, keeps addresses in memory out, reads the file back.
+- loguru's ``logger.configure(patcher=...)``: hides the hub token, which lmms-eval logs among its tracker's arguments.
+
+lmms-eval, by our command ``lmms_eval`` alone:
+
+- ``__main__.cli_evaluate_single``: checks each evaluation first, and remembers its error, which lmms-eval prints and forgets.
+
+lm-eval, by ``unsafeconcepts lm_eval``:
+
+- ``model_registry``: knows the names of the catalogue; lm-eval has no entry points for them.
+
+Both, because both catch an error where they save, log a line, and end with status 0:
+
+- ``EvaluationTracker.save_results_aggregated`` and ``save_results_samples``: escape what UTF-8 cannot carry. Relied on by
+  the readers of results.
+- a handler on their logs (:class:`Swallowed`): what was caught becomes the exit status of our commands.
+
+:func:`require_imports` patches nothing: it imports early what a harness imports late.
+
+The plugin imports this module at every start of lmms-eval, so nothing heavy is imported before it is needed.
+"""
+
+import functools
+import hashlib
+import logging
+import os
+import re
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from harness_ext.benchmark import SOURCES, task_folder
+from harness_ext.errors import UserError
+from harness_ext.failures import failure_reason, writable
+from harness_ext.models.catalogue import load_catalogue
+
+# Where lmms-eval 0.7.3 catches an error that costs a result which was asked for, and goes on: saving (and pushing to the
+# hub), the comparison with --baseline, logging to Weights and Biases and SwanLab once an evaluation has begun; and where we
+# look at what was saved.
+LMMS_EVAL_SWALLOWS: Final = (
+    "lmms_eval.loggers.evaluation_tracker",
+    "lmms_eval.evaluator",
+    "lmms_eval.__main__",
+    __name__,
+)
+LM_EVAL_SWALLOWS: Final = ("lm_eval.loggers.evaluation_tracker", "lm_eval._cli.run")
+# What lmms-eval 0.7.3 imports when a model has been loaded, or when it prints its table. Quick to import, before and after
+# lmms-eval itself is.
+LATE: Final = ("filelock._api", "pytablewriter")
+LATE_AFTER_IT: Final = (
+    "datasets.utils._filelock",
+    "lmms_eval.models.model_utils.gen_metrics",
+    "lmms_eval.filters.transformation",
+)
+_LANGUAGE_SIDES: Final = "harness_ext.models.language_names"
+_HUB_TOKEN: Final = re.compile(r"\bhf_[A-Za-z0-9]{20,}")
+_FUNCTION_ADDRESS: Final = re.compile(r"<function (\S+) at 0x[0-9a-f]+>")
+
+
+def _replace(owner: Any, name: str, make: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
+    """Put ``make(original)`` in the place of the function ``owner.name``."""
+    original = getattr(owner, name)
+    setattr(owner, name, functools.wraps(original)(make(original)))
+
+
+def _first_time(owner: Any) -> bool:
+    """Whether ``owner`` is patched for the first time in this process."""
+    first = not getattr(owner, "_unsafeconcepts", False)
+    owner._unsafeconcepts = True
+    return first
+
+
+def list_models(names: Iterable[str]) -> None:
+    """Let ``lmms_eval models`` list ``names``. Called while ``lmms_eval.models`` is being imported."""
+    sys.modules["lmms_eval.models"].AVAILABLE_CHAT_TEMPLATE_MODELS.update({name: name for name in names})
+
+
+def register_tasks() -> None:
+    """Make every ``TaskManager`` with default tasks index our folder too, and check sources as tasks are chosen."""
+    from lmms_eval.tasks import TaskManager
+
+    if not _first_time(TaskManager):
+        return
+    _keep_the_token_out_of_logs()
+    _replace(TaskManager, "initialize_tasks", _with_our_folder)
+    _replace(TaskManager, "match_tasks", _with_source_check)
+
+
+def _with_our_folder(initialize: Callable[..., Any]) -> Callable[..., Any]:
+    def initialize_tasks(manager: Any, include_path: Any = None, include_defaults: bool = True) -> Any:
+        # Not earlier: lmms-eval's trackers take long to import, and no command without tasks needs them.
+        _mend_results()
+        if include_defaults:
+            given = [include_path] if isinstance(include_path, str) else list(include_path or [])
+            include_path = [*given, str(task_folder("lmms_eval"))]
+        return initialize(manager, include_path=include_path, include_defaults=include_defaults)
+
+    return initialize_tasks
+
+
+def _with_source_check(match: Callable[..., Any]) -> Callable[..., Any]:
+    def match_tasks(manager: Any, task_list: Iterable[str]) -> Any:
+        asked = list(task_list)
+        names = match(manager, asked)
+        for name in asked:
+            if name.startswith(SOURCES) and "*" not in name and name not in manager.all_tasks:
+                import difflib
+
+                near = difflib.get_close_matches(name, manager.all_tasks, n=3)
+                raise UserError(
+                    f"no task {name!r}; did you mean {' or '.join(near) or 'one of `lmms_eval tasks list`'}?"
+                )
+        from harness_ext.benchmark.preflight import require_sources
+
+        require_sources(names)
+        return names
+
+    return match_tasks
+
+
+def _keep_the_token_out_of_logs() -> None:
+    """Hide the hub token in every line that is logged: the environment's, or one in an option."""
+    from loguru import logger
+
+    def hide(record: Any) -> None:
+        message = record["message"]
+        if token := os.environ.get("HF_TOKEN"):
+            message = message.replace(token, "[HF_TOKEN]")
+        record["message"] = _HUB_TOKEN.sub("[HF_TOKEN]", message)
+
+    logger.configure(patcher=hide)
+
+
+def _mend_results() -> None:
+    """Patch what lmms-eval saves: the folder's name, the results and the sample rows."""
+    from lmms_eval.loggers.evaluation_tracker import EvaluationTracker, GeneralConfigTracker
+
+    from harness_ext.metrics.harness import plain
+
+    if _first_time(GeneralConfigTracker):
+        _replace(GeneralConfigTracker, "log_experiment_args", _with_result_name)
+        save_readably(EvaluationTracker, plain)
+        _replace(EvaluationTracker, "save_results_aggregated", _with_provenance)
+
+
+def _with_result_name(log_arguments: Callable[..., Any]) -> Callable[..., Any]:
+    """lmms-eval names the folder after ``pretrained=``, so two models named by the catalogue would write into one."""
+    from lmms_eval.utils import sanitize_model_name
+
+    def log_experiment_args(tracker: Any, *args: Any, **kwargs: Any) -> None:
+        log_arguments(tracker, *args, **kwargs)
+        arguments = str(kwargs.get("model_args") or "")
+        if tracker.model_source in load_catalogue() and (not tracker.model_name or "adapter=" in arguments):
+            tracker.model_name = result_name(tracker.model_name or tracker.model_source, arguments)
+            tracker.model_name_sanitized = sanitize_model_name(tracker.model_name)
+
+    return log_experiment_args
+
+
+def result_name(model: str, model_args: str) -> str:
+    """The name of a model's results: its own, and its adapter's where it has one (folders of one name are told apart)."""
+    options = dict(part.split("=", 1) for part in model_args.split(",") if "=" in part)
+    if not (adapter := options.get("adapter")):
+        return model
+    # A repository has the same name wherever the command is run.
+    place = Path(adapter).absolute() if Path(adapter).is_dir() else Path(adapter)
+    return f"{model}+{place.name}-{hashlib.sha256(str(place).encode()).hexdigest()[:6]}"
+
+
+def _with_provenance(save: Callable[..., Any]) -> Callable[..., Any]:
+    from harness_ext.provenance import provenance
+    from harness_ext.report.results import read_results
+
+    def save_results_aggregated(tracker: Any, results: Any, samples: Any, datetime_str: str) -> None:
+        results["config"] |= provenance()
+        configs = _without_addresses(results["configs"])
+        save(tracker, {**results, "configs": configs}, samples, datetime_str=datetime_str)
+        if tracker.output_path:
+            folder = Path(tracker.output_path) / tracker.general_config_tracker.model_name_sanitized
+            _require_read_back(lambda: read_results(folder / f"{datetime_str.replace(':', '-')}_results.json"))
+
+    return save_results_aggregated
+
+
+def _without_addresses(value: Any) -> Any:
+    """A task's configuration as it is the same in every run: lmms-eval writes where in memory a function was."""
+    if isinstance(value, dict):
+        return {key: _without_addresses(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_without_addresses(inner) for inner in value]
+    text = str(value) if callable(value) else value
+    return _FUNCTION_ADDRESS.sub(r"<function \1>", text) if isinstance(text, str) else text
+
+
+def _require_read_back(read: Callable[[], object]) -> None:
+    """Log the error that ``read`` raises about what was just saved, for a :class:`Swallowed` to hear.
+
+    A file that nobody closed is closed by Python, which only prints what goes wrong then: that the disk is full, for example.
+    """
+    from loguru import logger
+
+    try:
+        read()
+    except UserError as error:
+        logger.error(str(error))
+
+
+def save_readably(tracker: Any, plain: Callable[[Any], Any] = lambda value: value) -> None:
+    """Let a harness's class ``EvaluationTracker`` save what no UTF-8 can carry as an escape, wherever in the results it is.
+
+    Args:
+        tracker: The class.
+        plain: What a value of a sample row is saved as.
+    """
+
+    def aggregated(save: Callable[..., Any]) -> Callable[..., Any]:
+        def save_results_aggregated(self: Any, results: Any, samples: Any = None, **kwargs: Any) -> None:
+            save(self, results=_escaped(results), samples=samples, **kwargs)
+
+        return save_results_aggregated
+
+    def rows(save: Callable[..., Any]) -> Callable[..., Any]:
+        def save_results_samples(self: Any, task_name: str, samples: Any) -> None:
+            for sample in samples:  # in place, as the harness itself changes them
+                sample.update({key: _escaped(plain(value)) for key, value in sample.items()})
+            save(self, task_name=task_name, samples=samples)
+
+        return save_results_samples
+
+    _replace(tracker, "save_results_aggregated", aggregated)
+    _replace(tracker, "save_results_samples", rows)
+
+
+def _escaped(value: Any) -> Any:
+    if isinstance(value, str):
+        return writable(value)
+    if isinstance(value, dict):
+        return {_escaped(key): _escaped(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_escaped(inner) for inner in value]
+    return value
+
+
+class NotDone(NamedTuple):
+    """What a harness went on without: the error that it caught, and what it logged about it."""
+
+    error: BaseException
+    said: str
+
+
+class Swallowed(logging.Handler):
+    """Remembers each error that one of some modules caught and logged: what it logs while it handles an error is about that.
+
+    Attributes:
+        errors: In the order in which they were caught.
+        modules: Whose errors it remembers.
+    """
+
+    def __init__(self, *modules: str) -> None:
+        super().__init__()
+        self.errors: list[NotDone] = []
+        self.modules = modules
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """See :class:`logging.Handler`; the record's name is that of the module."""
+        error = sys.exception()
+        if error is None or record.name not in self.modules or any(error is known for known, _ in self.errors):
+            return
+        said = record.getMessage()
+        if isinstance(error, Exception) and str(error) not in said:
+            said = f"{said}: {failure_reason(error)}"
+        self.errors.append(NotDone(error, said))
+
+
+def watch_lmms_eval(swallowed: Swallowed, failures: list[Exception], check: Callable[[Any], None]) -> None:
+    """Check each evaluation before it begins; remember its error, after which lmms-eval goes on with the next.
+
+    Args:
+        swallowed: Hears what lmms-eval logs while it handles an error.
+        failures: Gets the error of each evaluation that failed.
+        check: Is given the parsed arguments of an evaluation; a ``UserError`` of it is printed as one line.
+    """
+    from lmms_eval import __main__ as upstream
+    from loguru import logger
+
+    def listen() -> int:
+        return logger.add(
+            swallowed, level=0, format="{message}", filter=lambda record: record["name"] in swallowed.modules
+        )
+
+    listen_once = functools.cache(listen)
+
+    def watched(evaluate: Callable[..., Any]) -> Callable[..., Any]:
+        def cli_evaluate_single(args: Any = None) -> Any:
+            # Not earlier: lmms-eval removes every handler first. At any level, whatever --verbosity is.
+            listen_once()
+            try:
+                check(args)
+                return evaluate(args)
+            except UserError as error:
+                print(f"lmms_eval: {error}", file=sys.stderr)
+                failures.append(error)
+                return None, None
+            except Exception as error:
+                failures.append(error)
+                raise
+
+        return cli_evaluate_single
+
+    _replace(upstream, "cli_evaluate_single", watched)
+
+
+def watch_lm_eval(swallowed: Swallowed) -> None:
+    """Save readably, and let ``swallowed`` hear what lm-eval logs while it handles an error, at any level of logging."""
+    from lm_eval.loggers import EvaluationTracker
+
+    save_readably(EvaluationTracker)
+    for name in swallowed.modules:
+        module = logging.getLogger(name)
+        module.addHandler(swallowed)
+        module.setLevel(logging.INFO)
+
+
+def register_language_sides() -> None:
+    """Make lm-eval know every name of the catalogue. Raises ``UserError`` for a name that it uses for a model of its own."""
+    from lm_eval.api.registry import model_registry
+
+    # Importing it fills the registry with lm-eval's own names.
+    from lm_eval.models import MODEL_MAPPING
+
+    for name in load_catalogue():
+        if name in MODEL_MAPPING:
+            raise UserError(
+                f"{name!r} is the name of a model of lm-eval's own; give the entry of the catalogue another"
+            )
+        # Known already where this process has started lm-eval before.
+        if name not in model_registry:
+            model_registry.register(name, target=f"{_LANGUAGE_SIDES}:{name}")
+
+
+def require_imports(harness: str, *modules: str) -> None:
+    """Import ``modules``, which ``harness`` (a distribution's name) needs; raises ``UserError`` for one that there is not.
+
+    A harness imports some when a model has been loaded; here they are asked for in the first seconds.
+    """
+    import importlib
+    from importlib import metadata
+
+    for module in modules:
+        try:
+            importlib.import_module(module)
+        except ImportError as error:
+            package = (error.name or module).partition(".")[0]
+            distribution = metadata.packages_distributions().get(package, [package])[0]
+            try:
+                found = f"{distribution} {metadata.version(distribution)}"
+            except metadata.PackageNotFoundError:
+                found = f"{distribution}, which is not installed"
+            raise UserError(
+                f"{harness} {metadata.version(harness)} cannot run with {found}: {error}.\n"
+                "Install the versions that this project is tested with: pip install . -c constraints.txt"
+            ) from error
