@@ -89,7 +89,8 @@ def make(name: str, folder: Path) -> dict[str, str]:
     environment = {"COLUMNS": COLUMNS_OF.get(name, COLUMNS), "UNSAFECONCEPTS_ANSWERS": "none"}
     terminated = signal.getsignal(signal.SIGTERM)
     with contextlib.chdir(folder), patch.dict(os.environ, environment):
-        os.environ.pop("UNSAFECONCEPTS_MODELS", None)
+        for variable in ("UNSAFECONCEPTS_MODELS", "FORCE_COLOR", "TTY_COMPATIBLE"):
+            os.environ.pop(variable, None)
         printed = [_printed(command.format(f"out/{name}")) for command in CASES[name]]
     # retention sets its own.
     signal.signal(signal.SIGTERM, terminated)
@@ -139,6 +140,9 @@ def _lay_out(folder: Path) -> None:
     for role in ("before", "after"):
         (runs / role).mkdir()
         (runs / role / "config.json").write_text(json.dumps({"model_type": role}), encoding="utf-8")
+    harness = folder / "saved_harness"
+    harness.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{HERE / "saved_harness.py"}" "$@"\n', encoding="utf-8")
+    harness.chmod(0o755)
     (folder / "out").mkdir()
 
 
@@ -162,7 +166,7 @@ def _printed(command: str) -> str:
     program, *arguments = shlex.split(command)
     out, err = io.StringIO(), io.StringIO()
     # retention starts a harness by the interpreter; the saved runs answer instead.
-    harness = patch.object(sys, "executable", str(HERE / "saved_harness.py"))
+    harness = patch.object(sys, "executable", str(Path("saved_harness").absolute()))
     with (
         patch.object(sys, "argv", [program, *arguments]),
         harness,

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Stands in for the interpreter that `unsafeconcepts retention` starts a harness by: gives the saved answers of a model.
 
 It writes, of the tasks asked, what ``--log_samples --output_path`` of lmms-eval or lm-eval would. The results name the
