@@ -5,7 +5,6 @@ The dataclasses here are a recipe's keys beside the trainer's own arguments.
 
 import argparse
 import importlib.util
-import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, fields
 from functools import partial
@@ -18,6 +17,7 @@ from align.arguments import FIXED, UNSET, check_arguments, fill_in
 from align.ppo.config import PPOConfig
 from align.recipe import Recipe, meant, read_recipe, read_yaml, unfit
 from harness_ext.errors import UserError
+from harness_ext.options import PASSWORD_IN_ADDRESS
 
 ARGUMENTS: Final[dict[str, type[TrainingArguments]]] = {
     "sft": SFTConfig,
@@ -27,7 +27,6 @@ ARGUMENTS: Final[dict[str, type[TrainingArguments]]] = {
     "rloo": RLOOConfig,
 }
 WITH_ROLLOUTS: Final = ("ppo", "grpo", "rloo")
-_CREDENTIALS: Final = re.compile(r"://[^/\s@]+@")
 SOURCES: Final = ("glyphworld", "unsafeconcepts")
 TARGETS: Final = ("restated", "short")
 
@@ -274,7 +273,7 @@ def read_data_settings(arguments: Sequence[str]) -> DataConfig:
 
 def _refuse_credentials(texts: Iterable[str]) -> None:
     """Raise ``UserError`` for a user or a password in a URL, without saying it."""
-    if any(_CREDENTIALS.search(text) for text in texts):
+    if any(PASSWORD_IN_ADDRESS.search(text) for text in texts):
         raise UserError(
             "a URL holds a user or a password, which would be kept in the run's files (run.json, README.md): leave them out; "
             "a judge reads its key from the environment variable that api_key_variable names"

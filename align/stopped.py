@@ -7,6 +7,7 @@ from typing import Any, Final
 from uuid import uuid4
 
 from harness_ext.errors import UserError
+from harness_ext.failures import writable
 
 _SHOWN: Final = 8
 STOPPED_FILE: Final = "stopped.json"
@@ -40,5 +41,5 @@ class TrainingStopped(UserError):
         content = {"step": self.step, "reason": str(self), "samples": self.samples}
         # Written beside and moved, so that a killed run leaves a whole file or none. Each process writes one of its own.
         written = folder / f".{STOPPED_FILE}.{uuid4().hex}"
-        written.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        written.write_text(writable(json.dumps(content, indent=1, ensure_ascii=False)) + "\n", encoding="utf-8")
         written.replace(folder / STOPPED_FILE)

@@ -27,6 +27,7 @@ from harness_ext.metrics.records import FAILED, Judgement
 from harness_ext.metrics.units import ConceptKey, concept_key
 from harness_ext.report.load import load_runs
 from harness_ext.report.results import results_files
+from harness_ext.report.writing import require_writable, write_text
 
 Figures = Mapping[str, CrossedEstimate | float | None]
 
@@ -54,6 +55,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--json", type=Path, help="write all figures to this file too")
     parser.add_argument("--figure", type=Path, help="draw it into this PNG file, and an SVG beside it")
     options = parser.parse_args(argv)
+    require_writable([options.markdown, options.json, options.figure])
     methods = evaluations(options.folder, options.methods, options.seeds)
     if unknown := [name for name in options.against if name not in methods]:
         raise UserError(f"--against: expected one of {', '.join(methods)}, found {', '.join(unknown)}")
@@ -68,7 +70,7 @@ def main(argv: Sequence[str]) -> int:
         _show(table, title, note)
     if options.markdown:
         texts = [(f"{title}\n\n" if title else "") + markdown(table, note) for title, table in tables.items()]
-        options.markdown.write_text("\n".join(texts), encoding="utf-8")
+        write_text(options.markdown, "\n".join(texts))
     if options.json:
         content = {
             "note": note,
@@ -76,7 +78,7 @@ def main(argv: Sequence[str]) -> int:
             "by what the original judged right": _plain(by_original),
             "against": {name: _plain(table) for name, table in against.items()},
         }
-        options.json.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        write_text(options.json, json.dumps(content, indent=1) + "\n")
     if options.figure:
         from align.table_figure import draw
         from harness_ext.report.figure import write_figure

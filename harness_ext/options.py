@@ -17,7 +17,7 @@ from harness_ext.models.catalogue import USER_FILE_VARIABLE, load_catalogue
 from harness_ext.processes import processes_of_run
 from harness_ext.report.writing import require_writable_folder
 
-_PASSWORD: Final = re.compile(r"://[^/@\s,]+@")
+PASSWORD_IN_ADDRESS: Final = re.compile(r"://[^/@\s,]+@")
 # Not such as add_bos_token, an argument of lm-eval's models.
 _KEY: Final = re.compile(
     r"(?i)(?:^|[\s,{'\"])((?:\w+_)?(?:api_key|password|secret)|(?:(?:hf|hub|auth|access)_)?token)['\"]?\s*[=:](?!\s*(?:True|False|None)\b)"
@@ -34,7 +34,7 @@ def check_options(arguments: argparse.Namespace) -> None:
 
 def secret_in(model_args: str) -> str | None:
     """The name of an argument that is a key or a token, or ``"a password in an address"``; ``None`` for neither."""
-    if _PASSWORD.search(model_args):
+    if PASSWORD_IN_ADDRESS.search(model_args):
         return "a password in an address"
     found = _KEY.search(model_args)
     return found[1] if found else None
@@ -74,7 +74,7 @@ def _problems(arguments: argparse.Namespace) -> Iterator[str]:
             "place; expected neither a comma, a quotation mark nor a bracket in it, and no number (./2026 is none)"
         )
     # lmms-eval itself writes [REDACTED] for keys and tokens, but not for this.
-    if _PASSWORD.search(str(arguments.model_args or "")):
+    if PASSWORD_IN_ADDRESS.search(str(arguments.model_args or "")):
         yield "--model_args: a password in an address would be written into the results; leave it out of the address"
     our_model = arguments.model in load_catalogue()
     our_task = any(name.startswith(SOURCES) for name in (arguments.tasks or "").split(","))
