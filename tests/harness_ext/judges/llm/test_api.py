@@ -111,7 +111,7 @@ def test_the_mark_of_a_failure_is_words_like_any_other_in_an_answer_and_in_a_rep
 def test_what_passes_is_asked_again(fault):
     asked, verdicts = answers()
     with judging(fault) as stub:
-        assert list(judge_of(stub, timeout=0.5 if fault.kind in SLOW else 30).judge(asked)) == verdicts
+        assert list(judge_of(stub, timeout=2.0 if fault.kind in SLOW else 30).judge(asked)) == verdicts
     assert len(stub.asked) > len(asked)
 
 
