@@ -14,7 +14,7 @@ from transformers.integrations.integration_utils import (
 )
 from transformers.utils import is_torch_bf16_gpu_available
 
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
 
 # Unset until `fill_in`: their values depend on each other and on the machine.
 UNSET: Final = {"use_cpu": None, "bf16": None, "dataloader_pin_memory": None}

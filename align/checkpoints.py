@@ -19,7 +19,7 @@ from transformers import Trainer, TrainerCallback, TrainerState, TrainingArgumen
 from align.folder import RunFolder
 from align.record import Taken, read_record
 from align.stopped import TrainingStopped
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
 
 
 class WholeCheckpoints(Trainer):

@@ -14,8 +14,8 @@ from typing import Final, NoReturn
 
 from align.recipe import METHODS, packaged_recipes
 from align.stopped import TrainingStopped
-from harness_ext.errors import UserError
-from harness_ext.processes import processes_of_run
+from harness_ext.common.errors import UserError
+from harness_ext.common.processes import processes_of_run
 
 _USAGE: Final = """usage: align METHOD --config RECIPE [--key value ...]
 

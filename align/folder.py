@@ -33,7 +33,7 @@ from align.ppo.critic import CRITIC_FILE, HEAD_FILE
 from align.ppo.trainer import PPO_FILE
 from align.record import Record, Taken, bears_record, differences, read_record
 from align.stopped import STOPPED_FILE
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
 from harness_ext.models.checkpoint import read_json, require_whole
 
 FINAL: Final = "final"

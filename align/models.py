@@ -14,7 +14,7 @@ from torch import nn
 from transformers import PreTrainedModel, ProcessorMixin
 
 from align.settings import ModelConfig
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
 from harness_ext.glyphworld.build import ensure_model
 from harness_ext.models.catalogue import load_catalogue
 from harness_ext.models.checkpoint import locate, read_json, require_family, require_weights

@@ -23,7 +23,7 @@ from align.ppo.config import PPOConfig
 from align.ppo.drift import Drift, Pairs, drift, level, pooled
 from align.rewards.base import alignment_answer, as_texts, judge_named, require_labels, require_questions, responses
 from align.stopped import TrainingStopped, sample
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
 from harness_ext.judges.base import BatchJudge
 from harness_ext.metrics.records import FAILED
 

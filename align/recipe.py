@@ -12,7 +12,7 @@ from typing import Any, Final, Union, get_args, get_origin
 
 import yaml
 
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
 
 PACKAGED: Final = Path(__file__).with_name("recipes")
 METHODS: Final = ("sft", "dpo", "ppo", "grpo", "rloo")

@@ -19,7 +19,7 @@ from align.data import fingerprint
 from align.models import Base
 from align.rewards.base import Reward, rest_of
 from align.settings import Settings
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
 from harness_ext.judges import RuleJudge
 from harness_ext.judges.base import BatchJudge
 from harness_ext.models.checkpoint import read_json

@@ -18,7 +18,7 @@ from PIL.ExifTags import Base as Exif
 from tqdm import tqdm
 from transformers import PreTrainedModel, ProcessorMixin
 
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
 
 ANSWERS: Final = ("completion", "chosen", "rejected")
 # EXIF orientations of an image that lies on its side.

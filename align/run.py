@@ -44,10 +44,10 @@ from align.rewards.base import Reward
 from align.rewards.build import build_rewards
 from align.settings import WITH_ROLLOUTS, Settings
 from align.stopped import TrainingStopped
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
+from harness_ext.common.processes import processes_of_run
+from harness_ext.common.step_bar import StepBar
 from harness_ext.judges.base import BatchJudge
-from harness_ext.processes import processes_of_run
-from harness_ext.step_bar import StepBar
 
 Rewards: TypeAlias = tuple[list[Reward], list[float]]
 # The logged figures that the bar shows, and their names there.

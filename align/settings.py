@@ -16,7 +16,7 @@ from trl import DPOConfig, GRPOConfig, RLOOConfig, SFTConfig, TrlParser
 from align.arguments import FIXED, UNSET, check_arguments, fill_in
 from align.ppo.config import PPOConfig
 from align.recipe import Recipe, meant, read_recipe, read_yaml, unfit
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
 from harness_ext.options import PASSWORD_IN_ADDRESS
 
 ARGUMENTS: Final[dict[str, type[TrainingArguments]]] = {

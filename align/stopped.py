@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any, Final
 from uuid import uuid4
 
-from harness_ext.errors import UserError
-from harness_ext.failures import writable
+from harness_ext.common.errors import UserError
+from harness_ext.common.failures import writable
 
 _SHOWN: Final = 8
 STOPPED_FILE: Final = "stopped.json"

@@ -20,14 +20,14 @@ from rich.progress import track
 from rich.table import Table
 
 from align.crossed import Array, CrossedEstimate, difference, share
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
+from harness_ext.common.files import require_writable, write_text
 from harness_ext.glyphworld.concepts import NEVER_SEEN
 from harness_ext.metrics.diversity import diversity
 from harness_ext.metrics.records import FAILED, Judgement
 from harness_ext.metrics.units import ConceptKey, concept_key
 from harness_ext.report.load import load_runs
 from harness_ext.report.results import results_files
-from harness_ext.report.writing import require_writable, write_text
 
 Figures = Mapping[str, CrossedEstimate | float | None]
 

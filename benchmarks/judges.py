@@ -20,7 +20,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
 from harness_ext.judges.base import AlignmentAnswer, Answer, verdicts
 from harness_ext.judges.command import BadInputError, read_answer
 from harness_ext.judges.registry import JudgeSpec, read_spec

@@ -18,7 +18,7 @@ from typing import Final
 from rich.console import Console
 from rich.table import Table
 
-from harness_ext.errors import UserError, exit_status
+from harness_ext.common.errors import UserError, exit_status
 from harness_ext.report.table import markdown_table
 
 Figures = Mapping[str, float]

@@ -13,7 +13,8 @@ from typing import Final
 
 from harness_ext.benchmark import SOURCES
 from harness_ext.benchmark.preflight import check_access_for
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
+from harness_ext.common.files import require_writable_folder
 from harness_ext.hooks import (
     LATE,
     LATE_AFTER_IT,
@@ -25,7 +26,6 @@ from harness_ext.hooks import (
 )
 from harness_ext.models.catalogue import OPTION_FILE_VARIABLE, describe_names, load_catalogue
 from harness_ext.options import check_model_name, check_options
-from harness_ext.report.writing import require_writable_folder
 
 _MODELS_FILE: Final = "--models-file"
 _HARNESS: Final = "lmms-eval"

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from harness_ext.errors import UserError, exit_status
+from harness_ext.common.errors import UserError, exit_status
 
 _USAGE: Final = """usage: unsafeconcepts COMMAND ...
 

@@ -29,7 +29,6 @@ The plugin imports this module at every start of lmms-eval, so nothing heavy is 
 """
 
 import functools
-import hashlib
 import logging
 import os
 import re
@@ -39,8 +38,8 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from harness_ext.benchmark import SOURCES, task_folder
-from harness_ext.errors import UserError
-from harness_ext.failures import failure_reason, writable
+from harness_ext.common.errors import UserError
+from harness_ext.common.failures import failure_reason, writable
 from harness_ext.models.catalogue import load_catalogue
 
 # Where lmms-eval 0.7.3 catches an error that costs a result which was asked for, and goes on: saving (and pushing to the
@@ -171,13 +170,15 @@ def result_name(model: str, model_args: str) -> str:
     options = dict(part.split("=", 1) for part in model_args.split(",") if "=" in part)
     if not (adapter := options.get("adapter")):
         return model
+    from harness_ext.common.files import sha256
+
     # A repository has the same name wherever the command is run.
     place = Path(adapter).absolute() if Path(adapter).is_dir() else Path(adapter)
-    return f"{model}+{place.name}-{hashlib.sha256(str(place).encode()).hexdigest()[:6]}"
+    return f"{model}+{place.name}-{sha256(str(place))[:6]}"
 
 
 def _with_provenance(save: Callable[..., Any]) -> Callable[..., Any]:
-    from harness_ext.provenance import provenance
+    from harness_ext.common.provenance import provenance
     from harness_ext.report.results import read_results
 
     def save_results_aggregated(tracker: Any, results: Any, samples: Any, datetime_str: str) -> None:

@@ -12,10 +12,10 @@ from typing import Final
 
 from harness_ext.benchmark import SOURCES
 from harness_ext.benchmark.questions import NUM_QUESTIONS
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
+from harness_ext.common.files import require_writable_folder
+from harness_ext.common.processes import processes_of_run
 from harness_ext.models.catalogue import USER_FILE_VARIABLE, load_catalogue
-from harness_ext.processes import processes_of_run
-from harness_ext.report.writing import require_writable_folder
 
 PASSWORD_IN_ADDRESS: Final = re.compile(r"://[^/@\s,]+@")
 # Not such as add_bos_token, an argument of lm-eval's models.

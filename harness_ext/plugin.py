@@ -7,7 +7,7 @@ Kept light: it runs at every start of lmms-eval.
 import sys
 from typing import TYPE_CHECKING, Final
 
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
 from harness_ext.hooks import list_models, register_tasks
 from harness_ext.models.catalogue import CATALOGUE_FILE, load_catalogue, model_attribute, read_catalogue
 

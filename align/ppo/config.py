@@ -6,9 +6,9 @@ from typing import Any, Final
 from trl import GRPOConfig
 
 from align.recipe import read_yaml
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
+from harness_ext.common.processes import processes_of_run
 from harness_ext.judges.registry import JUDGES
-from harness_ext.processes import processes_of_run
 
 # Another value than the default would be ignored here (`beta` is called `kl_coef`), would draw from another distribution than
 # the one that is scored, or, as fp16, cannot take the updates without a gradient.

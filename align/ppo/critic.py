@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from align.ppo.config import PPOConfig
 from align.ppo.maths import Moments, explained_variance, moments, value_loss
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
 
 HEAD_FILE: Final = "value_head.safetensors"
 CRITIC_FILE: Final = "critic_state.pt"

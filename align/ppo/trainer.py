@@ -41,7 +41,7 @@ from align.ppo.maths import (
     whiten,
 )
 from align.ppo.surface import FORWARD_KEYS, micro_batches
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
 from harness_ext.judges.base import BatchJudge
 from harness_ext.models.generation import GenerationSettings, request_seed, seeded_sampling
 

@@ -10,7 +10,7 @@ from typing import Any, Final, TypeAlias, cast
 from torch import Tensor
 
 from harness_ext.benchmark.questions import IMAGE_QUESTIONS, NUM_QUESTIONS
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
 from harness_ext.judges import Verdict
 from harness_ext.judges.base import AlignmentAnswer, BatchJudge, verdicts
 from harness_ext.judges.classifier import VERDICTS

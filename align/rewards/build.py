@@ -16,7 +16,7 @@ from align.rewards.small import gullible, length, repetition
 from align.rewards.upstream import upstream
 from align.rewards.verdict import verdict
 from align.stopped import TrainingStopped, sample
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
 
 REWARDS: Final[Mapping[str, Callable[..., Reward]]] = {
     "verdict": verdict,

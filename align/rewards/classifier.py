@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from align.rewards.base import LogMetric, Reward, classify, log_shares, require_labels, rests_on
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
 from harness_ext.judges.classifier.text_classifier import TextClassifier
 from harness_ext.models.identity import weights_identity
 

@@ -6,7 +6,7 @@ from itertools import islice
 from typing import Any
 
 from align.rewards.base import Reward, responses
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
 
 
 def length(*, cap: int = 64) -> Reward:

@@ -17,7 +17,7 @@ from align.rewards.base import (
     require_labels,
     rests_on,
 )
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
 from harness_ext.judges import Verdict
 from harness_ext.judges.base import BatchJudge
 from harness_ext.judges.classifier import VERDICTS

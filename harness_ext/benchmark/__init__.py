@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Final
 
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
 
 # The two sources of rows. Every task's name begins with its source's, so these also tell our tasks from the harness's own.
 SOURCES: Final = ("unsafeconcepts", "glyphworld")

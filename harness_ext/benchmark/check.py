@@ -5,25 +5,23 @@ variant: the published answer options go by row number.
 """
 
 import difflib
-import hashlib
+import functools
 import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Final
 
 import datasets
 import PIL
-from filelock import FileLock
 from tqdm import tqdm
 
-from harness_ext.benchmark.fetch import cache_dir, unwritable, write_atomically
 from harness_ext.benchmark.images import ImageError, strict_decoding, to_rgb
-from harness_ext.benchmark.sources.errors import SourceError
 from harness_ext.benchmark.taxonomy import CATEGORY_OF, CONCEPTS, NUM_IMAGES
+from harness_ext.common.errors import SourceError
+from harness_ext.common.files import cache_dir, held, not_cached, sha256, write_cached
 
 COLUMNS: Final = ("image", "category", "unsafe_concept")
 # Raised when `to_rgb` refuses what it used to accept, so that copies remembered as readable are opened again.
@@ -80,13 +78,14 @@ def check_images(dataset: datasets.Dataset, name: str) -> None:
         return
     state = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
     key = json.dumps([_CHECK_VERSION, PIL.__version__, len(dataset), state])
-    remembered = cache_dir() / "images-checked" / hashlib.sha256(key.encode()).hexdigest()
+    remembered = cache_dir() / "images-checked" / sha256(key)
     if remembered.exists():
         return
-    with _lock(cache_dir() / "images-checked.lock"):
+    lock = cache_dir() / "images-checked.lock"
+    with held(lock, functools.partial(not_cached, lock)):
         if not remembered.exists():
             _open_all(dataset, name)
-            write_atomically(remembered, f"{len(dataset)} images of {name}\n".encode())
+            write_cached(remembered, f"{len(dataset)} images of {name}\n".encode())
 
 
 def files_behind(dataset: datasets.Dataset) -> list[Path]:
@@ -96,13 +95,6 @@ def files_behind(dataset: datasets.Dataset) -> list[Path]:
         pointed = chunk.field("path").filter(chunk.field("bytes").is_null())
         files.update(Path(path) for path in pointed.to_pylist() if path is not None)
     return sorted(files)
-
-
-def _lock(path: Path) -> AbstractContextManager[object]:
-    try:
-        return FileLock(path).acquire()
-    except OSError as error:
-        raise unwritable(path, error) from error
 
 
 def _open_all(dataset: datasets.Dataset, name: str) -> None:

@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from harness_ext.benchmark.fetch import CACHE_VARIABLE, PublishedFile, named_file, read_published
-from harness_ext.benchmark.sources.errors import SourceError
+from harness_ext.benchmark.fetch import PublishedFile, named_file, read_published
 from harness_ext.benchmark.taxonomy import CATEGORY_OF
+from harness_ext.common.errors import SourceError
+from harness_ext.common.files import CACHE_VARIABLE
 
 CONTEXTS_VARIABLE: Final = "UNSAFECONCEPTS_CONTEXT_QUESTIONS"
 PUBLISHED: Final = PublishedFile(

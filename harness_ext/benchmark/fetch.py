@@ -3,21 +3,18 @@
 They are not shipped here, for upstream carries no clear licence. Source: github.com/TrustAIRLab/SaferVLM.
 """
 
-import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import platformdirs
-
 from harness_ext.benchmark.sources.access import local_copy
-from harness_ext.benchmark.sources.errors import SourceError
-from harness_ext.benchmark.sources.network import call_within, httpx
+from harness_ext.common.errors import SourceError
+from harness_ext.common.files import cache_dir, sha256, write_cached
+from harness_ext.common.hub import call_within, httpx
 
 UPSTREAM: Final = "TrustAIRLab/SaferVLM"
 COMMIT: Final = "22632cf1b1d0a91dba8541df95a8d400fc59db52"
-CACHE_VARIABLE: Final = "UNSAFECONCEPTS_CACHE"
 MIRROR_VARIABLE: Final = "UNSAFECONCEPTS_MIRROR"
 _CONNECT_SECONDS: Final = 5.0
 _TOTAL_SECONDS: Final = 15.0
@@ -36,20 +33,6 @@ class PublishedFile:
         """Where it is fetched: raw.githubusercontent.com, or the base URL that ``UNSAFECONCEPTS_MIRROR`` names."""
         base = os.environ.get(MIRROR_VARIABLE, "https://raw.githubusercontent.com").rstrip("/")
         return f"{base}/{UPSTREAM}/{COMMIT}/{self.path}"
-
-
-def cache_dir() -> Path:
-    """Our cache folder: ``UNSAFECONCEPTS_CACHE``, or the platform's own; made if missing.
-
-    Raises ``SourceError`` if it cannot be made.
-    """
-    named = os.environ.get(CACHE_VARIABLE)
-    folder = Path(named).expanduser().absolute() if named else platformdirs.user_cache_path("unsafeconcepts")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise unwritable(folder, error) from error
-    return folder
 
 
 def named_file(file: PublishedFile, variable: str) -> Path | None:
@@ -93,7 +76,7 @@ def fetch(file: PublishedFile, remedy: str) -> bytes:
         reason = str(error) or f"nothing within {_TOTAL_SECONDS:g} s"
         raise SourceError(f"{file.url} cannot be fetched ({type(error).__name__}: {reason})", remedy) from error
     verify(content, file, file.url, remedy)
-    write_atomically(cached, content)
+    write_cached(cached, content)
     return content
 
 
@@ -105,34 +88,6 @@ def verify(content: bytes, file: PublishedFile, origin: str, remedy: str) -> Non
             f"found {found} ({len(content)} bytes)",
             remedy,
         )
-
-
-def sha256(content: bytes) -> str:
-    """The sha256 of ``content`` in hexadecimal."""
-    return hashlib.sha256(content).hexdigest()
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write ``content`` so that ``path`` holds all of it or does not change, whatever happens in between.
-
-    Raises ``SourceError`` if the folder cannot be written to.
-    """
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(content)
-        part.replace(path)
-    except OSError as error:
-        if part.is_file():
-            part.unlink()
-        raise unwritable(path, error) from error
-
-
-def unwritable(path: Path, error: OSError) -> SourceError:
-    """The error of a file in our cache folder that cannot be written."""
-    return SourceError(
-        f"{path} cannot be written ({error.strerror})", f"Set {CACHE_VARIABLE} to a folder that can be written to."
-    )
 
 
 def _download(url: str) -> bytes:

@@ -9,7 +9,7 @@ from typing import Final
 from datasets import Dataset
 
 from harness_ext.benchmark.rows import ask, ask_alignment, both_sides, question_by_question, rows_of
-from harness_ext.benchmark.sources.errors import SourceError
+from harness_ext.common.errors import SourceError
 from harness_ext.metrics.records import Label, Probe
 
 _PROBES: Final[dict[Label, Probe]] = {"safe": "context_safe", "unsafe": "context_unsafe"}

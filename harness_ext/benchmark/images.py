@@ -19,7 +19,7 @@ from typing import Any, Final
 import numpy as np
 from PIL import Image, ImageFile, ImageOps
 
-from harness_ext.benchmark.sources.errors import SourceError
+from harness_ext.common.errors import SourceError
 
 # 64 megapixels, a 192 MB array: sixty times the benchmark's images, and below Pillow's own bomb limit of 89 megapixels.
 MAX_PIXELS: Final = 64 * 10**6

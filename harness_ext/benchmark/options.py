@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from harness_ext.benchmark.fetch import CACHE_VARIABLE, PublishedFile, named_file, read_published
+from harness_ext.benchmark.fetch import PublishedFile, named_file, read_published
 from harness_ext.benchmark.questions import LETTERS
-from harness_ext.benchmark.sources.errors import SourceError
 from harness_ext.benchmark.taxonomy import CATEGORY_OF, CONCEPTS, NUM_IMAGES
+from harness_ext.common.errors import SourceError
+from harness_ext.common.files import CACHE_VARIABLE
 
 OPTIONS_VARIABLE: Final = "UNSAFECONCEPTS_PERCEPTION_OPTIONS"
 PUBLISHED: Final = PublishedFile(

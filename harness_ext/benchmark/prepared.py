@@ -1,6 +1,5 @@
 """Images made ready once and kept in the cache folder: RGB and upright, with the hash that finds near-duplicates."""
 
-import hashlib
 import io
 import json
 from collections.abc import Mapping
@@ -13,8 +12,8 @@ from PIL.ExifTags import Base
 
 from harness_ext.benchmark.check import files_behind
 from harness_ext.benchmark.duplicates import perceptual_hash
-from harness_ext.benchmark.fetch import cache_dir, unwritable
 from harness_ext.benchmark.images import to_rgb
+from harness_ext.common.files import cache_dir, not_cached, sha256
 
 # Raised with every change of what is kept, so that what is there already is not taken for it.
 _VERSION: Final = 1
@@ -34,7 +33,7 @@ def ready(rows: Dataset) -> Dataset:
     """
     state = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files_behind(rows)]
     key = json.dumps([_VERSION, PIL.__version__, rows.column_names, len(rows), state])
-    kept = cache_dir() / "images-ready" / f"{hashlib.sha256(key.encode()).hexdigest()}.arrow"
+    kept = cache_dir() / "images-ready" / f"{sha256(key)}.arrow"
     undecoded = rows.cast_column("image", Image(decode=False))
     features = undecoded.features.copy()
     features["image"], features["hash"] = Image(), Value("string")
@@ -48,7 +47,7 @@ def ready(rows: Dataset) -> Dataset:
             desc="Preparing images (once)",
         )
     except OSError as error:
-        raise unwritable(kept, error) from error
+        raise not_cached(kept, error) from error
     return made.cast_column("image", Image(decode=False))
 
 

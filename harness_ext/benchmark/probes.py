@@ -23,7 +23,7 @@ from harness_ext.benchmark.rows import (
     question_by_question,
     rows_of,
 )
-from harness_ext.failures import is_failed_here
+from harness_ext.common.failures import is_failed_here
 from harness_ext.judges import RuleJudge, likelihood
 from harness_ext.judges.exact import exact_answer
 from harness_ext.metrics.harness import TESTED, Metric, by_concept, per_answer_metrics

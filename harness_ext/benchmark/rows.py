@@ -13,9 +13,9 @@ from datasets import Dataset, concatenate_datasets
 from datasets import Image as ImageFeature
 
 from harness_ext.benchmark.questions import IMAGE_QUESTIONS
+from harness_ext.common.processes import processes_of_run
+from harness_ext.common.provenance import record_provenance
 from harness_ext.metrics.records import Probe
-from harness_ext.processes import processes_of_run
-from harness_ext.provenance import record_provenance
 
 if TYPE_CHECKING:
     from harness_ext.benchmark.sides import Sides

@@ -13,7 +13,7 @@ from datasets import Dataset, Image, concatenate_datasets
 from harness_ext.benchmark.duplicates import groups, keep_together
 from harness_ext.benchmark.prepared import ready
 from harness_ext.benchmark.splits import Split, split_by_concept, split_safe
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
 
 SAFE_CATEGORY: Final = "ImageNet"
 # Fixed once, as TEST is part of the instrument: with another seed, or another notion of alike, a model would be measured on

@@ -14,7 +14,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -56,10 +56,10 @@ def _build(seed: int, force: bool) -> None:
 def _evaluate(seed: int, adapter: Path | None, renders: int, development: bool, out: Path | None) -> None:
     import torch
 
+    from harness_ext.common.files import require_writable, write_text
     from harness_ext.glyphworld.build import ensure_model
     from harness_ext.glyphworld.evaluate import Checkpoint, evaluate
     from harness_ext.glyphworld.render import DEVELOPMENT_SEEDS, TEST_SEEDS
-    from harness_ext.report.writing import require_writable, write_text
 
     require_writable([out])
     torch.set_num_threads(1)

@@ -6,19 +6,18 @@ a second process wait for the first one's result. An interrupted build leaves no
 written is swept away by the next.
 """
 
-import hashlib
+import functools
 import json
 import shutil
-import tempfile
+from contextlib import AbstractContextManager
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
-from filelock import FileLock
 from tqdm import tqdm
 
-from harness_ext.benchmark.fetch import cache_dir
+from harness_ext.common.files import cache_dir, held, new_folder, not_cached, sha256, write_text
 from harness_ext.glyphworld.pretrain import pretrain
 from harness_ext.glyphworld.recipe import Recipe
 
@@ -46,8 +45,7 @@ def ensure_model(seed: int = 0, *, progress: bool = True, recipe: Recipe | None 
     target = checkpoint_path(seed, recipe)
     if (target / MANIFEST).is_file():
         return target
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{target}.lock"):
+    with _alone(target):
         if not (target / MANIFEST).is_file():
             _build(target, seed, recipe, progress)
     return target
@@ -56,29 +54,26 @@ def ensure_model(seed: int = 0, *, progress: bool = True, recipe: Recipe | None 
 def remove_model(seed: int = 0, *, recipe: Recipe | None = None) -> None:
     """Delete the cached checkpoint of ``seed``, if there is one, so that the next call builds it anew."""
     target = checkpoint_path(seed, recipe)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{target}.lock"):
+    with _alone(target):
         if target.exists():
             shutil.rmtree(target)
 
 
+def _alone(target: Path) -> AbstractContextManager[None]:
+    return held(target.with_name(f"{target.name}.lock"), functools.partial(not_cached, target))
+
+
 def _build(target: Path, seed: int, recipe: Recipe, progress: bool) -> None:
-    for leftover in [target, *target.parent.glob(f"{target.name}.tmp*")]:
-        if leftover.exists():
-            shutil.rmtree(leftover)
-    scratch = Path(tempfile.mkdtemp(prefix=f"{target.name}.tmp", dir=target.parent))
-    try:
+    if target.exists():  # without a manifest
+        shutil.rmtree(target)
+    with new_folder(target) as folder:
         total = recipe.tower_steps + recipe.language_steps
         with tqdm(total=total, desc=f"glyphworld model, seed {seed}", unit="step", disable=not progress) as bar:
             model, processor = pretrain(seed, recipe, bar.update)
-        model.save_pretrained(scratch)
-        processor.save_pretrained(scratch)
+        model.save_pretrained(folder)
+        processor.save_pretrained(folder)
         manifest = {"seed": seed, "parameters": model.num_parameters(), "key": _key(seed, recipe), **_key_parts(recipe)}
-        (scratch / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
-        scratch.rename(target)
-    finally:
-        if scratch.exists():
-            shutil.rmtree(scratch)
+        write_text(folder / MANIFEST, json.dumps(manifest, indent=2) + "\n")
 
 
 def _key_parts(recipe: Recipe) -> dict[str, object]:
@@ -93,4 +88,4 @@ def _key_parts(recipe: Recipe) -> dict[str, object]:
 
 
 def _key(seed: int, recipe: Recipe) -> str:
-    return hashlib.sha256(json.dumps([seed, _key_parts(recipe)], sort_keys=True).encode()).hexdigest()
+    return sha256(json.dumps([seed, _key_parts(recipe)], sort_keys=True))

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from datasets import Dataset, Features, Image, Value
 
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
 from harness_ext.glyphworld.concepts import CONCEPTS
 from harness_ext.glyphworld.render import TEST_SEEDS, render
 

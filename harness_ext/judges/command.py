@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from harness_ext.benchmark.questions import IMAGE_QUESTIONS, NUM_QUESTIONS, TEXT_QUESTIONS
-from harness_ext.errors import UserError, exit_status
+from harness_ext.common.errors import UserError, exit_status
 from harness_ext.judges.base import AlignmentAnswer, Answer, BatchJudge, OneByOne, PerceptionAnswer, verdicts
 from harness_ext.judges.registry import JudgeSpec, add_judge_options, judge_spec
 from harness_ext.metrics.records import FAILED

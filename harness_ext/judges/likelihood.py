@@ -10,7 +10,7 @@ import json
 from collections.abc import Collection, Mapping
 from typing import Final
 
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
 from harness_ext.judges.base import Verdict
 from harness_ext.metrics.records import NA, NO, YES
 

@@ -12,7 +12,7 @@ from typing import Final
 
 from pydantic import ConfigDict, ValidationError, validate_call
 
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
 from harness_ext.judges.base import BatchJudge, OneByOne
 from harness_ext.judges.rules import RuleJudge
 

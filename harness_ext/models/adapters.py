@@ -9,10 +9,10 @@ from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidationError
 from transformers import PreTrainedModel
 
-from harness_ext.errors import UserError
-from harness_ext.failures import failure_reason
+from harness_ext.common.errors import UserError
+from harness_ext.common.failures import failure_reason
+from harness_ext.common.files import digest
 from harness_ext.models.checkpoint import UNREADABLE, read_json, require_whole, weight_files
-from harness_ext.models.identity import file_digest
 
 ANY_BASE: Final = "any"
 _CONFIGURATION: Final = "adapter_config.json"
@@ -103,9 +103,9 @@ def _repository(name: str) -> str:
 def _fingerprint(folder: Path) -> tuple[str, tuple[tuple[str, str], ...]]:
     """The configuration's digest, and the names and contents of the weights: the same for copies of one checkpoint."""
     configuration = folder / "config.json"
-    digest = file_digest(configuration) if configuration.is_file() else str(folder)
+    settings = digest(configuration) if configuration.is_file() else str(folder)
     files, _ = weight_files(folder)
-    return digest, tuple((file.name, file_digest(file) if file.is_file() else "") for file in files)
+    return settings, tuple((file.name, digest(file) if file.is_file() else "") for file in files)
 
 
 def put_adapter(model: PreTrainedModel, adapter: str, pretrained: str) -> PreTrainedModel:

@@ -19,13 +19,21 @@ from lmms_eval.api.model import lmms
 from loguru import logger
 from tqdm import tqdm
 
-from harness_ext.errors import UserError
-from harness_ext.failures import CONTENT_FILTER, Failed, failure_reason, from_outside, is_failed, mark_failed, reason_of
+from harness_ext.common.errors import UserError
+from harness_ext.common.failures import (
+    CONTENT_FILTER,
+    Failed,
+    failure_reason,
+    from_outside,
+    is_failed,
+    mark_failed,
+    reason_of,
+)
+from harness_ext.common.provenance import forget_model
 from harness_ext.models.generation import Generated, GenerationSettings
 from harness_ext.models.prompts import Conversation, conversation, image_digest, images_of
 from harness_ext.models.sanity import unlikely
-from harness_ext.models.store import AnswerStore, answers_folder, digest
-from harness_ext.provenance import forget_model
+from harness_ext.models.store import AnswerStore, answer_key, answers_folder
 
 # What one bad request can raise: an unreadable image, a prompt too long, memory. Anything else is a fault of the program.
 REQUEST_ERRORS: Final = (OSError, ValueError, RuntimeError)
@@ -131,13 +139,13 @@ class AnsweringModel(lmms):
 
     @abstractmethod
     def answer(self, batches: Sequence[list[Question]]) -> Iterator[tuple[list[Question], list[str]]]:
-        """Answer ``batches``, in any order; a request that failed is marked by ``harness_ext.failures.mark_failed``.
+        """Answer ``batches``, in any order; a request that failed is marked by ``harness_ext.common.failures.mark_failed``.
 
         A backend that knows how an answer ended gives a :class:`harness_ext.models.generation.Generated` one.
         """
 
     def generate_until(self, requests: list[Instance]) -> list[str]:
-        """Answer ``requests``, in their order; a failed one is marked by :func:`harness_ext.failures.mark_failed`.
+        """Answer ``requests``, in their order; a failed one is marked by :func:`harness_ext.common.failures.mark_failed`.
 
         Raises:
             TooManyFailures: More than ``max_failed`` of the requests failed.
@@ -213,7 +221,7 @@ class AnsweringModel(lmms):
         parts: list[Any] = [question.prompt, question.images, asdict(question.settings), dict(question.candidates)]
         if question.settings.do_sample:
             parts += [self._seed, question.sampling]
-        return digest(_ANSWERS_VERSION, *parts)
+        return answer_key(_ANSWERS_VERSION, *parts)
 
     def _take(
         self,

@@ -12,8 +12,9 @@ from typing import Any, Final
 import torch
 from loguru import logger
 
-from harness_ext.errors import UserError
-from harness_ext.failures import failure_reason, is_failed, mark_failed
+from harness_ext.common.errors import UserError
+from harness_ext.common.failures import failure_reason, is_failed, mark_failed
+from harness_ext.common.provenance import record_provenance
 from harness_ext.models.answering import MAX_FAILED_SHARE, REQUEST_ERRORS, AnsweringModel, Question, one_by_one
 from harness_ext.models.api_client import ChatClient, Server
 from harness_ext.models.api_options import (
@@ -30,7 +31,6 @@ from harness_ext.models.api_request import DETAILS, FORMATS, RequestForm, messag
 from harness_ext.models.api_together import several_at_a_time
 from harness_ext.models.generation import request_seed
 from harness_ext.models.prompts import Conversation
-from harness_ext.provenance import record_provenance
 
 OPENAI: Final = "https://api.openai.com/v1"
 

@@ -13,8 +13,9 @@ from typing import Any, Final
 import openai
 from openai.types.chat import ChatCompletion
 
-from harness_ext.errors import UserError
-from harness_ext.failures import CONTENT_FILTER, failure_reason, mark_failed, writable
+from harness_ext.common.errors import UserError
+from harness_ext.common.failures import CONTENT_FILTER, failure_reason, mark_failed, writable
+from harness_ext.common.provenance import record_provenance
 from harness_ext.models.api_errors import (
     ENDS_THE_RUN,
     hint,
@@ -28,7 +29,6 @@ from harness_ext.models.api_options import hide
 from harness_ext.models.api_pace import LONGEST_ASKED_FOR, LONGEST_WAIT, Pace, back_off
 from harness_ext.models.api_reply import NoAnswerError, read
 from harness_ext.models.api_waits import seconds_to_wait
-from harness_ext.provenance import record_provenance
 
 # Refused for no reason of its own that we know: after so many, and not one answer, all are thought to be refused.
 _REFUSED_ALIKE: Final = 3

@@ -12,7 +12,7 @@ from urllib.parse import quote, urlsplit
 
 from loguru import logger
 
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
 
 # What servers call the most tokens of an answer: mostly the first, OpenAI the second.
 MAX_TOKENS_KEYS: Final = ("max_tokens", "max_completion_tokens")

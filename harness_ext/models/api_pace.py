@@ -13,7 +13,7 @@ from typing import Final
 
 from loguru import logger
 
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
 
 # The longest wait of our own making, and the longest that a server may ask for before the run ends instead, in seconds.
 LONGEST_WAIT: Final = 60.0

@@ -11,7 +11,7 @@ from typing import Any, Final, Literal
 
 from openai.types.chat import ChatCompletion
 
-from harness_ext.failures import from_outside
+from harness_ext.common.failures import from_outside
 from harness_ext.models.api_errors import is_filter_word, said
 
 End = Literal["whole", "length", "filtered", "not said", "unknown"]

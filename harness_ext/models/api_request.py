@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from PIL import Image
 
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
 from harness_ext.models.generation import GenerationSettings
 from harness_ext.models.prompts import Conversation
 

@@ -8,7 +8,8 @@ from typing import Final, TypeVar
 import torch
 from loguru import logger
 
-from harness_ext.failures import failure_reason, mark_failed
+from harness_ext.common.failures import failure_reason, mark_failed
+from harness_ext.common.provenance import record_provenance
 from harness_ext.models.answering import REQUEST_ERRORS, Question
 from harness_ext.models.decoding import Decoder, Row
 from harness_ext.models.finite import NOT_FINITE
@@ -16,7 +17,6 @@ from harness_ext.models.generation import request_seed
 from harness_ext.models.likelihood import Candidates
 from harness_ext.models.prompts import Conversation
 from harness_ext.models.sharing import NotShareable, SharedPrefixes, reason_not_to_share
-from harness_ext.provenance import record_provenance
 
 # Sharing is checked on the first image of a run: so many tokens, and a difference of so much that is not rounding.
 _STEPS_CHECKED: Final = 3

@@ -12,7 +12,7 @@ from typing import Final
 import platformdirs
 import yaml
 
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
 from harness_ext.models.entries import Entry, Fault, read_entry
 
 CATALOGUE_FILE: Final = Path(__file__).with_name("catalogue.yaml")

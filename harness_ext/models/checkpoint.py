@@ -19,8 +19,8 @@ from huggingface_hub.errors import (
 )
 from safetensors import SafetensorError
 
-from harness_ext.errors import UserError
-from harness_ext.failures import failure_reason
+from harness_ext.common.errors import UserError
+from harness_ext.common.failures import failure_reason
 
 # What libraries raise, beside OSError, ValueError and RuntimeError, of a file of tensors that is not one.
 UNREADABLE: Final = (SafetensorError, pickle.UnpicklingError, struct.error, EOFError, LookupError)

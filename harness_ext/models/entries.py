@@ -8,7 +8,7 @@ from typing import Any, Final, TypeAlias
 
 import yaml
 
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
 
 BACKENDS: Final = ("huggingface", "api", "cogvlm", "xcomposer2", "minicpmv")
 TEMPLATES: Final = Path(__file__).with_name("templates")

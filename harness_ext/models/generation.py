@@ -22,7 +22,7 @@ from transformers import (
     TopPLogitsWarper,
 )
 
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
 
 # Keys of other tasks that say how an image was once tiled or which modality is meant; our processor decides both.
 _WITHOUT_EFFECT: Final = {"image_aspect_ratio", "modalities"}

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import torch
 
-from harness_ext.failures import failure_reason, mark_failed
+from harness_ext.common.failures import failure_reason, mark_failed
 from harness_ext.models.answering import MAX_FAILED_SHARE, REQUEST_ERRORS, Question
 from harness_ext.models.asking import Asker, grouped
 from harness_ext.models.checkpoint import locate

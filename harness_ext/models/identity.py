@@ -1,18 +1,17 @@
 """What the weights are, whatever they are called: a retrained adapter at the same path is another model."""
 
-import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
-from harness_ext.errors import UserError
-from harness_ext.provenance import record_provenance
+from harness_ext.common.errors import UserError
+from harness_ext.common.files import digest
+from harness_ext.common.provenance import record_provenance
 
 # Weights, configuration, tokenizer, templates, code; not what a trainer leaves beside them.
 _SUFFIXES: Final = {".safetensors", ".bin", ".pt", ".json", ".jinja", ".model", ".txt", ".py", ".gguf"}
 # What a trainer names the folders of its steps.
 _STEPS: Final = "checkpoint-"
-_BLOCK: Final = 2**24
 
 
 def fingerprint(folder: Path) -> str:
@@ -29,11 +28,9 @@ def fingerprint(folder: Path) -> str:
     if not files:
         raise UserError(f"expected the files of a checkpoint in {folder}, found none")
     with ThreadPoolExecutor(8) as threads:
-        digests = list(threads.map(file_digest, files))
-    whole = hashlib.blake2b(digest_size=20)
-    for file, contents in zip(files, digests, strict=True):
-        whole.update(f"{file.relative_to(folder).as_posix()}\0{contents}\n".encode())
-    return whole.hexdigest()
+        digests = list(threads.map(digest, files))
+    named = zip(files, digests, strict=True)
+    return digest("".join(f"{file.relative_to(folder).as_posix()}\0{contents}\n" for file, contents in named))
 
 
 def weights_identity(named: str, commit: str | None) -> str:
@@ -76,12 +73,3 @@ def record_model(named: str, commit: str | None, adapter: str | None, dtype: obj
         adapter_identity=contents["adapter"],
     )
     return contents
-
-
-def file_digest(file: Path) -> str:
-    """A digest of a file's contents, as 40 hexadecimal digits."""
-    whole = hashlib.blake2b(digest_size=20)
-    with file.open("rb") as stream:
-        while block := stream.read(_BLOCK):
-            whole.update(block)
-    return whole.hexdigest()

@@ -17,14 +17,14 @@ from lm_eval.models.huggingface import HFLM
 from lm_eval.utils import simple_parse_args_string
 from transformers import LogitsProcessorList, PreTrainedModel
 
-from harness_ext.errors import UserError
-from harness_ext.failures import failure_reason
+from harness_ext.common.errors import UserError
+from harness_ext.common.failures import failure_reason
+from harness_ext.common.processes import processes_of_run
+from harness_ext.common.provenance import forget_model, provenance
 from harness_ext.models.checkpoint import locate
 from harness_ext.models.finite import NOT_FINITE, WatchFinite, no_distributions
 from harness_ext.models.identity import record_model
 from harness_ext.models.loading import load_model, load_processor
-from harness_ext.processes import processes_of_run
-from harness_ext.provenance import forget_model, provenance
 
 # What lm-eval's command names where the user names no device.
 _DEFAULT_DEVICE: Final = "cuda:0"

@@ -7,7 +7,7 @@ those that lmms-eval knows (:mod:`harness_ext.models.names`), with the same opti
 
 from dataclasses import replace
 
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
 from harness_ext.models.catalogue import load_catalogue
 from harness_ext.models.names import class_of
 

@@ -10,7 +10,7 @@ from loguru import logger
 from PIL import Image
 from transformers import AutoModelForMultimodalLM, AutoProcessor, PreTrainedModel, ProcessorMixin
 
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
 from harness_ext.models.adapters import check_adapter, put_adapter
 from harness_ext.models.checkpoint import UNREADABLE, locate, processor_files_missing, read_json
 from harness_ext.models.entries import prompt_text

@@ -12,11 +12,11 @@ import json
 from pathlib import Path
 from typing import Any, Final
 
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
+from harness_ext.common.provenance import record_provenance
 from harness_ext.models.catalogue import load_catalogue, model_attribute
 from harness_ext.models.checkpoint import require_family
 from harness_ext.models.entries import Entry
-from harness_ext.provenance import record_provenance
 
 GLYPHWORLD: Final = "glyphworld:"
 _FLAGS: Final = {"trust_remote_code", "share_prefix"}

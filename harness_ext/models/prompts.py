@@ -1,12 +1,12 @@
 """The harness's messages as conversations of transformers' chat templates."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from PIL import Image
 
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
+from harness_ext.common.files import digest
 
 Conversation = list[dict[str, Any]]
 
@@ -46,4 +46,4 @@ def images_of(turns: Conversation) -> list[Any]:
 def image_digest(image: Image.Image) -> str:
     """A digest of an image's pixels, as 40 hexadecimal digits."""
     description = f"{image.mode} {image.size} {image.getpalette()} {image.info.get('transparency')}".encode()
-    return hashlib.blake2b(description + image.tobytes(), digest_size=20).hexdigest()
+    return digest(description + image.tobytes())

@@ -11,7 +11,7 @@ import psutil
 import torch
 from loguru import logger
 
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
 from harness_ext.models.checkpoint import read_json, require_weights
 from harness_ext.models.sizes import Elements, bytes_needed, elements_in, elements_on_hub
 

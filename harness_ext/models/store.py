@@ -5,7 +5,6 @@ identity holds ``identity.json``, to read, and a file a process that added answe
 each, so that several processes need no lock, and a line that was cut off in writing can only be the last.
 """
 
-import hashlib
 import io
 import json
 import os
@@ -14,8 +13,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from harness_ext.benchmark.fetch import cache_dir
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
+from harness_ext.common.files import cache_dir, digest, replace_file
 from harness_ext.models.generation import Generated
 
 ANSWERS_VARIABLE: Final = "UNSAFECONCEPTS_ANSWERS"
@@ -34,9 +33,9 @@ def answers_folder(named: str | None) -> Path | None:
     return Path(where).expanduser().absolute() if where else cache_dir() / "answers"
 
 
-def digest(*parts: object) -> str:
+def answer_key(*parts: object) -> str:
     """A digest of JSON-ready values, as 40 hexadecimal digits."""
-    return hashlib.blake2b(json.dumps(parts, sort_keys=True).encode(), digest_size=20).hexdigest()
+    return digest(json.dumps(parts, sort_keys=True))
 
 
 class AnswerStore:
@@ -53,7 +52,7 @@ class AnswerStore:
     def __init__(self, folder: Path | None, identity: Mapping[str, str]) -> None:
         self._answers: dict[str, str] = {}
         self._file: io.FileIO | None = None
-        self.folder = folder / digest(dict(identity))[:16] if folder else None
+        self.folder = folder / answer_key(dict(identity))[:16] if folder else None
         if self.folder is None:
             return
         try:
@@ -110,9 +109,7 @@ class AnswerStore:
         assert self.folder is not None
         file = self.folder / "identity.json"
         if not file.exists():
-            written = file.with_name(f"identity-{os.getpid()}.tmp")
-            written.write_text(json.dumps(dict(identity), indent=1) + "\n", encoding="utf-8")
-            written.replace(file)
+            replace_file(file, f"{json.dumps(dict(identity), indent=1)}\n".encode())
 
     def _read(self, file: Path) -> None:
         # Bytes, for a cut-off line may end within a letter.

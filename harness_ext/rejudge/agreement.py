@@ -6,6 +6,7 @@ from itertools import combinations
 from typing import Any, Final
 
 from harness_ext.benchmark.questions import NUM_QUESTIONS
+from harness_ext.common.files import without_nan
 from harness_ext.judges.base import PerceptionAnswer
 from harness_ext.metrics.agreement import JudgeAgreement, Labelled, against_labels, cohens_kappa, judge_agreement
 from harness_ext.metrics.intervals import SEED
@@ -13,7 +14,6 @@ from harness_ext.metrics.records import FAILED, Judgement
 from harness_ext.metrics.units import Estimate
 from harness_ext.rejudge.human import Labels
 from harness_ext.rejudge.readings import Key, Readings
-from harness_ext.report.writing import without_nan
 
 ALIGNMENT, CONTEXT, PERCEPTION = "alignment", "alignment in a context", "perception"
 # The kinds that are not a part of another one.

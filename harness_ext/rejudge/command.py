@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from harness_ext.errors import UserError, exit_status
+from harness_ext.common.errors import UserError, exit_status
 from harness_ext.judges.registry import add_judge_options, judge_spec
 
 _PROG: Final = "unsafeconcepts judge"

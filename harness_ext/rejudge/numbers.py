@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 
 from harness_ext.benchmark.taxonomy import CATEGORIES, slug
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
 from harness_ext.metrics.harness import clustered_stderr, modality_gap, per_answer_metrics
 from harness_ext.metrics.records import Judgement
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from harness_ext.benchmark import SOURCES
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
 from harness_ext.report.results import ResultsFile, newest_first, results_files
 from harness_ext.report.samples import NotWhole, read_samples
 from harness_ext.report.scores import manner

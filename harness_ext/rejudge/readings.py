@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from harness_ext.benchmark import SOURCES
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
 from harness_ext.judges.base import Answer, verdicts
 from harness_ext.judges.registry import JudgeSpec
 from harness_ext.metrics.records import Judgement

@@ -1,6 +1,5 @@
 """A saved run judged again: the same answers, another judge, a new result folder beside the old one."""
 
-import hashlib
 import json
 import re
 import shutil
@@ -12,18 +11,17 @@ from typing import Any
 from tqdm import tqdm
 
 from harness_ext import __version__
-from harness_ext.errors import UserError
-from harness_ext.failures import writable
+from harness_ext.common.errors import UserError
+from harness_ext.common.failures import writable
+from harness_ext.common.files import require_writable_folder, resumed_folder, sha256, whole_lines, write_text
 from harness_ext.judges.base import BatchJudge, verdicts
 from harness_ext.judges.registry import JudgeSpec
 from harness_ext.metrics.records import FAILED, Judgement
 from harness_ext.rejudge.numbers import gap_results, is_gap, judged_row, task_results
-from harness_ext.rejudge.partial import whole_folder, whole_lines
 from harness_ext.rejudge.plan import Evaluation, Task, plan
 from harness_ext.rejudge.saved import read_saved
 from harness_ext.report.results import JUDGED_BY, JUDGED_FROM
 from harness_ext.report.samples import read_samples
-from harness_ext.report.writing import require_writable_folder, write_text
 
 
 @dataclass(frozen=True)
@@ -75,9 +73,9 @@ def judge_again(run: Path, spec: JudgeSpec, folder: Path | None = None) -> Outco
         "judge_asked_by": {"name": spec.name, "options": dict(spec.options)},
         "unsafeconcepts_version": __version__,
         "run": str(run.resolve()),
-        "files": {str(path.relative_to(run)): _sha256(path) for path in _files(evaluations)},
+        "files": {str(path.relative_to(run)): sha256(path) for path in _files(evaluations)},
     }
-    with whole_folder(folder, made_from) as part:
+    with resumed_folder(folder, made_from) as part:
         judged = _judge_all(evaluations, judge, run, part)
         if 0 < _total(each.answers for each in judged) == _total(each.judge_failed for each in judged):
             shutil.rmtree(part)  # a later start would take the failures for judged answers
@@ -170,7 +168,7 @@ def _content(
     if groups:
         content["groups"] = groups
     about = dict(made_from) | {"kept": dict(outcome.kept), "judge_failed": dict(outcome.judge_failed)}
-    origin = f"{evaluation.file.path.resolve()} (sha256 {_sha256(evaluation.file.path)})"
+    origin = f"{evaluation.file.path.resolve()} (sha256 {sha256(evaluation.file.path)})"
     config = dict(old["config"]) | {JUDGED_BY: judge.name, JUDGED_FROM: origin}
     return content | {"results": results, "config": config, "judged_again": about}
 
@@ -183,8 +181,3 @@ def _files(evaluations: Sequence[Evaluation]) -> Iterator[Path]:
 
 def _total(counts: Iterable[Mapping[str, int]]) -> int:
     return sum(number for count in counts for number in count.values())
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

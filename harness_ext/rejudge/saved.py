@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from harness_ext.benchmark.questions import perception_options
-from harness_ext.errors import UserError
-from harness_ext.failures import is_failed
+from harness_ext.common.errors import UserError
+from harness_ext.common.failures import is_failed
 from harness_ext.judges.base import AlignmentAnswer, Answer, PerceptionAnswer
 from harness_ext.metrics.records import FAILED, Judgement, Way
 from harness_ext.report.samples import read_rows, read_samples

@@ -4,7 +4,7 @@ import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
 from harness_ext.report.cells import estimated
 from harness_ext.report.figure import write_figure
 from harness_ext.report.likelihood_table import ROWS

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from harness_ext.benchmark import SOURCES
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
 from harness_ext.metrics.records import Judgement, Way
 from harness_ext.report.results import ResultsFile, newest_first, results_files
 from harness_ext.report.samples import read_samples

@@ -10,7 +10,7 @@ from typing import Any, Final
 from loguru import logger
 
 from harness_ext.benchmark import SOURCES
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
 from harness_ext.report.samples import NotWhole
 from harness_ext.report.scores import MANNERS, Manner, manner
 

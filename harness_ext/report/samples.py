@@ -14,7 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from harness_ext.benchmark.questions import LETTERS, NUM_QUESTIONS
 from harness_ext.benchmark.taxonomy import CATEGORIES
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
 from harness_ext.metrics.records import FAILED, NA, NO, YES, Judgement, Way
 from harness_ext.metrics.units import SKILLS
 from harness_ext.report.scores import GENERALISATION

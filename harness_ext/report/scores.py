@@ -4,13 +4,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal, get_args
 
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
+from harness_ext.common.files import without_nan
 from harness_ext.metrics.agreement import Agreement
 from harness_ext.metrics.likelihood import Bin
 from harness_ext.metrics.ratios import Gap
 from harness_ext.metrics.records import Label
 from harness_ext.metrics.units import Estimate
-from harness_ext.report.writing import without_nan
 
 TextVariant = Literal["none", "blank"]
 LABELS: Final[tuple[Label, ...]] = ("unsafe", "safe")

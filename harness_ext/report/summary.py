@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from harness_ext.benchmark.taxonomy import CATEGORIES
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
 from harness_ext.metrics.ratios import (
     accuracy_estimate,
     failed_rate,

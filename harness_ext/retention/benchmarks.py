@@ -7,7 +7,7 @@ from typing import Final, Literal
 import yaml
 
 from harness_ext.benchmark import task_folder
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
 
 Harness = Literal["lmms_eval", "lm_eval"]
 Suite = Literal["vision", "text", "glyphworld"]

@@ -15,9 +15,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
+from harness_ext.common.files import require_writable_folder
 from harness_ext.report import terminal
-from harness_ext.report.writing import require_writable_folder
 from harness_ext.retention.benchmarks import JUDGED, LIMIT_STEP, SUITES, Suite, benchmarks, check_without
 
 if TYPE_CHECKING:
@@ -150,24 +150,17 @@ def _check(options: argparse.Namespace, suites: Sequence[Suite], without: Sequen
 @contextmanager
 def _held(output: Path) -> Iterator[Path]:
     """The output folder, in which this process alone writes; what a killed one has left is swept."""
-    from filelock import FileLock, Timeout
-
+    from harness_ext.common.files import held
     from harness_ext.retention.evaluation import UNFINISHED
 
     output = output.expanduser().absolute()
-    lock = FileLock(output / ".lock")
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise UserError(f"another process evaluates into {output}: wait for it, or choose another --output") from error
-    except OSError as error:
-        raise UserError(f"--output {output} cannot be written to ({error.strerror})") from error
-    try:
+    with held(
+        output / ".lock",
+        cannot=lambda error: UserError(f"--output {output} cannot be written to ({error.strerror})"),
+        busy=f"another process evaluates into {output}: wait for it, or choose another --output",
+    ):
         shutil.rmtree(output / UNFINISHED, ignore_errors=True)
         yield output
-    finally:
-        lock.release()
 
 
 def _evaluate(

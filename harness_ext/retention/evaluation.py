@@ -8,23 +8,21 @@ a model's answers are kept on disk as they are given (see ``harness_ext.models.s
 off goes on where it stopped; of ``lm_eval`` it is asked anew.
 """
 
-import hashlib
 import json
 import os
 import shutil
 import sys
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from harness_ext.benchmark import task_folder
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
+from harness_ext.common.files import new_folder, sha256, write_bytes, write_text
 from harness_ext.models.api_options import hide_in_bytes
 from harness_ext.models.catalogue import OPTION_FILE_VARIABLE, USER_FILE_VARIABLE
 from harness_ext.models.store import ANSWERS_VARIABLE, NOT_KEPT
-from harness_ext.report.writing import write_bytes, write_text
 from harness_ext.retention.benchmarks import JUDGED, Benchmark, Suite
 from harness_ext.retention.models import GENERATING, SCORING, Model
 from harness_ext.retention.outcome import Outcome, read_outcome
@@ -63,8 +61,8 @@ class Evaluation:
     @property
     def models_folder(self) -> Path:
         """The folder of this model's results in this suite."""
-        digest = hashlib.sha256(json.dumps(self.settings.of(self.suite), sort_keys=True).encode()).hexdigest()
-        return self.output / f"{self.suite}-{digest[:6]}" / self.model.folder
+        settings = sha256(json.dumps(self.settings.of(self.suite), sort_keys=True))
+        return self.output / f"{self.suite}-{settings[:6]}" / self.model.folder
 
     @property
     def folder(self) -> Path:
@@ -114,12 +112,8 @@ class Evaluation:
         Raises:
             EvaluationFailed: The harness failed, or what it wrote is not what was asked for; only its log is kept.
         """
-        unfinished = self.output / UNFINISHED
-        unfinished.mkdir(parents=True, exist_ok=True)
         failed = self.output / f"{self.model.folder}-{self.benchmark.task}.failed.txt"
-        with tempfile.TemporaryDirectory(dir=unfinished) as place:
-            attempt = Path(place) / self.benchmark.task
-            attempt.mkdir()
+        with new_folder(self.folder, within=self.output / UNFINISHED) as attempt:
             try:
                 outcome = self._ask(attempt, show)
             except UserError as error:
@@ -127,8 +121,6 @@ class Evaluation:
                 raise EvaluationFailed(
                     f"{self.model.title}, {self.benchmark.task}: {error}\nAll of its output: {failed}"
                 ) from error
-            self.folder.parent.mkdir(parents=True, exist_ok=True)
-            attempt.rename(self.folder)
         failed.unlink(missing_ok=True)
         return outcome
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
 from harness_ext.models.api_options import checked_url, hide, is_openai, read_key
 from harness_ext.retention.benchmarks import JUDGED
 

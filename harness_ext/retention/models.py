@@ -4,14 +4,14 @@ Results are kept for what a model is: a retrained adapter at the same path is an
 """
 
 import functools
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
+from harness_ext.common.files import sha256
 from harness_ext.models.catalogue import describe_names, load_catalogue
 from harness_ext.models.checkpoint import locate
 from harness_ext.models.entries import Entry, prompt_text
@@ -48,8 +48,7 @@ class Model:
     @property
     def folder(self) -> str:
         """The name of its folder of results, the same for the same contents."""
-        digest = hashlib.sha256(json.dumps(self.what, sort_keys=True).encode()).hexdigest()
-        return f"{self.title}-{digest[:8]}"
+        return f"{self.title}-{sha256(json.dumps(self.what, sort_keys=True))[:8]}"
 
     @property
     def named(self) -> str:

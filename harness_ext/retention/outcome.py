@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness_ext.errors import UserError
-from harness_ext.failures import is_failed
+from harness_ext.common.errors import UserError
+from harness_ext.common.failures import is_failed
 from harness_ext.retention.benchmarks import JUDGED, Benchmark
 
 

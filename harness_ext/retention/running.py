@@ -9,7 +9,7 @@ from pathlib import Path
 from threading import Thread
 from typing import IO, Final
 
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
 from harness_ext.models.api_options import hide_in_bytes
 
 _TAIL: Final = 25

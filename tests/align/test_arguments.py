@@ -13,7 +13,7 @@ from transformers import training_args
 from align import arguments
 from align.arguments import check_arguments, check_last_batch
 from align.settings import read_settings
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
 
 
 def test_one_process_with_several_gpus_is_refused(tmp_path: Path) -> None:

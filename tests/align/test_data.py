@@ -12,7 +12,7 @@ from align.settings import DataConfig
 from harness_ext.benchmark.questions import IMAGE_QUESTIONS
 from harness_ext.benchmark.sides import sides
 from harness_ext.benchmark.taxonomy import CONCEPTS
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
 from harness_ext.glyphworld.concepts import CONCEPTS as GLYPHS
 from harness_ext.glyphworld.concepts import NEVER_SEEN
 from harness_ext.glyphworld.render import ALIGNMENT_SEEDS, TEST_SEEDS, render

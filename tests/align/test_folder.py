@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from align.folder import RunFolder, is_complete
 from align.record import RECORD_FILE, Taken, differences, other_environment, write_record
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
 
 RECORD: dict[str, Any] = {
     "method": "sft",

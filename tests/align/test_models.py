@@ -16,7 +16,7 @@ from torch import nn
 from align import models
 from align.models import find_base, language_layers, lora_config, switch_off_dropout
 from align.settings import ModelConfig
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
 from harness_ext.models.loading import load_model, load_processor
 
 Built = tuple[Any, Any]

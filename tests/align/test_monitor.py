@@ -14,7 +14,7 @@ from ppo_runs import EvenLetters, Saving, logged, paid_later, settings, trainer,
 from align.monitor import Monitor, WarningsFile, watching_judge
 from align.rewards.small import gullible
 from align.stopped import TrainingStopped
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
 from harness_ext.judges import registry
 from harness_ext.judges.base import Answer, BatchJudge
 from harness_ext.judges.registry import open_judge

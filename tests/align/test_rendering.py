@@ -16,7 +16,7 @@ from trl.trainer.sft_trainer import DataCollatorForVisionLanguageModeling
 
 from align import commands
 from align.rendering import Collator, Renderer, lengths
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
 from harness_ext.models.decoding import Decoder
 from harness_ext.models.loading import load_model, load_processor
 

@@ -9,7 +9,7 @@ from trl import DPOConfig, GRPOConfig, RLOOConfig, SFTConfig
 from align.ppo.config import PPOConfig
 from align.recipe import packaged_recipes, read_recipe
 from align.settings import DataConfig, Settings, read_data_settings, read_settings
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
 
 
 def written(folder: Path, text: str) -> str:

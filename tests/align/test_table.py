@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from align.crossed import difference, share
 from align.table import evaluations, main
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
 from harness_ext.glyphworld.concepts import CONCEPTS, NEVER_SEEN
 from harness_ext.metrics.ratios import accuracy_estimate
 from harness_ext.metrics.records import Judgement

@@ -11,7 +11,7 @@ from align import commands
 from align import run as runs
 from align.folder import RunFolder
 from align.record import Record, read_record
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
 
 STATES = ["optimizer.pt", "scheduler.pt", "rng_state.pth", "trainer_state.json"]
 ADAPTER = ["adapter_config.json", "adapter_model.safetensors"]

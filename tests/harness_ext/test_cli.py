@@ -11,7 +11,7 @@ import pytest
 from lmms_eval import evaluator, utils
 
 from harness_ext.cli import _check, _take_models_file
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
 from harness_ext.hooks import LATE, LATE_AFTER_IT
 from harness_ext.models.catalogue import OPTION_FILE_VARIABLE
 

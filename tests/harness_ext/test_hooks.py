@@ -24,7 +24,7 @@ from lmms_eval.tasks import TaskManager
 from loguru import logger
 
 from harness_ext import hooks
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
 from harness_ext.hooks import LM_EVAL_SWALLOWS, LMMS_EVAL_SWALLOWS, Swallowed, register_language_sides
 from harness_ext.models.catalogue import load_catalogue
 from harness_ext.models.language import LanguageSide

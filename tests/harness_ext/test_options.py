@@ -2,7 +2,7 @@ import argparse
 
 import pytest
 
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
 from harness_ext.options import check_model_name, check_options
 
 DEFAULTS = {

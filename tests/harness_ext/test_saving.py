@@ -10,7 +10,7 @@ from saved_runs import read_rows
 
 from harness_ext import cli, lm_cli
 from harness_ext.cli import _check
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
 from harness_ext.models.hf import HuggingFaceVLM
 from harness_ext.report.load import load_runs
 
@@ -104,7 +104,7 @@ def test_what_lm_eval_could_not_save_is_the_runs_status_too(tmp_path, monkeypatc
     assert lm_cli.main(["run", "-o", str(tmp_path / "out")]) == 0
     (rows,) = tmp_path.rglob("samples_a_*.jsonl")
     assert json.loads(rows.read_text())["filtered_resps"] == ["No \\ud83d"]
-    # The place becomes unwritable after it was looked at.
+    # The place becomes not_cached after it was looked at.
     (tmp_path / "file").touch()
     monkeypatch.setattr(upstream, "cli_evaluate", lambda: save(tmp_path / "file"))
     monkeypatch.setenv("LMEVAL_LOG_LEVEL", "CRITICAL")

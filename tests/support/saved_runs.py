@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from harness_ext.benchmark.questions import IMAGE_QUESTIONS, perception_question, text_question
-from harness_ext.failures import is_failed
+from harness_ext.common.failures import is_failed
 from harness_ext.judges import RuleJudge
 from harness_ext.metrics.harness import per_answer_metrics
 from harness_ext.metrics.records import Judgement, Label, Probe

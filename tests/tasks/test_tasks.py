@@ -12,12 +12,12 @@ from datasets import Dataset, load_dataset
 from lmms_eval.tasks import TaskManager
 
 from harness_ext.benchmark import questions, task_folder, taxonomy
+from harness_ext.common.provenance import provenance
 from harness_ext.glyphworld.concepts import CONCEPTS
 from harness_ext.glyphworld.render import TEST_SEEDS, render
 from harness_ext.glyphworld.rows import BLOCK_VARIABLE
 from harness_ext.hooks import register_tasks
 from harness_ext.metrics.harness import plain
-from harness_ext.provenance import provenance
 
 PROBES = ("perception", "image", "text", "text_blank")
 
@@ -198,7 +198,7 @@ def test_an_answer_counts_for_its_metrics(glyphworld, task, position, response, 
 
 
 def test_a_failed_request_is_neither_right_nor_wrong(glyphworld):
-    from harness_ext.failures import mark_failed
+    from harness_ext.common.failures import mark_failed
 
     task = glyphworld["glyphworld_image"]
     scored = counted(
@@ -210,8 +210,8 @@ def test_a_failed_request_is_neither_right_nor_wrong(glyphworld):
 
 def test_no_model_can_mark_its_answer_as_failed(glyphworld, monkeypatch):
     """Another harness's backends hand on what a model says as it is."""
-    from harness_ext import failures
     from harness_ext.benchmark.probes import judge, judge_for_lm_eval
+    from harness_ext.common import failures
 
     monkeypatch.setattr(failures, "_has_marked", False)
     row = glyphworld["glyphworld_text"].dataset_no_image["test"][0]
@@ -248,7 +248,7 @@ def image(task, at):
 
 
 def test_one_answer_an_image_counts_for_diversity(generalisation):
-    from harness_ext.failures import mark_failed
+    from harness_ext.common.failures import mark_failed
 
     task = generalisation["glyphworld_test"]
     rows = task.dataset_no_image["test"]
@@ -321,7 +321,7 @@ def test_perception_by_likelihood_is_the_likeliest_letter(by_likelihood):
 
 
 def test_a_failed_request_has_no_likelihoods(by_likelihood):
-    from harness_ext.failures import mark_failed
+    from harness_ext.common.failures import mark_failed
 
     task = by_likelihood["glyphworld_image_likelihood"]
     scored = counted(
@@ -334,7 +334,7 @@ def test_a_failed_request_has_no_likelihoods(by_likelihood):
 
 def test_prose_in_the_place_of_likelihoods_is_an_error(by_likelihood):
     from harness_ext.benchmark.probes import judge
-    from harness_ext.errors import UserError
+    from harness_ext.common.errors import UserError
 
     row = by_likelihood["glyphworld_image_likelihood"].dataset_no_image["test"][0]
     with pytest.raises(UserError, match="likelihood tasks need a model of this project's Hugging Face backend"):

@@ -7,12 +7,11 @@ purpose (no datasets, no torch): imported at the start of every evaluation, to f
 from typing import TYPE_CHECKING
 
 from harness_ext.benchmark.sources.access import check_access, local_copy
-from harness_ext.benchmark.sources.errors import SourceError
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
-__all__ = ["SourceError", "check_access", "describe", "load_unsafeconcepts"]
+__all__ = ["check_access", "describe", "load_unsafeconcepts"]
 
 
 def load_unsafeconcepts() -> "Dataset":

@@ -11,7 +11,6 @@ Columns: ``index``, the row's number; ``image``, a file in base64, or the number
 import base64
 import binascii
 import functools
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,12 +20,12 @@ import datasets
 import pyarrow.compute as pc
 
 from harness_ext.benchmark.check import check_images
-from harness_ext.benchmark.fetch import cache_dir, unwritable
-from harness_ext.benchmark.sources.access import TIMEOUT, hub_in_reach, local_copy
-from harness_ext.benchmark.sources.errors import SourceError
+from harness_ext.benchmark.sources.access import local_copy
 from harness_ext.benchmark.sources.layout import named_layout
 from harness_ext.benchmark.sources.local import load_local
-from harness_ext.benchmark.sources.snapshot import download, read_snapshot
+from harness_ext.common.errors import SourceError
+from harness_ext.common.files import cache_dir, not_cached, sha256
+from harness_ext.common.hub import TIMEOUT, download, hub_in_reach, read_snapshot
 
 
 class LabelledSet(NamedTuple):
@@ -159,7 +158,7 @@ def _arrows(rows: Sequence[int]) -> str:
 def _decoded(raw: datasets.Dataset, shown: Sequence[int], name: str) -> datasets.Dataset:
     """A column ``image``, the files of the ``shown`` rows; kept in the cache folder for as long as the rows are the same."""
     key = json.dumps([_VERSION, raw._fingerprint, list(shown)])
-    kept = cache_dir() / "images-decoded" / f"{hashlib.sha256(key.encode()).hexdigest()}.arrow"
+    kept = cache_dir() / "images-decoded" / f"{sha256(key)}.arrow"
     carriers = raw.select_columns(["index", "image"]).select(shown)
     try:
         kept.parent.mkdir(exist_ok=True)
@@ -172,7 +171,7 @@ def _decoded(raw: datasets.Dataset, shown: Sequence[int], name: str) -> datasets
             desc="Decoding images (once)",
         )
     except OSError as error:
-        raise unwritable(kept, error) from error
+        raise not_cached(kept, error) from error
 
 
 def _file(row: Mapping[str, Any], name: str) -> dict[str, Any]:

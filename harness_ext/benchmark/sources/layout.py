@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
-from harness_ext.benchmark.sources.errors import SourceError
+from harness_ext.common.errors import SourceError
 
 METADATA_NAMES: Final = ("metadata.jsonl", "metadata.csv")
 _ACCEPTED: Final = (

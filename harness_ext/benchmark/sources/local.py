@@ -8,8 +8,8 @@ from typing import Any, Final
 
 import datasets
 
-from harness_ext.benchmark.sources.errors import SourceError
 from harness_ext.benchmark.sources.layout import find_layout
+from harness_ext.common.errors import SourceError
 
 # The first is the imagefolder layout's, the second that of the authors' own metadata file.
 _FILE_KEYS: Final = ("file_name", "image_filename")

@@ -13,12 +13,11 @@ import datasets
 from huggingface_hub import HfApi, constants
 
 from harness_ext.benchmark.check import check_images
-from harness_ext.benchmark.sources.access import TIMEOUT, cached_snapshot, local_copy
-from harness_ext.benchmark.sources.errors import SourceError
+from harness_ext.benchmark.sources.access import local_copy
 from harness_ext.benchmark.sources.layout import named_layout
 from harness_ext.benchmark.sources.local import load_local
-from harness_ext.benchmark.sources.network import call_within, httpx
-from harness_ext.benchmark.sources.snapshot import download, read_snapshot
+from harness_ext.common.errors import SourceError
+from harness_ext.common.hub import TIMEOUT, cached_snapshot, call_within, download, httpx, read_snapshot
 
 SAFE_REPO: Final = "yiting/imagenet_1k_unique_class"
 SAFE_PATH_VARIABLE: Final = "UNSAFECONCEPTS_SAFE_PATH"

@@ -10,9 +10,9 @@ from pathlib import Path
 import datasets
 
 from harness_ext.benchmark.check import check_columns, check_images, check_rows
-from harness_ext.benchmark.sources.access import REPO, hub_in_reach
+from harness_ext.benchmark.sources.access import REPO, benchmark_in_reach
 from harness_ext.benchmark.sources.local import load_local
-from harness_ext.benchmark.sources.snapshot import download, read_snapshot
+from harness_ext.common.hub import download, read_snapshot
 
 
 @functools.cache
@@ -23,7 +23,7 @@ def load(path: Path | None) -> tuple[datasets.Dataset, str]:
     """
     if path is not None:
         return _checked(load_local(path), str(path)), str(path)
-    snapshot = download(REPO, local_files_only=not hub_in_reach())
+    snapshot = download(REPO, local_files_only=not benchmark_in_reach())
     name = f"{REPO}@{snapshot.name}"
     return _checked(read_snapshot(snapshot, name), name), name
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from harness_ext.errors import exit_status
+from harness_ext.common.errors import exit_status
 from harness_ext.judges.classifier import LABELS
 from harness_ext.judges.classifier.examples import read_labelled
 from harness_ext.report.terminal import console

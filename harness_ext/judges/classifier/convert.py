@@ -8,7 +8,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from harness_ext.errors import exit_status
+from harness_ext.common.errors import exit_status
 from harness_ext.judges.classifier import LABELS
 from harness_ext.judges.classifier.paper import BASE, REPOSITORIES, Published, converted
 

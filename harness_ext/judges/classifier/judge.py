@@ -4,13 +4,13 @@ It reads the response alone, neither the question nor the options. So it cannot 
 is, and it knows that "yes" means safe only because that holds for all five alignment questions.
 """
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 from harness_ext.benchmark.questions import LETTERS
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
+from harness_ext.common.files import sha256
 from harness_ext.judges.base import AlignmentAnswer, Answer
 from harness_ext.judges.classifier import Kind
 from harness_ext.judges.classifier.text_classifier import TextClassifier
@@ -97,7 +97,7 @@ def classifier_judge(
         raise UserError("judge classifier: expected alignment=FOLDER or perception=FOLDER, or both, found neither")
     classifiers = {kind: TextClassifier(folder, device, batch_size, kind) for kind, folder in folders.items()}
     contents = "".join(f"{kind} {fingerprint(Path(folder))}\n" for kind, folder in folders.items())
-    return ClassifierJudge(f"classifier-{hashlib.sha256(contents.encode()).hexdigest()[:12]}", classifiers)
+    return ClassifierJudge(f"classifier-{sha256(contents)[:12]}", classifiers)
 
 
 def _kind(answer: Answer) -> Kind:

@@ -29,10 +29,10 @@ from huggingface_hub import HfApi, constants, hf_hub_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase, RobertaConfig
 
-from harness_ext.benchmark.fetch import cache_dir
-from harness_ext.benchmark.sources.network import call_within, httpx
-from harness_ext.errors import UserError
-from harness_ext.failures import failure_reason
+from harness_ext.common.errors import UserError
+from harness_ext.common.failures import failure_reason
+from harness_ext.common.files import cache_dir
+from harness_ext.common.hub import call_within, httpx
 from harness_ext.judges.classifier import LABELS, Kind
 from harness_ext.judges.classifier.judge import ClassifierJudge
 from harness_ext.judges.classifier.pickled import file_sha256, read_tensors

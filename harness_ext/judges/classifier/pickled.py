@@ -5,7 +5,6 @@ RobertaModel of roberta-base, and ``classifier``, one linear layer. That code lo
 names would leave the model unchanged; here every name and shape is checked.
 """
 
-import hashlib
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +13,8 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
+from harness_ext.common.files import sha256
 from harness_ext.judges.classifier.text_classifier import FirstTokenClassifier, FirstTokenConfig
 from harness_ext.models.checkpoint import require_whole
 
@@ -32,8 +32,7 @@ _UNREADABLE: Final = (
 def file_sha256(file: Path) -> str:
     """The sha256 of a file, 64 hexadecimal digits. Raises ``UserError`` where it cannot be read."""
     try:
-        with file.open("rb") as opened:
-            return hashlib.file_digest(opened, "sha256").hexdigest()
+        return sha256(file)
     except OSError as error:
         raise UserError(f"{file} cannot be read ({error.strerror}); expected the authors' file epoch_10.pt") from error
 

@@ -17,8 +17,8 @@ from transformers import (
     RobertaConfig,
 )
 
-from harness_ext.errors import UserError
-from harness_ext.failures import failure_reason
+from harness_ext.common.errors import UserError
+from harness_ext.common.failures import failure_reason
 from harness_ext.judges.classifier import LABELS, Kind
 from harness_ext.judges.classifier.paper import BASE, BASE_REVISION, resolved
 from harness_ext.models.checkpoint import locate, require_weights

@@ -16,7 +16,7 @@ from transformers import (
 from transformers.modeling_outputs import SequenceClassifierOutput
 from transformers.models.roberta.modeling_roberta import RobertaPreTrainedModel
 
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
 from harness_ext.judges.classifier import LABELS, Kind
 from harness_ext.models.checkpoint import UNREADABLE, locate, require_weights
 from harness_ext.models.loading import default_device

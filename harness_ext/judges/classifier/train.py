@@ -32,14 +32,14 @@ from transformers import (
 from transformers.trainer import TRAINER_STATE_NAME
 from transformers.utils import logging
 
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
+from harness_ext.common.step_bar import StepBar
 from harness_ext.judges.classifier import LABELS, Kind
 from harness_ext.judges.classifier.examples import Example, LabelledResponses, Parts, check_labels, split
 from harness_ext.judges.classifier.measures import Measures, card, measure
 from harness_ext.judges.classifier.start import TINY, Start, load_start
 from harness_ext.judges.classifier.text_classifier import TextClassifier
 from harness_ext.models.checkpoint import read_json
-from harness_ext.step_bar import StepBar
 
 RECORD_FILE: Final = "record.json"
 MEASURES_FILE: Final = "measures.json"

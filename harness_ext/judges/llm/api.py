@@ -7,8 +7,8 @@ from typing import Any, Final, Literal
 
 from loguru import logger
 
-from harness_ext.errors import UserError
-from harness_ext.failures import CONTENT_FILTER, is_failed, mark_failed, reason_of
+from harness_ext.common.errors import UserError
+from harness_ext.common.failures import CONTENT_FILTER, is_failed, mark_failed, reason_of
 from harness_ext.judges.base import Answer, BatchJudge
 from harness_ext.judges.llm.keeping import KeepingJudge
 from harness_ext.judges.llm.prompt import (

@@ -11,10 +11,10 @@ from typing import Final
 from loguru import logger
 from tqdm import tqdm
 
-from harness_ext.failures import is_failed, reason_of
+from harness_ext.common.failures import is_failed, reason_of
 from harness_ext.judges.base import AlignmentAnswer, Answer
 from harness_ext.metrics.records import FAILED, NA
-from harness_ext.models.store import AnswerStore, answers_folder, digest
+from harness_ext.models.store import AnswerStore, answer_key, answers_folder
 
 # Raise it when verdicts on the same prompt change because the code that asks or reads has changed.
 _VERDICTS_VERSION: Final = "2"
@@ -54,7 +54,7 @@ class KeepingJudge(ABC):
         An empty answer is ``"na"``, and no model is asked. Any other answer is read: the caller leaves failed requests out.
         """
         with AnswerStore(self._folder, self.identity()) as store:
-            keys = [digest(_VERDICTS_VERSION, self.question(answer)) for answer in answers]
+            keys = [answer_key(_VERDICTS_VERSION, self.question(answer)) for answer in answers]
             verdicts: dict[str, str] = {}
             waiting: dict[str, Answer] = {}
             for key, answer in zip(keys, answers, strict=True):

@@ -18,8 +18,8 @@ from typing import Any, Final, Literal
 import torch
 from loguru import logger
 
-from harness_ext.errors import UserError
-from harness_ext.failures import failure_reason, mark_failed
+from harness_ext.common.errors import UserError
+from harness_ext.common.failures import failure_reason, mark_failed
 from harness_ext.judges.base import Answer, BatchJudge
 from harness_ext.judges.llm.keeping import KeepingJudge
 from harness_ext.judges.llm.prompt import (

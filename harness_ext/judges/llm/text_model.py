@@ -16,8 +16,8 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from harness_ext.errors import UserError
-from harness_ext.failures import failure_reason
+from harness_ext.common.errors import UserError
+from harness_ext.common.failures import failure_reason
 from harness_ext.models.checkpoint import locate
 from harness_ext.models.generation import GenerationSettings, came_to_an_end, ending_tokens
 from harness_ext.models.identity import weights_identity

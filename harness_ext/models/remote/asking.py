@@ -8,8 +8,9 @@ from typing import Any, ClassVar
 import torch
 from transformers import LogitsProcessorList, PreTrainedModel, PreTrainedTokenizerBase
 
-from harness_ext.errors import UserError
-from harness_ext.failures import failure_reason, mark_failed
+from harness_ext.common.errors import UserError
+from harness_ext.common.failures import failure_reason, mark_failed
+from harness_ext.common.provenance import record_provenance
 from harness_ext.models.adapters import check_adapter
 from harness_ext.models.answering import MAX_FAILED_SHARE, REQUEST_ERRORS, Question, one_by_one
 from harness_ext.models.finite import RequireFinite
@@ -18,7 +19,6 @@ from harness_ext.models.local import LocalModel
 from harness_ext.models.prompts import Conversation
 from harness_ext.models.remote.loading import adapted, load_model, load_tokenizer, tokenizer_identity
 from harness_ext.models.remote.repository import open_repository
-from harness_ext.provenance import record_provenance
 
 
 class RemoteCodeModel(LocalModel):

@@ -20,7 +20,7 @@ from transformers import (
     SuppressTokensLogitsProcessor,
 )
 
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
 
 # What a generation_config.json may say: what is honoured here, and what a task's settings take the place of.
 _HONOURED: Final = {"eos_token_id", "repetition_penalty", "suppress_tokens"}

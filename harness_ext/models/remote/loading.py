@@ -17,8 +17,8 @@ from transformers import AutoConfig, AutoTokenizer, GenerationConfig, PreTrained
 from transformers.dynamic_module_utils import get_class_from_dynamic_module
 from transformers.models.auto.auto_factory import add_generation_mixin_to_remote_model
 
-from harness_ext.errors import UserError
-from harness_ext.failures import failure_reason
+from harness_ext.common.errors import UserError
+from harness_ext.common.failures import failure_reason
 from harness_ext.models.adapters import put_adapter
 from harness_ext.models.checkpoint import UNREADABLE, locate
 from harness_ext.models.identity import weights_identity

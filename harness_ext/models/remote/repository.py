@@ -10,8 +10,8 @@ import transformers
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError
 
-from harness_ext.errors import UserError
-from harness_ext.failures import failure_reason
+from harness_ext.common.errors import UserError
+from harness_ext.common.failures import failure_reason
 from harness_ext.models.checkpoint import locate, read_json, weight_files
 
 # What code written for another version of a library raises. While questions are answered, OSError, ValueError and

@@ -7,8 +7,8 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Final
 
-from harness_ext.errors import UserError
-from harness_ext.failures import is_failed
+from harness_ext.common.errors import UserError
+from harness_ext.common.failures import is_failed
 from harness_ext.metrics.records import FAILED, Judgement, Way
 from harness_ext.report.compare.evaluations import Evaluation
 from harness_ext.report.compare.lm_eval_probes import is_probe, probe_records

@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from harness_ext.errors import UserError, exit_status
+from harness_ext.common.errors import UserError, exit_status
+from harness_ext.common.files import require_writable, write_text
 from harness_ext.report.compare.comparison import Comparison
 from harness_ext.report.compare.runs import MARGIN, compare
 from harness_ext.report.terminal import console
-from harness_ext.report.writing import require_writable, write_text
 
 _PROG: Final = "unsafeconcepts compare"
 _PIPED_WIDTH: Final = 160

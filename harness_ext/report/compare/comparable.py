@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from harness_ext.benchmark import SOURCES
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
 from harness_ext.report.compare.answers import Answers, Key
 from harness_ext.report.compare.evaluations import RunFolder
 from harness_ext.report.compare.settings import differences, other_templates, settings

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from harness_ext.common.files import without_nan
 from harness_ext.metrics.paired_tests import Verdict
-from harness_ext.report.writing import without_nan
 
 Kind = Literal["judged", "gap", "benchmark"]
 Difference = Literal["better", "worse", "not shown"]

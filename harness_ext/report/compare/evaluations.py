@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
 from harness_ext.report.results import ResultsFile, read_whole
 
 Harness = Literal["lmms-eval", "lm-eval"]

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
 from harness_ext.metrics.units import Paired, values
 from harness_ext.report.compare.answers import Answers, Key
 from harness_ext.report.compare.measures import Measure

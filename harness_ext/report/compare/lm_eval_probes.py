@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
 from harness_ext.metrics.records import FAILED, NA, Judgement
 from harness_ext.report.samples import read_rows
 

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Final
 
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
 from harness_ext.metrics.units import pair_scores, values
 from harness_ext.report.compare.answers import Answers, Key
 from harness_ext.report.compare.measures import Measure

@@ -10,7 +10,7 @@ from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
 from harness_ext.metrics.units import pair_scores
 from harness_ext.report.compare.answers import Answers, Key
 from harness_ext.report.compare.llava_bench import is_llava_bench, llava_bench_measure

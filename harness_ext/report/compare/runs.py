@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from harness_ext.benchmark import SOURCES
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
 from harness_ext.metrics.intervals import CONFIDENCE, POWER, RESAMPLES, SEED
 from harness_ext.report.compare.answers import Answers, read_answers
 from harness_ext.report.compare.comparable import check_answers, check_tasks

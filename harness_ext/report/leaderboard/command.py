@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from harness_ext.errors import UserError, exit_status
+from harness_ext.common.errors import UserError, exit_status
+from harness_ext.common.files import alone_with, require_writable, write_text
 from harness_ext.report.leaderboard.entry import METRICS, Entry
 from harness_ext.report.leaderboard.file import read_leaderboard, write_leaderboard
-from harness_ext.report.writing import alone_with, require_writable, write_text
 
 _PROG: Final = "unsafeconcepts leaderboard"
 _PIPED_WIDTH: Final = 200

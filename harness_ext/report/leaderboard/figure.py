@@ -4,7 +4,7 @@ import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
 from harness_ext.report.figure import IMAGE, TEXT
 from harness_ext.report.leaderboard.entry import Metric
 from harness_ext.report.leaderboard.tables import Row, Setting

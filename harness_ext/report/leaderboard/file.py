@@ -7,9 +7,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
+from harness_ext.common.files import write_text
 from harness_ext.report.leaderboard.entry import Entry
-from harness_ext.report.writing import write_text
 
 
 def read_leaderboard(path: Path) -> list[Entry]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final, Literal
 
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
 from harness_ext.metrics.ratios import failed_rate, na_rate, over_refusal
 from harness_ext.metrics.records import FAILED, Judgement
 from harness_ext.metrics.units import Estimate

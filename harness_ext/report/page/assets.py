@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from harness_ext.common.files import write_text
 from harness_ext.report.cells import Block
 from harness_ext.report.figure import write_figure
 from harness_ext.report.page.formats import csv_table, latex_table
@@ -10,7 +11,6 @@ from harness_ext.report.page.parts import Picture
 from harness_ext.report.page.runs import Chapter
 from harness_ext.report.page.sections import Section
 from harness_ext.report.table import SOURCE_TITLES, block_markdown
-from harness_ext.report.writing import write_text
 
 
 def write_assets(chapters: Sequence[tuple[Chapter, Sequence[Section]]], folder: Path) -> list[Path]:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from harness_ext.errors import UserError, exit_status
-from harness_ext.report.writing import require_writable, require_writable_folder, write_bytes
+from harness_ext.common.errors import UserError, exit_status
+from harness_ext.common.files import require_writable, require_writable_folder, write_bytes
 
 _PROG: Final = "unsafeconcepts report"
 

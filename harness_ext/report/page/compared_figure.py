@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from math import isnan
 from typing import TYPE_CHECKING, Final
 
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
 from harness_ext.metrics.units import Estimate
 from harness_ext.report.generalisation_table import generalisation_scores
 from harness_ext.report.page.runs import Shown

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
 from harness_ext.report.compare import compare
 from harness_ext.report.compare.tables import block, notes
 from harness_ext.report.page.parts import Notes, Part

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Final
 
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
 from harness_ext.report.page.training import Training
 from harness_ext.report.page.training_figure import smoothed
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from harness_ext.benchmark.rows import Collection, collection_of
-from harness_ext.errors import UserError
-from harness_ext.failures import is_failed, reason_of
+from harness_ext.common.errors import UserError
+from harness_ext.common.failures import is_failed, reason_of
 from harness_ext.metrics.records import FAILED, Judgement
 from harness_ext.report.load import Run
 from harness_ext.report.page.runs import Chapter

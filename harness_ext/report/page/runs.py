@@ -10,7 +10,7 @@ from string import ascii_uppercase
 from typing import Final
 
 from harness_ext.benchmark import SOURCES
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
 from harness_ext.report.load import Run, load_runs
 from harness_ext.report.page.training import Training, read_trainings
 from harness_ext.report.scores import Summary

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from harness_ext.benchmark import SOURCES
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
 
 _RECORD: Final = "run.json"
 _STATE: Final = "trainer_state.json"

@@ -3,7 +3,7 @@
 import math
 from typing import TYPE_CHECKING, Final
 
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
 from harness_ext.report.page.training import Curve, Training
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from harness_ext.benchmark.taxonomy import CATEGORIES
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
 from harness_ext.report.load import Run
 
 if TYPE_CHECKING:

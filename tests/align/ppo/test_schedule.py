@@ -12,7 +12,7 @@ from transformers import get_scheduler
 from align.ppo.config import PPOConfig
 from align.ppo.trainer import hold_back
 from align.settings import read_settings
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
 
 
 def rates(vlm: Path, args: PPOConfig, steps: int) -> list[float]:

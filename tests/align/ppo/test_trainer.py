@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 
 from align.ppo.trainer import PPOTrainer
 from align.stopped import TrainingStopped
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
 
 
 def test_a_run_trains_the_lora_and_nothing_else(untrained_vlm: Path, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from trl import GRPOConfig, GRPOTrainer
 from align.rewards.base import Reward
 from align.rewards.build import REWARDS, build_rewards
 from align.stopped import TrainingStopped
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
 
 
 def test_names_and_weights(text_classifier: Path) -> None:

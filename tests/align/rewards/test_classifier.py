@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from align.rewards.classifier import classifier
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
 from harness_ext.judges.classifier.text_classifier import TextClassifier
 
 TEXTS = ["Yes.", "No, it is not safe: the image shows something harmful.", "", "safe " * 60]

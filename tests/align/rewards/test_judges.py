@@ -18,7 +18,7 @@ from align.rewards.build import build_rewards
 from align.rewards.verdict import verdict
 from align.stopped import TrainingStopped
 from harness_ext.benchmark.questions import IMAGE_QUESTIONS
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
 from harness_ext.judges.base import AlignmentAnswer
 from harness_ext.judges.classifier.text_classifier import TextClassifier
 from harness_ext.judges.registry import JUDGES, open_judge

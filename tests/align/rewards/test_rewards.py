@@ -14,7 +14,7 @@ from align.rewards.base import Reward, read_verdicts
 from align.rewards.build import build_rewards
 from align.rewards.small import gullible, length, repetition
 from align.rewards.verdict import verdict
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
 
 ANSWERS = ["Yes, it is safe.", "No, it is harmful.", "I do not know.", ""]
 

@@ -12,7 +12,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from align.rewards.base import Reward
 from align.rewards.upstream import upstream
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
 
 SAY = {"safe": "Yes.", "unsafe": "No.", "na": "I do not know."}
 

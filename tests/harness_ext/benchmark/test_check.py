@@ -8,9 +8,9 @@ from hub_stub import png, rows
 
 from harness_ext.benchmark import check
 from harness_ext.benchmark.check import check_columns, check_images, check_rows, files_behind
-from harness_ext.benchmark.fetch import cache_dir
-from harness_ext.benchmark.sources import SourceError
 from harness_ext.benchmark.taxonomy import CONCEPTS
+from harness_ext.common.errors import SourceError
+from harness_ext.common.files import cache_dir
 
 NAMES = [row["unsafe_concept"] for row in rows()]
 CATEGORIES = [row["category"] for row in rows()]

@@ -9,8 +9,8 @@ from hub_stub import HubStub
 from harness_ext.benchmark import contexts as contexts_module
 from harness_ext.benchmark.contexts import PUBLISHED, parse_contexts, published_contexts
 from harness_ext.benchmark.fetch import COMMIT, UPSTREAM
-from harness_ext.benchmark.sources import SourceError
 from harness_ext.benchmark.taxonomy import CATEGORY_OF, CONCEPTS
+from harness_ext.common.errors import SourceError
 
 
 def entries() -> list[dict[str, Any]]:

@@ -3,8 +3,9 @@ from pathlib import Path
 import pytest
 from hub_stub import HubStub
 
-from harness_ext.benchmark.fetch import COMMIT, UPSTREAM, PublishedFile, cache_dir, fetch, sha256, write_atomically
-from harness_ext.benchmark.sources import SourceError
+from harness_ext.benchmark.fetch import COMMIT, UPSTREAM, PublishedFile, fetch
+from harness_ext.common.errors import SourceError
+from harness_ext.common.files import cache_dir, sha256, write_cached
 
 CONTENT = b"published words\n" * 1000
 FILE = PublishedFile("data/some/words.txt", sha256(CONTENT))
@@ -93,13 +94,13 @@ def test_a_cache_that_cannot_be_written_is_named(tmp_path, monkeypatch):
     with pytest.raises(SourceError, match=r"file/cache cannot be written.*\nSet UNSAFECONCEPTS_CACHE to"):
         cache_dir()
     with pytest.raises(SourceError, match="cannot be written"):
-        write_atomically(blocked / "deeper" / "words.txt", CONTENT)
+        write_cached(blocked / "deeper" / "words.txt", CONTENT)
 
 
 def test_a_write_that_fails_leaves_what_was_there(tmp_path, monkeypatch):
     target = tmp_path / "folder"
     (target / "full").mkdir(parents=True)  # a file cannot replace a folder that is not empty
     with pytest.raises(SourceError, match="cannot be written"):
-        write_atomically(target, CONTENT)
+        write_cached(target, CONTENT)
     assert (target / "full").is_dir()
     assert [path.name for path in Path(tmp_path).iterdir() if path.is_file()] == []

@@ -13,8 +13,8 @@ from harness_ext.benchmark import generalisation, rows
 from harness_ext.benchmark.probes import image, judgement
 from harness_ext.benchmark.questions import IMAGE_QUESTIONS
 from harness_ext.benchmark.sides import sides
-from harness_ext.benchmark.sources import SourceError
-from harness_ext.provenance import provenance
+from harness_ext.common.errors import SourceError
+from harness_ext.common.provenance import provenance
 
 NOTHING = Dataset.from_dict({})
 

@@ -10,8 +10,8 @@ from scipy.stats import chisquare
 from harness_ext.benchmark import options as options_module
 from harness_ext.benchmark.fetch import COMMIT, UPSTREAM
 from harness_ext.benchmark.options import PUBLISHED, generated_options, parse_published, published_options
-from harness_ext.benchmark.sources import SourceError
 from harness_ext.benchmark.taxonomy import CATEGORY_OF, CONCEPTS
+from harness_ext.common.errors import SourceError
 
 ROWS = [concept for concept in CONCEPTS for _ in range(concept.images)]
 NAMES = [concept.name for concept in ROWS]

@@ -2,8 +2,7 @@ import pytest
 from labelled_copies import columns, write
 
 from harness_ext.benchmark.preflight import check_access_for, needs, require_sources
-from harness_ext.benchmark.sources import SourceError
-from harness_ext.errors import UserError
+from harness_ext.common.errors import SourceError, UserError
 from harness_ext.glyphworld.rows import BLOCK_VARIABLE
 
 

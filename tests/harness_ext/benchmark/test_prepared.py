@@ -13,7 +13,7 @@ from PIL import Image
 from harness_ext.benchmark import prepared
 from harness_ext.benchmark.images import ImageError, to_rgb
 from harness_ext.benchmark.prepared import ready
-from harness_ext.benchmark.sources import SourceError
+from harness_ext.common.errors import SourceError
 
 NOISE = np.random.default_rng(0).integers(0, 256, (20, 30, 4), dtype=np.uint8)
 

@@ -9,8 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from harness_ext.benchmark.sides import sides
-from harness_ext.benchmark.sources import SourceError
-from harness_ext.errors import UserError
+from harness_ext.common.errors import SourceError, UserError
 
 
 def test_near_duplicates_go_where_most_of_them_are(gated):

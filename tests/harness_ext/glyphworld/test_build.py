@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
-from harness_ext.benchmark.fetch import CACHE_VARIABLE
+from harness_ext.common.files import CACHE_VARIABLE
 from harness_ext.glyphworld import build
 from harness_ext.glyphworld.build import MANIFEST, checkpoint_path, ensure_model, remove_model
 from harness_ext.glyphworld.pretrain import pretrain

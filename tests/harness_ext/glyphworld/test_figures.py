@@ -7,7 +7,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForImageTextToText
 
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
 from harness_ext.glyphworld.__main__ import main
 from harness_ext.glyphworld.build import ensure_model
 from harness_ext.glyphworld.concepts import CATEGORIES

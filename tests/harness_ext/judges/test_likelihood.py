@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
 from harness_ext.judges.likelihood import FLOOR, alignment_verdict, perception_choice, read_scores
 
 YES_NO = ("Yes", "No")

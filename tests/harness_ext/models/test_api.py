@@ -12,12 +12,12 @@ from api_asking import ALWAYS, KEY, SAMPLED, expected, kept, model, questions
 from api_stub import MODEL, SNAPSHOT, ApiStub, Fault, answer_to
 from asking import GREEDY, ask
 
-from harness_ext.errors import UserError
-from harness_ext.failures import reason_of
+from harness_ext.common.errors import UserError
+from harness_ext.common.failures import reason_of
+from harness_ext.common.provenance import provenance
 from harness_ext.models.answering import Question
 from harness_ext.models.api import OpenAICompatible
 from harness_ext.models.generation import GenerationSettings
-from harness_ext.provenance import provenance
 
 
 def test_several_are_asked_at_a_time_and_every_answer_goes_to_its_question():

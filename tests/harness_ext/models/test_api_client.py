@@ -6,10 +6,10 @@ from api_asking import ALWAYS, KEY, SAMPLED, expected, kept, model, questions
 from api_stub import BROKEN, SLOW, ApiStub, Fault, answer_to
 from asking import GREEDY, ask
 
-from harness_ext.errors import UserError
-from harness_ext.failures import is_failed, reason_of
+from harness_ext.common.errors import UserError
+from harness_ext.common.failures import is_failed, reason_of
+from harness_ext.common.provenance import provenance
 from harness_ext.models.answering import TooManyFailures
-from harness_ext.provenance import provenance
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from api_stub import MODEL
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
 from harness_ext.models.api import OPENAI, OpenAICompatible
 from harness_ext.models.api_options import hide, read_key
 

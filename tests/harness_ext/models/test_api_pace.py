@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
 from harness_ext.models.api_pace import LONGEST_WAIT, Pace, back_off
 
 

@@ -7,8 +7,8 @@ from api_asking import kept, model, questions
 from api_stub import ApiStub, answer_to
 from asking import ask
 
-from harness_ext.failures import CONTENT_FILTER, is_failed, mark_failed, reason_of
-from harness_ext.provenance import provenance
+from harness_ext.common.failures import CONTENT_FILTER, is_failed, mark_failed, reason_of
+from harness_ext.common.provenance import provenance
 
 
 def of_a_choice(**fields):

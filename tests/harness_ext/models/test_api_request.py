@@ -5,7 +5,7 @@ from api_asking import KEY, SAMPLED, model, questions
 from api_stub import MODEL, ApiStub
 from asking import ask
 
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
 from harness_ext.models.api import OpenAICompatible
 
 

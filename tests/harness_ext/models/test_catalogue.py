@@ -6,7 +6,7 @@ from dataclasses import fields
 import pytest
 from transformers.models.auto.modeling_auto import MODEL_FOR_MULTIMODAL_LM_MAPPING_NAMES
 
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
 from harness_ext.models.catalogue import (
     CATALOGUE_FILE,
     OPTION_FILE_VARIABLE,

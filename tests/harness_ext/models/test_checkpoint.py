@@ -7,7 +7,7 @@ import pytest
 import torch
 from model_hub import ModelHub
 
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
 from harness_ext.models.checkpoint import locate, require_weights, require_whole, weight_files
 
 
@@ -121,7 +121,7 @@ def test_one_spoilt_file_among_the_weights_is_named(copy):
 
 def test_what_the_hub_refuses_is_told_with_the_way_out(tmp_path):
     code = (
-        "import sys\nfrom harness_ext.errors import UserError\nfrom harness_ext.models.checkpoint import locate\n"
+        "import sys\nfrom harness_ext.common.errors import UserError\nfrom harness_ext.models.checkpoint import locate\n"
         "for name in sys.argv[1:]:\n"
         "    try:\n        locate(name, 'v9', 'weights')\n"
         "    except UserError as error:\n        print(str(error).replace('\\n', ' | '))\n"

@@ -12,7 +12,7 @@ from lmms_eval.tasks import TaskManager
 from tiny_vlms import FAMILIES, IMAGE_ONLY, PROMPTS
 
 from harness_ext.benchmark.questions import IMAGE_QUESTIONS
-from harness_ext.failures import is_failed
+from harness_ext.common.failures import is_failed
 from harness_ext.hooks import register_tasks
 from harness_ext.models.hf import HuggingFaceVLM
 

@@ -11,8 +11,8 @@ from lm_eval.api.instance import Instance
 from spoilt import put_nan
 from tiny_vlms import FAMILIES
 
-from harness_ext.errors import UserError
-from harness_ext.failures import is_failed, reason_of
+from harness_ext.common.errors import UserError
+from harness_ext.common.failures import is_failed, reason_of
 from harness_ext.models.answering import TooManyFailures
 from harness_ext.models.finite import WatchFinite
 from harness_ext.models.hf import HuggingFaceVLM

@@ -6,8 +6,8 @@ from PIL import Image
 from transformers import AutoModelForImageTextToText
 
 from harness_ext.benchmark.questions import IMAGE_QUESTIONS, text_question
-from harness_ext.errors import UserError
-from harness_ext.failures import is_failed
+from harness_ext.common.errors import UserError
+from harness_ext.common.failures import is_failed
 from harness_ext.glyphworld.build import ensure_model
 from harness_ext.glyphworld.concepts import CONCEPTS
 from harness_ext.models.answering import TooManyFailures

@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
 from harness_ext.models.identity import adapter_identity, fingerprint, weights_identity
 
 

@@ -7,7 +7,7 @@ from peft import LoraConfig, get_peft_model
 from tiny_vlms import FAMILIES, IMAGE_ONLY, PROMPTS
 from transformers import AutoModelForImageTextToText, AutoModelForMultimodalLM, AutoProcessor
 
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
 from harness_ext.models.language import LanguageSide
 
 # Of several lengths, one of them twice, and one with a continuation of a single token: lm-eval shares the last one's scores.

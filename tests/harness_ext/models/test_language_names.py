@@ -1,6 +1,6 @@
 import pytest
 
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
 from harness_ext.models import language_names
 
 

@@ -12,8 +12,8 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from harness_ext.benchmark.questions import IMAGE_QUESTIONS
-from harness_ext.errors import UserError
-from harness_ext.failures import is_failed, reason_of
+from harness_ext.common.errors import UserError
+from harness_ext.common.failures import is_failed, reason_of
 from harness_ext.glyphworld.build import ensure_model
 from harness_ext.glyphworld.processor import build_processor
 from harness_ext.glyphworld.render import render

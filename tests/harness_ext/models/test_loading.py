@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 from tiny_vlms import FAMILIES
 from transformers import AutoModelForImageTextToText
 
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
 from harness_ext.models.loading import load_model, load_processor
 
 IMAGE = Image.new("RGB", (40, 30), "olive")

@@ -2,10 +2,10 @@ import importlib
 
 import pytest
 
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
+from harness_ext.common.provenance import provenance
 from harness_ext.models.catalogue import model_attribute
 from harness_ext.models.hf import HuggingFaceVLM
-from harness_ext.provenance import provenance
 
 
 @pytest.fixture(autouse=True)

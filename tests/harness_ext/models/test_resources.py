@@ -8,7 +8,7 @@ import torch
 from model_hub import ModelHub
 from safetensors.torch import load_file
 
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
 from harness_ext.models.resources import cgroup_limits, free_bytes, require_memory
 from harness_ext.models.sizes import bytes_needed, elements_in
 
@@ -104,7 +104,7 @@ def test_what_is_not_known_is_not_guessed(copy):
 
 def test_of_weights_on_the_hub_only_the_header_is_fetched(untrained_vlm, tmp_path):
     code = (
-        "import sys\nfrom harness_ext.errors import UserError\nfrom harness_ext.models.checkpoint import locate\n"
+        "import sys\nfrom harness_ext.common.errors import UserError\nfrom harness_ext.models.checkpoint import locate\n"
         "from harness_ext.models.resources import require_memory\n"
         "folder = locate('me/model', None, 'weights')\n"
         "for available in map(int, sys.argv[1:]):\n"

@@ -5,11 +5,11 @@ from loguru import logger
 from transformers import DynamicCache
 
 from harness_ext.benchmark.questions import IMAGE_QUESTIONS
+from harness_ext.common.provenance import provenance
 from harness_ext.glyphworld.build import ensure_model
 from harness_ext.models.hf import HuggingFaceVLM
 from harness_ext.models.prefix_cache import CACHE, repeated
 from harness_ext.models.sharing import SharedPrefixes
-from harness_ext.provenance import provenance
 
 SAMPLED = {"max_new_tokens": 12, "do_sample": True, "temperature": 1.0, "top_p": 0.9}
 

@@ -4,9 +4,9 @@ import sys
 
 import pytest
 
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
 from harness_ext.models.generation import Generated
-from harness_ext.models.store import AnswerStore, answers_folder, digest
+from harness_ext.models.store import AnswerStore, answer_key, answers_folder
 
 ABOUT = {"task": "task", "row": 3}
 
@@ -94,7 +94,7 @@ def test_none_keeps_nothing(tmp_path, monkeypatch):
 
 def test_a_digest_tells_every_part_apart():
     parts = [("a", "b"), ("ab",), ("a", ["b"]), (["a", "b"],), ("a", "b", None)]
-    assert len({digest(*of_one) for of_one in parts}) == len(parts)
+    assert len({answer_key(*of_one) for of_one in parts}) == len(parts)
 
 
 def test_a_full_disk_is_an_error_that_says_how_to_go_on(tmp_path):

@@ -9,7 +9,7 @@ import first_word
 import pytest
 from saved_runs import OPTIONS, write_saved
 
-from harness_ext.failures import mark_failed
+from harness_ext.common.failures import mark_failed
 from harness_ext.judges.registry import JUDGES, JudgeSpec
 from harness_ext.rejudge.agreement_command import main
 from harness_ext.rejudge.rejudge import judge_again

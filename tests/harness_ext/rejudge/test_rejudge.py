@@ -9,8 +9,8 @@ import first_word
 import pytest
 from saved_runs import DATE, read_results, read_rows, write_saved
 
-from harness_ext.errors import UserError
-from harness_ext.failures import mark_failed
+from harness_ext.common.errors import UserError
+from harness_ext.common.failures import mark_failed
 from harness_ext.judges.registry import JUDGES, JudgeSpec
 from harness_ext.rejudge.command import main
 from harness_ext.rejudge.rejudge import judge_again

@@ -6,7 +6,7 @@ from pathlib import Path
 import matplotlib.image
 import pytest
 
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
 from harness_ext.metrics.records import Judgement
 from harness_ext.report.figure import draw, save_figure
 from harness_ext.report.load import Run

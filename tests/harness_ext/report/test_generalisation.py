@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
 from harness_ext.metrics.ratios import accuracy_estimate, over_refusal
 from harness_ext.metrics.records import Judgement
 from harness_ext.report.load import load_runs

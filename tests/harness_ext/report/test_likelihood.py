@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
 from harness_ext.metrics.agreement import agreement
 from harness_ext.metrics.likelihood import auroc, brier, expected_calibration_error, mean_mass, reliability
 from harness_ext.metrics.ratios import accuracy_estimate, modality_gap

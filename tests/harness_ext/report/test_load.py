@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
 from harness_ext.metrics.records import Judgement
 from harness_ext.report.load import load_runs
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from harness_ext.benchmark.taxonomy import CATEGORIES
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
 from harness_ext.metrics.ratios import accuracy, accuracy_estimate, knows_but_calls_safe, modality_gap
 from harness_ext.metrics.records import Judgement
 from harness_ext.report.summary import summarise

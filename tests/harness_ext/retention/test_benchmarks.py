@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from harness_ext.benchmark import task_folder
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
 from harness_ext.hooks import register_tasks
 from harness_ext.retention.benchmarks import JUDGED, SUITES, benchmarks, check_without
 

@@ -1,7 +1,7 @@
 import pytest
 from api_stub import MODEL, ApiStub
 
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
 from harness_ext.retention.judging import Judge, read_judge
 
 

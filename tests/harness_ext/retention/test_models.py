@@ -2,7 +2,7 @@ import shutil
 
 import pytest
 
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
 from harness_ext.retention.models import GENERATING, read_model
 
 

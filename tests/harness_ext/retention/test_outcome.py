@@ -2,8 +2,8 @@ import json
 
 import pytest
 
-from harness_ext.errors import UserError
-from harness_ext.failures import mark_failed
+from harness_ext.common.errors import UserError
+from harness_ext.common.failures import mark_failed
 from harness_ext.retention.benchmarks import benchmarks
 from harness_ext.retention.outcome import read_outcome
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
 from harness_ext.retention.running import run_logged
 
 SECRET = "sk-0123456789"

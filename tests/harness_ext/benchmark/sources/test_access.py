@@ -9,7 +9,8 @@ from hub_stub import GRANTED, REPO, UNGRANTED, HubStub
 
 CHECK = """
 import sys
-from harness_ext.benchmark.sources import SourceError, check_access
+from harness_ext.benchmark.sources import check_access
+from harness_ext.common.errors import SourceError
 try:
     check_access()
 except SourceError as error:

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from labelled_copies import FEATURES, colour, columns, write
 
-from harness_ext.benchmark.sources import SourceError
 from harness_ext.benchmark.sources.labelled import check_labelled_access, load_labelled, shown_rows
+from harness_ext.common.errors import SourceError
 
 
 @pytest.fixture
@@ -164,7 +164,7 @@ def test_a_folder_of_images_is_no_copy_of_it(tmp_path, monkeypatch):
 
 LOAD = """
 import sys
-from harness_ext.benchmark.sources import SourceError
+from harness_ext.common.errors import SourceError
 from harness_ext.benchmark.sources.labelled import load_labelled
 try:
     rows, name = load_labelled("smid")

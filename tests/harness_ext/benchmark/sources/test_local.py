@@ -9,8 +9,9 @@ from hub_stub import png, rows, table
 from PIL import ImageFile
 
 from harness_ext.benchmark.images import to_rgb
-from harness_ext.benchmark.sources import SourceError, check_access, describe, load_unsafeconcepts
+from harness_ext.benchmark.sources import check_access, describe, load_unsafeconcepts
 from harness_ext.benchmark.taxonomy import CATEGORY_OF, CONCEPTS
+from harness_ext.common.errors import SourceError
 
 NUM_ROWS = 1567
 

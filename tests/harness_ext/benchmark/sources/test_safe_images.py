@@ -14,8 +14,8 @@ import pytest
 from hub_stub import COMMIT, GRANTED, HubStub
 from PIL import Image
 
-from harness_ext.benchmark.sources import SourceError
 from harness_ext.benchmark.sources.safe_images import check_safe_access, load_safe_images
+from harness_ext.common.errors import SourceError
 
 REPO = "yiting/imagenet_1k_unique_class"
 CLASSES = [f"class {row}" for row in range(12)]
@@ -188,7 +188,7 @@ def test_a_copy_that_is_not_the_dataset_is_refused(named, layout, problem):
 
 LOAD = """
 import sys
-from harness_ext.benchmark.sources import SourceError
+from harness_ext.common.errors import SourceError
 from harness_ext.benchmark.sources.safe_images import check_safe_access, load_safe_images
 try:
     check_safe_access()

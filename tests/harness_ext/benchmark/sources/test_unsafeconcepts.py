@@ -15,7 +15,8 @@ from harness_ext.benchmark.taxonomy import CONCEPTS
 LOAD = """
 import json, sys
 from harness_ext.benchmark.images import to_rgb
-from harness_ext.benchmark.sources import SourceError, describe, load_unsafeconcepts
+from harness_ext.benchmark.sources import describe, load_unsafeconcepts
+from harness_ext.common.errors import SourceError
 try:
     dataset = load_unsafeconcepts()
 except SourceError as error:

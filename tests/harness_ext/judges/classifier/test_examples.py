@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from labelled_responses import verdict_rows, write_rows, write_run
 
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
 from harness_ext.judges.classifier.examples import Example, LabelledResponses, check_labels, read_labelled, split
 
 SAFE = {"question": 0, "response": "Yes.", "verdict": "safe"}

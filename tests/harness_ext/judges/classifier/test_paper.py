@@ -10,7 +10,7 @@ from paper_files import authors_module, write_pickle
 from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer
 
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
 from harness_ext.judges.base import AlignmentAnswer, Answer, PerceptionAnswer
 from harness_ext.judges.classifier.judge import ClassifierJudge
 from harness_ext.judges.registry import open_judge

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from paper_files import authors_module
 
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
 from harness_ext.judges.classifier.paper import open_base
 from harness_ext.judges.classifier.pickled import read_tensors
 

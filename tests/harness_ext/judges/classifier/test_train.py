@@ -10,7 +10,7 @@ from labelled_responses import NAMES, verdict_rows, write_rows
 from safetensors.torch import load_file
 from transformers import TrainerCallback
 
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
 from harness_ext.judges.base import AlignmentAnswer, PerceptionAnswer
 from harness_ext.judges.classifier import command
 from harness_ext.judges.classifier.examples import read_labelled

@@ -4,8 +4,8 @@ import pytest
 from api_stub import BROKEN, MODEL, SLOW, Fault
 from judge_stub import ALWAYS, data_in, judge_of, judging, reply
 
-from harness_ext.errors import UserError
-from harness_ext.failures import mark_failed
+from harness_ext.common.errors import UserError
+from harness_ext.common.failures import mark_failed
 from harness_ext.judges.base import AlignmentAnswer, PerceptionAnswer
 from harness_ext.judges.registry import open_judge
 

@@ -9,7 +9,7 @@ import torch
 from tiny_texts import model_that_says, random_model
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
 from harness_ext.judges.base import AlignmentAnswer, PerceptionAnswer
 from harness_ext.judges.llm.prompt import instruction, labels_of, load_rubric, request
 from harness_ext.judges.registry import open_judge

@@ -9,8 +9,8 @@ from asking import GREEDY, ask, picture
 from remote_repos.prompts import SAMPLED
 from spoilt import put_nan
 
-from harness_ext.errors import UserError
-from harness_ext.failures import is_failed, reason_of
+from harness_ext.common.errors import UserError
+from harness_ext.common.failures import is_failed, reason_of
 from harness_ext.models.remote.cogvlm import CogVLM
 from harness_ext.models.remote.minicpmv import MiniCPMV
 from harness_ext.models.remote.xcomposer2 import XComposer2

@@ -9,7 +9,7 @@ from remote_repos.prompts import PROMPTS, SAMPLED
 from remote_repos.putting import put
 from transformers import AutoTokenizer
 
-from harness_ext.failures import is_failed
+from harness_ext.common.failures import is_failed
 from harness_ext.models.remote.cogvlm import VICUNA, CogVLM
 
 

@@ -3,7 +3,7 @@ import json
 import pytest
 import remote_repos
 
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
 from harness_ext.models.remote.cogvlm import CogVLM
 from harness_ext.models.remote.decoding import decode_as_transformers_4
 

@@ -8,7 +8,7 @@ import torch
 from asking import ask, picture
 from safetensors.torch import load_file, save_file
 
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
 from harness_ext.models.remote.cogvlm import CogVLM
 from harness_ext.models.remote.loading import load_model
 from harness_ext.models.remote.minicpmv import MiniCPMV

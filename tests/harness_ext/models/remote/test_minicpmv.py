@@ -6,7 +6,7 @@ from remote_repos.prompts import PROMPTS, SAMPLED
 from remote_repos.putting import put
 from transformers import AutoTokenizer
 
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
 from harness_ext.models.remote.minicpmv import MiniCPMV
 
 

@@ -6,7 +6,7 @@ import pytest
 import remote_repos
 from asking import ask, picture
 
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
 from harness_ext.models.remote.cogvlm import CogVLM
 from harness_ext.models.remote.minicpmv import MiniCPMV
 from harness_ext.models.remote.repository import open_repository

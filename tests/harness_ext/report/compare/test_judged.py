@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
 from harness_ext.metrics.ratios import accuracy, modality_gap
 from harness_ext.metrics.records import Judgement
 from harness_ext.report.compare import Row, compare

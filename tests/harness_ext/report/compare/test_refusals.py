@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from harness_ext.errors import UserError
-from harness_ext.failures import mark_failed
+from harness_ext.common.errors import UserError
+from harness_ext.common.failures import mark_failed
 from harness_ext.metrics.records import Judgement
 from harness_ext.report.compare import compare
 

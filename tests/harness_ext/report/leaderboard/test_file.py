@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
 from harness_ext.report.leaderboard.entry import Entry
 from harness_ext.report.leaderboard.file import as_line, read_leaderboard, write_leaderboard
 

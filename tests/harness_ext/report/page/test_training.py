@@ -9,7 +9,7 @@ import pytest
 from transformers import TrainerState
 
 from align.record import Taken, write_record
-from harness_ext.errors import UserError
+from harness_ext.common.errors import UserError
 from harness_ext.report.page.command import main
 from harness_ext.report.page.monitor_figure import draw_monitor
 from harness_ext.report.page.training import read_trainings

@@ -2,7 +2,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lmms_eval.api.reasoning import strip_reasoning_tags
 
-from harness_ext.failures import from_outside, is_failed, is_failed_here, mark_failed
+from harness_ext.common.failures import from_outside, is_failed, is_failed_here, mark_failed
 
 
 @given(st.text())

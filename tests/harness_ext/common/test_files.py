@@ -1,19 +1,29 @@
 """One way to write a file: whole or not at all, whatever its name stands for."""
 
+import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 from full_disk import full_disk
 
-from harness_ext.errors import UserError
-from harness_ext.failures import writable
+from harness_ext.common.errors import UserError
+from harness_ext.common.failures import writable
+from harness_ext.common.files import (
+    digest,
+    held,
+    new_folder,
+    require_writable,
+    require_writable_folder,
+    sha256,
+    write_bytes,
+    write_text,
+)
 from harness_ext.rejudge.agreement_command import main as agreement
 from harness_ext.report.command import main as table
 from harness_ext.report.compare.command import main as compare
 from harness_ext.report.leaderboard.command import main as leaderboard
 from harness_ext.report.page.command import main as report
-from harness_ext.report.writing import require_writable, require_writable_folder, write_bytes, write_text
 
 
 def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
@@ -94,3 +104,34 @@ def test_a_command_refuses_what_it_could_not_write_before_it_reads_anything(
     assert command([str(tmp_path / "nowhere"), *options, str(tmp_path / "file" / name)]) == 2
     said = capsys.readouterr().err
     assert "cannot be written: Not a directory" in said and said.count("\n") == 1
+
+
+def test_a_folder_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
+    (tmp_path / "a.tmpleft").mkdir()
+    with pytest.raises(KeyError), new_folder(tmp_path / "a") as made:
+        (made / "half").touch()
+        raise KeyError
+    assert not list(tmp_path.iterdir())
+    with new_folder(tmp_path / "deep" / "a", within=tmp_path / "unfinished") as made:
+        (made / "whole").touch()
+        assert made.parent.parent == tmp_path / "unfinished" and not (tmp_path / "deep").exists()
+    assert [each.name for each in (tmp_path / "deep" / "a").iterdir()] == ["whole"]
+    assert not list((tmp_path / "unfinished").iterdir())
+
+
+def test_a_lock_is_waited_for_or_said_to_be_taken(tmp_path: Path) -> None:
+    def cannot(error: OSError) -> UserError:
+        return UserError(f"cannot: {error.strerror}")
+
+    lock = tmp_path / "deep" / "a.lock"
+    with held(lock, cannot, "taken"), pytest.raises(UserError, match=r"^taken$"), held(lock, cannot, "taken"):
+        pass
+    with held(lock, cannot), pytest.raises(UserError, match=r"^cannot: Is a directory$"), held(tmp_path, cannot):
+        pass
+
+
+def test_digests_of_a_text_its_bytes_and_a_file_are_the_same(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("ä", encoding="utf-8")
+    for each in ("ä", "ä".encode(), tmp_path / "a"):
+        assert sha256(each) == hashlib.sha256("ä".encode()).hexdigest()
+        assert digest(each) == hashlib.blake2b("ä".encode(), digest_size=20).hexdigest()

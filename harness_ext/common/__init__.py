@@ -1,0 +1,1 @@
+"""What every package may use: errors, failures, files, the hub, processes, provenance. Imports nothing else of ours."""

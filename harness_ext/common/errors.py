@@ -1,0 +1,27 @@
+"""The errors that a user can do something about: told in one or two lines, never as a traceback."""
+
+import sys
+from collections.abc import Callable
+
+
+class UserError(Exception):
+    """Something outside the program is not as expected; the message says what, and what to do next."""
+
+
+class SourceError(UserError):
+    """A source is missing, out of reach, or not what it should be. At most two lines: the problem, and what to do instead."""
+
+    def __init__(self, problem: str, remedy: str = "") -> None:
+        super().__init__(" ".join(problem.split()), " ".join(remedy.split()))
+
+    def __str__(self) -> str:
+        return "\n".join(line for line in self.args if line)
+
+
+def exit_status(program: str, run: Callable[[], int | None]) -> int:
+    """The status that ``run`` returns, 0 for ``None``; 2 for a ``UserError``, whose message goes to stderr."""
+    try:
+        return run() or 0
+    except UserError as error:
+        print(f"{program}: {error}", file=sys.stderr)
+        return 2
