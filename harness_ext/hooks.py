@@ -35,13 +35,14 @@ import re
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, TypeAlias
 
 from harness_ext.benchmark import SOURCES, task_folder
 from harness_ext.common.errors import UserError
 from harness_ext.common.failures import failure_reason, writable
 from harness_ext.models.catalogue import load_catalogue
 
+Function: TypeAlias = Callable[..., Any]
 # Where lmms-eval 0.7.3 catches an error that costs a result which was asked for, and goes on: saving (and pushing to the
 # hub), the comparison with --baseline, logging to Weights and Biases and SwanLab once an evaluation has begun; and where we
 # look at what was saved.
@@ -61,11 +62,9 @@ LATE_AFTER_IT: Final = (
     "lmms_eval.filters.transformation",
 )
 _LANGUAGE_SIDES: Final = "harness_ext.models.language_names"
-_HUB_TOKEN: Final = re.compile(r"\bhf_[A-Za-z0-9]{20,}")
-_FUNCTION_ADDRESS: Final = re.compile(r"<function (\S+) at 0x[0-9a-f]+>")
 
 
-def _replace(owner: Any, name: str, make: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
+def _replace(owner: Any, name: str, make: Callable[[Function], Function]) -> None:
     """Put ``make(original)`` in the place of the function ``owner.name``."""
     original = getattr(owner, name)
     setattr(owner, name, functools.wraps(original)(make(original)))
@@ -94,7 +93,7 @@ def register_tasks() -> None:
     _replace(TaskManager, "match_tasks", _with_source_check)
 
 
-def _with_our_folder(initialize: Callable[..., Any]) -> Callable[..., Any]:
+def _with_our_folder(initialize: Function) -> Function:
     def initialize_tasks(manager: Any, include_path: Any = None, include_defaults: bool = True) -> Any:
         # Not earlier: lmms-eval's trackers take long to import, and no command without tasks needs them.
         _mend_results()
@@ -106,7 +105,7 @@ def _with_our_folder(initialize: Callable[..., Any]) -> Callable[..., Any]:
     return initialize_tasks
 
 
-def _with_source_check(match: Callable[..., Any]) -> Callable[..., Any]:
+def _with_source_check(match: Function) -> Function:
     def match_tasks(manager: Any, task_list: Iterable[str]) -> Any:
         asked = list(task_list)
         names = match(manager, asked)
@@ -134,7 +133,7 @@ def _keep_the_token_out_of_logs() -> None:
         message = record["message"]
         if token := os.environ.get("HF_TOKEN"):
             message = message.replace(token, "[HF_TOKEN]")
-        record["message"] = _HUB_TOKEN.sub("[HF_TOKEN]", message)
+        record["message"] = re.sub(r"\bhf_[A-Za-z0-9]{20,}", "[HF_TOKEN]", message)
 
     logger.configure(patcher=hide)
 
@@ -151,7 +150,7 @@ def _mend_results() -> None:
         _replace(EvaluationTracker, "save_results_aggregated", _with_provenance)
 
 
-def _with_result_name(log_arguments: Callable[..., Any]) -> Callable[..., Any]:
+def _with_result_name(log_arguments: Function) -> Function:
     """lmms-eval names the folder after ``pretrained=``, so two models named by the catalogue would write into one."""
     from lmms_eval.utils import sanitize_model_name
 
@@ -177,7 +176,7 @@ def result_name(model: str, model_args: str) -> str:
     return f"{model}+{place.name}-{sha256(str(place))[:6]}"
 
 
-def _with_provenance(save: Callable[..., Any]) -> Callable[..., Any]:
+def _with_provenance(save: Function) -> Function:
     from harness_ext.common.provenance import provenance
     from harness_ext.report.results import read_results
 
@@ -199,7 +198,7 @@ def _without_addresses(value: Any) -> Any:
     if isinstance(value, list):
         return [_without_addresses(inner) for inner in value]
     text = str(value) if callable(value) else value
-    return _FUNCTION_ADDRESS.sub(r"<function \1>", text) if isinstance(text, str) else text
+    return re.sub(r"<function (\S+) at 0x[0-9a-f]+>", r"<function \1>", text) if isinstance(text, str) else text
 
 
 def _require_read_back(read: Callable[[], object]) -> None:
@@ -223,13 +222,13 @@ def save_readably(tracker: Any, plain: Callable[[Any], Any] = lambda value: valu
         plain: What a value of a sample row is saved as.
     """
 
-    def aggregated(save: Callable[..., Any]) -> Callable[..., Any]:
+    def aggregated(save: Function) -> Function:
         def save_results_aggregated(self: Any, results: Any, samples: Any = None, **kwargs: Any) -> None:
             save(self, results=_escaped(results), samples=samples, **kwargs)
 
         return save_results_aggregated
 
-    def rows(save: Callable[..., Any]) -> Callable[..., Any]:
+    def rows(save: Function) -> Function:
         def save_results_samples(self: Any, task_name: str, samples: Any) -> None:
             for sample in samples:  # in place, as the harness itself changes them
                 sample.update({key: _escaped(plain(value)) for key, value in sample.items()})
@@ -251,24 +250,17 @@ def _escaped(value: Any) -> Any:
     return value
 
 
-class NotDone(NamedTuple):
-    """What a harness went on without: the error that it caught, and what it logged about it."""
-
-    error: BaseException
-    said: str
-
-
 class Swallowed(logging.Handler):
     """Remembers each error that one of some modules caught and logged: what it logs while it handles an error is about that.
 
     Attributes:
-        errors: In the order in which they were caught.
+        errors: Each error, and what was logged about it, in the order in which they were caught.
         modules: Whose errors it remembers.
     """
 
     def __init__(self, *modules: str) -> None:
         super().__init__()
-        self.errors: list[NotDone] = []
+        self.errors: list[tuple[BaseException, str]] = []
         self.modules = modules
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -279,7 +271,7 @@ class Swallowed(logging.Handler):
         said = record.getMessage()
         if isinstance(error, Exception) and str(error) not in said:
             said = f"{said}: {failure_reason(error)}"
-        self.errors.append(NotDone(error, said))
+        self.errors.append((error, said))
 
 
 def watch_lmms_eval(swallowed: Swallowed, failures: list[Exception], check: Callable[[Any], None]) -> None:
@@ -300,7 +292,7 @@ def watch_lmms_eval(swallowed: Swallowed, failures: list[Exception], check: Call
 
     listen_once = functools.cache(listen)
 
-    def watched(evaluate: Callable[..., Any]) -> Callable[..., Any]:
+    def watched(evaluate: Function) -> Function:
         def cli_evaluate_single(args: Any = None) -> Any:
             # Not earlier: lmms-eval removes every handler first. At any level, whatever --verbosity is.
             listen_once()

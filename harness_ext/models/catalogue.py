@@ -1,11 +1,13 @@
 """The catalogue: model names, in YAML, and what they stand for.
 
-Reading it must cost next to nothing: the harness reads it at every start, whichever model is run. Of a name that several
-files have the last one counts: the packaged catalogue, ``models.yaml`` in the user's configuration folder, the file that
-``UNSAFECONCEPTS_MODELS`` names, the file that ``--models-file`` names.
+The harness reads it at every start, whichever model is run, so it is parsed by libyaml where PyYAML has it, and once a
+process. Where several files have the same name, the last file counts: the packaged catalogue, ``models.yaml`` in the user's
+configuration folder, the file that ``UNSAFECONCEPTS_MODELS`` names, the file that ``--models-file`` names.
 """
 
+import functools
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -13,31 +15,44 @@ import platformdirs
 import yaml
 
 from harness_ext.common.errors import UserError
-from harness_ext.models.entries import Entry, Fault, read_entry
+from harness_ext.models.entries import Entry, Fault, Loader, read_entry
 
 CATALOGUE_FILE: Final = Path(__file__).with_name("catalogue.yaml")
 USER_FILE_VARIABLE: Final = "UNSAFECONCEPTS_MODELS"
 # Set by --models-file, so that every process that a run starts knows it too.
 OPTION_FILE_VARIABLE: Final = "UNSAFECONCEPTS_MODELS_OPTION"
+_FAST: Final = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
 
 
 def read_catalogue(path: Path, source: str = "") -> dict[str, Entry]:
     """The names of one file, said to be from ``source``. Raises ``UserError`` that names file, line and allowed keys."""
     try:
-        loader = yaml.SafeLoader(path.read_text(encoding="utf-8"))
-        node = loader.get_single_node()
-        if not isinstance(node, yaml.MappingNode):
-            raise UserError(f"{path}: expected a mapping from model names to entries, NAME: {{weights: …}}")
-        catalogue: dict[str, Entry] = {}
-        for key, value in node.value:
-            name, line = loader.construct_object(key, deep=True), key.start_mark.line + 1
-            try:
-                _check_name(name, line, catalogue)
-                catalogue[name] = read_entry(loader, value, line, source)
-            except Fault as fault:
-                raise UserError(f"{path}, line {fault.line}: model {name!r}: {fault}") from fault
+        return dict(_parsed(path, path.read_text(encoding="utf-8"), source))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise UserError(f"cannot read the model catalogue {path}: {error}") from error
+
+
+@functools.cache
+def _parsed(path: Path, text: str, source: str) -> Mapping[str, Entry]:
+    try:
+        return _entries(_FAST(text), path, source)
+    except yaml.YAMLError:
+        # PyYAML's own parser says the same, and quotes the line at fault.
+        return _entries(yaml.SafeLoader(text), path, source)
+
+
+def _entries(loader: Loader, path: Path, source: str) -> Mapping[str, Entry]:
+    node = loader.get_single_node()
+    if not isinstance(node, yaml.MappingNode):
+        raise UserError(f"{path}: expected a mapping from model names to entries, NAME: {{weights: …}}")
+    catalogue: dict[str, Entry] = {}
+    for key, value in node.value:
+        name, line = loader.construct_object(key, deep=True), key.start_mark.line + 1
+        try:
+            _check_name(name, line, catalogue)
+            catalogue[name] = read_entry(loader, value, line, source)
+        except Fault as fault:
+            raise UserError(f"{path}, line {fault.line}: model {name!r}: {fault}") from fault
     return catalogue
 
 

@@ -100,6 +100,7 @@ def prompt_text(prompt: str) -> str:
 # A check says what a value must be, or nothing where it is that.
 Check: TypeAlias = Callable[[Any], str]
 Keys: TypeAlias = Mapping[str, "Check | Keys"]
+Loader: TypeAlias = "yaml.SafeLoader | yaml.CSafeLoader"
 
 
 def _text(value: Any) -> str:
@@ -194,7 +195,7 @@ class Fault(Exception):
         self.line = line
 
 
-def read_entry(loader: yaml.SafeLoader, node: yaml.Node, line: int, source: str) -> Entry:
+def read_entry(loader: Loader, node: yaml.Node, line: int, source: str) -> Entry:
     """The entry in ``node``, whose name is on ``line``. Raises ``Fault``."""
     values = _read_keys(loader, node, KEYS, line, "")
     needs, api = values.pop("needs", {}), values.pop("api", {})
@@ -202,7 +203,7 @@ def read_entry(loader: yaml.SafeLoader, node: yaml.Node, line: int, source: str)
     return Entry(**values, needs=Needs(**needs), api=Api(**api), source=source)
 
 
-def _read_keys(loader: yaml.SafeLoader, node: yaml.Node, keys: Keys, line: int, within: str) -> dict[str, Any]:
+def _read_keys(loader: Loader, node: yaml.Node, keys: Keys, line: int, within: str) -> dict[str, Any]:
     """A mapping that may hold ``keys``; ``within`` is the key that holds it, for messages."""
     allowed = f"allowed are {', '.join(sorted(keys))}"
     if not isinstance(node, yaml.MappingNode):

@@ -4,9 +4,11 @@ import sys
 from dataclasses import fields
 
 import pytest
+import yaml
 from transformers.models.auto.modeling_auto import MODEL_FOR_MULTIMODAL_LM_MAPPING_NAMES
 
 from harness_ext.common.errors import UserError
+from harness_ext.models import catalogue
 from harness_ext.models.catalogue import (
     CATALOGUE_FILE,
     OPTION_FILE_VARIABLE,
@@ -206,3 +208,27 @@ def test_reading_the_catalogue_imports_nothing_heavy():
     )
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert printed.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    "text", ["a: {", "a: {weights: !mine x}\n", "a:\n\tweights: x\n", "a: {weights: x\x07}\n", "a: *b\n"]
+)
+def test_what_is_no_yaml_is_told_in_the_words_of_pyyamls_own_parser(tmp_path, monkeypatch, text):
+    """Those of libyaml quote no line."""
+    said = []
+    (tmp_path / "models.yaml").write_text(text)
+    for loader in (catalogue._FAST, yaml.SafeLoader):
+        monkeypatch.setattr(catalogue, "_FAST", loader)
+        with pytest.raises(UserError, match="cannot read") as error:
+            read_catalogue(tmp_path / "models.yaml")
+        said.append(str(error.value))
+    assert said[0] == said[1]
+
+
+def test_a_file_that_changes_is_read_again(tmp_path, monkeypatch):
+    file = tmp_path / "models.yaml"
+    monkeypatch.setenv("UNSAFECONCEPTS_MODELS", str(file))
+    for weights in ("a/b", "a/c"):
+        file.write_text(f"mine: {{weights: {weights}}}\n")
+        load_catalogue().pop("llava-7b")
+        assert load_catalogue()["mine"].weights == weights and "llava-7b" in load_catalogue()
