@@ -269,10 +269,8 @@ def resumed_folder(folder: Path, made_of: Mapping[str, Any]) -> Iterator[Path]:
 
 def _claim(part: Path, made_of: Mapping[str, Any]) -> None:
     manifest, text = part / _MANIFEST, json.dumps(made_of, indent=1, ensure_ascii=False) + "\n"
-    for unfinished in [
-        *part.glob(f"{_MANIFEST}.new"),
-        *part.rglob(_UNFINISHED),
-    ]:  # of a process that was killed in writing
+    # A process that was killed in writing may have left these.
+    for unfinished in [*part.glob(f"{_MANIFEST}.new"), *part.rglob(_UNFINISHED)]:
         unfinished.unlink()
     if manifest.exists():
         if manifest.read_text(encoding="utf-8") != text:
