@@ -25,7 +25,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from filelock import FileLock, Timeout
 from transformers.trainer import OPTIMIZER_NAME, SCALER_NAME, SCHEDULER_NAME, TRAINER_STATE_NAME
 
 from align.monitor import MONITOR_FILE, WARNINGS_FILE
@@ -34,6 +33,7 @@ from align.ppo.trainer import PPO_FILE
 from align.record import Record, Taken, bears_record, differences, read_record
 from align.stopped import STOPPED_FILE
 from harness_ext.common.errors import UserError
+from harness_ext.common.files import held
 from harness_ext.models.checkpoint import read_json, require_whole
 
 FINAL: Final = "final"
@@ -58,7 +58,6 @@ class RunFolder:
         self.final = self.path / FINAL
         self.logs = self.path / "logs"
         self.unfinished = self.path / _UNFINISHED
-        self._lock = FileLock(self.path / _LOCK)
 
     @contextmanager
     def held(self, overwrite: bool) -> Iterator[None]:
@@ -67,14 +66,11 @@ class RunFolder:
         Raises:
             UserError: It cannot be written to, another run writes here, or something in it is not a run's.
         """
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            self._lock.acquire(timeout=0)
-        except Timeout as error:
-            raise UserError(f"another run writes to {self.path}: wait for it, or choose another output_dir") from error
-        except OSError as error:
-            raise UserError(f"output_dir {self.path} cannot be written to ({error.strerror})") from error
-        try:
+        with held(
+            self.path / _LOCK,
+            lambda error: UserError(f"output_dir {self.path} cannot be written to ({error.strerror})"),
+            f"another run writes to {self.path}: wait for it, or choose another output_dir",
+        ):
             self._claim()
             self._sweep()
             if overwrite:
@@ -85,8 +81,6 @@ class RunFolder:
                 (self.path / WARNINGS_FILE).unlink(missing_ok=True)
             yield
             self._sweep()
-        finally:
-            self._lock.release()
 
     def is_finished(self) -> bool:
         """Whether the run that writes here has finished."""

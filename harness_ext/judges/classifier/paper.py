@@ -13,25 +13,24 @@ a second process wait for the first one's. ``source.json`` records the sha256 of
 on, and of the converted weights, which is checked at every use.
 """
 
-import hashlib
+import functools
 import json
 import re
 import shutil
 import sys
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from filelock import FileLock
 from huggingface_hub import HfApi, constants, hf_hub_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase, RobertaConfig
 
 from harness_ext.common.errors import UserError
 from harness_ext.common.failures import failure_reason
-from harness_ext.common.files import cache_dir
+from harness_ext.common.files import cache_dir, held, new_folder, not_cached
+from harness_ext.common.files import sha256 as sha256_of
 from harness_ext.common.hub import call_within, httpx
 from harness_ext.judges.classifier import LABELS, Kind
 from harness_ext.judges.classifier.judge import ClassifierJudge
@@ -154,9 +153,8 @@ def converted(published: Published) -> Converted:
             f"expected either {kind}_revision=COMMIT, of {REPOSITORIES[kind]}, or {kind}=FILE, found both or neither"
         )
     source = _source(published)
-    folder = cache_dir() / "judges" / f"{kind}-{hashlib.sha256(json.dumps(source).encode()).hexdigest()[:12]}"
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{folder}.lock"):
+    folder = cache_dir() / "judges" / f"{kind}-{sha256_of(json.dumps(source))[:12]}"
+    with held(Path(f"{folder}.lock"), functools.partial(not_cached, folder)):
         # The user's own file may have changed; a commit's cannot.
         sha256 = file_sha256(Path(source["file"])) if "file" in source else None
         if given is not None and sha256 is not None and given != sha256:
@@ -212,10 +210,7 @@ def _convert(published: Published, source: dict[str, str], folder: Path) -> str:
         raise UserError(_another(str(file), str(published.sha256), sha256))
     config, tokenizer = open_base(source["base"], source.get("base_revision"), published.kind)
     tensors = read_tensors(file, config)
-    for leftover in folder.parent.glob(f"{folder.name}.tmp*"):
-        shutil.rmtree(leftover)
-    scratch = Path(tempfile.mkdtemp(prefix=f"{folder.name}.tmp", dir=folder.parent))
-    try:
+    with new_folder(folder) as scratch:
         model = FirstTokenClassifier(config)
         model.load_state_dict(tensors, strict=True)
         model.save_pretrained(scratch)
@@ -223,10 +218,6 @@ def _convert(published: Published, source: dict[str, str], folder: Path) -> str:
         record: dict[str, Any] = {"source": source, "kind": published.kind, "sha256": sha256}
         record["weights_sha256"] = file_sha256(scratch / _WEIGHTS)
         (scratch / SOURCE_FILE).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-        scratch.rename(folder)
-    finally:
-        if scratch.exists():
-            shutil.rmtree(scratch)
     return sha256
 
 

@@ -4,7 +4,6 @@ FOLDER/              model.safetensors, config.json, the tokenizer, README.md (t
 FOLDER.unfinished/   the last epochs, and the record of their run; one run at a time works there, held by a lock
 """
 
-import hashlib
 import json
 import math
 import shutil
@@ -16,7 +15,6 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 import torch
-from filelock import FileLock, Timeout
 from tqdm import tqdm
 from transformers import (
     DataCollatorWithPadding,
@@ -33,6 +31,7 @@ from transformers.trainer import TRAINER_STATE_NAME
 from transformers.utils import logging
 
 from harness_ext.common.errors import UserError
+from harness_ext.common.files import held, sha256
 from harness_ext.common.step_bar import StepBar
 from harness_ext.judges.classifier import LABELS, Kind
 from harness_ext.judges.classifier.examples import Example, LabelledResponses, Parts, check_labels, split
@@ -119,21 +118,15 @@ def train_judge(
     record = make_record(labelled, start, settings)
     output = output.absolute()
     work = output.with_name(f"{output.name}.unfinished")
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(output.with_name(f".{output.name}.lock"))
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise UserError(f"another run writes to {output}: wait for it, or choose another folder") from error
-    except OSError as error:
-        raise UserError(f"{output.parent} cannot be written to ({error.strerror})") from error
-    try:
+    with held(
+        output.with_name(f".{output.name}.lock"),
+        lambda error: UserError(f"{output.parent} cannot be written to ({error.strerror})"),
+        f"another run writes to {output}: wait for it, or choose another folder",
+    ):
         if output.exists():
             raise UserError(f"{output} is there already; remove it, or choose another folder")
         _begin(work, record)
         return _finish(labelled, start, settings, record, work, output, callbacks)
-    finally:
-        lock.release()
 
 
 def make_record(labelled: LabelledResponses, start: Start, settings: Settings) -> dict[str, Any]:
@@ -142,7 +135,7 @@ def make_record(labelled: LabelledResponses, start: Start, settings: Settings) -
     return {
         "kind": labelled.kind,
         "examples": len(labelled.examples),
-        "data_sha256": hashlib.sha256(rows.encode()).hexdigest(),
+        "data_sha256": sha256(rows),
         "base": start.name,
         "base_identity": start.identity,
         **{name: list(value) if isinstance(value, tuple) else value for name, value in asdict(settings).items()},
