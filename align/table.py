@@ -26,8 +26,7 @@ from harness_ext.glyphworld.concepts import NEVER_SEEN
 from harness_ext.metrics.diversity import diversity
 from harness_ext.metrics.records import FAILED, Judgement
 from harness_ext.metrics.units import ConceptKey, concept_key
-from harness_ext.report.load import load_runs
-from harness_ext.report.results import results_files
+from harness_ext.runs.load import lmms_evaluations, load_runs
 
 Figures = Mapping[str, CrossedEstimate | float | None]
 
@@ -214,7 +213,7 @@ def _read(folder: Path) -> Evaluated:
     answers = runs[0].answers
     if missing := sorted({measure.task for measure in MEASURES} - answers.keys()):
         raise UserError(f"{folder}: the evaluation lacks {', '.join(missing)}; run lmms_eval with --tasks glyphworld")
-    base = results_files(folder)[0].content["config"].get("weights_identity")
+    base = lmms_evaluations(folder)[0].content["config"].get("weights_identity")
     record = folder / "final" / "run.json"
     seconds = float(json.loads(record.read_text(encoding="utf-8"))["cpu_seconds"]) if record.is_file() else None
     return Evaluated(answers, diversity(_responses(folder)), seconds, base)

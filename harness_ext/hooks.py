@@ -178,7 +178,7 @@ def result_name(model: str, model_args: str) -> str:
 
 def _with_provenance(save: Function) -> Function:
     from harness_ext.common.provenance import provenance
-    from harness_ext.report.results import read_results
+    from harness_ext.runs.evaluations import read_results
 
     def save_results_aggregated(tracker: Any, results: Any, samples: Any, datetime_str: str) -> None:
         results["config"] |= provenance()

@@ -1,1 +1,0 @@
-"""Judging saved answers again, and comparing judges on the same answers: no model is asked anything."""

@@ -8,9 +8,9 @@ from harness_ext.common.errors import UserError
 from harness_ext.report.cells import estimated
 from harness_ext.report.figure import write_figure
 from harness_ext.report.likelihood_table import ROWS
-from harness_ext.report.load import Run
 from harness_ext.report.scores import ProbeLikelihood, Summary
 from harness_ext.report.table import title
+from harness_ext.runs.load import Run
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -12,9 +12,9 @@ from harness_ext.common.errors import UserError
 from harness_ext.common.files import write_bytes
 from harness_ext.metrics.units import Estimate
 from harness_ext.report.cells import TEXT_TITLES
-from harness_ext.report.load import Run
 from harness_ext.report.scores import CategoryScores, Summary, TextVariant
 from harness_ext.report.table import title
+from harness_ext.runs.load import Run
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -21,9 +21,9 @@ from harness_ext.report.cells import (
 )
 from harness_ext.report.generalisation_table import generalisation_blocks, generalisation_notes
 from harness_ext.report.likelihood_table import likelihood_blocks, likelihood_notes
-from harness_ext.report.load import Run
 from harness_ext.report.scores import CategoryScores, Score, Summary, TextVariant
 from harness_ext.report.terminal import print_block
+from harness_ext.runs.load import Run
 
 SOURCE_TITLES: Final = {
     "unsafeconcepts": "UnsafeConcepts (Qu, Backes, Zhang, USENIX Security 2025)",

@@ -123,7 +123,7 @@ def _check(options: argparse.Namespace, suites: Sequence[Suite], without: Sequen
     check_without(suites, without)
     require_writable_folder(options.output.expanduser())
     if options.margin is not None:
-        from harness_ext.report.compare.runs import check_margin
+        from harness_ext.report.compare.pairs import check_margin
 
         check_margin(options.margin)
     if options.batch_size < 1:
@@ -203,7 +203,7 @@ def _compare(
 ) -> None:
     """Both scores of every benchmark as the harness has them, and then what `unsafeconcepts compare` makes of the samples."""
     from harness_ext.report.compare import compare
-    from harness_ext.report.compare.runs import MARGIN
+    from harness_ext.report.compare.pairs import MARGIN
     from harness_ext.report.compare.tables import print_tables
     from harness_ext.retention.table import Pair, print_table
 

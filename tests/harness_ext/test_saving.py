@@ -12,7 +12,7 @@ from harness_ext import cli, lm_cli
 from harness_ext.cli import _check
 from harness_ext.common.errors import UserError
 from harness_ext.models.hf import HuggingFaceVLM
-from harness_ext.report.load import load_runs
+from harness_ext.runs.load import load_runs
 
 TASK = "glyphworld_text"
 

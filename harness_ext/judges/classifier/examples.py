@@ -127,7 +127,7 @@ def _labelled(line: str, where: str) -> tuple[Kind, str, str]:
 
 def _read_run(folder: Path, counts: Counter[tuple[Kind, str, str]]) -> tuple[str, set[str]]:
     """Count a run folder's generated answers; returns who judged them, and the sources they are from."""
-    from harness_ext.report.load import load_runs
+    from harness_ext.runs.load import load_runs
 
     judges, sources = set(), set()
     for run in load_runs(folder):

@@ -1,17 +1,129 @@
-"""One measure of two runs, before any statistics, and what the statistics make of it."""
+"""A comparison as plain data, and the statistics of one measure of two runs."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Final
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Final, Literal
 
+from harness_ext.common.files import without_nan
 from harness_ext.metrics.intervals import CONFIDENCE, RESAMPLES, change_interval, smallest_difference
-from harness_ext.metrics.paired_tests import holm, mcnemar, retention, swap_test
+from harness_ext.metrics.paired_tests import Verdict, holm, mcnemar, retention, swap_test
 from harness_ext.metrics.units import Paired, values
-from harness_ext.report.compare.comparison import Difference, Kind, Row
 
 _ALPHA: Final = 1 - CONFIDENCE
 # The interval and the standing numbers agree to rounding: a tie with the margin must not hang on a last bit.
 _DIGITS: Final = 12
+
+Kind = Literal["judged", "gap", "benchmark"]
+Difference = Literal["better", "worse", "not shown"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One measure of the first run and of another one.
+
+    Attributes:
+        kind: ``"judged"``, a share of this project's probes; ``"gap"``, a modality gap; ``"benchmark"``, another benchmark.
+        benchmark: The task, or the group of tasks.
+        title: What is measured, in words.
+        metric: The metric's name.
+        higher_is_better: Which direction is a gain.
+        unit: What is resampled and swapped: ``"concept"``, ``"image"``, ``"sample"``.
+        n_samples: How many answers of each run.
+        n_units: How many units they are of.
+        before: The first run's value; shares are between 0 and 1.
+        after: The other run's.
+        change: After minus before.
+        low: Lower end of the change's 95 % interval; ``None`` for fewer than two units.
+        high: Upper end.
+        gained: Answers that are right after and were wrong before; ``None`` where answers are not right or wrong.
+        lost: Answers that were right before and are wrong after.
+        mcnemar_p: McNemar's exact p of these two numbers, which takes every answer for independent.
+        p: The p-value of the change by swapping whole units between the runs.
+        p_from: How ``p`` was computed: ``"counted"`` and ``"all swaps"`` are exact, ``"random swaps"`` are 9,999.
+        p_holm: ``p``, corrected for all rows of this pair of runs.
+        difference: Whether there is one: ``p_holm`` below 5 %, and its direction.
+        retention: The verdict against the margin; ``None`` for a gap, which text that was lost closes too.
+        smallest_difference: The smallest true change that would have been shown with a power of 80 %.
+    """
+
+    kind: Kind
+    benchmark: str
+    title: str
+    metric: str
+    higher_is_better: bool
+    unit: str
+    n_samples: int
+    n_units: int
+    before: float
+    after: float
+    change: float
+    low: float | None
+    high: float | None
+    gained: int | None
+    lost: int | None
+    mcnemar_p: float | None
+    p: float
+    p_from: str
+    p_holm: float
+    difference: Difference
+    retention: Verdict | None
+    smallest_difference: float | None
+
+
+@dataclass(frozen=True)
+class Model:
+    """One run.
+
+    Attributes:
+        folder: The folder that was given.
+        name: The model's name, with its arguments.
+        files: The results files that were read.
+        settings: What is known of the model and of its decoding.
+    """
+
+    folder: str
+    name: str
+    files: tuple[str, ...]
+    settings: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """The first run, and another one held against it."""
+
+    model: Model
+    rows: tuple[Row, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One run against others.
+
+    Attributes:
+        first: The run that all others are held against.
+        pairs: The others, in the order given.
+        margin: The loss that counts as acceptable.
+        source: ``"unsafeconcepts"`` or ``"glyphworld"``, which is a stand-in; ``None`` where neither was asked.
+        confidence: Of the intervals.
+        power: Of ``smallest_difference``.
+        resamples: How many resamples an interval rests on.
+        seed: Of resampling and swapping.
+    """
+
+    first: Model
+    pairs: tuple[Pair, ...]
+    margin: float
+    source: str | None
+    confidence: float
+    power: float
+    resamples: int
+    seed: int
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain values; nan, which JSON has not, becomes ``None``."""
+        values: dict[str, Any] = without_nan(asdict(self))
+        return values
 
 
 @dataclass(frozen=True)

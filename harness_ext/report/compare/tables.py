@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from harness_ext.report.cells import Block, number
-from harness_ext.report.compare.comparison import Comparison, Pair, Row
+from harness_ext.report.compare.measures import Comparison, Pair, Row
 from harness_ext.report.table import SOURCE_TITLES, markdown_table
 
 HEADER: Final = (

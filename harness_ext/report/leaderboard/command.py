@@ -107,7 +107,7 @@ def _show(entries: Sequence[Entry], options: argparse.Namespace, command: Sequen
 
 def _add(options: argparse.Namespace) -> None:
     from harness_ext.report.leaderboard.measured import entry_of
-    from harness_ext.report.load import load_runs
+    from harness_ext.runs.load import load_runs
 
     if missing := [name for name in ("name", "source") if getattr(options, name) is None]:
         raise UserError(f"--add: needs --{' and --'.join(missing)} too")

@@ -11,9 +11,9 @@ from harness_ext.metrics.ratios import failed_rate, na_rate, over_refusal
 from harness_ext.metrics.records import FAILED, Judgement
 from harness_ext.metrics.units import Estimate
 from harness_ext.report.leaderboard.entry import Entry, Metric, Value
-from harness_ext.report.load import Run
 from harness_ext.report.scores import Score, Summary
 from harness_ext.report.summary import summarise
+from harness_ext.runs.load import Run
 
 Na = Literal["drop", "wrong"]
 _DATE: Final = re.compile(r"(\d{4})(\d{2})(\d{2})_")

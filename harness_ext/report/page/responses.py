@@ -14,8 +14,8 @@ from harness_ext.benchmark.rows import Collection, collection_of
 from harness_ext.common.errors import UserError
 from harness_ext.common.failures import is_failed, reason_of
 from harness_ext.metrics.records import FAILED, Judgement
-from harness_ext.report.load import Run
 from harness_ext.report.page.runs import Chapter
+from harness_ext.runs.load import Run
 
 NOT_ASKED: Final = -1
 _ITEM: Final = ("task", "category", "concept", "label", "row", "number", "question", "expected")

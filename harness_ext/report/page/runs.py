@@ -11,10 +11,10 @@ from typing import Final
 
 from harness_ext.benchmark import SOURCES
 from harness_ext.common.errors import UserError
-from harness_ext.report.load import Run, load_runs
 from harness_ext.report.page.training import Training, read_trainings
 from harness_ext.report.scores import Summary
 from harness_ext.report.summary import summarise
+from harness_ext.runs.load import Run, load_runs
 
 _MOST: Final = 8
 

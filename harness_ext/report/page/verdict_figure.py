@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Final
 
 from harness_ext.benchmark.taxonomy import CATEGORIES
 from harness_ext.common.errors import UserError
-from harness_ext.report.load import Run
+from harness_ext.runs.load import Run
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from full_disk import full_disk
 
+from harness_ext.commands.agreement import main as agreement
+from harness_ext.commands.compare import main as compare
 from harness_ext.common.errors import UserError
 from harness_ext.common.failures import writable
 from harness_ext.common.files import (
@@ -19,9 +21,7 @@ from harness_ext.common.files import (
     write_bytes,
     write_text,
 )
-from harness_ext.rejudge.agreement_command import main as agreement
 from harness_ext.report.command import main as table
-from harness_ext.report.compare.command import main as compare
 from harness_ext.report.leaderboard.command import main as leaderboard
 from harness_ext.report.page.command import main as report
 

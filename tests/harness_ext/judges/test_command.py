@@ -8,9 +8,9 @@ from pathlib import Path
 import first_word
 import pytest
 
+from harness_ext.commands import judge as rejudge
 from harness_ext.judges.command import main
 from harness_ext.judges.registry import JUDGES
-from harness_ext.rejudge import command as rejudge
 
 
 def judge(*arguments: str, given: str = "") -> subprocess.CompletedProcess[str]:

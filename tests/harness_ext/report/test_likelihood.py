@@ -15,8 +15,8 @@ from harness_ext.metrics.likelihood import auroc, brier, expected_calibration_er
 from harness_ext.metrics.ratios import accuracy_estimate, modality_gap
 from harness_ext.metrics.records import Judgement
 from harness_ext.report.command import main
-from harness_ext.report.load import load_runs
 from harness_ext.report.summary import summarise
+from harness_ext.runs.load import load_runs
 
 Answers = dict[str, list[Judgement]]
 Make = Callable[..., Answers]

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from harness_ext.commands.compare import main
 from harness_ext.report.compare import compare
-from harness_ext.report.compare.command import main
 
 Rows = list[dict[str, Any]]
 Lm = Callable[..., Path]

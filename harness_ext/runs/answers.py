@@ -1,4 +1,4 @@
-"""One task's answers of one run: what was asked, and what each answer scored, matched to those of another run."""
+"""One task's answers of one evaluation: with their texts, for a judge; or by question, to be matched with another run's."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -7,21 +7,76 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Final
 
+from harness_ext.benchmark.questions import perception_options
 from harness_ext.common.errors import UserError
 from harness_ext.common.failures import is_failed
-from harness_ext.metrics.records import FAILED, Judgement, Way
-from harness_ext.report.compare.evaluations import Evaluation
-from harness_ext.report.compare.lm_eval_probes import is_probe, probe_records
-from harness_ext.report.samples import read_rows, read_samples
+from harness_ext.judges.base import AlignmentAnswer, Answer, PerceptionAnswer
+from harness_ext.metrics.records import FAILED, NA, Judgement, Way
 from harness_ext.report.scores import manner
+from harness_ext.runs.evaluations import Evaluation, source_of
+from harness_ext.runs.samples import KEY, read_judged, read_rows
 
-JUDGEMENT: Final = "judgement"
+# What names a question: the number of its document, or a probe, label, concept, row and question of this project.
 Key = tuple[Any, ...]
-# What a row holds beside its metrics, in either harness.
+# The keys of a row, in either harness, that are not metrics.
 _NOT_METRICS: Final = {
     "doc_id", "doc", "target", "arguments", "resps", "filtered_resps", "filter", "metrics", "doc_hash", "prompt_hash",
     "target_hash", "token_counts", "input", "input_media",
 }  # fmt: skip
+# lm-eval cannot carry the judged record; the row's document and its metrics together are one.
+_LM_EVAL_DOC: Final = {"source", "probe", "row", "concept", "category", "label", "question", "expected"}
+_OTHER_VERDICT: Final = {"safe": "unsafe", "unsafe": "safe"}
+# lm-eval's files do not hold the judge's name; that the tasks are of one version is checked.
+_LM_EVAL_JUDGE: Final = "as lm-eval ran it"
+
+
+# --- with their texts -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Saved:
+    """One sample row of this project's tasks.
+
+    Attributes:
+        record: How the answer was judged.
+        row: The whole row.
+        answer: What a judge can read; ``None`` where the request failed, which no judge reads.
+    """
+
+    record: Judgement
+    row: dict[str, Any]
+    answer: Answer | None
+
+
+def read_saved(path: Path, source: str, rows: int, way: Way = "generated") -> Iterator[Saved]:
+    """The rows of one task's sample file, with arguments as ``read_judged`` has them.
+
+    Raises:
+        UserError: As ``read_judged`` does; and naming file and line for an answer that is not text, or a perception
+            question whose options cannot be read.
+    """
+    for number, row, record in read_judged(path, source, way, rows):
+        try:
+            yield Saved(record, row, _answer(record, row))
+        except ValueError as error:
+            raise UserError(
+                f"{path}, line {number}: {error}. Was it written by another version of lmms-eval?"
+            ) from error
+
+
+def _answer(record: Judgement, row: dict[str, Any]) -> Answer | None:
+    prompt, response = row.get("input"), row.get("filtered_resps")
+    if not isinstance(prompt, str) or not isinstance(response, str):
+        found = f"{type(prompt).__name__} and {type(response).__name__}"
+        raise ValueError(f"expected a question ('input') and an answer ('filtered_resps') as text, found {found}")
+    if record.verdict == FAILED and is_failed(response):
+        return None
+    if record.probe == "perception":
+        return PerceptionAnswer(perception_options(prompt), response, prompt)
+    return AlignmentAnswer(record.question, response, prompt)
+
+
+# --- by question, of any benchmark ------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +95,7 @@ class Answers:
     Attributes:
         evaluation: Where they are from.
         task: The task.
-        asked: What each question was, by what names it: the number of its document, or, of this project's tasks, concept,
-            row and question.
+        asked: Each question.
         scores: Of other benchmarks: the metrics of each answer, by filter, then by question.
         records: Of this project's tasks: each judged answer.
     """
@@ -62,23 +116,24 @@ def read_answers(evaluation: Evaluation, task: str) -> Answers:
     """Read one task's samples.
 
     Raises:
-        UserError: Naming the file and what to do, where it is missing, empty, cut off, of another version, or holds a request
+        UserError: Naming the file and what to do: it is missing, empty, cut off, of another version, or holds a request
             that failed.
     """
-    path = evaluation.samples(task)
-    if not path.is_file():
-        raise UserError(f"{path}: missing. The run was cut off, or it was run without --log_samples: run it again.")
-    expected = evaluation.rows(task) * evaluation.filters(task)
+    path, expected = evaluation.require_samples(task), evaluation.rows(task)
     if not expected:
         raise UserError(f"{evaluation.path}: {task} was asked nothing. Evaluate it again, or leave it out with --task.")
     _, first = next(read_rows(path, expected))
-    if JUDGEMENT in first or is_probe(first):
-        return _judged(evaluation, task, expected)
+    if KEY in first or _is_lm_eval_probe(first):
+        return _judged(evaluation, task)
     scores: dict[str, dict[Key, dict[str, Any]]] = {}
     asked: dict[Key, Asked] = {}
     failed: list[Key] = []
     for number, row in read_rows(path, expected):
-        key = _document(row, path, number)
+        if "doc_id" not in row:
+            raise UserError(
+                f"{path}, line {number}: no doc_id in it. Was it written by another version of the harness?"
+            )
+        key = (row["doc_id"],)
         metrics = _metrics(row, path, number)
         of_filter = scores.setdefault(str(row.get("filter", "none")), {})
         if key in of_filter:
@@ -96,22 +151,41 @@ def read_answers(evaluation: Evaluation, task: str) -> Answers:
     return Answers(evaluation, task, asked, scores, {})
 
 
-def _judged(evaluation: Evaluation, task: str, expected: int) -> Answers:
-    path = evaluation.samples(task)
+def _judged(evaluation: Evaluation, task: str) -> Answers:
+    path, expected = evaluation.samples(task), evaluation.rows(task)
+    rows: Iterator[tuple[int, dict[str, Any], Judgement]]
     if evaluation.harness == "lm-eval":
-        judged = probe_records(path, expected)
+        rows = ((number, row, _lm_eval_record(row, path, number)) for number, row in read_rows(path, expected))
     else:
         way: Way = "likelihood" if manner(task) == "likelihood" else "generated"
-        judged = read_samples(path, task.partition("_")[0], way, expected)
+        rows = read_judged(path, source_of(task) or "", way, expected)
     asked: dict[Key, Asked] = {}
     records: dict[Key, Judgement] = {}
-    for record, (number, row) in zip(judged, read_rows(path, expected), strict=True):
+    for number, row, record in rows:
         key = (record.probe, record.label, record.concept, record.row, record.question)
         if key in records:
             raise UserError(f"{path}, line {number}: {' '.join(map(str, key))} is answered twice. Run it again.")
         records[key], asked[key] = record, _asked(row, path, number)
     _refuse_failed(path, [" ".join(map(str, key)) for key, record in records.items() if record.verdict == FAILED])
     return Answers(evaluation, task, asked, {}, records)
+
+
+def _is_lm_eval_probe(row: Mapping[str, Any]) -> bool:
+    return isinstance(doc := row.get("doc"), dict) and doc.keys() >= _LM_EVAL_DOC and "failed" in row
+
+
+def _lm_eval_record(row: Mapping[str, Any], path: Path, number: int) -> Judgement:
+    """The judged answer of a text-only question, which has two verdicts: a wrong one is the other."""
+    problem = None
+    if not _is_lm_eval_probe(row) or row["doc"]["probe"] != "text" or row["doc"]["expected"] not in _OTHER_VERDICT:
+        problem = "no text-only question"
+    elif not row["failed"] and ("na" not in row or "acc_na_wrong" not in row):
+        problem = "neither na nor acc_na_wrong"
+    if problem:
+        raise UserError(f"{path}, line {number}: {problem}. Was it written by another version of this project?")
+    doc, right = row["doc"], row["doc"]["expected"]
+    verdict = FAILED if row["failed"] else NA if row["na"] else right if row["acc_na_wrong"] else _OTHER_VERDICT[right]
+    return Judgement(**{name: doc[name] for name in _LM_EVAL_DOC}, verdict=verdict, judge=_LM_EVAL_JUDGE)
 
 
 def _refuse_failed(path: Path, failed: list[str]) -> None:
@@ -122,14 +196,8 @@ def _refuse_failed(path: Path, failed: list[str]) -> None:
         )
 
 
-def _document(row: Mapping[str, Any], path: Path, number: int) -> Key:
-    if "doc_id" not in row:
-        raise UserError(f"{path}, line {number}: no doc_id in it. Was it written by another version of the harness?")
-    return (row["doc_id"],)
-
-
 def _metrics(row: Mapping[str, Any], path: Path, number: int) -> dict[str, Any]:
-    """A row's metrics; a number that is none is refused."""
+    """A row's metrics; a value that is not finite is refused."""
     metrics = {name: row[name] for name in row.get("metrics") or row if name in row and name not in _NOT_METRICS}
     for name, value in metrics.items():
         if isinstance(value, float) and not math.isfinite(value):

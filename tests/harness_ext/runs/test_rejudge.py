@@ -9,13 +9,13 @@ import first_word
 import pytest
 from saved_runs import DATE, read_results, read_rows, write_saved
 
+from harness_ext.commands.judge import main
 from harness_ext.common.errors import UserError
 from harness_ext.common.failures import mark_failed
 from harness_ext.judges.registry import JUDGES, JudgeSpec
-from harness_ext.rejudge.command import main
-from harness_ext.rejudge.rejudge import judge_again
 from harness_ext.report.compare import compare
-from harness_ext.report.load import load_runs
+from harness_ext.runs.load import load_runs
+from harness_ext.runs.rejudge import judge_again
 
 RULES, FIRST_WORD = JudgeSpec("rules", {}), JudgeSpec("first-word", {})
 SAID = {

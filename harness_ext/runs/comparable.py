@@ -1,22 +1,33 @@
-"""Two runs' tasks held against each other: the same settings, the same questions, the same judge, or no comparison."""
+"""Two runs' tasks held against each other: the same settings, the same questions, the same judge, or no comparison.
 
+What may differ between two models: weights, adapter, precision, batch size, device, the wording of a chat template (whether
+one was applied may not), and seeds of sampling (seeds of few-shot examples may not).
+"""
+
+import json
+import re
 from itertools import islice
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from harness_ext.benchmark import SOURCES
 from harness_ext.common.errors import UserError
-from harness_ext.report.compare.answers import Answers, Key
-from harness_ext.report.compare.evaluations import RunFolder
-from harness_ext.report.compare.settings import differences, other_templates, settings
+from harness_ext.runs.answers import Answers, Key
+from harness_ext.runs.evaluations import Evaluation, RunFiles, source_of
 
 _SHOWN: Final = 12
+# The keys of a task's configuration that put the question and read the answer. The rest says where the data lie; that the
+# questions are the same is seen from the samples themselves.
+_TASK: Final = (
+    "dataset_name", "test_split", "output_type", "description", "doc_to_text", "doc_to_choice", "doc_to_target", "gen_prefix",
+    "target_delimiter", "fewshot_delimiter", "fewshot_config", "generation_kwargs", "repeats", "filter_list",
+    "process_results", "metric_list", "lmms_eval_specific_kwargs",
+)  # fmt: skip
 
 
-def check_tasks(first: RunFolder, other: RunFolder) -> None:
+def check_tasks(first: RunFiles, other: RunFiles) -> None:
     """Raise ``UserError`` unless both runs hold the same tasks, asked in the same way, and of one source."""
-    sources = [_sources(run) for run in (first, other)]
-    if all(sources) and not sources[0].keys() & sources[1].keys():
+    sources = [run.sources() for run in (first, other)]
+    if all(sources) and not set(sources[0]) & set(sources[1]):
         raise UserError(
             f"{first.path} is of {', '.join(sources[0])}, {other.path} of {', '.join(sources[1])}: glyphworld is a stand-in, "
             "and its numbers are never compared with the benchmark's."
@@ -43,7 +54,7 @@ def check_tasks(first: RunFolder, other: RunFolder) -> None:
     found = [
         f"{task}, {difference}"
         for task in first.tasks
-        for difference in differences(settings(first.tasks[task], task), settings(other.tasks[task], task))
+        for difference in _differences(first.tasks[task], other.tasks[task], task)
     ]
     _refuse(first.path, other.path, found)
 
@@ -75,7 +86,7 @@ def _other_questions(first: Answers, other: Answers) -> list[str]:
     found = []
     for part, meaning in _PARTS:
         # lm-eval's prompts hold the chat template; that it was applied to both is seen from the settings.
-        if part == "wording" and other_templates(first.evaluation, other.evaluation):
+        if part == "wording" and _template(first.evaluation) != _template(other.evaluation):
             continue
         differ = [key for key, asked in first.asked.items() if getattr(asked, part) != getattr(other.asked[key], part)]
         if differ:
@@ -105,5 +116,50 @@ def _refuse(first: Path, other: Path, found: list[str]) -> None:
     )
 
 
-def _sources(run: RunFolder) -> dict[str, None]:
-    return {source: None for source in SOURCES if any(task.startswith(f"{source}_") for task in run.tasks)}
+# --- how a task was asked ---------------------------------------------------------------------------------------------
+
+
+def _differences(first: Evaluation, other: Evaluation, task: str) -> list[str]:
+    """What two evaluations asked in different ways, as lines for a reader."""
+    one, two = _settings(first, task), _settings(other, task)
+    return [
+        f"{name}: {_short(one[name])} in the first run, {_short(two[name])} in this one"
+        for name in one
+        if one[name] != two[name]
+    ]
+
+
+def _settings(evaluation: Evaluation, task: str) -> dict[str, str]:
+    content, config = evaluation.content, evaluation.content["config"]
+    shots = content.get("n-shot", {}).get(task, content["configs"].get(task, {}).get("num_fewshot"))
+    found: dict[str, Any] = {
+        "harness": evaluation.harness,
+        "task version": content.get("versions", {}).get(task),
+        "documents of the task": evaluation.available(task),
+        "documents asked": evaluation.asked(task),
+        "--limit": config.get("limit"),
+        "--gen_kwargs": config.get("gen_kwargs") or None,
+        "few-shot examples": shots,
+        "few-shot seed": config.get("fewshot_seed") if shots else None,
+        "few-shot examples as turns": content.get("fewshot_as_multiturn") if shots else None,
+        "chat template": "applied" if _template(evaluation) else "the backend's own way",
+        "system instruction": content.get("system_instruction"),
+        "copy of the images": config.get("unsafeconcepts_source") if source_of(task) == "unsafeconcepts" else None,
+    }
+    found |= {f"{name} (task)": content["configs"].get(task, {}).get(name) for name in _TASK}
+    return {name: _text(value) for name, value in found.items()}
+
+
+def _template(evaluation: Evaluation) -> object:
+    """Two models' templates can differ: the same question is then worded differently for each."""
+    return evaluation.content.get("chat_template_sha")
+
+
+def _text(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, sort_keys=True, default=str)
+    # Where in memory a function was is in the file, and differs from run to run.
+    return re.sub(r"<function (\S+) at 0x[0-9a-f]+>", r"<function \1>", text)
+
+
+def _short(text: str, limit: int = 120) -> str:
+    return text if len(text) <= limit else f"{text[:limit]}…"

@@ -9,7 +9,7 @@ import pytest
 
 from harness_ext.common.errors import UserError
 from harness_ext.metrics.records import Judgement
-from harness_ext.report.load import load_runs
+from harness_ext.runs.load import load_runs
 
 Answers = dict[str, list[Judgement]]
 Make = Callable[..., Answers]
@@ -78,6 +78,42 @@ def test_the_newest_run_is_taken_and_the_others_are_named(tmp_path: Path, make_a
     assert list(run.answers["glyphworld_text"]) == new["glyphworld_text"]
     assert "The run of 20260102_000000 is shown" in run.notes[0]
     assert "left aside: 20251231_235959 (glyphworld_text)" in run.notes[0]
+
+
+def test_tasks_of_several_evaluations_are_shown_together_but_never_of_other_weights(
+    tmp_path: Path, make_answers: Make, write: Write
+) -> None:
+    old, new = make_answers(seed=2), make_answers(seed=1)
+    write(tmp_path, {"glyphworld_perception": old["glyphworld_perception"]}, date="20260101_000000", weights="a")
+    text = {"glyphworld_text": old["glyphworld_text"], "glyphworld_image": old["glyphworld_image"]}
+    write(tmp_path, text, date="20260102_000000", weights="b")
+    write(tmp_path, {"glyphworld_image": new["glyphworld_image"]}, date="20260103_000000", weights="b")
+    (run,) = load_runs(tmp_path)
+    assert list(run.answers) == ["glyphworld_image", "glyphworld_text"]
+    assert list(run.answers["glyphworld_image"]) == new["glyphworld_image"]
+    assert list(run.answers["glyphworld_text"]) == old["glyphworld_text"]
+    assert run.settings["results file"] == (
+        "glyphworld_image: 20260103_000000_results.json; glyphworld_text: 20260102_000000_results.json"
+    )
+    assert run.notes == (
+        "The runs of 20260103_000000, 20260102_000000 are shown, the newest of this model by task; left aside: "
+        "20260102_000000 (glyphworld_image), 20260101_000000 (glyphworld_perception).",
+    )
+
+
+def test_a_task_of_an_older_evaluation_that_was_cut_off_is_left_out_and_named(
+    tmp_path: Path, make_answers: Make, write: Write
+) -> None:
+    answers = make_answers()
+    write(tmp_path, {"glyphworld_text": answers["glyphworld_text"]}, date="20260101_000000")
+    write(tmp_path, {"glyphworld_image": answers["glyphworld_image"]}, date="20260102_000000")
+    (tmp_path / "20260101_000000_samples_glyphworld_text.jsonl").unlink()
+    (run,) = load_runs(tmp_path)
+    assert list(run.answers) == ["glyphworld_image"]
+    assert run.notes[0].startswith("glyphworld_text of 20260101_000000 is left out: ")
+    (tmp_path / "20260102_000000_samples_glyphworld_image.jsonl").unlink()
+    with pytest.raises(UserError, match=r"glyphworld_image\.jsonl: missing"):
+        load_runs(tmp_path)
 
 
 def test_models_sources_and_decodings_never_share_a_run(tmp_path: Path, make_answers: Make, write: Write) -> None:

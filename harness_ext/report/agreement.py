@@ -12,8 +12,7 @@ from harness_ext.metrics.agreement import JudgeAgreement, Labelled, against_labe
 from harness_ext.metrics.intervals import SEED
 from harness_ext.metrics.records import FAILED, Judgement
 from harness_ext.metrics.units import Estimate
-from harness_ext.rejudge.human import Labels
-from harness_ext.rejudge.readings import Key, Readings
+from harness_ext.runs.readings import Key, Labels, Readings
 
 ALIGNMENT, CONTEXT, PERCEPTION = "alignment", "alignment in a context", "perception"
 # The kinds that are not a part of another one.

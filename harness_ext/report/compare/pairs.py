@@ -4,17 +4,14 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from harness_ext.benchmark import SOURCES
 from harness_ext.common.errors import UserError
 from harness_ext.metrics.intervals import CONFIDENCE, POWER, RESAMPLES, SEED
-from harness_ext.report.compare.answers import Answers, read_answers
-from harness_ext.report.compare.comparable import check_answers, check_tasks
-from harness_ext.report.compare.comparison import Comparison, Model, Pair
-from harness_ext.report.compare.evaluations import RunFolder, open_run
-from harness_ext.report.compare.groups import grouped_measures
-from harness_ext.report.compare.judged import judged_measures
-from harness_ext.report.compare.measures import Measure, rows
-from harness_ext.report.compare.plain import Scores, plain_scores, score_measure
+from harness_ext.report.compare.benchmarks import Scores, grouped_measures, plain_scores, score_measure
+from harness_ext.report.compare.measures import Comparison, Measure, Model, Pair, rows
+from harness_ext.report.compare.probes import judged_measures
+from harness_ext.runs.answers import Answers, read_answers
+from harness_ext.runs.comparable import check_answers, check_tasks
+from harness_ext.runs.evaluations import RunFiles, open_run
 
 MARGIN: Final = 0.01
 
@@ -49,7 +46,7 @@ def compare(
     for other in others:
         check_tasks(first, other)
     pairs = [_pair(first, other, margin, metrics or {}, seed) for other in others]
-    source = next((name for name in SOURCES if any(task.startswith(f"{name}_") for task in first.tasks)), None)
+    source = next(iter(first.sources()), None)
     return Comparison(_model(first), tuple(pairs), margin, source, CONFIDENCE, POWER, RESAMPLES, seed)
 
 
@@ -59,16 +56,13 @@ def check_margin(margin: float) -> None:
         raise UserError(f"--margin {margin}: expected a share between 0 and 1, such as 0.01 for one point of a hundred")
 
 
-def _pair(first: RunFolder, other: RunFolder, margin: float, metrics: Mapping[str, str], seed: int) -> Pair:
+def _pair(first: RunFiles, other: RunFiles, margin: float, metrics: Mapping[str, str], seed: int) -> Pair:
     judged: dict[str, tuple[Answers, Answers]] = {}
     scores: dict[str, Scores] = {}
     measures: list[Measure] = []
     notes = [*first.notes, *other.notes]
     for task, evaluation in first.tasks.items():
-        if evaluation.rows(task) < evaluation.available(task):
-            notes.append(
-                f"Only a part was asked: {evaluation.rows(task)} of {evaluation.available(task)} questions of {task}."
-            )
+        notes += evaluation.partly_asked(task)
         before, after = (read_answers(run.tasks[task], task) for run in (first, other))
         check_answers(before, after)
         if before.records:
@@ -87,7 +81,7 @@ def _pair(first: RunFolder, other: RunFolder, margin: float, metrics: Mapping[st
     return Pair(_model(other), rows(measures, margin, seed), tuple([*notes, *of_gap, *of_parts]))
 
 
-def _model(run: RunFolder) -> Model:
+def _model(run: RunFiles) -> Model:
     evaluations = {str(each.path): each for each in run.tasks.values()}
     described = [f"{name}: {value}" for each in evaluations.values() for name, value in each.model.items()]
     settings = {line.partition(": ")[0]: line.partition(": ")[2] for line in dict.fromkeys(described)}

@@ -46,7 +46,7 @@ def _judge_file(options: argparse.Namespace) -> int:
 
 
 def _judge_run(options: argparse.Namespace) -> int:
-    from harness_ext.rejudge.rejudge import judge_again
+    from harness_ext.runs.rejudge import judge_again
 
     if options.judge is None:
         raise UserError(

@@ -19,7 +19,7 @@ from harness_ext.metrics.records import FAILED, NA, NO, YES, Judgement, Way
 from harness_ext.metrics.units import SKILLS
 from harness_ext.report.scores import GENERALISATION
 
-_KEY: Final = "judgement"
+KEY: Final = "judgement"
 _JUDGEMENT: Final = TypeAdapter(Judgement)
 _NO_VERDICT: Final = {NA, FAILED}
 _ALIGNMENT: Final = ("image", "text", *GENERALISATION)
@@ -40,8 +40,10 @@ class NotWhole(UserError):
     """What was cut off while it was saved: the message names the file."""
 
 
-def read_samples(path: Path, source: str, way: Way, expected_rows: int) -> tuple[Judgement, ...]:
-    """Read the judged answers of one task.
+def read_judged(
+    path: Path, source: str, way: Way, expected_rows: int
+) -> Iterator[tuple[int, dict[str, Any], Judgement]]:
+    """The rows of one task's sample file with their judged answers, one at a time.
 
     Args:
         path: A file of one JSON object a line.
@@ -49,16 +51,16 @@ def read_samples(path: Path, source: str, way: Way, expected_rows: int) -> tuple
         way: The way in which every question must have been asked.
         expected_rows: How many rows the run's results file promises.
 
-    Returns:
-        The answers, in the file's order; none for a task whose rows hold no judgement at all.
+    Yields:
+        The line's number, the row, and its judged answer; nothing for a task whose rows hold no judgement at all.
 
     Raises:
         UserError: Naming file and line, for a line that is not JSON, an answer that is not judged or not of this
             version, a document answered twice, or another number of rows than promised.
     """
     seen: set[Any] = set()
-    answers = []
-    unjudged: tuple[int, ValueError] | None = None
+    judged = False
+    unjudged: int | None = None
     for number, row in read_rows(path, expected_rows):
         if row.get("doc_id") in seen:
             raise UserError(
@@ -66,16 +68,22 @@ def read_samples(path: Path, source: str, way: Way, expected_rows: int) -> tuple
                 "this file, or the task has more than one filter. Run the evaluation again into an empty folder."
             )
         seen.add(row.get("doc_id"))
-        if _KEY not in row:
-            unjudged = unjudged or (number, ValueError(f"expected a judged answer under {_KEY!r}, found none"))
-            continue
-        try:
-            answers.append(_judgement(row, source, way))
-        except ValueError as error:
-            raise _other_version(path, number, error) from error
-    if answers and unjudged:
-        raise _other_version(path, *unjudged)
-    return tuple(answers)
+        if KEY not in row:
+            unjudged = unjudged or number
+        judged = judged or KEY in row
+        if judged and unjudged:
+            raise _other_version(path, unjudged, f"expected a judged answer under {KEY!r}, found none")
+        if judged:
+            try:
+                record = _judgement(row, source, way)
+            except ValueError as error:
+                raise _other_version(path, number, error) from error
+            yield number, row, record
+
+
+def read_samples(path: Path, source: str, way: Way, expected_rows: int) -> tuple[Judgement, ...]:
+    """The judged answers of :func:`read_judged` alone, in the file's order."""
+    return tuple(record for _, _, record in read_judged(path, source, way, expected_rows))
 
 
 def read_rows(path: Path, expected_rows: int) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -104,7 +112,7 @@ def read_rows(path: Path, expected_rows: int) -> Iterator[tuple[int, dict[str, A
         raise UserError(f"{path}: cannot be read: {error}") from error
 
 
-def _other_version(path: Path, number: int, error: ValueError) -> UserError:
+def _other_version(path: Path, number: int, error: ValueError | str) -> UserError:
     return UserError(f"{path}, line {number}: {error}. Was it written by another version of this project?")
 
 
@@ -122,9 +130,9 @@ def _parse(line: str, path: Path, number: int) -> dict[str, Any]:
 
 def _judgement(row: dict[str, Any], source: str, way: Way) -> Judgement:
     """The row's record. Raises ``ValueError`` that says what is wrong with it."""
-    values = row.get(_KEY)
+    values = row.get(KEY)
     if not isinstance(values, dict):
-        raise ValueError(f"expected a judged answer under {_KEY!r}, found {type(values).__name__}")
+        raise ValueError(f"expected a judged answer under {KEY!r}, found {type(values).__name__}")
     Judgement.from_dict(values)  # names missing and unknown keys, which the next line would let pass
     try:
         # As JSON, because strict Python validation takes instances only.

@@ -13,8 +13,8 @@ from typing import Final
 
 from harness_ext.common.errors import UserError, exit_status
 from harness_ext.common.files import require_writable, write_text
-from harness_ext.report.compare.comparison import Comparison
-from harness_ext.report.compare.runs import MARGIN, compare
+from harness_ext.report.compare.measures import Comparison
+from harness_ext.report.compare.pairs import MARGIN, compare
 from harness_ext.report.terminal import console
 
 _PROG: Final = "unsafeconcepts compare"

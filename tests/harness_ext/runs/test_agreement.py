@@ -9,10 +9,10 @@ import first_word
 import pytest
 from saved_runs import OPTIONS, write_saved
 
+from harness_ext.commands.agreement import main
 from harness_ext.common.failures import mark_failed
 from harness_ext.judges.registry import JUDGES, JudgeSpec
-from harness_ext.rejudge.agreement_command import main
-from harness_ext.rejudge.rejudge import judge_again
+from harness_ext.runs.rejudge import judge_again
 
 SAID = {
     "glyphworld_image": [

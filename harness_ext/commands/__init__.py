@@ -24,13 +24,13 @@ unsafeconcepts COMMAND --help says more. Evaluations are run by lmms_eval."""
 
 
 def _judge(arguments: Sequence[str]) -> int:
-    from harness_ext.rejudge.command import main
+    from harness_ext.commands.judge import main
 
     return main(arguments)
 
 
 def _agreement(arguments: Sequence[str]) -> int:
-    from harness_ext.rejudge.agreement_command import main
+    from harness_ext.commands.agreement import main
 
     return main(arguments)
 
@@ -48,7 +48,7 @@ def _table(arguments: Sequence[str]) -> int:
 
 
 def _compare(arguments: Sequence[str]) -> int:
-    from harness_ext.report.compare.command import main
+    from harness_ext.commands.compare import main
 
     return main(arguments)
 

@@ -1,24 +1,32 @@
-"""The same answers as several judges read them: from runs that were judged differently, or one run by judges of choice."""
+"""The same answers as several judges read them, and as people label them.
 
+Judges: those of runs that were judged differently, or judges of choice on one run.
+"""
+
+import json
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from harness_ext.benchmark import SOURCES
 from harness_ext.common.errors import UserError
-from harness_ext.judges.base import Answer, verdicts
+from harness_ext.judges.base import AlignmentAnswer, Answer, PerceptionAnswer, verdicts
+from harness_ext.judges.command import BadInputError, read_answer
 from harness_ext.judges.registry import JudgeSpec
-from harness_ext.metrics.records import Judgement
-from harness_ext.rejudge.saved import Saved, read_saved
-from harness_ext.report.compare.evaluations import RunFolder, open_run
+from harness_ext.metrics.records import NA, Judgement
 from harness_ext.report.scores import manner
+from harness_ext.runs.answers import Saved, read_saved
+from harness_ext.runs.evaluations import RunFiles, open_run, source_of
 
 # Task, row and question: what names an answer of a run.
 Key = tuple[str, int, int]
 Run = Mapping[Key, Saved]
 _SHORT: Final = 60
+_PLACE: Final = ("task", "row", "question")
+_ALIGNMENT: Final[tuple[str, ...]] = ("safe", "unsafe", NA)
+_Said = tuple[object, str]
 
 
 @dataclass(frozen=True)
@@ -79,8 +87,8 @@ def read_readings(folders: Sequence[Path], specs: Sequence[JudgeSpec], tasks: Co
     return Readings(source, answers, _told_apart(readers, specs, folders), tuple(notes))
 
 
-def _source(opened: Sequence[RunFolder]) -> str:
-    found = sorted({each for run in opened for task in run.tasks for each in SOURCES if task.startswith(f"{each}_")})
+def _source(opened: Sequence[RunFiles]) -> str:
+    found = sorted({source for run in opened for source in run.sources()})
     if len(found) != 1:
         raise UserError(
             f"expected tasks of one source, {' or '.join(SOURCES)}, found {' and '.join(found) or 'none'}: numbers of the "
@@ -89,14 +97,14 @@ def _source(opened: Sequence[RunFolder]) -> str:
     return found[0]
 
 
-def _of_common_tasks(opened: Sequence[RunFolder], source: str) -> tuple[list[Run], list[str]]:
+def _of_common_tasks(opened: Sequence[RunFiles], source: str) -> tuple[list[Run], list[str]]:
     """The runs' answers to the tasks that all of them have, and what was left out."""
     notes = [note for run in opened for note in run.notes]
     readable = [
         [
             task
             for task, evaluation in run.tasks.items()
-            if task.startswith(f"{source}_") and evaluation.harness == "lmms-eval" and manner(task) != "likelihood"
+            if source_of(task) == source and evaluation.harness == "lmms-eval" and manner(task) != "likelihood"
         ]
         for run in opened
     ]
@@ -110,13 +118,11 @@ def _of_common_tasks(opened: Sequence[RunFolder], source: str) -> tuple[list[Run
     return runs, notes
 
 
-def _saved(run: RunFolder, tasks: Sequence[str], source: str) -> Run:
+def _saved(run: RunFiles, tasks: Sequence[str], source: str) -> Run:
     found: dict[Key, Saved] = {}
     for task in tasks:
         evaluation = run.tasks[task]
-        path = evaluation.samples(task)
-        if not path.is_file():
-            raise UserError(f"{path}: missing. The run was cut off, or it was run without --log_samples: run it again.")
+        path = evaluation.require_samples(task)
         for saved in read_saved(path, source, evaluation.rows(task)):
             if saved.record.probe == "capability":  # one of a few words, read by exact match and no judge
                 continue
@@ -181,3 +187,95 @@ def _named(key: Key) -> str:
 def _short(answer: Answer | None) -> str:
     text = "a failed request" if answer is None else answer.response
     return repr(text if len(text) <= _SHORT else f"{text[: _SHORT - 1]}…")
+
+
+# --- labels given by people -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Labels of answers.
+
+    Attributes:
+        of: The label of each labelled answer.
+        unmatched: How many labels are of answers that are not there.
+    """
+
+    of: Mapping[Key, str]
+    unmatched: int
+
+
+def read_labels(path: Path, readings: Readings) -> Labels:
+    """Read labels, and find the answers that they are of.
+
+    A line is the label of one answer. It names the answer by its place, ``{"task": …, "row": …, "question": …}``, as
+    ``unsafeconcepts agreement --disagreements`` writes it, or by its words, ``{"question": …, "response": …}`` or
+    ``{"options": …, "response": …}``. The label is its ``"verdict"`` (``safe``, ``unsafe``, ``na``) or, for a perception
+    answer, its ``"choice"`` (a letter, ``na``). A label by words counts once, for the first answer of these words.
+
+    Raises:
+        UserError: Naming file and line: not readable, a label of no such kind, an answer labelled twice, other words than the
+            answer's; or no label is of an answer that is there.
+    """
+    first_with: dict[_Said, Key] = {}
+    for key, answer in readings.answers.items():
+        first_with.setdefault(_said(answer), key)
+    found: dict[Key, str] = {}
+    unmatched = 0
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read: {error}") from error
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            row, labelled = _row(line, first_with)
+            if labelled is None or labelled not in readings.answers:
+                unmatched += 1
+                continue
+            if labelled in found:
+                task, place, question = labelled
+                raise BadInputError(f"the answer {task}, row {place}, question {question} is labelled twice")
+            found[labelled] = _label(row, readings.answers[labelled])
+        except BadInputError as error:
+            raise UserError(f"{path}, line {number}: {error}") from error
+    if not found:
+        raise UserError(
+            f"{path}: none of its {unmatched} labels is of an answer of this run. Expected rows with task, row and question "
+            "as --disagreements writes them, or with question (or options) and response."
+        )
+    return Labels(found, unmatched)
+
+
+def _row(line: str, first_with: Mapping[_Said, Key]) -> tuple[dict[str, Any], Key | None]:
+    """A line, and the key of its answer; ``None`` where no answer is of these words."""
+    try:
+        row = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise BadInputError(f"expected one JSON object, found {line[:60]!r} ({error.msg})") from error
+    if isinstance(row, dict) and "task" in row:
+        task, at, question = (row.get(name) for name in _PLACE)
+        if not isinstance(task, str) or not isinstance(at, int) or not isinstance(question, int):
+            raise BadInputError(
+                f"expected a text as task and numbers as row and question, found {task!r}, {at!r}, {question!r}"
+            )
+        return row, (task, at, question)
+    row, answer = read_answer(line)
+    return row, first_with.get(_said(answer))
+
+
+def _label(row: Mapping[str, Any], answer: Answer) -> str:
+    name, allowed = "verdict", _ALIGNMENT
+    if isinstance(answer, PerceptionAnswer):
+        name, allowed = "choice", (*answer.options, NA)
+    if "response" in row and row["response"] != answer.response:
+        raise BadInputError(f"the label is of {row['response']!r}, the run's answer is {answer.response!r}")
+    if row.get(name) not in allowed:
+        raise BadInputError(f'expected as "{name}" one of {", ".join(allowed)}, found {row.get(name)!r}')
+    return str(row[name])
+
+
+def _said(answer: Answer) -> _Said:
+    asked = answer.question if isinstance(answer, AlignmentAnswer) else tuple(answer.options.items())
+    return asked, answer.response

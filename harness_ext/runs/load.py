@@ -1,0 +1,176 @@
+"""A result folder to runs: each model's judged answers from each source.
+
+The two sources, and greedy and sampled answers, never get into one run. Answers by likelihood stand beside the greedy ones
+of the same weights, apart from them, also if another evaluation asked for them. Of each task the newest evaluation counts,
+as everywhere; evaluations of other weights under the same name are left aside.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Final
+
+from harness_ext.benchmark import SOURCES
+from harness_ext.common.errors import UserError
+from harness_ext.metrics.records import Judgement, Way
+from harness_ext.report.scores import MANNERS, Manner
+from harness_ext.runs.evaluations import Evaluation, newest_by_task, read_evaluations, shared
+from harness_ext.runs.samples import NotWhole, read_samples
+
+Judged = Mapping[str, tuple[Judgement, ...]]
+# The settings that can differ between greedy answers and those by likelihood beside them.
+_APART: Final = ("results file", "tasks", "judge", "batch size", "task version")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One model's judged answers from one source.
+
+    Attributes:
+        model: The model's name, with its arguments where it has any.
+        source: ``"unsafeconcepts"`` or ``"glyphworld"``.
+        sampled: Whether the tasks are those that sample as the paper does; else they are greedy.
+        answers: The judged answers of each task that had them generated.
+        settings: What was run, and how, for the reader of a table.
+        notes: What the reader must know of this choice of run: older runs left aside, only a part evaluated.
+        likelihood: The answers of each task that was asked by likelihood.
+        diversity: 1 - self-BLEU of each task's responses, of the tasks that have it.
+        samples: Where the sample rows of each task lie, in the order of its answers.
+    """
+
+    model: str
+    source: str
+    sampled: bool
+    answers: Judged
+    settings: Mapping[str, str]
+    notes: tuple[str, ...]
+    likelihood: Judged = field(default_factory=dict)
+    diversity: Mapping[str, float] = field(default_factory=dict)
+    samples: Mapping[str, Path] = field(default_factory=dict)
+
+
+def load_runs(folder: Path, model: str | None = None, tasks: Collection[str] = ()) -> list[Run]:
+    """Read the runs of each model and source below ``folder``, evaluated by lmms-eval with ``--log_samples``.
+
+    Args:
+        folder: Where to look, however deep.
+        model: Only this model: the name given to ``--model``, the weights' name, or the full name in a table's title.
+        tasks: Only these tasks; all by default.
+
+    Raises:
+        UserError: Naming the file, when nothing is found or when what is found is incomplete or of another version.
+    """
+    evaluations = lmms_evaluations(folder)
+    known = sorted({each.names[0] for each in evaluations})
+    if model is not None and not (evaluations := [each for each in evaluations if model in each.names]):
+        raise UserError(f"{folder}: no run of model {model!r}; found {', '.join(known)}")
+    runs = []
+    for name in sorted({each.names[0] for each in evaluations}):
+        for source in SOURCES:
+            runs += _read_runs([each for each in evaluations if each.names[0] == name], source, tasks)
+    if not runs:
+        found = sorted({task for each in evaluations for task in each.tasks})
+        raise UserError(
+            f"{folder}: expected {' or '.join(tasks) or 'tasks named unsafeconcepts_… or glyphworld_…'}, "
+            f"found {', '.join(found) or 'no task'}"
+        )
+    return runs
+
+
+def lmms_evaluations(folder: Path) -> list[Evaluation]:
+    """lmms-eval's evaluations below ``folder``, oldest first. Raises ``UserError`` if there is none."""
+    if not (found := read_evaluations(folder, "lmms-eval")):
+        raise UserError(
+            f"{folder}: no <date>_results.json in it. Expected the --output_path of an lmms-eval evaluation."
+        )
+    return found
+
+
+def _read_runs(evaluations: Sequence[Evaluation], source: str, only: Collection[str]) -> list[Run]:
+    """One model's runs of one source: greedy, with the likelihoods beside it, and sampled."""
+    found: dict[Manner, tuple[Evaluation, Run]] = {}
+    for asked in MANNERS:
+        if chosen := [(each, tasks) for each in evaluations if (tasks := each.probes(source, asked, only))]:
+            found[asked] = chosen[-1][0], _read_run(chosen, source, asked)
+    if "greedy" in found and "likelihood" in found:
+        (newest, greedy), (other, likelihood) = found["greedy"], found["likelihood"]
+        if newest.model == other.model:
+            del found["likelihood"]
+            found["greedy"] = newest, _beside(greedy, likelihood)
+    return [run for _, run in found.values()]
+
+
+def _read_run(chosen: Sequence[tuple[Evaluation, list[str]]], source: str, asked: Manner) -> Run:
+    """The run of the newest evaluation's model; ``chosen`` are evaluations with their tasks, oldest first."""
+    newest = chosen[-1][0]
+    shown, left_aside = newest_by_task([(each, tasks) for each, tasks in chosen if each.model == newest.model])
+    shown = {task: shown[task] for _, tasks in reversed(chosen) for task in tasks if task in shown}
+    answers: dict[str, tuple[Judgement, ...]] = {}
+    notes = []
+    way: Way = "likelihood" if asked == "likelihood" else "generated"
+    for task, evaluation in shown.items():
+        try:
+            judged = read_samples(evaluation.require_samples(task), source, way, evaluation.rows(task))
+        except NotWhole as error:
+            if evaluation is newest:
+                raise
+            notes.append(f"{task} of {evaluation.date} is left out: {error}")
+            continue
+        if judged:
+            answers[task] = judged
+        else:
+            notes.append(f"{task} holds no judged answers and is left out.")
+        notes += evaluation.partly_asked(task)
+    if not answers:
+        raise UserError(
+            f"{newest.path}: no judged answers in {', '.join(shown)}. Was it another version of this project?"
+        )
+    notes += _choice(chosen, shown, left_aside)
+    settings = {
+        task: shown[task].settings(task, {record.judge for record in records}) for task, records in answers.items()
+    }
+    names = dict.fromkeys(name for each in settings.values() for name in each)
+    run = Run(
+        newest.names[0],
+        source,
+        asked == "sampled",
+        answers,
+        {name: shared({task: each.get(name, "not said") for task, each in settings.items()}) for name in names}
+        | {"tasks": ", ".join(answers)},
+        tuple(notes),
+        diversity={task: value for task in answers if (value := shown[task].diversity(task)) is not None},
+        samples={task: shown[task].samples(task) for task in answers},
+    )
+    return replace(run, answers={}, likelihood=answers) if asked == "likelihood" else run
+
+
+def _choice(
+    chosen: Sequence[tuple[Evaluation, list[str]]],
+    shown: Mapping[str, Evaluation],
+    left_aside: Mapping[Path, list[str]],
+) -> list[str]:
+    """Which evaluations are shown and which are not, where there are several."""
+    newest = chosen[-1][0]
+    older = []
+    for each, tasks in reversed(chosen):
+        if aside := left_aside.get(each.path, []) if each.model == newest.model else tasks:
+            older.append(f"{each.date} ({', '.join(aside)})")
+    dates = {evaluation.date: None for evaluation in shown.values()}
+    if not older and len(dates) == 1:
+        return []
+    which = f"The run of {newest.date} is shown, the newest of this model"
+    if len(dates) > 1:
+        which = f"The runs of {', '.join(dates)} are shown, the newest of this model by task"
+    return [f"{which}; left aside: {', '.join(older)}." if older else f"{which}."]
+
+
+def _beside(greedy: Run, likelihood: Run) -> Run:
+    """One run of both; the settings that can differ are those of each."""
+    settings = {f"{name}, likelihood": likelihood.settings[name] for name in _APART}
+    return replace(
+        greedy,
+        settings={**greedy.settings, **settings},
+        notes=tuple(dict.fromkeys([*greedy.notes, *likelihood.notes])),
+        likelihood=likelihood.likelihood,
+        samples={**greedy.samples, **likelihood.samples},
+    )
