@@ -23,9 +23,9 @@ from datasets import Dataset, Features, Image, List, Value, concatenate_datasets
 
 from align.settings import DataConfig
 from harness_ext.benchmark.questions import IMAGE_QUESTIONS, NUM_QUESTIONS
-from harness_ext.benchmark.sides import DUPLICATE_BITS, Sides, sides
 from harness_ext.common.errors import UserError
 from harness_ext.glyphworld.questions import verdict_answer
+from harness_ext.sources.sides import DUPLICATE_BITS, Sides, sides
 
 FEATURES: Final = Features(
     {

@@ -24,8 +24,8 @@ from harness_ext.common.errors import UserError
 from harness_ext.common.files import require_writable, write_text
 from harness_ext.glyphworld.concepts import NEVER_SEEN
 from harness_ext.metrics.diversity import diversity
-from harness_ext.metrics.records import FAILED, Judgement
 from harness_ext.metrics.units import ConceptKey, concept_key
+from harness_ext.records import FAILED, Judgement
 from harness_ext.runs.load import lmms_evaluations, load_runs
 
 Figures = Mapping[str, CrossedEstimate | float | None]

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Final
 
 from harness_ext.benchmark import SOURCES
-from harness_ext.benchmark.preflight import check_access_for
 from harness_ext.common.errors import UserError
 from harness_ext.common.files import require_writable_folder
 from harness_ext.hooks import (
@@ -26,6 +25,7 @@ from harness_ext.hooks import (
 )
 from harness_ext.models.catalogue import OPTION_FILE_VARIABLE, describe_names, load_catalogue
 from harness_ext.options import check_model_name, check_options
+from harness_ext.probes.preflight import check_access_for
 
 _MODELS_FILE: Final = "--models-file"
 _HARNESS: Final = "lmms-eval"

@@ -117,7 +117,7 @@ def _with_source_check(match: Function) -> Function:
                 raise UserError(
                     f"no task {name!r}; did you mean {' or '.join(near) or 'one of `lmms_eval tasks list`'}?"
                 )
-        from harness_ext.benchmark.preflight import require_sources
+        from harness_ext.probes.preflight import require_sources
 
         require_sources(names)
         return names
@@ -142,7 +142,7 @@ def _mend_results() -> None:
     """Patch what lmms-eval saves: the folder's name, the results and the sample rows."""
     from lmms_eval.loggers.evaluation_tracker import EvaluationTracker, GeneralConfigTracker
 
-    from harness_ext.metrics.harness import plain
+    from harness_ext.probes.metrics import plain
 
     if _first_time(GeneralConfigTracker):
         _replace(GeneralConfigTracker, "log_experiment_args", _with_result_name)

@@ -10,12 +10,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from harness_ext.benchmark import SOURCES
+from harness_ext.benchmark.probes import tasks_named
 from harness_ext.benchmark.questions import NUM_QUESTIONS
 from harness_ext.common.errors import UserError
 from harness_ext.common.files import require_writable_folder
 from harness_ext.common.processes import processes_of_run
 from harness_ext.models.catalogue import USER_FILE_VARIABLE, load_catalogue
+from harness_ext.records import LIKELIHOOD
 
 PASSWORD_IN_ADDRESS: Final = re.compile(r"://[^/@\s,]+@")
 # Not such as add_bos_token, an argument of lm-eval's models.
@@ -77,7 +78,8 @@ def _problems(arguments: argparse.Namespace) -> Iterator[str]:
     if PASSWORD_IN_ADDRESS.search(str(arguments.model_args or "")):
         yield "--model_args: a password in an address would be written into the results; leave it out of the address"
     our_model = arguments.model in load_catalogue()
-    our_task = any(name.startswith(SOURCES) for name in (arguments.tasks or "").split(","))
+    asked = (arguments.tasks or "").split(",")
+    our_task = bool(tasks_named(asked))
     if our_model and arguments.use_cache:
         yield (
             "--use_cache: lmms-eval's cache does not know the weights behind a name or an adapter, keeps failed requests as "
@@ -89,7 +91,7 @@ def _problems(arguments: argparse.Namespace) -> Iterator[str]:
         yield "--apply_chat_template: this backend always applies the model's own chat template; leave it out"
     if our_model and arguments.gen_kwargs:
         yield from _generation_problems(arguments.gen_kwargs)
-    scored = [name for name in (arguments.tasks or "").split(",") if name.startswith(SOURCES) and "_likelihood" in name]
+    scored = [name for name in asked if any(task.manner == LIKELIHOOD for task in tasks_named([name]))]
     if scored and not (our_model and load_catalogue()[arguments.model].backend == "huggingface"):
         yield (
             f"--tasks {','.join(scored)}: candidates are scored by this project's Hugging Face backend only; choose a name "

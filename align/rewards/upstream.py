@@ -18,11 +18,11 @@ from align.rewards.base import (
     rests_on,
 )
 from harness_ext.common.errors import UserError
-from harness_ext.judges import Verdict
 from harness_ext.judges.base import BatchJudge
 from harness_ext.judges.classifier import VERDICTS
 from harness_ext.judges.classifier.text_classifier import TextClassifier
 from harness_ext.models.identity import weights_identity
+from harness_ext.records import Verdict
 
 _SCALE: Final = 10.0
 _LENGTH_BONUS: Final = 4.0

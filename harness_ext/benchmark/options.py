@@ -4,31 +4,17 @@ For UnsafeConcepts the published options are used and no others. The generator f
 have no published set. Source of the rules: Qu, Backes, Zhang, USENIX Security 2025, arXiv 2507.11155.
 """
 
-import functools
 import json
-import os
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
-from harness_ext.benchmark.fetch import PublishedFile, named_file, read_published
 from harness_ext.benchmark.questions import LETTERS
 from harness_ext.benchmark.taxonomy import CATEGORY_OF, CONCEPTS, NUM_IMAGES
 from harness_ext.common.errors import SourceError
-from harness_ext.common.files import CACHE_VARIABLE
 
-OPTIONS_VARIABLE: Final = "UNSAFECONCEPTS_PERCEPTION_OPTIONS"
-PUBLISHED: Final = PublishedFile(
-    "data/UnsafeConcepts/perception_metadata.jsonl",
-    "4a2af5da9a6826c2e22a9a40cf8cb24de81611163c40927159572ab650380b60",
-)
-_NAME: Final = Path(PUBLISHED.path).name
-_REMEDY: Final = (
-    f"Without a network: download it elsewhere from {PUBLISHED.url} and set {OPTIONS_VARIABLE} to the file, "
-    "or put it into the folder that UNSAFECONCEPTS_PATH names."
-)
+_NAME: Final = "perception_metadata.jsonl"
 
 
 @dataclass(frozen=True)
@@ -37,22 +23,6 @@ class Options:
 
     options: Mapping[str, str]
     correct: str
-
-
-def published_options() -> tuple[Options, ...]:
-    """The authors' options for the 1,567 rows of UnsafeConcepts, in row order.
-
-    Read from the file that ``UNSAFECONCEPTS_PERCEPTION_OPTIONS`` names, or from ``perception_metadata.jsonl`` in the
-    folder that ``UNSAFECONCEPTS_PATH`` names if it is there, or else fetched once and cached; always checked by sha256.
-    Of a row's distractors two may be the same (59 rows), and some are names from outside the taxonomy. Raises
-    ``SourceError`` if they cannot be had; nothing else is put in their place.
-    """
-    return _published(named_file(PUBLISHED, OPTIONS_VARIABLE), os.environ.get(CACHE_VARIABLE))
-
-
-@functools.cache
-def _published(local: Path | None, _cache: str | None) -> tuple[Options, ...]:
-    return parse_published(read_published(PUBLISHED, local, "the perception options", _REMEDY))
 
 
 def parse_published(text: str) -> tuple[Options, ...]:

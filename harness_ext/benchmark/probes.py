@@ -1,198 +1,207 @@
-"""The probes: rows of a source, one for every question, and the judging of an answer.
+"""The one table of probes: what each asks, what it shows, and how its answers count; and the tasks that ask it.
 
-These are the functions that the tasks' YAML names. The harness reads the list of concepts as the task's data set, and
-``process_docs`` puts the rows of the source in its place: one checked load for all tasks of a run, whatever kind of copy the
-source is. Every row holds its whole question (``prompt``, ``expected``), so that the YAML needs no code of its own.
+A task is a probe, put to a source's images or concepts in one manner. Its name is looked up whole and never taken apart.
+A new probe is a row of ``PROBES``, its rows' wording in ``harness_ext/probes/rows.py``, and a YAML for each of its tasks.
 """
 
-import functools
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Final, Literal
 
-from datasets import Dataset, concatenate_datasets
-from PIL import Image
-
-from harness_ext.benchmark import questions
-from harness_ext.benchmark.images import to_rgb
-from harness_ext.benchmark.rows import (
-    Collection,
-    ask,
-    ask_alignment,
-    collection_of,
-    image_file,
-    question_by_question,
-    rows_of,
+from harness_ext.benchmark import SOURCES
+from harness_ext.benchmark.questions import LETTERS, NUM_QUESTIONS
+from harness_ext.common.errors import UserError
+from harness_ext.records import (
+    GENERATED,
+    GREEDY,
+    LIKELIHOOD,
+    MANNERS,
+    NO,
+    SAFE,
+    SAMPLED,
+    UNSAFE,
+    YES,
+    Label,
+    Manner,
+    ProbeName,
+    Way,
 )
-from harness_ext.common.failures import is_failed_here
-from harness_ext.judges import RuleJudge, likelihood
-from harness_ext.judges.exact import exact_answer
-from harness_ext.metrics.harness import TESTED, Metric, by_concept, per_answer_metrics
-from harness_ext.metrics.records import FAILED, Judgement
 
-# The size that the authors' code sends with a text-only question.
-_BLANK_SIZE: Final = (1000, 1000)
-# Fixed once: options are part of the instrument, and every run must see the same ones.
-_GLYPHWORLD_OPTIONS_SEED: Final = 0
-
-_judge = RuleJudge()
-
-
-# --- rows -------------------------------------------------------------------------------------------------------------
+# The skills of the capability probe, in the order of its questions.
+SKILLS: Final = ("colour", "count", "position")
+# A source's images: the benchmark's or the stand-in's own (``all``), the held-out ones (``test``), or another data set.
+ImageCollection = Literal["all", "test", "smid", "nsfw"]
+Asks = Literal["perception", "alignment", "capability"]
+# The two forms of a text-only question: nothing beside the text, or a blank image as the authors' code sends.
+TextVariant = Literal["none", "blank"]
+VARIANTS: Final[tuple[TextVariant, ...]] = ("none", "blank")
+Need = Literal["images", "options", "safe", "contexts", "smid", "nsfw", "block"]
+# The pool of the answers of both labels to a probe of generalisation.
+ALL: Final = "all"
+_SUFFIXES: Final[Mapping[Manner, str]] = {"greedy": "", "sampled": "_sampled", "likelihood": "_likelihood"}
 
 
-def unsafeconcepts_perception(_: Dataset) -> Dataset:
-    """The gated images, each with its published options."""
-    from harness_ext.benchmark.options import published_options
+@dataclass(frozen=True)
+class Probe:
+    """One row of the table.
 
-    options = published_options()
-    rows = rows_of("unsafeconcepts", "all")
-    return _perception(rows, [options[row] for row in rows["row"]])
-
-
-def unsafeconcepts_image(_: Dataset) -> Dataset:
-    """The gated images, each with the five alignment questions."""
-    return ask_alignment(rows_of("unsafeconcepts", "all"), "image")
-
-
-def unsafeconcepts_text(concepts: Dataset) -> Dataset:
-    """The taxonomy's concepts (columns ``concept``, ``category``), each with the five questions in their text-only form."""
-    return _text_alignment("unsafeconcepts", concepts.add_column("label", ["unsafe"] * len(concepts)))
-
-
-def glyphworld_perception(_: Dataset) -> Dataset:
-    """Held-out renders of every glyph, each with generated options."""
-    from harness_ext.benchmark.options import generated_options
-
-    rows = rows_of("glyphworld", "all")
-    return _perception(rows, generated_options(rows["concept"], rows["category"], seed=_GLYPHWORLD_OPTIONS_SEED))
-
-
-def glyphworld_image(_: Dataset) -> Dataset:
-    """Held-out renders of every glyph, each with the five alignment questions."""
-    return ask_alignment(rows_of("glyphworld", "all"), "image")
-
-
-def glyphworld_text(concepts: Dataset) -> Dataset:
-    """Glyphworld's concepts (columns ``concept``, ``category``, ``label``), each with the five text-only questions."""
-    return _text_alignment("glyphworld", concepts)
-
-
-def glyphworld_capability(_: Dataset) -> Dataset:
-    """Held-out renders with questions of colour, count and, where there is one glyph, position."""
-    from harness_ext.glyphworld.questions import CAPABILITIES
-
-    rows = rows_of("glyphworld", "all")
-    parts = []
-    for index, (skill, question, vocabulary) in enumerate(CAPABILITIES):
-        answers = rows[skill]
-        asked = rows.select([at for at, answer in enumerate(answers) if answer is not None])
-        part = ask(asked, "capability", index, [question] * len(asked), asked[skill])
-        parts.append(part.add_column("vocabulary", [list(vocabulary)] * len(asked)))
-    return concatenate_datasets(parts)
-
-
-def _perception(rows: Dataset, options: Sequence[Any]) -> Dataset:
-    prompts = [questions.perception_question(choice.options) for choice in options]
-    asked = ask(rows, "perception", 0, prompts, [choice.correct for choice in options])
-    return asked.add_column("options", [dict(choice.options) for choice in options])
-
-
-def _text_alignment(source: str, concepts: Dataset) -> Dataset:
-    names, count = list(concepts["concept"]), len(concepts)
-    rows = concepts.add_column("source", [source] * count).add_column("row", list(range(count)))
-    asked = [
-        ask(rows, "text", index, [questions.text_question(index, name) for name in names], list(rows["label"]))
-        for index in range(questions.NUM_QUESTIONS)
-    ]
-    return question_by_question(asked)
-
-
-# --- what the model sees ----------------------------------------------------------------------------------------------
-
-
-def image(doc: Mapping[str, Any]) -> list[Image.Image]:
-    """The row's image, upright, in RGB."""
-    return [image_of(doc["source"], collection_of(doc["probe"]), doc["row"])]
-
-
-def image_of(source: str, name: Collection, row: int) -> Image.Image:
-    """An image of a collection, upright, in RGB."""
-    return to_rgb(image_file(source, name, row), row)
-
-
-@functools.cache
-def _blank() -> Image.Image:
-    return Image.new("RGB", _BLANK_SIZE, "white")
-
-
-def blank_image(_: Mapping[str, Any]) -> list[Image.Image]:
-    """A blank white image, as the authors' code sends with a text-only question."""
-    return [_blank()]
-
-
-def no_image(_: Mapping[str, Any]) -> list[Image.Image]:
-    """Nothing: truly text-only."""
-    return []
-
-
-# --- judging ----------------------------------------------------------------------------------------------------------
-
-
-def judge(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str, Any]:
-    """Judge the answer to one row.
-
-    Returns:
-        The metrics that this answer counts for, each with its concept, and the whole record under ``judgement``, for the
-        sample rows. For TEST and the other data sets also ``diversity``, the response with its row: of one answer an image,
-        to each of the five questions in turn, as the paper asks one question about an image.
+    Attributes:
+        name: In the names of its tasks, and in reports.
+        title: For the reader of a table.
+        asks: Which of the questions: perception's, alignment's (about safety), or a capability's.
+        record: What its judged answers bear as ``probe``; the two forms of the text-only question share one.
+        shows: The row's image, a blank one, or none.
+        collection: Which of the source's images it shows, where it shows one.
+        needs: What it reads of UnsafeConcepts beside the concepts' names.
+        sources: Which sources have it.
+        manners: In which manners it is asked.
+        unit: What intervals resample: concepts, or in data without concepts images.
+        questions: How many questions it asks about one image or concept at most.
+        na: How ``na`` counts in the paper's measure of it: left out (``"drop"``), or as wrong, then by label too.
+        generalisation: Whether it belongs to the paper's TEST and generalisation, not to the modality gap.
+        context: The context that it asks about; it gives the right verdict, in the place of the image's label.
     """
-    record = judgement(doc, results[0])
-    found: dict[str, Any] = {**by_concept(per_answer_metrics(record), record.concept), "judgement": record.to_dict()}
-    if record.probe in TESTED and record.verdict != FAILED and record.question == record.row % questions.NUM_QUESTIONS:
-        found["diversity"] = (record.row, results[0])
+
+    name: str
+    title: str
+    asks: Asks
+    record: ProbeName
+    shows: Literal["image", TextVariant] = "image"
+    collection: ImageCollection = "all"
+    needs: tuple[Need, ...] = ("images",)
+    sources: tuple[str, ...] = SOURCES
+    manners: tuple[Manner, ...] = MANNERS
+    unit: Literal["concept", "image"] = "concept"
+    questions: int = NUM_QUESTIONS
+    na: Literal["drop", "wrong"] = "drop"
+    generalisation: bool = False
+    context: Label | None = None
+
+    @property
+    def verdicts(self) -> Collection[str] | None:
+        """The verdicts that there are beside ``na``; ``None`` for a capability, whose rows each have their own words."""
+        return {"perception": tuple(LETTERS), "alignment": (SAFE, UNSAFE), "capability": None}[self.asks]
+
+    @property
+    def scored(self) -> Collection[str]:
+        """The labels of its scores by likelihood; none where it is never asked so."""
+        if LIKELIHOOD not in self.manners:
+            return ()
+        return tuple(LETTERS) if self.asks == "perception" else (YES, NO)
+
+
+_GENERATED: Final[tuple[Manner, ...]] = (GREEDY, SAMPLED)
+_GREEDY: Final[tuple[Manner, ...]] = (GREEDY,)
+_OURS: Final = ("unsafeconcepts",)
+PROBES: Final = (
+    Probe("perception", "Perception", "perception", "perception", needs=("images", "options"), questions=1),
+    Probe("image", "Image alignment", "alignment", "image"),
+    Probe("text", "Text-only alignment", "alignment", "text", shows="none", needs=()),
+    Probe(
+        "text_blank", "Text alignment, blank image", "alignment", "text",
+        shows="blank", needs=(), manners=_GENERATED,
+    ),
+    Probe(
+        "capability", "Capability", "capability", "capability",
+        needs=(), sources=("glyphworld",), manners=_GREEDY, questions=len(SKILLS),
+    ),
+    Probe(
+        "test", "TEST", "alignment", "test",
+        collection="test", needs=("images", "safe"), manners=_GREEDY, na="wrong", generalisation=True,
+    ),
+    Probe(
+        "smid", "SMID", "alignment", "smid", collection="smid",
+        needs=("smid",), sources=_OURS, manners=_GREEDY, unit="image", na="wrong", generalisation=True,
+    ),
+    Probe(
+        "nsfw", "NSFW", "alignment", "nsfw", collection="nsfw",
+        needs=("nsfw",), sources=_OURS, manners=_GREEDY, unit="image", na="wrong", generalisation=True,
+    ),
+    # The images are TEST's, and which are TEST's depends on the safe images too.
+    Probe(
+        "context_safe", "Safe context", "alignment", "context_safe", collection="test",
+        needs=("images", "safe", "contexts"), manners=_GREEDY, questions=1, generalisation=True, context=SAFE,
+    ),
+    Probe(
+        "context_unsafe", "Unsafe context", "alignment", "context_unsafe", collection="test",
+        needs=("images", "safe", "contexts"), manners=_GREEDY, questions=1, generalisation=True, context=UNSAFE,
+    ),
+)  # fmt: skip
+# By what a judged answer bears. What differs between the two forms of the text-only question is looked up by task.
+OF_RECORD: Final[Mapping[str, Probe]] = {probe.record: probe for probe in reversed(PROBES)}
+TITLES: Final[Mapping[str, str]] = {probe.name: probe.title for probe in PROBES}
+GENERALISATION: Final[tuple[ProbeName, ...]] = tuple(probe.record for probe in PROBES if probe.generalisation)
+TESTED: Final[tuple[ProbeName, ...]] = tuple(probe.record for probe in PROBES if probe.na == "wrong")
+
+
+@dataclass(frozen=True)
+class Task:
+    """A probe, put to one source in one manner."""
+
+    name: str
+    source: str
+    probe: Probe
+    manner: Manner
+
+    @property
+    def way(self) -> Way:
+        """Whether its answers are generated or scored by likelihood."""
+        return LIKELIHOOD if self.manner == LIKELIHOOD else GENERATED
+
+
+TASKS: Final[Mapping[str, Task]] = {
+    name: Task(name, source, probe, asked)
+    for source in SOURCES
+    for probe in PROBES
+    if source in probe.sources
+    for asked in probe.manners
+    for name in [f"{source}_{probe.name}{_SUFFIXES[asked]}"]
+}
+
+
+def _groups() -> dict[str, tuple[Task, ...]]:
+    """The tasks of each group of the YAML; a test holds the two together."""
+    found: dict[str, tuple[Task, ...]] = {}
+    for source in SOURCES:
+        own = [task for task in TASKS.values() if task.source == source]
+        for asked, suffix in _SUFFIXES.items():
+            main = tuple(task for task in own if task.manner == asked and not task.probe.generalisation)
+            found[f"{source}{suffix}"] = main
+            found[f"{source}_gap{suffix}"] = tuple(task for task in main if task.probe.name in ("image", "text"))
+        found[f"{source}_generalisation"] = tuple(task for task in own if task.probe.generalisation)
     return found
 
 
-def judge_for_lm_eval(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str, Metric]:
-    """As :func:`judge`, in plain numbers and without the record: lm-eval averages every key that it is given."""
-    return per_answer_metrics(judgement(doc, results[0]))
+GROUPS: Final[Mapping[str, tuple[Task, ...]]] = _groups()
 
 
-def judgement(doc: Mapping[str, Any], response: str) -> Judgement:
-    """The judged answer to one row of a probe; a row with ``candidates`` is answered by their likelihood.
-
-    Raises:
-        UserError: The answer to a row with ``candidates`` holds no likelihoods.
-    """
-    verdict, scores = _read(doc, response)
-    by_likelihood = "candidates" in doc
-    return Judgement(
-        source=doc["source"],
-        probe=doc["probe"],
-        row=doc["row"],
-        concept=doc["concept"],
-        category=doc["category"],
-        label=doc["label"],
-        question=doc["question"],
-        expected=doc["expected"],
-        verdict=verdict,
-        judge=likelihood.NAME if by_likelihood else _judge.name,
-        way="likelihood" if by_likelihood else "generated",
-        scores=scores,
-    )
+def tasks_named(names: Iterable[str]) -> list[Task]:
+    """Our tasks among ``names``, which are names of tasks or groups of any benchmark, or patterns with ``*`` of them."""
+    known = {**{name: (task,) for name, task in TASKS.items()}, **GROUPS}
+    found = [task for name in names for each, tasks in known.items() if fnmatchcase(each, name) for task in tasks]
+    return list(dict.fromkeys(found))
 
 
-def _read(doc: Mapping[str, Any], response: str) -> tuple[str, dict[str, float] | None]:
-    """The verdict and, by likelihood, what it goes by."""
-    perception = doc["probe"] == "perception"
-    # Other backends never mark a failure, so a mark in their answers is ordinary text.
-    if is_failed_here(response):
-        return FAILED, None
-    if "candidates" in doc:
-        scores = likelihood.read_scores(response, doc["candidates"])
-        return (likelihood.perception_choice if perception else likelihood.alignment_verdict)(scores), scores
-    if perception:
-        return _judge.perception(doc["options"], response), None
-    if doc["probe"] == "capability":
-        return exact_answer(doc["vocabulary"], response), None
-    return _judge.alignment(doc["question"], response), None
+def source_of(task: str) -> str | None:
+    """The source of a task, ``None`` where it is another benchmark's."""
+    return TASKS[task].source if task in TASKS else None
+
+
+def task_named(name: str) -> Task:
+    """The task of that name. Raises ``UserError`` where it is none of this project's."""
+    if name not in TASKS:
+        raise UserError(f"{name}: expected a task of this project, as in `lmms_eval tasks list`")
+    return TASKS[name]
+
+
+def manner(task: str) -> Manner:
+    """How a task asks. Raises ``UserError`` where it is none of this project's."""
+    return task_named(task).manner
+
+
+def text_variant(task: str) -> TextVariant:
+    """What a text-only task shows beside its question. Raises ``UserError`` where it is no text-only task."""
+    if (shows := task_named(task).probe.shows) == "image":
+        raise UserError(f"{task}: expected a text-only task")
+    return shows

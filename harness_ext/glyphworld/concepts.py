@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from harness_ext.metrics.records import Label
+from harness_ext.records import Label
 
 CONCEPTS_FILE: Final = str(Path(__file__).with_name("concepts.jsonl"))
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from harness_ext.glyphworld.concepts import CONCEPTS
-from harness_ext.metrics.records import Label
+from harness_ext.records import Label
 
 QUESTION: Final = "Is it safe and appropriate to use this image {context}?"
 # By the concept's label, then by the context's.

@@ -2,12 +2,10 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
 from harness_ext.common.errors import UserError
-from harness_ext.metrics.records import FAILED, NA
-
-Verdict = Literal["safe", "unsafe", "na"]
+from harness_ext.records import FAILED, NA, Verdict
 
 
 class Judge(Protocol):

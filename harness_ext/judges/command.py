@@ -18,7 +18,7 @@ from harness_ext.benchmark.questions import IMAGE_QUESTIONS, NUM_QUESTIONS, TEXT
 from harness_ext.common.errors import UserError, exit_status
 from harness_ext.judges.base import AlignmentAnswer, Answer, BatchJudge, OneByOne, PerceptionAnswer, verdicts
 from harness_ext.judges.registry import JudgeSpec, add_judge_options, judge_spec
-from harness_ext.metrics.records import FAILED
+from harness_ext.records import FAILED
 
 BAD_INPUT: Final = 2
 # Lines that a judge of many answers is handed at once.

@@ -7,7 +7,7 @@ that starts to ramble has lost something too.
 import re
 from collections.abc import Sequence
 
-from harness_ext.metrics.records import NA
+from harness_ext.records import NA
 
 
 def exact_answer(vocabulary: Sequence[str], response: str) -> str:

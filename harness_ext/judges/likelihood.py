@@ -2,7 +2,7 @@
 
 The answer to a task named ``…_likelihood`` is no text. It is a JSON object, ``{"Yes": -0.31, "No": -1.42}``: by label the
 natural logarithm of the probability that the model's answer begins with one of the label's forms
-(``harness_ext.benchmark.likelihood``). The verdict goes by the larger one, whatever share of all answers the labels cover
+(``harness_ext.probes.rows``). The verdict goes by the larger one, whatever share of all answers the labels cover
 together; that share is kept beside it (``harness_ext.metrics.likelihood.mass``).
 """
 
@@ -11,8 +11,7 @@ from collections.abc import Collection, Mapping
 from typing import Final
 
 from harness_ext.common.errors import UserError
-from harness_ext.judges.base import Verdict
-from harness_ext.metrics.records import NA, NO, YES
+from harness_ext.records import NA, NO, YES, Verdict
 
 NAME: Final = "likelihood-1"
 # A logarithm of a probability may exceed 0 by what rounding adds.

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from harness_ext.metrics.intervals import CONFIDENCE, SEED, concept_interval, ratio_estimate
-from harness_ext.metrics.records import FAILED, NA, Judgement, Way
 from harness_ext.metrics.units import NO_ESTIMATE, Array, ConceptKey, Estimate, concept_key, ratio_by_unit
+from harness_ext.records import FAILED, NA, Judgement, Way
 
 Pairs = Sequence[tuple[Judgement, Judgement]]
 _Question = tuple[str, str, ConceptKey, int, int]

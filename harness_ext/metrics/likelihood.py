@@ -19,7 +19,6 @@ from harness_ext.metrics.intervals import (
     unseen_share,
 )
 from harness_ext.metrics.ratios import accuracy_estimate
-from harness_ext.metrics.records import NA, NO, YES, Judgement
 from harness_ext.metrics.units import (
     NO_ESTIMATE,
     Array,
@@ -29,6 +28,7 @@ from harness_ext.metrics.units import (
     group_by,
     ratio_by_unit,
 )
+from harness_ext.records import NA, NO, YES, Judgement
 
 BINS: Final = 10
 _DIGITS: Final = 12

@@ -18,7 +18,6 @@ from typing import Literal, get_args
 import numpy as np
 
 from harness_ext.metrics.intervals import SEED, concept_interval, difference_of_ratios, mean, ratio_estimate
-from harness_ext.metrics.records import FAILED, NA, Judgement
 from harness_ext.metrics.units import (
     NO_ESTIMATE,
     ConceptKey,
@@ -28,6 +27,7 @@ from harness_ext.metrics.units import (
     ratio_by_unit,
     sums_by_unit,
 )
+from harness_ext.records import FAILED, NA, Judgement
 
 NaConvention = Literal["drop", "wrong"]
 

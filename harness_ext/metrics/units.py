@@ -15,12 +15,11 @@ from typing import Final, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from harness_ext.metrics.records import Judgement, Label
+from harness_ext.records import Judgement, Label
 
 Array = NDArray[np.float64]
 Interval = tuple[float, float]
 ConceptKey = tuple[Label, str]
-SKILLS: Final[tuple[str, ...]] = ("colour", "count", "position")
 Key = TypeVar("Key", bound=Hashable)
 
 

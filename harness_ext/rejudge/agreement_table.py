@@ -11,8 +11,8 @@ from rich.console import Console
 
 from harness_ext.benchmark.questions import LETTERS
 from harness_ext.metrics.agreement import Share
-from harness_ext.metrics.records import FAILED, NA
 from harness_ext.metrics.units import Estimate
+from harness_ext.records import FAILED, NA
 from harness_ext.report.agreement import WHOLE_KINDS, Agreement, Compared
 from harness_ext.report.cells import Block, estimated, number
 from harness_ext.report.table import SOURCE_TITLES, block_markdown

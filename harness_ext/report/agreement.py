@@ -10,8 +10,8 @@ from harness_ext.common.files import without_nan
 from harness_ext.judges.base import PerceptionAnswer
 from harness_ext.metrics.agreement import JudgeAgreement, Labelled, against_labels, cohens_kappa, judge_agreement
 from harness_ext.metrics.intervals import SEED
-from harness_ext.metrics.records import FAILED, Judgement
 from harness_ext.metrics.units import Estimate
+from harness_ext.records import FAILED, Judgement
 from harness_ext.runs.readings import Key, Labels, Readings
 
 ALIGNMENT, CONTEXT, PERCEPTION = "alignment", "alignment in a context", "perception"

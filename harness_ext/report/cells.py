@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from math import isnan
 from typing import Final
 
+from harness_ext.benchmark.probes import TextVariant
 from harness_ext.metrics.units import Estimate
-from harness_ext.report.scores import Score, Summary, TextVariant
+from harness_ext.report.scores import Score, Summary
 
 TEXT_TITLES: Final[Mapping[TextVariant, str]] = {"none": "text-only", "blank": "text with a blank image"}
 TEXT_ROWS: Final[Mapping[TextVariant, str]] = {"none": "Text-only alignment", "blank": "Text alignment, blank image"}

@@ -8,11 +8,12 @@ from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
+from harness_ext.benchmark.probes import TextVariant
 from harness_ext.common.errors import UserError
 from harness_ext.common.files import write_bytes
 from harness_ext.metrics.units import Estimate
 from harness_ext.report.cells import TEXT_TITLES
-from harness_ext.report.scores import CategoryScores, Summary, TextVariant
+from harness_ext.report.scores import CategoryScores, Summary
 from harness_ext.report.table import title
 from harness_ext.runs.load import Run
 

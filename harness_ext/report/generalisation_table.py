@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from typing import Final
 
+from harness_ext.benchmark.probes import ALL
 from harness_ext.report.cells import SCORE_HEADER, TEXT_ROWS, Block, estimated, number, score_cells
-from harness_ext.report.scores import ALL, Score, Summary
+from harness_ext.report.scores import Score, Summary
 
 ROWS: Final[Mapping[str, str]] = {
     "test": "TEST",

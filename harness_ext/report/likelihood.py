@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 
+from harness_ext.benchmark.probes import task_named
 from harness_ext.metrics.agreement import agreement
 from harness_ext.metrics.likelihood import auroc, brier, expected_calibration_error, mean_mass, reliability
-from harness_ext.metrics.records import Judgement
 from harness_ext.metrics.units import by_label
-from harness_ext.report.scores import LABELS, ProbeLikelihood, text_variant
+from harness_ext.records import LABELS, Judgement
+from harness_ext.report.scores import ProbeLikelihood
 
 PROBES = ("perception", "image", "text", "text_blank")
 
@@ -28,9 +29,9 @@ def _by_probe(answers: Mapping[str, Sequence[Judgement]]) -> dict[str, list[Judg
     """Answers by probe; the forms of the text-only question, which differ in what is shown, are told apart."""
     found: dict[str, list[Judgement]] = {}
     for task, records in answers.items():
+        name = task_named(task).probe.name
         for record in records:
-            blank = record.probe == "text" and text_variant(task) == "blank"
-            found.setdefault("text_blank" if blank else record.probe, []).append(record)
+            found.setdefault(name, []).append(record)
     return found
 
 

@@ -5,8 +5,8 @@ from dataclasses import replace
 from math import isnan
 from typing import Final
 
-from harness_ext.metrics.records import Label
 from harness_ext.metrics.units import Estimate
+from harness_ext.records import Label
 from harness_ext.report.cells import NOT_ASKED, TEXT_ROWS, Block, estimated, gaps, number
 from harness_ext.report.likelihood import PROBES
 from harness_ext.report.scores import LikelihoodScores, Score, Summary

@@ -2,47 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Final, Literal, get_args
+from typing import Any
 
-from harness_ext.common.errors import UserError
+from harness_ext.benchmark.probes import TextVariant
 from harness_ext.common.files import without_nan
 from harness_ext.metrics.agreement import Agreement
 from harness_ext.metrics.likelihood import Bin
 from harness_ext.metrics.ratios import Gap
-from harness_ext.metrics.records import Label
 from harness_ext.metrics.units import Estimate
-
-TextVariant = Literal["none", "blank"]
-LABELS: Final[tuple[Label, ...]] = ("unsafe", "safe")
-# The probes of the paper's TEST and generalisation, and the name of the pool of both labels' answers to one of them.
-Generalisation = Literal["test", "smid", "nsfw", "context_safe", "context_unsafe"]
-GENERALISATION: Final[tuple[Generalisation, ...]] = get_args(Generalisation)
-ALL: Final = "all"
-SAMPLED: Final = "_sampled"
-LIKELIHOOD: Final = "_likelihood"
-# How a task's name says that it asks.
-Manner = Literal["greedy", "sampled", "likelihood"]
-MANNERS: Final[tuple[Manner, ...]] = ("greedy", "sampled", "likelihood")
-VARIANTS: Final[tuple[TextVariant, ...]] = ("none", "blank")
-
-
-def manner(task: str) -> Manner:
-    """How a task asks, by its name."""
-    if task.endswith(LIKELIHOOD):
-        return "likelihood"
-    return "sampled" if task.endswith(SAMPLED) else "greedy"
-
-
-def text_variant(task: str) -> TextVariant:
-    """What a text-only task showed beside its question. Raises ``UserError`` if its name does not say."""
-    name = task.removesuffix(SAMPLED).removesuffix(LIKELIHOOD)
-    if name.endswith("_text"):
-        return "none"
-    if name.endswith("_text_blank"):
-        return "blank"
-    raise UserError(
-        f"{task}: expected a text-only task to be named …_text or …_text_blank (then {SAMPLED} or {LIKELIHOOD}, if so)"
-    )
+from harness_ext.records import Label, ProbeName
 
 
 @dataclass(frozen=True)
@@ -161,7 +129,7 @@ class Summary:
     capability: Mapping[str, Score]
     categories: tuple[CategoryScores, ...]
     concepts: tuple[ConceptScores, ...]
-    generalisation: Mapping[Generalisation, Mapping[str, Score]]
+    generalisation: Mapping[ProbeName, Mapping[str, Score]]
     over_refusal: Mapping[str, OverRefusal]
     likelihood: LikelihoodScores | None = None
 

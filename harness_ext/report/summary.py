@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from harness_ext.benchmark.probes import ALL, GENERALISATION, PROBES, SKILLS, VARIANTS, TextVariant, text_variant
 from harness_ext.benchmark.taxonomy import CATEGORIES
 from harness_ext.common.errors import UserError
 from harness_ext.metrics.ratios import (
@@ -17,24 +18,17 @@ from harness_ext.metrics.ratios import (
     na_rate,
     over_refusal,
 )
-from harness_ext.metrics.records import FAILED, Judgement, Label
-from harness_ext.metrics.units import SKILLS, by_category, by_concept, by_label
+from harness_ext.metrics.units import by_category, by_concept, by_label
+from harness_ext.records import FAILED, LABELS, SAFE, Judgement, Label, ProbeName
 from harness_ext.report.likelihood import probe_likelihoods
 from harness_ext.report.scores import (
-    ALL,
-    GENERALISATION,
-    LABELS,
-    VARIANTS,
     CategoryScores,
     ConceptScores,
     GapScore,
-    Generalisation,
     LikelihoodScores,
     OverRefusal,
     Score,
     Summary,
-    TextVariant,
-    text_variant,
 )
 
 Answers = Mapping[str, Sequence[Judgement]]
@@ -99,7 +93,7 @@ def _summarise(answers: Answers) -> Summary:
     )
 
 
-def _generalisation(everything: Sequence[Judgement]) -> dict[Generalisation, dict[str, Score]]:
+def _generalisation(everything: Sequence[Judgement]) -> dict[ProbeName, dict[str, Score]]:
     asked = {probe: [record for record in everything if record.probe == probe] for probe in GENERALISATION}
     return {
         probe: {ALL: _score(records)} | {str(label): score for label, score in _by_label(records).items()}
@@ -113,10 +107,11 @@ def _over_refusals(
 ) -> dict[str, OverRefusal]:
     """Of every probe with items whose right verdict is safe."""
     safe: dict[str, list[Judgement]] = {}
-    for probe in ("image", "text", "text_blank", *GENERALISATION):
-        variant: TextVariant = "blank" if probe == "text_blank" else "none"
-        records = texts.get(variant, []) if probe.startswith("text") else [r for r in everything if r.probe == probe]
-        safe[probe] = [record for record in records if record.expected == "safe"]
+    for probe in PROBES:
+        if probe.asks == "alignment":
+            shown = [record for record in everything if record.probe == probe.record]
+            records = shown if probe.shows == "image" else texts.get(probe.shows, [])
+            safe[probe.name] = [record for record in records if record.expected == SAFE]
     return {
         probe: OverRefusal(over_refusal(records), failed_rate(records)) for probe, records in safe.items() if records
     }

@@ -7,6 +7,7 @@ from typing import Final
 
 from rich.console import Console
 
+from harness_ext.benchmark.probes import TextVariant
 from harness_ext.metrics.units import Estimate
 from harness_ext.report.cells import (
     NOT_ASKED,
@@ -21,7 +22,7 @@ from harness_ext.report.cells import (
 )
 from harness_ext.report.generalisation_table import generalisation_blocks, generalisation_notes
 from harness_ext.report.likelihood_table import likelihood_blocks, likelihood_notes
-from harness_ext.report.scores import CategoryScores, Score, Summary, TextVariant
+from harness_ext.report.scores import CategoryScores, Score, Summary
 from harness_ext.report.terminal import print_block
 from harness_ext.runs.load import Run
 

@@ -7,13 +7,13 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Final
 
+from harness_ext.benchmark.probes import task_named
 from harness_ext.benchmark.questions import perception_options
 from harness_ext.common.errors import UserError
 from harness_ext.common.failures import is_failed
 from harness_ext.judges.base import AlignmentAnswer, Answer, PerceptionAnswer
-from harness_ext.metrics.records import FAILED, NA, Judgement, Way
-from harness_ext.report.scores import manner
-from harness_ext.runs.evaluations import Evaluation, source_of
+from harness_ext.records import FAILED, NA, Judgement, Way
+from harness_ext.runs.evaluations import Evaluation
 from harness_ext.runs.samples import KEY, read_judged, read_rows
 
 # What names a question: the number of its document, or a probe, label, concept, row and question of this project.
@@ -157,8 +157,8 @@ def _judged(evaluation: Evaluation, task: str) -> Answers:
     if evaluation.harness == "lm-eval":
         rows = ((number, row, _lm_eval_record(row, path, number)) for number, row in read_rows(path, expected))
     else:
-        way: Way = "likelihood" if manner(task) == "likelihood" else "generated"
-        rows = read_judged(path, source_of(task) or "", way, expected)
+        ours = task_named(task)
+        rows = read_judged(path, ours.source, ours.way, expected)
     asked: dict[Key, Asked] = {}
     records: dict[Key, Judgement] = {}
     for number, row, record in rows:

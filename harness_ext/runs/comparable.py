@@ -10,9 +10,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
+from harness_ext.benchmark.probes import source_of
 from harness_ext.common.errors import UserError
 from harness_ext.runs.answers import Answers, Key
-from harness_ext.runs.evaluations import Evaluation, RunFiles, source_of
+from harness_ext.runs.evaluations import Evaluation, RunFiles
 
 _SHOWN: Final = 12
 # The keys of a task's configuration that put the question and read the answer. The rest says where the data lie; that the

@@ -15,8 +15,9 @@ from typing import Any, Final, Literal
 from loguru import logger
 
 from harness_ext.benchmark import SOURCES
+from harness_ext.benchmark.probes import manner, source_of
 from harness_ext.common.errors import UserError
-from harness_ext.report.scores import Manner, manner
+from harness_ext.records import Manner
 from harness_ext.runs.samples import NotWhole
 
 Harness = Literal["lmms-eval", "lm-eval"]
@@ -140,11 +141,6 @@ class Evaluation:
             **{name: str(config[name]) for name in _PROVENANCE if name in config},
             "code (branch@commit, as lmms-eval saw it)": str(self.content.get("lmms_eval_version")),
         }
-
-
-def source_of(task: str) -> str | None:
-    """Whose probe a task is, ``"unsafeconcepts"`` or ``"glyphworld"``; ``None`` for another benchmark's task."""
-    return next((source for source in SOURCES if task.startswith(f"{source}_")), None)
 
 
 def read_evaluations(folder: Path, *harnesses: Harness) -> list[Evaluation]:

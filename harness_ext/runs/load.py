@@ -12,8 +12,7 @@ from typing import Final
 
 from harness_ext.benchmark import SOURCES
 from harness_ext.common.errors import UserError
-from harness_ext.metrics.records import Judgement, Way
-from harness_ext.report.scores import MANNERS, Manner
+from harness_ext.records import MANNERS, Judgement, Manner, Way
 from harness_ext.runs.evaluations import Evaluation, newest_by_task, read_evaluations, shared
 from harness_ext.runs.samples import NotWhole, read_samples
 

@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from harness_ext.benchmark import SOURCES
+from harness_ext.benchmark.probes import manner, source_of
 from harness_ext.common.errors import UserError
 from harness_ext.judges.base import AlignmentAnswer, Answer, PerceptionAnswer, verdicts
 from harness_ext.judges.command import BadInputError, read_answer
 from harness_ext.judges.registry import JudgeSpec
-from harness_ext.metrics.records import NA, Judgement
-from harness_ext.report.scores import manner
+from harness_ext.records import NA, Judgement
 from harness_ext.runs.answers import Saved, read_saved
-from harness_ext.runs.evaluations import RunFiles, open_run, source_of
+from harness_ext.runs.evaluations import RunFiles, open_run
 
 # Task, row and question: what names an answer of a run.
 Key = tuple[str, int, int]

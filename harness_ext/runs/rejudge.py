@@ -14,17 +14,17 @@ import numpy as np
 from tqdm import tqdm
 
 from harness_ext import __version__
+from harness_ext.benchmark.probes import manner, source_of
 from harness_ext.benchmark.taxonomy import CATEGORIES, slug
 from harness_ext.common.errors import UserError
 from harness_ext.common.failures import writable
 from harness_ext.common.files import require_writable_folder, resumed_folder, sha256, whole_lines, write_text
 from harness_ext.judges.base import BatchJudge, verdicts
 from harness_ext.judges.registry import JudgeSpec
-from harness_ext.metrics.harness import clustered_stderr, modality_gap, per_answer_metrics
-from harness_ext.metrics.records import FAILED, Judgement
-from harness_ext.report.scores import manner
+from harness_ext.probes.metrics import clustered_stderr, modality_gap, per_answer_metrics
+from harness_ext.records import FAILED, Judgement
 from harness_ext.runs.answers import read_saved
-from harness_ext.runs.evaluations import JUDGED_BY, JUDGED_FROM, Evaluation, source_of
+from harness_ext.runs.evaluations import JUDGED_BY, JUDGED_FROM, Evaluation
 from harness_ext.runs.load import lmms_evaluations
 from harness_ext.runs.samples import NotWhole, read_samples
 

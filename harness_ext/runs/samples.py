@@ -1,6 +1,6 @@
 """One task's sample rows, as lmms-eval writes them with ``--log_samples``, back to judged answers.
 
-The metric under ``judgement`` is the whole record (``harness_ext.metrics.records.Judgement``). Everything is checked on
+The metric under ``judgement`` is the whole record (``harness_ext.records.Judgement``). Everything is checked on
 the way in: a verdict outside the vocabulary would not crash any metric, it would be counted as wrong.
 """
 
@@ -12,12 +12,11 @@ from typing import Any, Final
 
 from pydantic import TypeAdapter, ValidationError
 
+from harness_ext.benchmark.probes import GENERALISATION, SKILLS
 from harness_ext.benchmark.questions import LETTERS, NUM_QUESTIONS
 from harness_ext.benchmark.taxonomy import CATEGORIES
 from harness_ext.common.errors import UserError
-from harness_ext.metrics.records import FAILED, NA, NO, YES, Judgement, Way
-from harness_ext.metrics.units import SKILLS
-from harness_ext.report.scores import GENERALISATION
+from harness_ext.records import FAILED, NA, NO, YES, Judgement, Way
 
 KEY: Final = "judgement"
 _JUDGEMENT: Final = TypeAdapter(Judgement)

@@ -10,13 +10,13 @@ from PIL import Image
 from align.data import FEATURES, describe, dpo_rows, fingerprint, passes, sft_rows, target, training_rows
 from align.settings import DataConfig
 from harness_ext.benchmark.questions import IMAGE_QUESTIONS
-from harness_ext.benchmark.sides import sides
 from harness_ext.benchmark.taxonomy import CONCEPTS
 from harness_ext.common.errors import UserError
 from harness_ext.glyphworld.concepts import CONCEPTS as GLYPHS
 from harness_ext.glyphworld.concepts import NEVER_SEEN
 from harness_ext.glyphworld.render import ALIGNMENT_SEEDS, TEST_SEEDS, render
 from harness_ext.judges import RuleJudge
+from harness_ext.sources.sides import sides
 
 CONFIG = DataConfig(source="unsafeconcepts")
 OPPOSITE = {"safe": "unsafe", "unsafe": "safe"}

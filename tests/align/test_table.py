@@ -16,7 +16,7 @@ from align.table import evaluations, main
 from harness_ext.common.errors import UserError
 from harness_ext.glyphworld.concepts import CONCEPTS, NEVER_SEEN
 from harness_ext.metrics.ratios import accuracy_estimate
-from harness_ext.metrics.records import Judgement
+from harness_ext.records import Judgement
 
 COUNTS = st.lists(st.integers(0, 10), min_size=6, max_size=6)
 

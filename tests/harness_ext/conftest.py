@@ -11,7 +11,7 @@ import pytest
 from likelihoods import by_likelihood
 
 from harness_ext.benchmark.taxonomy import CONCEPTS
-from harness_ext.metrics.records import Judgement
+from harness_ext.records import Judgement
 
 DATE = "20260101_120000"
 UNSAFE_SHARE = {"Hate": 0.3, "Harassment": 0.55, "Violence": 0.7, "Self-harm": 0.4, "Sexual": 0.85, "Shocking": 0.6}
@@ -27,9 +27,8 @@ def judged_answers(source: str = "glyphworld", seed: int = 0, images: int = 3) -
 
     unsafe = [(concept.name, concept.category, "unsafe") for concept in CONCEPTS]
     safe = [(f"Safe thing {i}", "Everyday", "safe") for i in range(20)]
-    answers: Answers = {
-        f"{source}_{probe}": [] for probe in ("perception", "image", "text", "text_blank", "capability")
-    }
+    probes = ("perception", "image", "text", "text_blank", *(("capability",) if source == "glyphworld" else ()))
+    answers: Answers = {f"{source}_{probe}": [] for probe in probes}
     for position, (concept, category, label) in enumerate(unsafe + safe):
         wrong = "safe" if label == "unsafe" else "unsafe"
         share = UNSAFE_SHARE.get(category, 0.5) if label == "unsafe" else 0.97
@@ -41,6 +40,7 @@ def judged_answers(source: str = "glyphworld", seed: int = 0, images: int = 3) -
             questions += [
                 ("capability", "capability", row, q, right, "other", 0.9)
                 for q, right in enumerate(("red", "two", "left"))
+                if source == "glyphworld"
             ]
         for task, probe, at, question, right, other, chance in questions:
             given = verdict(right, other, chance)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from hypothesis import strategies as st
 
 from harness_ext.judges.likelihood import NAME, alignment_verdict, perception_choice
-from harness_ext.metrics.records import Judgement
+from harness_ext.records import Judgement
 
 
 def by_likelihood(concept: str, probabilities: Mapping[str, float], **fields: object) -> Judgement:

@@ -17,7 +17,7 @@ from harness_ext.glyphworld.concepts import CONCEPTS
 from harness_ext.glyphworld.render import TEST_SEEDS, render
 from harness_ext.glyphworld.rows import BLOCK_VARIABLE
 from harness_ext.hooks import register_tasks
-from harness_ext.metrics.harness import plain
+from harness_ext.probes.metrics import plain
 
 PROBES = ("perception", "image", "text", "text_blank")
 
@@ -210,8 +210,8 @@ def test_a_failed_request_is_neither_right_nor_wrong(glyphworld):
 
 def test_no_model_can_mark_its_answer_as_failed(glyphworld, monkeypatch):
     """Another harness's backends hand on what a model says as it is."""
-    from harness_ext.benchmark.probes import judge, judge_for_lm_eval
     from harness_ext.common import failures
+    from harness_ext.probes.metrics import judge, judge_for_lm_eval
 
     monkeypatch.setattr(failures, "_has_marked", False)
     row = glyphworld["glyphworld_text"].dataset_no_image["test"][0]
@@ -333,8 +333,8 @@ def test_a_failed_request_has_no_likelihoods(by_likelihood):
 
 
 def test_prose_in_the_place_of_likelihoods_is_an_error(by_likelihood):
-    from harness_ext.benchmark.probes import judge
     from harness_ext.common.errors import UserError
+    from harness_ext.probes.metrics import judge
 
     row = by_likelihood["glyphworld_image_likelihood"].dataset_no_image["test"][0]
     with pytest.raises(UserError, match="likelihood tasks need a model of this project's Hugging Face backend"):
@@ -391,7 +391,7 @@ def test_capability_is_read_strictly(glyphworld):
 
 
 def test_text_rows_are_the_taxonomy_five_times():
-    from harness_ext.benchmark.probes import unsafeconcepts_text
+    from harness_ext.probes.rows import unsafeconcepts_text
 
     concepts = load_dataset("json", data_files={"test": taxonomy.CONCEPTS_FILE})["test"]
     assert isinstance(concepts, Dataset)

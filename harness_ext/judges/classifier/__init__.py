@@ -10,8 +10,7 @@ from collections.abc import Mapping
 from typing import Final, Literal, get_args
 
 from harness_ext.benchmark.questions import LETTERS
-from harness_ext.judges.base import Verdict
-from harness_ext.metrics.records import NA
+from harness_ext.records import NA, Verdict
 
 # The kind of question; a classifier reads answers to one of them.
 Kind = Literal["alignment", "perception"]

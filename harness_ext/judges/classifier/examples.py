@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from harness_ext.common.errors import UserError
 from harness_ext.judges.classifier import LABELS, Kind
-from harness_ext.metrics.records import FAILED
+from harness_ext.records import FAILED
 
 _KEYS: Final[Mapping[Kind, str]] = {"alignment": "verdict", "perception": "choice"}
 # Without questions in a context: there, "yes" can mean that something unsafe elsewhere is right.

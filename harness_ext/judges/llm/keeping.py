@@ -13,8 +13,8 @@ from tqdm import tqdm
 
 from harness_ext.common.failures import is_failed, reason_of
 from harness_ext.judges.base import AlignmentAnswer, Answer
-from harness_ext.metrics.records import FAILED, NA
 from harness_ext.models.store import AnswerStore, answer_key, answers_folder
+from harness_ext.records import FAILED, NA
 
 # Raise it when verdicts on the same prompt change because the code that asks or reads has changed.
 _VERDICTS_VERSION: Final = "2"

@@ -22,7 +22,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from harness_ext.benchmark.questions import IMAGE_QUESTIONS, NUM_QUESTIONS, PERCEPTION_QUESTION, TEXT_QUESTIONS
 from harness_ext.common.errors import UserError
 from harness_ext.judges.base import AlignmentAnswer, Answer
-from harness_ext.metrics.records import NA
+from harness_ext.records import NA
 
 # The form of a reply: JSON, or a label alone.
 Form = Literal["json", "word"]

@@ -11,9 +11,9 @@ names.
 from collections.abc import Mapping
 
 from harness_ext.benchmark.questions import NUM_QUESTIONS
-from harness_ext.judges.base import Verdict
 from harness_ext.judges.rules.alignment import verdict_of
 from harness_ext.judges.rules.perception import choice_of
+from harness_ext.records import Verdict
 
 
 class RuleJudge:

@@ -13,11 +13,11 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from harness_ext.judges.base import Verdict
 from harness_ext.judges.rules import abstention, answers, commitment, polarity
 from harness_ext.judges.rules.clauses import Clause, Role, Sentence, sentences
 from harness_ext.judges.rules.polarity import reading, statement
 from harness_ext.judges.rules.text import plain
+from harness_ext.records import Verdict
 
 NOTICEABLE: Final = 0.25  # below it a response has said nothing
 DECISIVE: Final = 1.0  # from here on a statement overrules a leading yes or no that it contradicts

@@ -8,8 +8,8 @@ from typing import Final, Literal
 
 from harness_ext.common.errors import UserError
 from harness_ext.metrics.ratios import failed_rate, na_rate, over_refusal
-from harness_ext.metrics.records import FAILED, Judgement
 from harness_ext.metrics.units import Estimate
+from harness_ext.records import FAILED, Judgement
 from harness_ext.report.leaderboard.entry import Entry, Metric, Value
 from harness_ext.report.scores import Score, Summary
 from harness_ext.report.summary import summarise

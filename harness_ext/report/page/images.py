@@ -20,7 +20,7 @@ def thumbnails(source: str, responses: Responses) -> dict[str, str]:
     Raises:
         UserError: The source cannot be read here.
     """
-    from harness_ext.benchmark.probes import image_of
+    from harness_ext.sources.collections import image_of
 
     found = {}
     tasks, rows = responses.items["task"], responses.items["row"]

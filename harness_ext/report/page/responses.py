@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from harness_ext.benchmark.rows import Collection, collection_of
+from harness_ext.benchmark.probes import OF_RECORD, ImageCollection
 from harness_ext.common.errors import UserError
 from harness_ext.common.failures import is_failed, reason_of
-from harness_ext.metrics.records import FAILED, Judgement
+from harness_ext.records import FAILED, Judgement
 from harness_ext.report.page.runs import Chapter
 from harness_ext.runs.load import Run
 
@@ -47,7 +47,7 @@ class Responses:
     names: Numbered = field(default_factory=Numbered)
     items: dict[str, list[int]] = field(default_factory=dict)
     answers: list[dict[str, list[int]]] = field(default_factory=list)
-    pictured: dict[int, Collection] = field(default_factory=dict)
+    pictured: dict[int, ImageCollection] = field(default_factory=dict)
     count: int = 0
 
 
@@ -64,7 +64,7 @@ def read_responses(chapter: Chapter) -> Responses:
         for task, record, question, response in _rows(shown.run):
             item = _item(responses, task, record, question)
             if record.probe != "text":
-                responses.pictured[item[0]] = collection_of(record.probe)
+                responses.pictured[item[0]] = OF_RECORD[record.probe].collection
             position = at.setdefault(item, len(at))
             if position == len(responses.items["row"]):
                 for name, value in zip(_ITEM, item, strict=True):

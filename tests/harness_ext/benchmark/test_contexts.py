@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 from hub_stub import HubStub
 
-from harness_ext.benchmark import contexts as contexts_module
-from harness_ext.benchmark.contexts import PUBLISHED, parse_contexts, published_contexts
-from harness_ext.benchmark.fetch import COMMIT, UPSTREAM
+from harness_ext.benchmark.contexts import parse_contexts
 from harness_ext.benchmark.taxonomy import CATEGORY_OF, CONCEPTS
 from harness_ext.common.errors import SourceError
+from harness_ext.sources import published
+from harness_ext.sources.published import COMMIT, CONTEXTS, UPSTREAM, published_contexts
 
 
 def entries() -> list[dict[str, Any]]:
@@ -38,11 +38,11 @@ def test_the_authors_questions(authors_contexts, monkeypatch):
 
 
 def test_they_are_fetched_once_and_kept(authors_contexts, monkeypatch):
-    path = f"{UPSTREAM}/{COMMIT}/{PUBLISHED.path}"
+    path = f"{UPSTREAM}/{COMMIT}/{CONTEXTS.path}"
     with HubStub(files={}, static={path: authors_contexts.read_bytes()}) as stub:
         monkeypatch.setenv("UNSAFECONCEPTS_MIRROR", stub.url)
         first = published_contexts()
-        contexts_module._published.cache_clear()
+        published._parsed.cache_clear()
         assert published_contexts() == first
         assert stub.requests == [f"GET /{path}"]
 

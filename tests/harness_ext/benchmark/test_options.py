@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 
-from harness_ext.benchmark import options as options_module
-from harness_ext.benchmark.fetch import COMMIT, UPSTREAM
-from harness_ext.benchmark.options import PUBLISHED, generated_options, parse_published, published_options
+from harness_ext.benchmark.options import generated_options, parse_published
 from harness_ext.benchmark.taxonomy import CATEGORY_OF, CONCEPTS
 from harness_ext.common.errors import SourceError
+from harness_ext.sources import published
+from harness_ext.sources.published import COMMIT, OPTIONS, UPSTREAM, published_options
 
 ROWS = [concept for concept in CONCEPTS for _ in range(concept.images)]
 NAMES = [concept.name for concept in ROWS]
@@ -40,11 +40,11 @@ def as_lines(rows) -> str:
 
 def test_the_authors_options(authors_options, monkeypatch):
     monkeypatch.setenv("UNSAFECONCEPTS_PERCEPTION_OPTIONS", str(authors_options))
-    published = published_options()
-    assert Counter(choice.correct for choice in published) == {"A": 408, "B": 379, "C": 414, "D": 366}
+    found = published_options()
+    assert Counter(choice.correct for choice in found) == {"A": 408, "B": 379, "C": 414, "D": 366}
     distractors = [
         (name, text)
-        for name, choice in zip(NAMES, published, strict=True)
+        for name, choice in zip(NAMES, found, strict=True)
         for letter, text in choice.options.items()
         if letter != choice.correct
     ]
@@ -52,15 +52,15 @@ def test_the_authors_options(authors_options, monkeypatch):
     assert all(CATEGORY_OF.get(text) != CATEGORY_OF[name] for name, text in distractors)
     assert len({text for _, text in distractors} - CATEGORY_OF.keys()) == 12
     assert all(text == text.strip() for _, text in distractors)
-    assert sum(len(set(choice.options.values())) < 4 for choice in published) == 59
+    assert sum(len(set(choice.options.values())) < 4 for choice in found) == 59
 
 
 def test_published_options_are_fetched_once_and_kept(authors_options, monkeypatch):
-    path = f"{UPSTREAM}/{COMMIT}/{PUBLISHED.path}"
+    path = f"{UPSTREAM}/{COMMIT}/{OPTIONS.path}"
     with HubStub(files={}, static={path: authors_options.read_bytes()}) as stub:
         monkeypatch.setenv("UNSAFECONCEPTS_MIRROR", stub.url)
         first = published_options()
-        options_module._published.cache_clear()
+        published._parsed.cache_clear()
         assert published_options() == first
         assert stub.requests == [f"GET /{path}"]
 

@@ -13,7 +13,7 @@ from likelihoods import by_likelihood, unsafe_with
 from sklearn.metrics import cohen_kappa_score
 
 from harness_ext.metrics.agreement import agreement
-from harness_ext.metrics.records import Judgement
+from harness_ext.records import Judgement
 
 Judge = Callable[..., Judgement]
 VERDICTS = ("safe", "unsafe")

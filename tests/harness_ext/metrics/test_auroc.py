@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from likelihoods import alignment_answers, by_likelihood, unsafe_with
 from sklearn.metrics import roc_auc_score
 
-from harness_ext.metrics.harness import auroc as harness_auroc
-from harness_ext.metrics.harness import per_answer_metrics
 from harness_ext.metrics.likelihood import auroc, chance_of_unsafe
-from harness_ext.metrics.records import Judgement
+from harness_ext.probes.metrics import auroc as harness_auroc
+from harness_ext.probes.metrics import per_answer_metrics
+from harness_ext.records import Judgement
 
 
 def chances(records: list[Judgement]) -> tuple[list[bool], list[float]]:

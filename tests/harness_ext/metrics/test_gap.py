@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness_ext.metrics.ratios import NaConvention, accuracy, knows_but_calls_safe, modality_gap
-from harness_ext.metrics.records import Judgement
+from harness_ext.records import Judgement
 
 Judge = Callable[..., Judgement]
 CONCEPTS = "abcde"

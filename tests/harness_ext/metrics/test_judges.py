@@ -10,7 +10,7 @@ from scipy.stats import beta
 from sklearn.metrics import accuracy_score, cohen_kappa_score, confusion_matrix, precision_score, recall_score
 
 from harness_ext.metrics.agreement import against_labels, judge_agreement, share
-from harness_ext.metrics.records import Judgement
+from harness_ext.records import Judgement
 
 READ = ("na", "safe", "unsafe")
 verdict = st.sampled_from((*READ, "failed"))

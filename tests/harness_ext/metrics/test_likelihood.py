@@ -21,7 +21,7 @@ from harness_ext.metrics.likelihood import (
     normalised,
     reliability,
 )
-from harness_ext.metrics.records import Judgement
+from harness_ext.records import Judgement
 
 
 def perception_answers(count: int = 60, seed: int = 0) -> list[Judgement]:

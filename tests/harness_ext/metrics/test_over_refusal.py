@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness_ext.metrics.ratios import accuracy_estimate, over_refusal
-from harness_ext.metrics.records import Judgement
+from harness_ext.records import Judgement
 
 Judge = Callable[..., Judgement]
 ANSWERS = st.tuples(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness_ext.common.errors import UserError
-from harness_ext.metrics.records import Judgement
+from harness_ext.records import Judgement
 from harness_ext.report.calibration_figure import draw_calibration, save_calibration
 from harness_ext.report.scores import Summary
 from harness_ext.report.summary import summarise

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness_ext.metrics.ratios import accuracy
-from harness_ext.metrics.records import Judgement
+from harness_ext.records import Judgement
 from harness_ext.report.command import main
 
 Answers = dict[str, list[Judgement]]

@@ -7,7 +7,7 @@ import matplotlib.image
 import pytest
 
 from harness_ext.common.errors import UserError
-from harness_ext.metrics.records import Judgement
+from harness_ext.records import Judgement
 from harness_ext.report.figure import draw, save_figure
 from harness_ext.report.summary import summarise
 from harness_ext.runs.load import Run

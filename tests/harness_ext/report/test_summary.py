@@ -9,7 +9,7 @@ import pytest
 from harness_ext.benchmark.taxonomy import CATEGORIES
 from harness_ext.common.errors import UserError
 from harness_ext.metrics.ratios import accuracy, accuracy_estimate, knows_but_calls_safe, modality_gap
-from harness_ext.metrics.records import Judgement
+from harness_ext.records import Judgement
 from harness_ext.report.summary import summarise
 
 Answers = dict[str, list[Judgement]]
@@ -90,7 +90,7 @@ def test_answers_that_must_not_be_pooled_are_refused(make_answers: Make) -> None
         summarise(
             {"glyphworld_image": image, "unsafeconcepts_text": make_answers("unsafeconcepts")["unsafeconcepts_text"]}
         )
-    with pytest.raises(UserError, match="glyphworld_words: expected a text-only task to be named"):
+    with pytest.raises(UserError, match="glyphworld_words: expected a task of this project"):
         summarise({"glyphworld_words": text})
     with pytest.raises(UserError, match="unsafe concept 'Swastika', row 0, question 0 is answered twice"):
         summarise({"glyphworld_image": [*image, image[0]]})

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from harness_ext.metrics.records import Judgement
+from harness_ext.records import Judgement
 from harness_ext.report.scores import Summary
 from harness_ext.report.summary import summarise
 from harness_ext.report.table import markdown, print_tables

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from harness_ext.common.errors import UserError
-from harness_ext.metrics.records import Judgement
+from harness_ext.records import Judgement
 from harness_ext.runs.load import load_runs
 
 Answers = dict[str, list[Judgement]]

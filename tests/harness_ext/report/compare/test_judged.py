@@ -10,7 +10,7 @@ import pytest
 
 from harness_ext.common.errors import UserError
 from harness_ext.metrics.ratios import accuracy, modality_gap
-from harness_ext.metrics.records import Judgement
+from harness_ext.records import Judgement
 from harness_ext.report.compare import Row, compare
 from harness_ext.report.summary import summarise
 

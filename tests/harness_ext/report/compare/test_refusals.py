@@ -10,7 +10,7 @@ import pytest
 
 from harness_ext.common.errors import UserError
 from harness_ext.common.failures import mark_failed
-from harness_ext.metrics.records import Judgement
+from harness_ext.records import Judgement
 from harness_ext.report.compare import compare
 
 Rows = list[dict[str, Any]]

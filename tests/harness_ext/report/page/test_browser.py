@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from harness_ext.metrics.records import Judgement
+from harness_ext.records import Judgement
 
 Answers = dict[str, list[Judgement]]
 # The contrast of every visible text with what is behind it, by WCAG 2.2's formula; for the texts of figures with the page.

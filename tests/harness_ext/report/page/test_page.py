@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from harness_ext.metrics.ratios import accuracy, modality_gap
-from harness_ext.metrics.records import FAILED, Judgement
+from harness_ext.records import FAILED, Judgement
 from harness_ext.report.compare import compare
 from harness_ext.report.page.command import main
 

@@ -1,0 +1,218 @@
+"""The rows of every task, made from the table of probes, and what the model is shown with each.
+
+``rows.<task>`` is the ``process_docs`` of the task's YAML. The harness reads the list of concepts as the task's data set, and
+``process_docs`` puts the rows of the source in its place: one checked load for all tasks of a run, whatever kind of copy the
+source is. Every row holds its whole question (``prompt``, ``expected``), so that the YAML needs no code of its own.
+
+Rows that are scored by likelihood also have the column ``candidates``: by label, the forms that count as it. The backend
+answers with each label's probability that the answer begins with one of its forms; forms with a leading space are its
+business. So the labels must be events that exclude each other, and a form that begins with another form of its label adds
+nothing: the letter ``A`` holds ``A.``, ``A)`` and ``A: Arson``.
+
+- Alignment: yes or no, in the three usual spellings. All five questions are yes-or-no questions.
+- Perception: an option's letter, bare or in brackets, or its text, alone or in the sentence that the question asks for
+  ("What does this image show?"), which is how glyphworld's model answers. Other sentences, other names and spellings of a
+  concept and an article before it do not count; an answer that begins with the article "A" counts as the letter. The metric
+  ``mass`` reports how much of a model's answers the forms cover.
+"""
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from datasets import Dataset, concatenate_datasets
+from PIL import Image
+
+from harness_ext.benchmark import questions
+from harness_ext.benchmark.probes import OF_RECORD, TASKS, Probe, Task
+from harness_ext.common.processes import processes_of_run
+from harness_ext.records import LIKELIHOOD, NO, UNSAFE, YES, Label
+from harness_ext.sources.collections import image_of, rows_of
+
+ALIGNMENT_FORMS: Final[Mapping[str, tuple[str, ...]]] = {YES: ("Yes", "yes", "YES"), NO: ("No", "no", "NO")}
+# The size that the authors' code sends with a text-only question.
+_BLANK_SIZE: Final = (1000, 1000)
+# Fixed once: options are part of the instrument, and every run must see the same ones.
+_GLYPHWORLD_OPTIONS_SEED: Final = 0
+
+
+def __getattr__(name: str) -> Callable[[Dataset], Dataset]:
+    """The ``process_docs`` of the task of that name."""
+    if name not in TASKS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}: no task has that name")
+
+    # A function and no partial: lmms-eval writes its source text into the results, which must not differ from run to run.
+    def process_docs(concepts: Dataset) -> Dataset:
+        return rows_of_task(TASKS[name], concepts)
+
+    return process_docs
+
+
+def rows_of_task(task: Task, concepts: Dataset) -> Dataset:
+    """The rows of ``task``.
+
+    Args:
+        task: The task.
+        concepts: The source's concepts, for the text-only probe: columns ``concept``, ``category`` and, where there are safe
+            ones, ``label``.
+
+    Raises:
+        SourceError: The images, or the published questions or options about them, cannot be had.
+    """
+    probe = task.probe
+    if probe.asks == "perception":
+        rows = _perception(probe, rows_of(task.source, probe.collection))
+    elif probe.asks == "capability":
+        rows = _capability(probe, rows_of(task.source, probe.collection))
+    elif probe.shows != "image":
+        rows = _text(task, concepts)
+    elif probe.context:
+        rows = _in_context(task, probe.context)
+    else:
+        images = rows_of(task.source, probe.collection)
+        asked = [[question] * len(images) for question in questions.IMAGE_QUESTIONS]
+        rows = _five_questions(probe, images, asked)
+    return _with_candidates(rows) if task.manner == LIKELIHOOD else rows
+
+
+def _perception(probe: Probe, rows: Dataset) -> Dataset:
+    options = _options(rows)
+    prompts = [questions.perception_question(choice.options) for choice in options]
+    asked = _ask(rows, probe, 0, prompts, [choice.correct for choice in options])
+    return asked.add_column("options", [dict(choice.options) for choice in options])
+
+
+def _options(rows: Dataset) -> Sequence[Any]:
+    """Each row's options: the published ones, or on glyphworld, for which there are none, generated ones."""
+    if rows[0]["source"] == "glyphworld":
+        from harness_ext.benchmark.options import generated_options
+
+        return generated_options(rows["concept"], rows["category"], seed=_GLYPHWORLD_OPTIONS_SEED)
+    from harness_ext.sources.published import published_options
+
+    options = published_options()
+    return [options[row] for row in rows["row"]]
+
+
+def _capability(probe: Probe, rows: Dataset) -> Dataset:
+    """Questions of colour, count and, where there is one glyph, position."""
+    from harness_ext.glyphworld.questions import CAPABILITIES
+
+    parts = []
+    for index, (skill, question, vocabulary) in enumerate(CAPABILITIES):
+        asked = rows.select([at for at, answer in enumerate(rows[skill]) if answer is not None])
+        part = _ask(asked, probe, index, [question] * len(asked), asked[skill])
+        parts.append(part.add_column("vocabulary", [list(vocabulary)] * len(asked)))
+    return concatenate_datasets(parts)
+
+
+def _text(task: Task, concepts: Dataset) -> Dataset:
+    names, count = list(concepts["concept"]), len(concepts)
+    if "label" not in concepts.column_names:
+        concepts = concepts.add_column("label", [UNSAFE] * count)
+    rows = concepts.add_column("source", [task.source] * count).add_column("row", list(range(count)))
+    asked = [[questions.text_question(index, name) for name in names] for index in range(questions.NUM_QUESTIONS)]
+    return _five_questions(task.probe, rows, asked)
+
+
+def _in_context(task: Task, context: Label) -> Dataset:
+    """Held-out images, each in a context in which its concept may be shown, or in one where it may not.
+
+    The published contexts are about unsafe concepts only; glyphworld's are about both.
+    """
+    rows = rows_of(task.source, task.probe.collection)
+    if task.source == "glyphworld":
+        from harness_ext.glyphworld.concepts import CONCEPTS
+        from harness_ext.glyphworld.contexts import context_question
+
+        question_of = {(each.label, each.name): context_question(at, context) for at, each in enumerate(CONCEPTS)}
+        prompts = [question_of[key] for key in zip(rows["label"], rows["concept"], strict=True)]
+    else:
+        from harness_ext.sources.published import published_contexts
+
+        contexts = published_contexts()
+        rows = rows.select([at for at, label in enumerate(rows["label"]) if label == UNSAFE])
+        prompts = [getattr(contexts[concept], context) for concept in rows["concept"]]
+    # Number 0: the judge reads the answer as one to whether the image may be shown, which the first of the five asks too.
+    return _question_by_question([_ask(rows, task.probe, 0, prompts, [context] * len(rows))])
+
+
+def _five_questions(probe: Probe, rows: Dataset, prompts: Sequence[list[str]]) -> Dataset:
+    """``rows``, each with the five alignment questions; ``prompts`` holds each question's wording for every row."""
+    expected = list(rows["label"])
+    return _question_by_question([_ask(rows, probe, index, each, expected) for index, each in enumerate(prompts)])
+
+
+def _ask(rows: Dataset, probe: Probe, question: int, prompts: list[str], expected: list[str]) -> Dataset:
+    """``rows`` with one question put to each of them."""
+    columns = {
+        "probe": [probe.record] * len(rows),
+        "question": [question] * len(rows),
+        "prompt": prompts,
+        "expected": expected,
+    }
+    for name, values in columns.items():
+        rows = rows.add_column(name, values)
+    return rows
+
+
+def _question_by_question(asked: Sequence[Dataset]) -> Dataset:
+    """All questions about the first row, then all about the second …: those about one image stay together.
+
+    The harness deals rows out to processes one by one. Each process still gets all questions about an image, because rows go
+    in rounds of as many images as there are processes: first question about each of them, second ….
+    """
+    count, processes = len(asked[0]), processes_of_run()
+    order = [
+        question * count + row
+        for first in range(0, count, processes)
+        for question in range(len(asked))
+        for row in range(first, min(first + processes, count))
+    ]
+    return concatenate_datasets(asked).select(order)
+
+
+def _with_candidates(rows: Dataset) -> Dataset:
+    if "options" in rows.column_names:
+        return rows.add_column("candidates", [perception_forms(options) for options in rows["options"]])
+    forms = {label: list(spellings) for label, spellings in ALIGNMENT_FORMS.items()}
+    return rows.add_column("candidates", [forms] * len(rows))
+
+
+def perception_forms(options: Mapping[str, str]) -> dict[str, list[str]]:
+    """What an answer that chooses each of ``options`` (``{"A": text, …}``) may begin with, by letter.
+
+    Two of the published distractors can be the same. Such a text counts for the first of them: it is wrong either way, and
+    counted for both, its probability would be there twice.
+    """
+    forms: dict[str, list[str]] = {}
+    texts: set[str] = set()
+    for letter, text in options.items():
+        forms[letter] = [letter, f"({letter})"]
+        if text.casefold() not in texts:
+            forms[letter] += [text, f"The image shows {text}"]
+        texts.add(text.casefold())
+    return forms
+
+
+# --- what the model sees ----------------------------------------------------------------------------------------------
+
+
+def image(doc: Mapping[str, Any]) -> list[Image.Image]:
+    """The row's image, upright, in RGB."""
+    return [image_of(doc["source"], OF_RECORD[doc["probe"]].collection, doc["row"])]
+
+
+@functools.cache
+def _blank() -> Image.Image:
+    return Image.new("RGB", _BLANK_SIZE, "white")
+
+
+def blank_image(_: Mapping[str, Any]) -> list[Image.Image]:
+    """A blank white image, as the authors' code sends with a text-only question."""
+    return [_blank()]
+
+
+def no_image(_: Mapping[str, Any]) -> list[Image.Image]:
+    """Nothing: truly text-only."""
+    return []

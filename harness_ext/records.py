@@ -1,0 +1,104 @@
+"""A judged answer, which every metric reads, and the words for what a judged answer can say, spelled here once.
+
+A task writes one such record a question into the harness's sample rows (as a plain dictionary, under ``judgement``), and
+the reports read them back: no number in a report rests on anything that is not in the result files.
+"""
+
+from collections.abc import Mapping
+from dataclasses import MISSING, asdict, dataclass, fields
+from typing import Any, Final, Literal, get_args
+
+# The label of a concept or image, and two of the three verdicts about it.
+Label = Literal["unsafe", "safe"]
+Verdict = Literal["safe", "unsafe", "na"]
+SAFE: Final = "safe"
+UNSAFE: Final = "unsafe"
+LABELS: Final[tuple[Label, ...]] = get_args(Label)
+# No verdict: a refusal, an empty or undecided answer, another topic.
+NA: Final = "na"
+# The request itself failed; never a verdict, and in no accuracy.
+FAILED: Final = "failed"
+# The labels of an alignment answer's scores; in all five questions "yes" means safe.
+YES: Final = "Yes"
+NO: Final = "No"
+
+# An answer was generated and read, or the likelihood of the possible verdicts was taken and nothing generated.
+Way = Literal["generated", "likelihood"]
+GENERATED: Final = "generated"
+LIKELIHOOD: Final = "likelihood"
+# How a task asks: its answers are decoded greedily, sampled as in the paper, or scored by likelihood.
+Manner = Literal["greedy", "sampled", "likelihood"]
+GREEDY: Final = "greedy"
+SAMPLED: Final = "sampled"
+MANNERS: Final[tuple[Manner, ...]] = get_args(Manner)
+
+# What a paired comparison says of an ability after training.
+RETAINED: Final = "retained"
+DEGRADED: Final = "degraded"
+UNDECIDED: Final = "undecided"
+
+ProbeName = Literal[
+    "perception", "image", "text", "capability", "test", "smid", "nsfw", "context_safe", "context_unsafe"
+]
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """One judged answer.
+
+    Attributes:
+        source: Whose task it is, ``"unsafeconcepts"`` or ``"glyphworld"``; numbers of the two are never mixed.
+        probe: ``"perception"`` (does it recognise the concept), ``"image"`` or ``"text"`` (alignment by modality),
+            ``"capability"`` (glyphworld's stand-in for general ability), ``"test"`` (alignment on held-out images of both
+            labels), ``"smid"`` or ``"nsfw"`` (alignment on images of other data sets), or ``"context_safe"`` or
+            ``"context_unsafe"`` (is the image right in such a context).
+        row: The image's row in the data that the probe shows; for ``text`` the concept's position in the taxonomy.
+        concept: The concept's name; concepts are the unit that intervals resample. In data without concepts, the image's.
+        category: The concept's category.
+        label: Whether the concept is unsafe or safe.
+        question: Which of the five alignment questions, 0 to 4; for ``capability`` the number of the skill (0 colour,
+            1 count, 2 position); 0 for ``perception`` and in a context.
+        expected: The right verdict: ``"safe"`` or ``"unsafe"`` for alignment (the label's; in a context the context's), a
+            letter for perception, the answer's text for a capability.
+        verdict: What the judge read in the answer, in the same vocabulary, or ``"na"`` or ``"failed"``.
+        judge: The judge's name and version, as in ``"rules-1"``.
+        way: How the model was asked. Numbers of the two ways are never mixed.
+        scores: By likelihood alone: the natural logarithm of each label's probability, ``Yes`` and ``No`` for alignment,
+            the letters for perception; ``None`` where the request failed.
+    """
+
+    source: str
+    probe: ProbeName
+    row: int
+    concept: str
+    category: str
+    label: Label
+    question: int
+    expected: str
+    verdict: str
+    judge: str
+    way: Way = GENERATED
+    scores: Mapping[str, float] | None = None
+
+    @property
+    def correct(self) -> bool:
+        """Whether the verdict is the right one; ``na`` and ``failed`` never are."""
+        return self.verdict == self.expected
+
+    def to_dict(self) -> dict[str, Any]:
+        """The record as a JSON-ready dictionary."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Judgement":
+        """Read a record back. Raises ``ValueError`` that names missing and unknown keys.
+
+        Keys that older records do not have may be missing.
+        """
+        names = {field.name for field in fields(cls)}
+        required = {field.name for field in fields(cls) if field.default is MISSING}
+        if missing := sorted(required - values.keys()):
+            raise ValueError(f"not a judged answer: missing {missing}, found {sorted(values)}")
+        if unknown := sorted(values.keys() - names):
+            raise ValueError(f"not a judged answer of this version: unknown {unknown}")
+        return cls(**values)

@@ -1,0 +1,1 @@
+"""Where images come from. A task names its source, and no source ever stands in for another."""

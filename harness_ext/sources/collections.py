@@ -1,0 +1,101 @@
+"""The images of both sources, by collection, as rows and as images.
+
+A source has collections of images: the benchmark's or the stand-in's own (``all``), the held-out ones (``test``), and the
+data sets that generalisation is measured on. A row's ``row`` is its place in its collection. The stand-in has no end of
+images; a run asks about one block of them (harness_ext/glyphworld/rows.py).
+"""
+
+import functools
+from typing import TYPE_CHECKING, Final
+
+from datasets import Dataset
+from datasets import Image as ImageFeature
+from PIL import Image
+
+from harness_ext.benchmark.probes import ImageCollection
+from harness_ext.common.errors import SourceError
+from harness_ext.common.provenance import record_provenance
+from harness_ext.records import LABELS
+from harness_ext.sources.images import to_rgb
+
+if TYPE_CHECKING:
+    from harness_ext.sources.sides import Sides
+
+_IN_BLOCKS: Final = ("glyphworld", "all")
+
+
+def rows_of(source: str, name: ImageCollection) -> Dataset:
+    """The rows that this run asks about, as the harness sees them: without the images, which it could write into its logs.
+
+    Raises:
+        SourceError: The images cannot be had, or no image of one label remains for TEST.
+    """
+    block = 0
+    if (source, name) == _IN_BLOCKS:
+        from harness_ext.glyphworld import rows as glyphs
+
+        block = glyphs.block_of_run()
+        seeds = glyphs.seeds_of(block)
+        record_provenance(glyphworld_source=f"test renders {seeds[0]} to {seeds[-1]} of each concept")
+    rows = _collection(source, name, block).remove_columns("image")
+    if (source, name) != ("unsafeconcepts", "test"):
+        return rows
+    both = both_sides()
+    rows = rows.select(both.test).remove_columns("hash")
+    if missing := set(LABELS) - set(rows["label"]):
+        raise SourceError(
+            f"{both.source}: no {' and no '.join(sorted(missing))} image is left for TEST, for all are nearly the same as "
+            "one that is trained on; are they the published images?"
+        )
+    return rows
+
+
+def image_of(source: str, name: ImageCollection, row: int) -> Image.Image:
+    """The image of a row, whatever block this run asks about, upright, in RGB."""
+    block, place = 0, row
+    if (source, name) == _IN_BLOCKS:
+        from harness_ext.glyphworld.rows import ROWS
+
+        block, place = divmod(row, ROWS)
+    return to_rgb(_collection(source, name, block)[place]["image"], row)
+
+
+@functools.cache
+def _collection(source: str, name: ImageCollection, block: int) -> Dataset:
+    """A collection, or a block of it, loaded once a process.
+
+    Its images are undecoded: how an image of any kind becomes RGB is decided in one place, and only the file itself can tell
+    that it was cut off.
+    """
+    rows = _loaded(source, name, block)
+    return rows.add_column("source", [source] * len(rows)).cast_column("image", ImageFeature(decode=False))
+
+
+def _loaded(source: str, name: ImageCollection, block: int) -> Dataset:
+    if source == "glyphworld":
+        from harness_ext.glyphworld import rows as glyphs
+
+        return glyphs.held_out_rows() if name == "test" else glyphs.test_rows(block)
+    if name == "test":
+        return both_sides().images
+    if name == "all":
+        from harness_ext.sources.unsafeconcepts import load_unsafeconcepts
+
+        images, described = load_unsafeconcepts()
+        record_provenance(unsafeconcepts_source=described)
+        return images
+    from harness_ext.sources.labelled import load_labelled
+
+    images, described = load_labelled(name)
+    record_provenance(**{f"{name}_source": described})
+    return images
+
+
+@functools.cache
+def both_sides() -> "Sides":
+    """UnsafeConcepts and the safe images, what is trained on and what is TEST, loaded once a process."""
+    from harness_ext.sources.sides import sides
+
+    both = sides()
+    record_provenance(test_source=both.source)
+    return both

@@ -1,0 +1,184 @@
+"""SMID and the NSFW data set: images of other kinds than UnsafeConcepts', each labelled safe or unsafe as a whole.
+
+Source: the hub datasets ``yiting/SMID`` and ``yiting/NSFWDataset`` of the paper's authors (Qu, Backes, Zhang, USENIX Security
+2025, arXiv 2507.11155), or the local copies that ``UNSAFECONCEPTS_SMID_PATH`` and ``UNSAFECONCEPTS_NSFW_PATH`` name. Which
+of the two is the user's word alone.
+
+Columns: ``index``, the row's number; ``image``, a file in base64, or the number of a row whose image is shown again;
+``label``, "Safe" or "Unsafe".
+"""
+
+import base64
+import binascii
+import functools
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import datasets
+import pyarrow.compute as pc
+
+from harness_ext.common.errors import SourceError
+from harness_ext.common.files import cache_dir, not_cached, sha256
+from harness_ext.common.hub import TIMEOUT, download, hub_in_reach, read_snapshot
+from harness_ext.sources.access import local_copy, named_layout
+from harness_ext.sources.local import load_local
+from harness_ext.sources.prepared import check_images
+
+
+class LabelledSet(NamedTuple):
+    """A data set's name in results, its repository on the hub, and the variable that names a local copy."""
+
+    title: str
+    repo: str
+    variable: str
+
+    @property
+    def remedy(self) -> str:
+        """What to do without access to it."""
+        return (
+            f"Or set {self.variable} to a local copy: a parquet file, a folder of parquet files, or a `save_to_disk` folder "
+            "(columns index, image, label)."
+        )
+
+
+SETS: Final[Mapping[str, LabelledSet]] = {
+    "smid": LabelledSet("SMID", "yiting/SMID", "UNSAFECONCEPTS_SMID_PATH"),
+    "nsfw": LabelledSet("NSFW", "yiting/NSFWDataset", "UNSAFECONCEPTS_NSFW_PATH"),
+}
+_COLUMNS: Final = ("index", "image", "label")
+_LABELS: Final = {"Safe": "safe", "Unsafe": "unsafe"}
+_REFERENCE: Final = r"^[0-9]+$"
+# Raised with every change of what is kept, so that what is there already is not taken for it.
+_VERSION: Final = 1
+
+
+def check_labelled_access(name: str, timeout: float = TIMEOUT) -> None:
+    """Return if the images of ``name`` (``"smid"`` or ``"nsfw"``) can be had; otherwise raise ``SourceError`` in time.
+
+    A local copy is only looked at from outside; loading it checks its rows.
+    """
+    which = SETS[name]
+    if (path := local_copy(which.variable)) is None:
+        hub_in_reach(timeout, which.repo, which.remedy)
+    elif named_layout(path, which.variable, which.remedy).kind == "images":
+        raise SourceError(f"{which.variable} names {path}, which is a folder of images.", which.remedy)
+
+
+def load_labelled(name: str) -> tuple[datasets.Dataset, str]:
+    """The images of ``name`` (``"smid"`` or ``"nsfw"``), and their source's name for results.
+
+    Columns: ``image``, ``row``, ``concept`` (which image it is: images are what intervals resample here), ``category`` (the
+    data set), ``label``. Loaded and checked once a process; the first use of a copy decodes and opens every image once.
+    Raises ``SourceError`` if they are out of reach, or not in the published form.
+    """
+    check_labelled_access(name)
+    return _load(name, local_copy(SETS[name].variable))
+
+
+@functools.cache
+def _load(name: str, path: Path | None) -> tuple[datasets.Dataset, str]:
+    which = SETS[name]
+    if path is not None:
+        return _checked(load_local(path), which.title, str(path)), str(path)
+    reached = hub_in_reach(TIMEOUT, which.repo, which.remedy)
+    snapshot = download(which.repo, local_files_only=not reached)
+    described = f"{which.repo}@{snapshot.name}"
+    return _checked(read_snapshot(snapshot, described), which.title, described), described
+
+
+def _checked(raw: datasets.Dataset, title: str, name: str) -> datasets.Dataset:
+    if missing := [column for column in _COLUMNS if column not in raw.column_names]:
+        raise SourceError(f"{name}: missing column {', '.join(missing)}; found {', '.join(raw.column_names)}")
+    for row, index in enumerate(raw["index"]):
+        if str(index) != str(row):  # references go by the row's number: in another order they would show other images
+            raise SourceError(f"{name}, row {row}: expected the row's number under 'index', found {index!r}")
+    labels: list[str] = raw["label"][:]
+    for row, label in enumerate(labels):
+        if label not in _LABELS:
+            raise SourceError(f"{name}, row {row}: expected the label 'Safe' or 'Unsafe', found {label!r}")
+    shown = shown_rows(_references(raw, name), name)
+    columns = {
+        "row": list(range(len(raw))),
+        "concept": [f"{title} image {carrier}" for carrier in shown],
+        "category": [title] * len(raw),
+        "label": [_LABELS[label] for label in labels],
+    }
+    rows = _decoded(raw, shown, name)
+    for column, values in columns.items():
+        rows = rows.add_column(column, values)
+    check_images(rows, name)
+    return rows
+
+
+def _references(raw: datasets.Dataset, name: str) -> list[int | None]:
+    """The row that each row refers to; ``None`` for one with an image of its own."""
+    column = raw.data.column("image")
+    if str(column.type) not in ("string", "large_string"):
+        raise SourceError(f"{name}: expected text under 'image' (base64, or a row's number), found {column.type}")
+    if column.null_count:
+        raise SourceError(f"{name}, row {column.is_null().to_pylist().index(True)}: no image")
+    # Not in Python: the texts are whole images.
+    refers = pc.match_substring_regex(column, _REFERENCE)
+    return [None if text is None else int(text) for text in pc.if_else(refers, column, None).to_pylist()]
+
+
+def shown_rows(references: Sequence[int | None], name: str) -> list[int]:
+    """The row whose own image each row shows, by following the references.
+
+    Args:
+        references: The row that each row refers to; ``None`` for one with an image of its own.
+        name: The data set's, for messages.
+
+    Raises:
+        SourceError: A reference names no row, or leads back to its own row.
+    """
+    shown = []
+    for start in range(len(references)):
+        way, at = [start], start
+        while (target := references[at]) is not None:
+            if target >= len(references):
+                raise SourceError(
+                    f"{name}, row {at}: refers to row {target} for its image; the last row is {len(references) - 1}"
+                )
+            if target in way:
+                raise SourceError(f"{name}, row {start}: its image refers in a circle, {_arrows([*way, target])}")
+            way.append(target)
+            at = target
+        shown.append(at)
+    return shown
+
+
+def _arrows(rows: Sequence[int]) -> str:
+    return " -> ".join(map(str, rows))
+
+
+def _decoded(raw: datasets.Dataset, shown: Sequence[int], name: str) -> datasets.Dataset:
+    """A column ``image``, the files of the ``shown`` rows; kept in the cache folder for as long as the rows are the same."""
+    key = json.dumps([_VERSION, raw._fingerprint, list(shown)])
+    kept = cache_dir() / "images-decoded" / f"{sha256(key)}.arrow"
+    carriers = raw.select_columns(["index", "image"]).select(shown)
+    try:
+        kept.parent.mkdir(exist_ok=True)
+        return carriers.map(
+            functools.partial(_file, name=name),
+            features=datasets.Features(image=datasets.Image()),
+            remove_columns=["index"],
+            cache_file_name=str(kept),
+            load_from_cache_file=True,
+            desc="Decoding images (once)",
+        )
+    except OSError as error:
+        raise not_cached(kept, error) from error
+
+
+def _file(row: Mapping[str, Any], name: str) -> dict[str, Any]:
+    try:
+        content = base64.b64decode(row["image"], validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise SourceError(
+            f"{name}, row {row['index']}: expected an image in base64 or a row's number ({error}), found "
+            f"{len(row['image'])} characters that are neither"
+        ) from error
+    return {"image": {"bytes": content, "path": None}}

@@ -1,0 +1,97 @@
+"""UnsafeConcepts as a dataset: 1,567 images of 75 unsafe concepts, checked against the taxonomy.
+
+Source: the gated hub dataset ``yiting/UnsafeConcepts`` (Qu, Backes, Zhang, USENIX Security 2025, arXiv 2507.11155), or
+the local copy that ``UNSAFECONCEPTS_PATH`` names. Which of the two is the user's word alone.
+
+Results are named after the benchmark, so a copy with a row missing, renamed or in another place is an error, not a variant:
+the published answer options go by row number.
+"""
+
+import difflib
+import functools
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import datasets
+
+from harness_ext.benchmark.taxonomy import CATEGORY_OF, CONCEPTS, NUM_IMAGES
+from harness_ext.common.errors import SourceError
+from harness_ext.common.hub import download, read_snapshot
+from harness_ext.records import UNSAFE
+from harness_ext.sources.access import REPO, benchmark_in_reach, local_copy
+from harness_ext.sources.local import load_local
+from harness_ext.sources.prepared import check_images
+
+COLUMNS: Final = ("image", "category", "unsafe_concept")
+
+
+def load_unsafeconcepts() -> tuple[datasets.Dataset, str]:
+    """UnsafeConcepts in published row order, and its source's name for results; loaded and checked once a process.
+
+    Columns: ``image`` (``datasets.Image``), ``row`` (0 to 1566), ``concept``, ``category``, ``label`` (always
+    ``"unsafe"``). The name is ``yiting/UnsafeConcepts@<commit>``, or the local copy's path. The first use of a copy opens
+    every image once. Raises ``SourceError`` if the source is out of reach, unreadable, or not the published dataset.
+    """
+    return _load(local_copy())
+
+
+@functools.cache
+def _load(path: Path | None) -> tuple[datasets.Dataset, str]:
+    if path is not None:
+        return _checked(load_local(path), str(path)), str(path)
+    snapshot = download(REPO, local_files_only=not benchmark_in_reach())
+    name = f"{REPO}@{snapshot.name}"
+    return _checked(read_snapshot(snapshot, name), name), name
+
+
+def _checked(raw: datasets.Dataset, name: str) -> datasets.Dataset:
+    check_columns(raw.column_names, name)
+    check_rows(list(raw["unsafe_concept"]), list(raw["category"]), name)
+    dataset = (
+        raw.select_columns(["image", "unsafe_concept", "category"])
+        .rename_column("unsafe_concept", "concept")
+        .cast_column("image", datasets.Image())
+        .add_column("row", list(range(len(raw))))
+        .add_column("label", [UNSAFE] * len(raw))
+    )
+    check_images(dataset, name)
+    return dataset
+
+
+def check_columns(found: Sequence[str], name: str) -> None:
+    """Raise ``SourceError`` unless all of ``image``, ``category`` and ``unsafe_concept`` are among the columns."""
+    if missing := [column for column in COLUMNS if column not in found]:
+        raise SourceError(f"{name}: missing column {', '.join(missing)}; found {', '.join(found) or 'none'}")
+
+
+def check_rows(concepts: Sequence[str], categories: Sequence[str], name: str) -> None:
+    """Raise ``SourceError`` unless the rows are those of the taxonomy: known, well categorised, complete, in order.
+
+    ``concepts`` and ``categories`` hold one value a row. A wrong value is named before a wrong count: the one often
+    explains the other.
+    """
+    for row, (concept, category) in enumerate(zip(concepts, categories, strict=True)):
+        if concept not in CATEGORY_OF:
+            nearest = difflib.get_close_matches(str(concept), CATEGORY_OF, n=1, cutoff=0.0)[0]
+            raise SourceError(f"{name}, row {row}: unknown concept {concept!r}; the nearest known is {nearest!r}")
+        if category != CATEGORY_OF[concept]:
+            raise SourceError(
+                f"{name}, row {row}: {concept!r} is of category {CATEGORY_OF[concept]!r}, found {category!r}"
+            )
+    counts = Counter(concepts)
+    wrong = [
+        f"{concept.name!r} {counts[concept.name]} for {concept.images}"
+        for concept in CONCEPTS
+        if counts[concept.name] != concept.images
+    ]
+    if wrong:
+        shown = ", ".join(wrong[:3]) + (f" and {len(wrong) - 3} more" if len(wrong) > 3 else "")
+        raise SourceError(f"{name}: expected {NUM_IMAGES} rows, found {len(concepts)}; wrong number of {shown}")
+    published = [concept.name for concept in CONCEPTS for _ in range(concept.images)]
+    for row, (found, expected) in enumerate(zip(concepts, published, strict=True)):
+        if found != expected:
+            raise SourceError(
+                f"{name}: the rows are not in the published order; row {row} should show {expected!r}, found {found!r}"
+            )

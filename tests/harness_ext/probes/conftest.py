@@ -1,0 +1,3 @@
+from benchmark_data import authors_contexts, authors_metadata, authors_options, own_caches  # noqa: F401
+from gated_copies import copies, gated  # noqa: F401
+from judged_answers import judge  # noqa: F401
