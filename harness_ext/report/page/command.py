@@ -50,10 +50,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _report(options: argparse.Namespace, command: str) -> None:
-    from harness_ext.report.compare.pairs import MARGIN, check_margin
-    from harness_ext.report.page.assets import write_assets
-    from harness_ext.report.page.render import file_size, render
-    from harness_ext.report.page.runs import read_chapters
+    from harness_ext.report.compare.runs import MARGIN, check_margin
+    from harness_ext.report.page.chapters import read_chapters
+    from harness_ext.report.page.page import file_size, render, write_assets
     from harness_ext.report.page.sections import sections
 
     if options.output.suffix != ".html":
@@ -64,10 +63,10 @@ def _report(options: argparse.Namespace, command: str) -> None:
     margin = MARGIN if options.margin is None else options.margin
     check_margin(margin)
     chapters = [(chapter, sections(chapter, margin)) for chapter in read_chapters(options.runs)]
-    page = render(chapters, command, options.include_images)
-    content = page.html.encode("utf-8")
+    page, n_responses, n_images = render(chapters, command, options.include_images)
+    content = page.encode("utf-8")
     write_bytes(options.output, content)
     if options.assets:
         write_assets(chapters, options.assets)
-    images = f", {page.images:,} images" if options.include_images else ""
-    print(f"{options.output}: {file_size(len(content))}, {page.responses:,} responses{images}")
+    images = f", {n_images:,} images" if options.include_images else ""
+    print(f"{options.output}: {file_size(len(content))}, {n_responses:,} responses{images}")

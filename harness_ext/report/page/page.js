@@ -53,6 +53,10 @@
     choices("run", chapter.runs.length > 1 ? "any" : "", chapter.runs.map((run, at) => [`${run.name}: ${run.model}`, at]));
     choices("verdict", "all", sorted(present(chapter.answers.map((answers) => answers.verdict))));
     byId("disagreement").hidden = chapter.runs.length < 2;
+    // Opens on what is worth reading.
+    const missed = chapter.missed.some((items) => items.size);
+    byId("judged").options[0].disabled = !missed;
+    byId("judged").value = missed ? "missed" : "";
   }
 
   // --- filters -------------------------------------------------------------------------------------------------------
@@ -60,7 +64,9 @@
   const right = (verdict, expected) => verdict === expected;
   const decided = (verdict) => chapter.names[verdict] !== "na" && chapter.names[verdict] !== "failed";
 
-  function judgedAs(wanted, verdict, expected) {
+  function judgedAs(wanted, run, item) {
+    const verdict = chapter.answers[run].verdict[item], expected = chapter.items.expected[item];
+    if (wanted === "missed") return chapter.missed[run].has(item);
     if (wanted === "none") return !decided(verdict);
     if (wanted === "right") return right(verdict, expected);
     return decided(verdict) && !right(verdict, expected);
@@ -80,18 +86,18 @@
     const differing = byId("disagree").checked && chapter.runs.length > 1;
     const text = field("text").trim().toLowerCase();
     const held = text ? holding(text) : null;
-    const runs = run === null ? answers : [answers[run]];
+    const runs = run === null ? [...answers.keys()] : [run];
 
     matches = [];
     for (let item = 0; item < items.row.length; item++) {
       if (exact.some(([column, value]) => column[item] !== value)) continue;
       if (differing && !differs(item)) continue;
       const named = !held || held.names[items.concept[item]] || held.texts[items.question[item]];
-      const fits = runs.some(({ response, verdict: given }) =>
-        response[item] !== NOT_ASKED
-        && (verdict === null || given[item] === verdict)
-        && (!judged || judgedAs(judged, given[item], items.expected[item]))
-        && (named || held.texts[response[item]]));
+      const fits = runs.some((at) =>
+        answers[at].response[item] !== NOT_ASKED
+        && (verdict === null || answers[at].verdict[item] === verdict)
+        && (!judged || judgedAs(judged, at, item))
+        && (named || held.texts[answers[at].response[item]]));
       if (fits) matches.push(item);
     }
     show(0);
@@ -197,6 +203,7 @@
     filters.reset();
     byId("source").value = source;
     choose(Number(source));
+    byId("judged").value = "";
     search();
   });
   byId("previous").addEventListener("click", () => turn(page - 1));
@@ -205,10 +212,12 @@
 
   unpack().then((content) => {
     chapters = content.filter((each) => each.items.row.length);
+    for (const each of chapters) each.missed = each.missed.map((items) => new Set(items));
     choices("source", "", chapters.map((each, at) => [each.source, at]));
     byId("source").parentElement.hidden = chapters.length < 2;
     choose(0);
     filters.hidden = false;
+    byId("summary").hidden = false;
     search();
   }).catch((error) => {
     byId("unreadable").textContent = `The responses cannot be unpacked (${error}). This file may be incomplete, or the browser older than 2024.`;

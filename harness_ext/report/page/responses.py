@@ -1,103 +1,116 @@
 """Every response of a chapter's runs, as columns: an item is one question about one row, with one answer a run.
 
-The judged answers of a run hold no text. It is read here from the same sample rows, in the same order.
+The judged answers of a run hold no text. It is read here from the same sample rows, in the same order. In the page, the
+responses are JSON, compressed, in letters that no parser of HTML can mistake for markup.
 """
 
+import base64
+import gzip
+import io
 import json
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from harness_ext.benchmark.probes import OF_RECORD, ImageCollection
 from harness_ext.common.errors import UserError
 from harness_ext.common.failures import is_failed, reason_of
-from harness_ext.records import FAILED, Judgement
-from harness_ext.report.page.runs import Chapter
-from harness_ext.runs.load import Run
+from harness_ext.metrics.records import FAILED, Judgement
+from harness_ext.report.load import Run
+from harness_ext.report.page.chapters import Chapter
 
 NOT_ASKED: Final = -1
 _ITEM: Final = ("task", "category", "concept", "label", "row", "number", "question", "expected")
+# An image's longer side in pixels, and the quality of its JPEG.
+_SIDE: Final = 224
+_QUALITY: Final = 72
 
 
-class Numbered(dict[str, int]):
-    """Different texts, each with the number of its first appearance."""
+def read_responses(chapter: Chapter, include_images: bool) -> dict[str, Any]:
+    """The responses of all runs of a chapter, as the page's script reads them.
 
-    def __missing__(self, text: str) -> int:
-        self[text] = len(self)
-        return self[text]
+    Returns:
+        ``source``; ``runs``, each a ``name`` and a ``model``; ``texts``, the questions and responses; ``names``, the tasks,
+        categories, concepts and verdicts. The rest holds the numbers of texts and names:
 
-
-@dataclass
-class Responses:
-    """A chapter's items and answers; all columns hold the numbers of texts, or rows.
-
-    Attributes:
-        texts: Questions and responses.
-        names: Tasks, categories, concepts, verdicts.
-        items: A number for every item in each of the columns ``task``, ``category``, ``concept``, ``label``, ``row``,
-            ``number`` (of the question, from 0), ``question`` (its text) and ``expected``.
-        answers: For every run the columns ``response`` and ``verdict``, with ``NOT_ASKED`` where it was not asked.
-        pictured: The tasks that show the row's own image, and of which of the source's collections.
-        count: How many answers there are.
-    """
-
-    texts: Numbered = field(default_factory=Numbered)
-    names: Numbered = field(default_factory=Numbered)
-    items: dict[str, list[int]] = field(default_factory=dict)
-    answers: list[dict[str, list[int]]] = field(default_factory=list)
-    pictured: dict[int, ImageCollection] = field(default_factory=dict)
-    count: int = 0
-
-
-def read_responses(chapter: Chapter) -> Responses:
-    """Read the responses of all runs of a chapter.
+        ``items``: the columns ``task``, ``category``, ``concept``, ``label``, ``row``, ``number`` (of the question, from 0),
+        ``question`` (its text) and ``expected``; ``answers``: for every run the columns ``response`` and ``verdict``, with
+        ``NOT_ASKED`` where it was not asked; ``missed``: for every run the positions of the items whose image of an unsafe
+        concept it called safe, though it recognised the concept in the same image; ``pictured``: the collections that the
+        tasks show images of; ``images``: see :func:`_thumbnails`.
 
     Raises:
-        UserError: Naming file and line, for a row whose response or question is no text.
+        UserError: A response or question is no text (the message names file and line), or the images cannot be read.
     """
-    responses = Responses(items={name: [] for name in _ITEM})
+    texts, names = _numbered(), _numbered()
+    items: dict[str, list[int]] = {name: [] for name in _ITEM}
+    pictured: dict[int, Collection] = {}
     at: dict[tuple[int, ...], int] = {}
-    for shown in chapter.shown:
-        answered = {}
+    answered: list[dict[int, tuple[int, int]]] = [{} for _ in chapter.shown]
+    missed: list[list[int]] = [[] for _ in chapter.shown]
+    for run, shown in enumerate(chapter.shown):
+        recognised = _recognised(shown.run)
         for task, record, question, response in _rows(shown.run):
-            item = _item(responses, task, record, question)
+            # What tells one question from another, under the names of _ITEM.
+            item = (
+                names[task],
+                names[record.category],
+                names[record.concept],
+                names[record.label],
+                record.row,
+                record.question,
+                texts[question],
+                names[record.expected],
+            )
             if record.probe != "text":
-                responses.pictured[item[0]] = OF_RECORD[record.probe].collection
+                pictured[item[0]] = collection_of(record.probe)
             position = at.setdefault(item, len(at))
-            if position == len(responses.items["row"]):
+            if position == len(items["row"]):
                 for name, value in zip(_ITEM, item, strict=True):
-                    responses.items[name].append(value)
-            answered[position] = responses.texts[response], responses.names[record.verdict]
-        responses.answers.append(_columns(answered))
-        responses.count += len(answered)
-    for columns in responses.answers:
-        for column in columns.values():
-            column += [NOT_ASKED] * (len(at) - len(column))
-    return responses
+                    items[name].append(value)
+            answered[run][position] = texts[response], names[record.verdict]
+            called_safe = record.probe == "image" and record.label == "unsafe" and record.verdict == "safe"
+            if called_safe and (record.way, record.row) in recognised:
+                missed[run].append(position)
+    columns = [[given.get(position, (NOT_ASKED, NOT_ASKED)) for position in range(len(at))] for given in answered]
+    return {
+        "source": chapter.source,
+        "runs": [{"name": shown.name, "model": shown.run.model} for shown in chapter.shown],
+        "texts": list(texts),
+        "names": list(names),
+        "items": items,
+        "answers": [{"response": [each[0] for each in run], "verdict": [each[1] for each in run]} for run in columns],
+        "missed": missed,
+        "pictured": dict(sorted(pictured.items())),
+        "images": _thumbnails(chapter.source, items, pictured) if include_images else {},
+    }
 
 
-def _item(responses: Responses, task: str, record: Judgement, question: str) -> tuple[int, ...]:
-    """What tells one question from another, under the names of ``_ITEM``."""
-    name = responses.names
-    return (
-        name[task],
-        name[record.category],
-        name[record.concept],
-        name[record.label],
-        record.row,
-        record.question,
-        responses.texts[question],
-        name[record.expected],
-    )
+def count_responses(chapter: Mapping[str, Any]) -> int:
+    """How many responses :func:`read_responses` found."""
+    return sum(verdict != NOT_ASKED for answers in chapter["answers"] for verdict in answers["verdict"])
 
 
-def _columns(answered: Mapping[int, tuple[int, int]]) -> dict[str, list[int]]:
-    last = max(answered, default=-1)
-    nothing = NOT_ASKED, NOT_ASKED
-    pairs = [answered.get(position, nothing) for position in range(last + 1)]
-    return {"response": [pair[0] for pair in pairs], "verdict": [pair[1] for pair in pairs]}
+def encode(chapters: Sequence[Mapping[str, Any]]) -> str:
+    """What :func:`read_responses` found, as base64 of gzip of JSON; the same answers give the same text."""
+    # Responses may hold lone surrogates, which are no UTF-8; escaped, they are what the model said.
+    text = json.dumps(chapters, ensure_ascii=True, separators=(",", ":"))
+    return base64.b64encode(gzip.compress(text.encode("ascii"), compresslevel=6, mtime=0)).decode("ascii")
+
+
+def _numbered() -> defaultdict[str, int]:
+    """Different texts, each with the number of its first appearance."""
+    numbers: defaultdict[str, int] = defaultdict()
+    numbers.default_factory = numbers.__len__
+    return numbers
+
+
+def _recognised(run: Run) -> set[tuple[str, int]]:
+    """The images, by the way of asking and the row, in which the model recognised the concept."""
+    answers = [record for records in (*run.answers.values(), *run.likelihood.values()) for record in records]
+    return {(record.way, record.row) for record in answers if record.probe == "perception" and record.correct}
 
 
 def _rows(run: Run) -> Iterator[tuple[str, Judgement, str, str]]:
@@ -118,8 +131,7 @@ def _rows(run: Run) -> Iterator[tuple[str, Judgement, str, str]]:
 def _lines(path: Path) -> Iterator[dict[str, Any]]:
     """The rows, which were checked when the judged answers were read."""
     with path.open(encoding="utf-8", newline="\n") as file:
-        for line in file:
-            yield json.loads(line)
+        yield from map(json.loads, file)
 
 
 def _said(record: Judgement, response: str) -> str:
@@ -129,3 +141,18 @@ def _said(record: Judgement, response: str) -> str:
     if record.scores is not None:
         return ", ".join(f"P({label}) = {math.exp(score):.4f}" for label, score in record.scores.items())
     return response
+
+
+def _thumbnails(source: str, items: Mapping[str, list[int]], pictured: Mapping[int, Collection]) -> dict[str, str]:
+    """Small JPEG images as ``data:`` addresses, by ``COLLECTION/ROW``, of the rows that were asked about with their image."""
+    from harness_ext.benchmark.probes import image_of
+
+    found = {}
+    asked = zip(items["task"], items["row"], strict=True)
+    for collection, row in sorted({(pictured[task], row) for task, row in asked if task in pictured}):
+        picture = image_of(source, collection, row)
+        picture.thumbnail((_SIDE, _SIDE))
+        written = io.BytesIO()
+        picture.save(written, format="JPEG", quality=_QUALITY)
+        found[f"{collection}/{row}"] = f"data:image/jpeg;base64,{base64.b64encode(written.getvalue()).decode('ascii')}"
+    return found

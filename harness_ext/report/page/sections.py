@@ -1,68 +1,208 @@
 """A chapter as sections of tables, figures and notes: what the page shows, and what is written beside it."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
+from math import isnan
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
+from harness_ext.common.errors import UserError
+from harness_ext.metrics.ratios import over_refusal
+from harness_ext.metrics.units import Estimate
 from harness_ext.report.calibration_figure import draw_calibration
-from harness_ext.report.cells import Block
+from harness_ext.report.cells import SCORE_HEADER, TEXT_TITLES, Block, estimated, score_cells
+from harness_ext.report.compare import compare
+from harness_ext.report.compare.tables import block as compared_block
+from harness_ext.report.compare.tables import notes as compared_notes
 from harness_ext.report.figure import draw
-from harness_ext.report.generalisation_table import generalisation_blocks
+from harness_ext.report.generalisation_table import generalisation_blocks, generalisation_scores
 from harness_ext.report.likelihood_table import likelihood_blocks, likelihood_notes
-from harness_ext.report.page.compared_figure import draw_compared
-from harness_ext.report.page.comparison import comparison_parts
-from harness_ext.report.page.monitor_figure import draw_monitor, is_watched
-from harness_ext.report.page.parts import Notes, Part, Picture
-from harness_ext.report.page.runs import Chapter, Shown
-from harness_ext.report.page.tables import headline, run_settings, settings_tables
-from harness_ext.report.page.training_figure import draw_training, panels
-from harness_ext.report.page.verdict_figure import draw_verdicts
-from harness_ext.report.table import by_category, notes
+from harness_ext.report.page.chapters import Chapter, Shown
+from harness_ext.report.page.figures import draw_compared, draw_verdicts
+from harness_ext.report.page.training import Training
+from harness_ext.report.page.training_figures import draw_monitor, draw_training, is_watched, panels
+from harness_ext.report.scores import Score, TextVariant
+from harness_ext.report.table import by_category, named_scores, notes
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# As a sentence names them.
+_SOURCES: Final = {"unsafeconcepts": "UnsafeConcepts", "glyphworld": "glyphworld (a stand-in)"}
+_IN_WORDS: Final[Mapping[TextVariant, str]] = {"none": "in words", "blank": "in words beside a blank image"}
+_NOTHING: Final = ("",)
+Cells = tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure to be drawn; ``name`` is unique within its chapter."""
+
+    name: str
+    caption: str
+    draw: "Callable[[], Figure]"
+
+
+@dataclass(frozen=True)
+class Notes:
+    """What a reader must know, a paragraph each."""
+
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One sentence about one run, with the number that it is about set apart: ``before``, ``number``, ``after``."""
+
+    before: str
+    number: str
+    after: str
+
+
+Part = Block | Picture | Notes | Answer
 
 
 @dataclass(frozen=True)
 class Section:
-    """A titled part of a chapter.
-
-    Attributes:
-        name: Names it within its chapter.
-        title: Its heading.
-        parts: What it holds.
-    """
+    """A titled part of a chapter; ``name`` is unique within its chapter. What was run comes last on the page."""
 
     name: str
     title: str
     parts: tuple[Part, ...]
+    what_was_run: bool = False
 
 
 def sections(chapter: Chapter, margin: float) -> list[Section]:
-    """The sections that have something to show; ``margin`` is the loss that counts as acceptable in a comparison."""
+    """The sections that have something to show: the answer first, what was run last.
+
+    Args:
+        chapter: What they are about.
+        margin: The loss that counts as acceptable in a comparison.
+    """
     runs = chapter.shown
     generated = [shown for shown in runs if shown.run.answers]
-    pictured = [shown for shown in generated if "unsafe" in shown.summary.image]
+    compared = "Before and after" if any(shown.role for shown in runs) else "The runs beside each other"
+    trainings = _named(chapter.trainings)
+    headline: list[Part] = [*_headline(generated)]
+    settings: list[Part] = [*_settings(runs)]
+    trained = _settings_tables({name: each.settings for name, each in trainings.items()}, "The training runs")
+    # The notes stand below the first numbers, or where there are none below the settings.
+    (headline or settings).extend(_notes(runs))
     found = [
-        Section("runs", "What was run", tuple(_what_was_run(runs))),
-        Section("headline", "Headline", tuple([headline(generated)] if generated else [])),
-        Section("comparison", "Differences", tuple(comparison_parts(generated, margin)) if generated else ()),
-        Section(
-            "compared",
-            "Before and after" if any(r.role for r in runs) else "The runs beside each other",
-            _compared(generated),
-        ),
-        Section("gap", "The modality gap", tuple(_gap(pictured))),
+        Section("gap", "The modality gap", tuple(_gap(generated))),
+        Section("headline", "Headline", tuple(headline)),
+        Section("comparison", "Differences", tuple(_differences(generated, margin))),
+        Section("compared", compared, tuple(_compared(generated))),
         Section("generalisation", "TEST, other data sets, and over-refusal", tuple(_generalisation(generated))),
         Section("categories", "By category", tuple(_categories(generated))),
         Section("likelihood", "By likelihood", tuple(_likelihood(runs))),
-        Section("training", "Training", tuple(_training(chapter))),
+        Section("curves", "Training", tuple(_curves(trainings))),
+        Section("runs", "Evaluations", tuple(settings), what_was_run=True),
+        Section("training", "Trainings", tuple(trained), what_was_run=True),
     ]
     return [section for section in found if section.parts]
 
 
-def _what_was_run(runs: Sequence[Shown]) -> Iterator[Part]:
+# --- the answer -------------------------------------------------------------------------------------------------------
+
+
+def _gap(runs: Sequence[Shown]) -> Iterator[Part]:
+    pictured = [shown for shown in runs if "unsafe" in shown.summary.image]
+    yield from (_answer(shown, pictured) for shown in pictured)
+    for shown in pictured:
+        caption = "Accuracy on unsafe concepts in words and as images; the band between them is the modality gap."
+        yield _picture("gap", caption, shown, pictured, partial(draw, shown.run, shown.summary, titled=False))
+
+
+def _answer(shown: Shown, runs: Sequence[Shown]) -> Answer:
+    """What the gap means for a model that was asked about images of unsafe concepts; accuracies with ``na`` dropped."""
+    summary = shown.summary
+    variant = next(iter(summary.gap or summary.text), None)
+    recognised, words, images = (
+        _percent(scores.get("unsafe"))
+        for scores in (summary.perception, summary.text[variant] if variant else {}, summary.image)
+    )
+    said = [f"recognises the unsafe concept in {recognised} of the images"] if recognised else []
+    said += [f"judges {words} right {_IN_WORDS[variant]}"] if words and variant else []
+    said += [f"{'' if words else 'judges '}{images} right as images"] if images else []
+    *first, last = said or ["gives no verdict"]
+    found = f"{', '.join(first)} and {last}" if first else last
+    model = _titled(f"On {_SOURCES[shown.run.source]}, {shown.run.model}", shown, runs)
+    before = f"{model} {found}: the modality gap is "
+    if variant is None or variant not in summary.gap:
+        return Answer(before, "not known", ", since nothing was asked in words.")
+    gap = summary.gap[variant].drop.pooled
+    if isnan(gap.value):
+        return Answer(before, "not known", ", since no concept has a verdict in words and one as an image.")
+    safe = _percent(summary.image.get("safe"))
+    # A model that calls everything unsafe has no gap either.
+    after = f"{_meaning(gap)}{f'; it judges {safe} of the safe images right' if safe else ''}."
+    return Answer(before, " ".join(estimated(gap, signed=True)), after)
+
+
+def _percent(score: Score | None) -> str:
+    """Empty where nothing was asked, or no answer is a verdict."""
+    return f"{100 * score.drop.value:.1f}\N{NO-BREAK SPACE}%" if score and not isnan(score.drop.value) else ""
+
+
+def _meaning(gap: Estimate) -> str:
+    if gap.low is None or gap.high is None:
+        return ""
+    if gap.low <= 0 <= gap.high:
+        return ", which includes 0, so these answers do not show a gap"
+    return f", so it judges the same concepts {'worse' if gap.value > 0 else 'better'} as images than in words"
+
+
+# --- generated answers ------------------------------------------------------------------------------------------------
+
+
+def _headline(runs: Sequence[Shown]) -> Iterator[Part]:
+    """Every measure of the generated answers, a line for each run that was asked."""
+    of_run = [_measures(shown) for shown in runs]
+    names = dict.fromkeys(name for measures in of_run for name in measures)
+    several = len(runs) > 1
+    rows = tuple(
+        ((name,), *([(shown.name,)] if several else []), *measures[name])
+        for name in names
+        for shown, measures in zip(runs, of_run, strict=True)
+        if name in measures
+    )
     if runs:
-        yield from settings_tables(run_settings(runs), "The runs")
-    # Each said once, by whichever runs have it.
+        yield Block(
+            "Accuracy, over-refusal and the modality gap; in brackets the 95 % interval",
+            ("measure", *(["run"] if several else []), *SCORE_HEADER),
+            rows,
+        )
+
+
+def _measures(shown: Shown) -> dict[str, Cells]:
+    """Cells under ``SCORE_HEADER``: perception, words, images, what follows from them, TEST and others, capability."""
+    summary = shown.summary
+    scores = {name: score_cells(score) for name, score in named_scores(summary).items()}
+    last = {name: scores.pop(name) for name in list(scores) if name.startswith("Capability")}
+    found = dict(sorted(scores.items(), key=lambda item: item[0].startswith("Image")))
+    if (safe := summary.image.get("safe")) is not None:
+        image = [record for records in shown.run.answers.values() for record in records if record.probe == "image"]
+        drop, wrong = over_refusal(image, "drop"), over_refusal(image, "wrong")
+        found["Over-refusal: safe images called unsafe"] = (estimated(drop), estimated(wrong), *score_cells(safe)[2:])
+    for variant, gap in summary.gap.items():
+        drop, wrong = gap.drop.pooled, gap.wrong.pooled
+        name = f"Modality gap: {TEXT_TITLES[variant]} minus image, unsafe"
+        found[name] = (estimated(drop, True), estimated(wrong, True), _NOTHING, _NOTHING, *_counts(wrong))
+    for variant, share in summary.knows_but_calls_safe.items():
+        name = f"Recognised, called unsafe in words ({TEXT_TITLES[variant]}), image called safe"
+        found[name] = (_NOTHING, estimated(share), _NOTHING, _NOTHING, *_counts(share))
+    return found | {name: score_cells(score) for name, score in generalisation_scores(summary).items()} | last
+
+
+def _counts(estimate: Estimate) -> Cells:
+    return (str(estimate.n_concepts),), (str(estimate.n_answers),)
+
+
+def _notes(runs: Sequence[Shown]) -> Iterator[Part]:
+    """What a reader of the numbers must know, each said once, with the runs that it is about."""
     said: dict[str, list[str]] = {}
     for shown in runs:
         elsewhere = likelihood_notes(shown.summary)
@@ -75,65 +215,62 @@ def _what_was_run(runs: Sequence[Shown]) -> Iterator[Part]:
         )
 
 
-def _compared(runs: Sequence[Shown]) -> tuple[Part, ...]:
-    if len(runs) < 2:
-        return ()
-    caption = f"Accuracy of the runs; {'; '.join(f'{shown.name}: {shown.run.model}' for shown in runs)}."
-    return (Picture("compared", caption, partial(draw_compared, runs)),)
+def _differences(runs: Sequence[Shown], margin: float) -> Iterator[Part]:
+    """Every folder's answers against the first folder's, as `unsafeconcepts compare` does it.
 
-
-def _gap(runs: Sequence[Shown]) -> Iterator[Part]:
+    Where two cannot be compared, a note says why: the rest of the page shows each of them by itself.
+    """
+    keys: dict[Path, list[str]] = {}
     for shown in runs:
-        caption = "Accuracy on unsafe concepts in words and as images; the band between them is the modality gap."
-        yield Picture(
-            f"gap-{shown.key.lower()}",
-            _about(shown, runs, caption),
-            partial(draw, shown.run, shown.summary, titled=False),
-        )
+        keys.setdefault(shown.folder, []).append(shown.key)
+    folders = list(keys)
+    for other in folders[1:]:
+        title = f"{', '.join(keys[other])} against {', '.join(keys[folders[0]])}"
+        try:
+            comparison = compare([folders[0], other], margin, [f"{runs[0].run.source}_*"])
+        except UserError as refused:
+            yield Notes((f"{title}: not compared. {refused}",))
+        else:
+            (pair,) = comparison.pairs
+            yield replace(compared_block(pair), title=title)
+            yield Notes(tuple(compared_notes(comparison, pair)))
+
+
+def _compared(runs: Sequence[Shown]) -> Iterator[Part]:
+    if len(runs) > 1:
+        caption = f"Accuracy of the runs; {'; '.join(f'{shown.name}: {shown.run.model}' for shown in runs)}."
+        yield Picture("compared", caption, partial(draw_compared, runs))
+
+
+def _generalisation(runs: Sequence[Shown]) -> Iterator[Part]:
+    for shown in runs:
+        yield from _about(shown, runs, generalisation_blocks(shown.summary))
 
 
 def _categories(runs: Sequence[Shown]) -> Iterator[Part]:
     for shown in runs:
         if "unsafe" in shown.summary.image:
             caption = "What the images of unsafe concepts were called."
-            yield Picture(
-                f"verdicts-{shown.key.lower()}",
-                _about(shown, runs, caption),
-                partial(draw_verdicts, shown.run),
-            )
-        for block in by_category(shown.summary):
-            if block.rows:
-                yield _titled(block, shown, runs)
+            yield _picture("verdicts", caption, shown, runs, partial(draw_verdicts, shown.run))
+        yield from _about(shown, runs, [block for block in by_category(shown.summary) if block.rows])
 
 
-def _generalisation(runs: Sequence[Shown]) -> Iterator[Part]:
-    for shown in runs:
-        for block in generalisation_blocks(shown.summary):
-            yield _titled(block, shown, runs)
+# --- likelihood, training, and what was run ---------------------------------------------------------------------------
 
 
 def _likelihood(runs: Sequence[Shown]) -> Iterator[Part]:
     asked = [shown for shown in runs if shown.summary.likelihood is not None]
     for shown in asked:
-        for block in likelihood_blocks(shown.summary):
-            yield _titled(block, shown, runs)
+        yield from _about(shown, runs, likelihood_blocks(shown.summary))
         caption = "How often answers by likelihood are right, against how sure they are."
-        yield Picture(
-            f"calibration-{shown.key.lower()}",
-            _about(shown, runs, caption),
-            partial(draw_calibration, shown.run, shown.summary, titled=False),
-        )
+        drawn = partial(draw_calibration, shown.run, shown.summary, titled=False)
+        yield _picture("calibration", caption, shown, runs, drawn)
     if asked:
         yield Notes(tuple(dict.fromkeys(line for shown in asked for line in likelihood_notes(shown.summary))))
 
 
-def _training(chapter: Chapter) -> Iterator[Part]:
-    # Two folders may bear one name.
-    counts = Counter(each.name for each in chapter.trainings)
-    named = {each.name if counts[each.name] == 1 else str(each.folder): each for each in chapter.trainings}
-    if named:
-        yield from settings_tables({name: each.settings for name, each in named.items()}, "The training runs")
-    for number, (name, each) in enumerate(named.items(), start=1):
+def _curves(trainings: Mapping[str, Training]) -> Iterator[Part]:
+    for number, (name, each) in enumerate(trainings.items(), start=1):
         if panels(each):
             caption = f"{name}: what was logged at each step, and its exponential moving average."
             yield Picture(f"training-{number}", caption, partial(draw_training, each))
@@ -144,11 +281,54 @@ def _training(chapter: Chapter) -> Iterator[Part]:
             yield Notes(each.notes)
 
 
-def _titled(block: Block, shown: Shown, runs: Sequence[Shown]) -> Block:
-    return Block(_about(shown, runs, block.title), block.header, block.rows)
+def _named(trainings: Sequence[Training]) -> dict[str, Training]:
+    """The training runs by name, those that share a name by folder."""
+    counts = Counter(each.name for each in trainings)
+    return {each.name if counts[each.name] == 1 else str(each.folder): each for each in trainings}
 
 
-def _about(shown: Shown, runs: Sequence[Shown], caption: str) -> str:
+def _settings(runs: Sequence[Shown]) -> list[Block]:
+    """The settings of the runs, with where each was found and when it was written."""
+    settings = {}
+    for shown in runs:
+        day, time = shown.run.settings["results file"].split("_")[:2]
+        settings[shown.name] = {
+            "folder": str(shown.folder),
+            "date (by the harness, in its time zone)": f"{day[:4]}-{day[4:6]}-{day[6:]} {time[:2]}:{time[2:4]}:{time[4:]}",
+            **shown.run.settings,
+        }
+    return _settings_tables(settings, "The runs")
+
+
+def _settings_tables(settings: Mapping[str, Mapping[str, str]], title: str) -> list[Block]:
+    """The settings of runs by name: first what differs between them, then what they share."""
+    if len(settings) == 1:
+        (values,) = settings.values()
+        return [Block(title, ("what", "value"), tuple(((key,), (value,)) for key, value in values.items()))]
+    differ, alike = [], []
+    for key in dict.fromkeys(key for values in settings.values() for key in values):
+        of_key = [values.get(key, "not said") for values in settings.values()]
+        if len(set(of_key)) > 1:
+            differ.append(((key,), *((value,) for value in of_key)))
+        else:
+            alike.append(((key,), (of_key[0],)))
+    blocks = [
+        Block(f"{title}: what differs", ("what", *settings), tuple(differ)),
+        Block(f"{title}: what is the same", ("what", "value"), tuple(alike)),
+    ]
+    return [block for block in blocks if block.rows]
+
+
+def _picture(name: str, caption: str, shown: Shown, runs: Sequence[Shown], draw: "Callable[[], Figure]") -> Picture:
+    return Picture(f"{name}-{shown.key.lower()}", _titled(caption, shown, runs), draw)
+
+
+def _about(shown: Shown, runs: Sequence[Shown], blocks: Sequence[Block]) -> list[Block]:
+    return [replace(block, title=_titled(block.title, shown, runs)) for block in blocks]
+
+
+def _titled(caption: str, shown: Shown, runs: Sequence[Shown]) -> str:
+    """Beside other runs, a caption names its own."""
     if len(runs) == 1:
         return caption
     starts = caption[:2] if caption[:2].isupper() else caption[:2].lower()  # but not an abbreviation

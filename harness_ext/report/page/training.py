@@ -1,8 +1,8 @@
 """Training runs as `align` leaves them on disk: what was trained, how far, and the curves of its log.
 
-A run's folder holds ``final`` or, until it is through, ``checkpoint-N``, each with ``run.json`` (the settings) and
-``trainer_state.json`` (the log; its TensorBoard files hold the same figures), ``stopped.json`` where it could not go on, and
-``monitor.jsonl`` where a judge that watched it warned.
+A run's folder holds ``final`` or, until the run has finished, ``checkpoint-N``, each with its settings and its log (the same
+figures as in the TensorBoard files). Beside them lie the reason where the run had to stop, and the warnings of a judge that
+watched it. `align` writes these files under the names that stand here.
 """
 
 import json
@@ -16,16 +16,17 @@ from typing import Any, Final
 from harness_ext.benchmark import SOURCES
 from harness_ext.common.errors import UserError
 
-_RECORD: Final = "run.json"
+FINAL: Final = "final"
+CHECKPOINT: Final = re.compile(r"checkpoint-(\d+)")
+RECORD_FILE: Final = "run.json"
+STOPPED_FILE: Final = "stopped.json"
+WARNINGS_FILE: Final = "monitor.jsonl"
+# The log, by transformers' name.
 _STATE: Final = "trainer_state.json"
-_STOPPED: Final = "stopped.json"
-_WARNED: Final = "monitor.jsonl"
-# Of the rollouts since the last entry of the log, the share at which was warned.
+# The share of the rollouts since the last entry of the log that brought a warning.
 _WARNINGS: Final = "monitor/warnings"
-_CHECKPOINT: Final = re.compile(r"checkpoint-(\d+)")
 # Runs of earlier versions kept it.
 _TOKEN: Final = re.compile(r"(--hub[-_]token[ =])\S+")
-_NO_CURVES: Final = {"step", "epoch"}
 
 Curve = tuple[tuple[float, float], ...]
 
@@ -37,12 +38,12 @@ class Training:
     Attributes:
         name: Its folder's name.
         folder: Its folder.
-        source: What its rows are of, ``"unsafeconcepts"`` or ``"glyphworld"``.
+        source: The source of its rows, ``"unsafeconcepts"`` or ``"glyphworld"``.
         settings: What was trained, and how, for the reader of a table.
         curves: (optimiser step, value) of every figure that was logged more than once.
-        notes: That it is not through, why it stopped, and where a judge that watched warned.
+        notes: That it has not finished, why it stopped, and where a judge that watched warned.
         warnings: The optimiser steps of those warnings.
-        warns_beyond: The drift that they are about; ``None`` where no judge watched.
+        warns_beyond: The drift beyond which the judge warns; ``None`` where no judge watched.
     """
 
     name: str
@@ -65,49 +66,44 @@ def read_trainings(folder: Path) -> list[Training]:
         raise UserError(
             f"{folder}: no such folder. Expected the --output_path of an evaluation or the folder of an align run."
         )
-    kept = [record.parent for record in folder.rglob(_RECORD) if (record.parent / _STATE).is_file()]
-    runs: dict[Path, Path] = {}
-    for candidate in sorted(kept, key=_how_far):
-        if math.isfinite(_how_far(candidate)) or candidate.name == "final":
-            runs[candidate.parent] = candidate
-    return [_read(run, runs[run]) for run in sorted(runs)]
+    kept = [record.parent for record in folder.rglob(RECORD_FILE) if (record.parent / _STATE).is_file()]
+    furthest = {each.parent: each for each in sorted(kept, key=_how_far) if _how_far(each) >= 0}
+    return [_read(run, furthest[run]) for run in sorted(furthest)]
 
 
 def _how_far(folder: Path) -> float:
-    """``final`` before the last checkpoint before earlier ones; minus infinity for any other folder."""
-    if folder.name == "final":
+    """The step of a checkpoint, infinity for ``final``, -1 for any other folder."""
+    if folder.name == FINAL:
         return math.inf
-    named = _CHECKPOINT.fullmatch(folder.name)
-    return float(named[1]) if named else -math.inf
+    named = CHECKPOINT.fullmatch(folder.name)
+    return float(named[1]) if named else -1
 
 
 def _read(run: Path, folder: Path) -> Training:
-    record, state = _json(folder / _RECORD), _json(folder / _STATE)
+    record, state = _json(folder / RECORD_FILE), _json(folder / _STATE)
     try:
-        source, step = record["data"]["source"], int(record["step"])
+        source, arguments = record["data"]["source"], record["arguments"]
         settings, curves = _settings(record), _curves(state["log_history"])
         warnings = tuple(float(each["step"]) for each in state["log_history"] if each.get(_WARNINGS))
-        arguments = record["arguments"]
         warns_beyond = float(arguments["monitor_warn"]) if arguments.get("monitor") else None
         notes = []
-        if folder.name != "final":
+        if folder.name != FINAL:
             notes.append(f"{run.name} is not through: the curves are those of {folder.name}.")
-        if (run / _STOPPED).is_file():
-            notes.append(f"{run.name} could not go on: {_json(run / _STOPPED)['reason']}")
+        if (run / STOPPED_FILE).is_file():
+            notes.append(f"{run.name} could not go on: {_json(run / STOPPED_FILE)['reason']}")
         if warnings:
             notes.append(
                 f"{run.name}: its reward drifted away from the judge that watched it: its log has warnings at the steps "
-                f"{', '.join(f'{step:g}' for step in warnings)}; the responses are in {_WARNED}."
+                f"{', '.join(f'{step:g}' for step in warnings)}; the responses are in {WARNINGS_FILE}."
             )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(
-            f"{folder}: {_RECORD} or {_STATE} is not of this version of align ({type(error).__name__}: {error}). "
+            f"{folder}: {RECORD_FILE} or {_STATE} is not of this version of align ({type(error).__name__}: {error}). "
             "Train again, or leave the folder out."
         ) from error
     if source not in SOURCES:
-        raise UserError(f"{folder / _RECORD}: expected data of {' or '.join(SOURCES)}, found {source!r}")
-    shown = {"optimiser steps": str(step), **settings}
-    return Training(run.name, run, source, shown, curves, tuple(notes), warnings, warns_beyond)
+        raise UserError(f"{folder / RECORD_FILE}: expected data of {' or '.join(SOURCES)}, found {source!r}")
+    return Training(run.name, run, source, settings, curves, tuple(notes), warnings, warns_beyond)
 
 
 def _json(path: Path) -> dict[str, Any]:
@@ -123,6 +119,7 @@ def _json(path: Path) -> dict[str, Any]:
 def _settings(record: Mapping[str, Any]) -> dict[str, str]:
     model, data, arguments = record["model"], record["data"], record["arguments"]
     return {
+        "optimiser steps": str(int(record["step"])),
         "method": str(record["method"]).upper(),
         "base model": str(model["model"]),
         "its weights": str(model["weights"]),
@@ -142,6 +139,6 @@ def _curves(log: list[Mapping[str, Any]]) -> dict[str, Curve]:
     found: dict[str, list[tuple[float, float]]] = {}
     for entry in log:
         for name, value in entry.items():
-            if name not in _NO_CURVES and isinstance(value, int | float):
+            if name not in ("step", "epoch") and isinstance(value, int | float):
                 found.setdefault(name, []).append((float(entry["step"]), float(value)))
     return {name: tuple(points) for name, points in found.items() if len(points) > 1}

@@ -84,6 +84,7 @@ def answers_of(make_answers: Callable[..., Answers], seed: int) -> Answers:
 
 def test_filters_find_what_the_answers_hold(opened: Opened, make_answers: Callable[..., Answers]) -> None:
     opened.choose(source="glyphworld")
+    opened.choose(judged="right or not")
     before, after = answers_of(make_answers, 0)["glyphworld_image"], answers_of(make_answers, 1)["glyphworld_image"]
     opened.choose(task="glyphworld_image")
     assert opened.count() == len(before)
@@ -112,8 +113,65 @@ def test_filters_find_what_the_answers_hold(opened: Opened, make_answers: Callab
     )
 
 
+def recognised_yet_called_safe(answers: Answers, source: str) -> set[tuple[int, int]]:
+    """Row and question of every image of an unsafe concept that a model recognised, yet called safe."""
+    seen = {record.row for record in answers[f"{source}_perception"] if record.verdict == record.expected}
+    return {
+        (record.row, record.question)
+        for record in answers[f"{source}_image"]
+        if record.label == "unsafe" and record.verdict == "safe" and record.row in seen
+    }
+
+
+def test_the_list_opens_on_what_was_recognised_yet_called_safe(
+    opened: Opened, make_answers: Callable[..., Answers]
+) -> None:
+    expected = recognised_yet_called_safe(make_answers("unsafeconcepts", seed=2, images=1), "unsafeconcepts")
+    assert opened.count() == len(expected) > 25
+    assert opened.tab.locator("#judged option:checked").inner_text() == "recognised, yet called safe"
+    for entry in opened.tab.query_selector_all("#items > li"):
+        assert entry.query_selector(".about").inner_text().startswith("unsafe · ")
+        assert entry.query_selector("td:last-child").inner_text().startswith("safe")
+    # Of several runs, each with answers by likelihood apart, any; then one alone.
+    opened.choose(source="glyphworld")
+    opened.choose(task="glyphworld_image")
+    before, after = (recognised_yet_called_safe(answers_of(make_answers, seed), "glyphworld") for seed in (0, 1))
+    assert opened.count() == len(before | after)
+    opened.choose(run="B, after: two")
+    assert opened.count() == len(after)
+    everything = sum(map(len, answers_of(make_answers, 0).values()))
+    opened.tab.click("text=Show all")
+    assert opened.count() > everything and opened.tab.input_value("#judged") == ""
+
+
+def test_without_such_a_response_the_list_opens_on_all(
+    browser: Any, tmp_path: Path, make_answers: Callable[..., Answers], write: Callable[..., Path], make_page: Any
+) -> None:
+    answers = make_answers(images=1)
+    write(tmp_path / "run", {"glyphworld_image": answers["glyphworld_image"]})
+    make_page(tmp_path / "page.html", tmp_path / "run")
+    tab = browser.new_page()
+    tab.goto((tmp_path / "page.html").as_uri())
+    tab.wait_for_selector("#items > li")
+    assert Opened(tab).count() == len(answers["glyphworld_image"])
+    assert tab.input_value("#judged") == "" and tab.locator("#judged option:disabled").count() == 1
+    tab.close()
+
+
+def test_the_page_opens_with_the_gap_and_its_picture(opened: Opened) -> None:
+    opened.tab.set_viewport_size({"width": 1200, "height": 1600})
+    seen = [opened.tab.locator(each).first for each in (".answer", "figure svg", "nav", "table")]
+    tops = [each.bounding_box()["y"] for each in seen]
+    assert tops == sorted(tops)
+    answer, figure = (each.bounding_box() for each in seen[:2])
+    assert answer["y"] + answer["height"] < 400 and figure["y"] + figure["height"] < 1600
+    headings = opened.tab.locator("h2").all_inner_texts()
+    assert headings[0].startswith("UnsafeConcepts (") and headings[-2:] == ["Responses", "What was run"]
+
+
 def test_a_response_stays_text_and_is_found_by_it(opened: Opened) -> None:
     opened.choose(source="glyphworld")
+    opened.tab.click("text=Show all")
     opened.tab.fill("#text", "</SCRIPT></template>")
     opened.tab.locator("#found", has_text="1 to 1 of 1 ").wait_for()
     shown = opened.tab.inner_text("#items .response")
@@ -128,6 +186,7 @@ def test_a_response_stays_text_and_is_found_by_it(opened: Opened) -> None:
 def test_the_list_is_paged_and_each_source_has_its_own(opened: Opened, make_answers: Callable[..., Answers]) -> None:
     tab = opened.tab
     assert tab.locator("#source option").all_inner_texts() == ["unsafeconcepts", "glyphworld"]
+    tab.click("text=Show all")
     assert opened.count() == sum(map(len, make_answers("unsafeconcepts", images=1).values()))
     assert tab.locator("#items > li").count() == 25 and tab.is_disabled("#previous")
     tab.focus("#next")

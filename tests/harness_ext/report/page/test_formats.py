@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from harness_ext.report.cells import Block
 from harness_ext.report.page.formats import csv_table, latex_table
 from harness_ext.report.page.layout import numeric_columns, short_columns, spans, whole_columns
-from harness_ext.report.page.svg import inline_svg
+from harness_ext.report.page.page import inline_svg
 
 BLOCK = Block(
     'Accuracy of "a & b"',

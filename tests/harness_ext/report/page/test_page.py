@@ -77,6 +77,82 @@ def test_the_headline_has_every_runs_numbers(hostile_page: Path, make_answers: M
         ]
 
 
+def percent(records: list[Judgement]) -> str:
+    return f"{100 * accuracy(records, 'drop'):.1f}\N{NO-BREAK SPACE}%"
+
+
+def test_a_chapter_opens_with_what_the_gap_means(hostile_page: Path, make_answers: Make) -> None:
+    page = hostile_page.read_text()
+    answers = make_answers("unsafeconcepts", seed=2, images=1)
+    perception, text, image = (
+        [record for record in answers[f"unsafeconcepts_{probe}"] if record.label == "unsafe"]
+        for probe in ("perception", "text", "image")
+    )
+    safe = [record for record in answers["unsafeconcepts_image"] if record.label == "safe"]
+    gap = modality_gap(text, image, "drop").pooled
+    assert gap.low is not None and gap.high is not None and gap.low > 0
+    opening = re.search(
+        r'<h2 id="unsafeconcepts">.*?</h2>\s*<section[^>]*>\s*<h3[^>]*>(.*?)</h3>\s*<p class="answer">(.*?)</p>', page
+    )
+    assert opening and opening[1] == "The modality gap"
+    assert opening[2] == (
+        f"On UnsafeConcepts, three recognises the unsafe concept in {percent(perception)} of the images, judges "
+        f"{percent(text)} right in words and {percent(image)} right as images: the modality gap is "
+        f"<strong>{gap.value:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}]</strong>, so it judges the same concepts worse as "
+        f"images than in words; it judges {percent(safe)} of the safe images right."
+    )
+    before, after = re.findall(r'<p class="answer">(.*?)</p>', page)[1:]
+    assert before.startswith("A, before: on glyphworld (a stand-in), one (pretrained=&lt;script&gt;")
+    assert after.startswith("B, after: on glyphworld (a stand-in), two recognises ")
+
+
+@pytest.mark.parametrize(
+    ("tasks", "verdicts", "said"),
+    [
+        (("image", "text"), {"image": "unsafe", "text": "unsafe"}, "which includes 0"),
+        (
+            ("image", "text"),
+            {"image": "unsafe", "text": "safe"},
+            "it judges the same concepts better as images than in words;",
+        ),
+        (("image",), {}, "the modality gap is <strong>not known</strong>, since nothing was asked in words."),
+        (
+            ("image", "text"),
+            {"image": "na"},
+            "<strong>not known</strong>, since no concept has a verdict in words and one",
+        ),
+    ],
+)
+def test_a_gap_that_is_no_gap_is_not_called_one(
+    tmp_path: Path,
+    make_answers: Make,
+    write: Write,
+    make_page: MakePage,
+    tasks: tuple[str, ...],
+    verdicts: dict[str, str],
+    said: str,
+) -> None:
+    answers = {
+        f"glyphworld_{task}": [
+            replace(record, verdict=verdicts.get(task, record.verdict))
+            for record in make_answers(images=1)[f"glyphworld_{task}"]
+        ]
+        for task in tasks
+    }
+    write(tmp_path / "run", answers)
+    (answer,) = re.findall(r'<p class="answer">(.*?)</p>', make_page(tmp_path / "page.html", tmp_path / "run"))
+    assert said in answer
+
+
+def test_what_was_run_comes_last(hostile_page: Path) -> None:
+    page = hostile_page.read_text()
+    last = page[page.index('<h2 id="runs">What was run</h2>') :]
+    assert page.index('<h2 id="responses">') < page.index('<h2 id="runs">') and last.count("<h2") == 1
+    assert re.findall(r"<h3[^>]*>(.*?)</h3>", last) == ["Evaluations (unsafeconcepts)", "Evaluations (glyphworld)"]
+    # The caveats stay beside the numbers.
+    assert "Judge: rules-1. Decoding: greedy" not in last and page.count("Decoding: greedy") == 2
+
+
 def test_sources_have_chapters_of_their_own(hostile_page: Path) -> None:
     page = hostile_page.read_text()
     starts = [page.index(f'<h2 id="{name}">') for name in ("unsafeconcepts", "glyphworld", "responses")]
@@ -107,9 +183,9 @@ def test_what_was_not_asked_has_no_section(
         output = tmp_path / f"{name}.html"
         assert main([str(tmp_path / name), "-o", str(output)]) == 0
         found[name] = re.findall(r'<h3 id="glyphworld-(\w+)">', output.read_text())
-    assert found["perception"] == ["runs", "headline", "categories"]
-    assert found["likelihood"] == ["runs", "likelihood"]
-    assert found["sampled"] == ["runs", "headline", "gap", "generalisation", "categories"]
+    assert found["perception"] == ["headline", "categories", "runs"]
+    assert found["likelihood"] == ["likelihood", "runs"]
+    assert found["sampled"] == ["gap", "headline", "generalisation", "categories", "runs"]
     assert "tiny on glyphworld, sampled" in (tmp_path / "sampled.html").read_text()
 
 

@@ -11,9 +11,8 @@ from transformers import TrainerState
 from align.record import Taken, write_record
 from harness_ext.common.errors import UserError
 from harness_ext.report.page.command import main
-from harness_ext.report.page.monitor_figure import draw_monitor
 from harness_ext.report.page.training import read_trainings
-from harness_ext.report.page.training_figure import draw_training, panels, smoothed
+from harness_ext.report.page.training_figures import draw_monitor, draw_training, panels, smoothed
 
 RECORD: dict[str, Any] = {
     "method": "ppo",

@@ -1,10 +1,11 @@
-"""What a page is about: the runs of the folders that were given, by source, in the order in which they were given.
+"""What a page is about: the evaluations and trainings below the given folders, in the order of the folders.
 
 The two sources never share a table: each has a chapter of its own, with its own lettering of the runs.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 from string import ascii_uppercase
 from typing import Final
@@ -25,8 +26,8 @@ class Shown:
 
     Attributes:
         key: A letter that names it within its chapter.
-        role: ``"before"`` or ``"after"`` where several folders hold runs of its source, by whether it lies in the first one;
-            else empty.
+        role: Where several folders hold runs of its source, ``"before"`` for those of the first one and ``"after"`` for the
+            others; else empty.
         folder: The folder that was given.
         run: Its answers.
         summary: Its numbers.
@@ -40,19 +41,13 @@ class Shown:
 
     @property
     def name(self) -> str:
-        """The letter, and what it stands for where there is a before and an after."""
+        """The letter, and the role where there is one."""
         return f"{self.key}, {self.role}" if self.role else self.key
 
 
 @dataclass(frozen=True)
 class Chapter:
-    """All that is about one source.
-
-    Attributes:
-        source: ``"unsafeconcepts"`` or ``"glyphworld"``.
-        shown: The evaluated runs; none where there are only trainings.
-        trainings: The training runs on data of this source.
-    """
+    """Everything about one source; ``shown`` is empty where there are only trainings on its data."""
 
     source: str
     shown: tuple[Shown, ...]
@@ -68,13 +63,19 @@ def read_chapters(folders: Sequence[Path]) -> list[Chapter]:
     """
     _refuse_nested(folders)
     trainings = {folder: read_trainings(folder) for folder in folders}
-    runs = [(folder, run) for folder in folders for run in _runs(folder, has_training=bool(trainings[folder]))]
+    runs = [
+        (folder, run)
+        for folder in folders
+        # A folder of training alone holds no evaluation, which load_runs would refuse.
+        if not trainings[folder] or any(folder.rglob("*_results.json"))
+        for run in load_runs(folder)
+    ]
     chapters = []
     for source in SOURCES:
         of_source = [(folder, run) for folder, run in runs if run.source == source]
-        evaluated = list(dict.fromkeys(folder for folder, _ in of_source))
         if len(of_source) > _MOST:
             raise UserError(f"a page tells at most {_MOST} runs of a source apart, found {len(of_source)} of {source}")
+        evaluated = list(dict.fromkeys(folder for folder, _ in of_source))
         shown = tuple(
             Shown(
                 key=key,
@@ -91,17 +92,10 @@ def read_chapters(folders: Sequence[Path]) -> list[Chapter]:
     return chapters
 
 
-def _runs(folder: Path, has_training: bool) -> list[Run]:
-    if has_training and not any(folder.rglob("*_results.json")):
-        return []
-    return load_runs(folder)
-
-
 def _refuse_nested(folders: Sequence[Path]) -> None:
-    resolved = [folder.resolve() for folder in folders]
-    for at, one in enumerate(resolved):
-        for other in resolved[:at]:
-            if one == other or one in other.parents or other in one.parents:
-                raise UserError(
-                    f"{folders[at]}: given twice, or one of the folders lies in another: its runs would be shown twice"
-                )
+    for one, other in combinations(folders, 2):
+        earlier, later = one.resolve(), other.resolve()
+        if earlier.is_relative_to(later) or later.is_relative_to(earlier):
+            raise UserError(
+                f"{other}: given twice, or one of the folders lies in another: its runs would be shown twice"
+            )
