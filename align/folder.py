@@ -18,7 +18,6 @@ A run resumes only from a whole checkpoint: transformers would resume in silence
 
 import json
 import os
-import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -27,18 +26,16 @@ from typing import Final
 
 from transformers.trainer import OPTIMIZER_NAME, SCALER_NAME, SCHEDULER_NAME, TRAINER_STATE_NAME
 
-from align.monitor import MONITOR_FILE, WARNINGS_FILE
+from align.monitor import MONITOR_FILE
 from align.ppo.critic import CRITIC_FILE, HEAD_FILE
 from align.ppo.trainer import PPO_FILE
 from align.record import Record, Taken, bears_record, differences, read_record
-from align.stopped import STOPPED_FILE
 from harness_ext.common.errors import UserError
 from harness_ext.common.files import held
 from harness_ext.models.checkpoint import read_json, require_whole
+from harness_ext.report.page.training import CHECKPOINT, FINAL, STOPPED_FILE, WARNINGS_FILE
 
-FINAL: Final = "final"
 ADAPTER_FILES: Final = ("adapter_config.json", "adapter_model.safetensors", TRAINER_STATE_NAME)
-_CHECKPOINT: Final = re.compile(r"checkpoint-(\d+)")
 _UNFINISHED: Final = ".unfinished"
 _LOCK: Final = ".lock"
 _MARKER: Final = ".align"
@@ -89,7 +86,7 @@ class RunFolder:
     def checkpoints(self) -> dict[int, Path]:
         """The whole checkpoints by their steps, the earliest first."""
         found = {
-            int(named[1]): folder for folder in self.path.iterdir() if (named := _CHECKPOINT.fullmatch(folder.name))
+            int(named[1]): folder for folder in self.path.iterdir() if (named := CHECKPOINT.fullmatch(folder.name))
         }
         return dict(sorted(found.items()))
 

@@ -24,8 +24,8 @@ from harness_ext.judges import RuleJudge
 from harness_ext.judges.base import BatchJudge
 from harness_ext.models.checkpoint import read_json
 from harness_ext.models.identity import weights_identity
+from harness_ext.report.page.training import RECORD_FILE
 
-RECORD_FILE: Final = "run.json"
 Record = dict[str, Any]
 
 

@@ -8,9 +8,9 @@ from uuid import uuid4
 
 from harness_ext.common.errors import UserError
 from harness_ext.common.failures import writable
+from harness_ext.report.page.training import STOPPED_FILE
 
 _SHOWN: Final = 8
-STOPPED_FILE: Final = "stopped.json"
 _OF_A_ROW: Final = ("row", "concept", "label", "question")
 
 

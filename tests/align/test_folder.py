@@ -12,8 +12,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from align.folder import RunFolder, is_complete
-from align.record import RECORD_FILE, Taken, differences, other_environment, write_record
+from align.record import Taken, differences, other_environment, write_record
 from harness_ext.common.errors import UserError
+from harness_ext.report.page.training import RECORD_FILE
 
 RECORD: dict[str, Any] = {
     "method": "sft",

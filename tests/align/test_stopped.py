@@ -5,7 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from align.folder import RunFolder
-from align.stopped import STOPPED_FILE, TrainingStopped
+from align.stopped import TrainingStopped
+from harness_ext.report.page.training import STOPPED_FILE
 
 
 def test_processes_that_stop_together_leave_one_whole_file(tmp_path: Path) -> None:
