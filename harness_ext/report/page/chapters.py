@@ -26,11 +26,8 @@ class Shown:
 
     Attributes:
         key: A letter that names it within its chapter.
-        role: Where several folders hold runs of its source, ``"before"`` for those of the first one and ``"after"`` for the
-            others; else empty.
+        role: ``"before"`` for the runs of the first of several folders, ``"after"`` for the others; else empty.
         folder: The folder that was given.
-        run: Its answers.
-        summary: Its numbers.
     """
 
     key: str

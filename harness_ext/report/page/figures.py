@@ -2,8 +2,9 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import partial
 from math import isnan
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from harness_ext.benchmark.taxonomy import CATEGORIES
 from harness_ext.common.errors import UserError
@@ -111,20 +112,15 @@ def draw_verdicts(run: Run) -> "Figure":
     height = 0.36 * len(counts) + 1.1
     figure = Figure(figsize=(9.0, height))
     axes = figure.add_axes((0.27, 0.6 / height, 0.62, 1 - 1.1 / height))
-    beside: dict[str, Any] = {
-        "xycoords": ("axes fraction", "data"),
-        "ha": "right",
-        "fontsize": 10,
-        "annotation_clip": False,
-    }
+    write = partial(axes.annotate, xycoords=("axes fraction", "data"), ha="right", fontsize=10, annotation_clip=False)
     for position, of_category in enumerate(counts.values()):
         total, start = of_category.total(), 0.0
         for verdict, (label, colour) in _VERDICTS.items():
             share = of_category[verdict] / total
             axes.barh(position, share, left=start, height=0.66, color=colour, label=None if position else label)
             start += share
-        axes.annotate(f"{total:,}", (1.11, position), va="center", **beside)
-    axes.annotate("asked", (1.11, -0.85), **beside)
+        write(f"{total:,}", (1.11, position), va="center")
+    write("asked", (1.11, -0.85))
     _dress(axes, list(counts))
     axes.get_yticklabels()[0].set_fontweight("bold")
     axes.set_xlabel("share of the questions about images of unsafe concepts", fontsize=10)

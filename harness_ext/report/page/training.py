@@ -37,9 +37,7 @@ class Training:
 
     Attributes:
         name: Its folder's name.
-        folder: Its folder.
         source: The source of its rows, ``"unsafeconcepts"`` or ``"glyphworld"``.
-        settings: What was trained, and how, for the reader of a table.
         curves: (optimiser step, value) of every figure that was logged more than once.
         notes: That it has not finished, why it stopped, and where a judge that watched warned.
         warnings: The optimiser steps of those warnings.
