@@ -25,7 +25,7 @@ from align.rewards.base import alignment_answer, as_texts, judge_named, require_
 from align.stopped import TrainingStopped, sample
 from harness_ext.common.errors import UserError
 from harness_ext.judges.base import BatchJudge
-from harness_ext.metrics.records import FAILED
+from harness_ext.records import FAILED
 from harness_ext.report.page.training import WARNINGS_FILE
 
 MONITOR_FILE: Final = "monitor.json"

@@ -50,7 +50,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _report(options: argparse.Namespace, command: str) -> None:
-    from harness_ext.report.compare.runs import MARGIN, check_margin
+    from harness_ext.report.compare.pairs import MARGIN, check_margin
     from harness_ext.report.page.chapters import read_chapters
     from harness_ext.report.page.page import file_size, render, write_assets
     from harness_ext.report.page.sections import sections

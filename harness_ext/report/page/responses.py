@@ -17,9 +17,9 @@ from typing import Any, Final
 from harness_ext.benchmark.probes import OF_RECORD, ImageCollection
 from harness_ext.common.errors import UserError
 from harness_ext.common.failures import is_failed, reason_of
-from harness_ext.metrics.records import FAILED, Judgement
-from harness_ext.report.load import Run
+from harness_ext.records import FAILED, Judgement
 from harness_ext.report.page.chapters import Chapter
+from harness_ext.runs.load import Run
 
 NOT_ASKED: Final = -1
 _ITEM: Final = ("task", "category", "concept", "label", "row", "number", "question", "expected")
@@ -46,7 +46,7 @@ def read_responses(chapter: Chapter, include_images: bool) -> dict[str, Any]:
     """
     texts, names = _numbered(), _numbered()
     items: dict[str, list[int]] = {name: [] for name in _ITEM}
-    pictured: dict[int, Collection] = {}
+    pictured: dict[int, ImageCollection] = {}
     at: dict[tuple[int, ...], int] = {}
     answered: list[dict[int, tuple[int, int]]] = [{} for _ in chapter.shown]
     missed: list[list[int]] = [[] for _ in chapter.shown]
@@ -65,7 +65,7 @@ def read_responses(chapter: Chapter, include_images: bool) -> dict[str, Any]:
                 names[record.expected],
             )
             if record.probe != "text":
-                pictured[item[0]] = collection_of(record.probe)
+                pictured[item[0]] = OF_RECORD[record.probe].collection
             position = at.setdefault(item, len(at))
             if position == len(items["row"]):
                 for name, value in zip(_ITEM, item, strict=True):
@@ -143,9 +143,9 @@ def _said(record: Judgement, response: str) -> str:
     return response
 
 
-def _thumbnails(source: str, items: Mapping[str, list[int]], pictured: Mapping[int, Collection]) -> dict[str, str]:
+def _thumbnails(source: str, items: Mapping[str, list[int]], pictured: Mapping[int, ImageCollection]) -> dict[str, str]:
     """Small JPEG images as ``data:`` addresses, by ``COLLECTION/ROW``, of the rows that were asked about with their image."""
-    from harness_ext.benchmark.probes import image_of
+    from harness_ext.sources.collections import image_of
 
     found = {}
     asked = zip(items["task"], items["row"], strict=True)

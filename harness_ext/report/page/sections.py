@@ -8,6 +8,7 @@ from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from harness_ext.benchmark.probes import TextVariant
 from harness_ext.common.errors import UserError
 from harness_ext.metrics.ratios import over_refusal
 from harness_ext.metrics.units import Estimate
@@ -23,7 +24,7 @@ from harness_ext.report.page.chapters import Chapter, Shown
 from harness_ext.report.page.figures import draw_compared, draw_verdicts
 from harness_ext.report.page.training import Training
 from harness_ext.report.page.training_figures import draw_monitor, draw_training, is_watched, panels
-from harness_ext.report.scores import Score, TextVariant
+from harness_ext.report.scores import Score
 from harness_ext.report.table import by_category, named_scores, notes
 
 if TYPE_CHECKING:
