@@ -9,11 +9,11 @@ import os
 import shlex
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
 from typing import Final, NoReturn
 
 from align.recipe import METHODS, packaged_recipes
-from align.stopped import TrainingStopped
 from harness_ext.common.errors import UserError
 from harness_ext.common.processes import processes_of_run
 
@@ -33,8 +33,13 @@ def _train(method: str, arguments: Sequence[str]) -> None:
     warnings.filterwarnings("ignore", ".*gradient_checkpointing", FutureWarning)
     from align.run import run
     from align.settings import read_settings
+    from align.stopped import TrainingStopped
 
-    run(read_settings(method, arguments), shlex.join(["align", method, *arguments]))
+    try:
+        run(read_settings(method, arguments), shlex.join(["align", method, *arguments]))
+    except TrainingStopped as error:
+        print(file=sys.stderr)  # the bar stands on the line
+        _fail(error, 1)
 
 
 def _show_data(arguments: Sequence[str]) -> None:
@@ -50,9 +55,6 @@ def _make_table(arguments: Sequence[str]) -> None:
     table(arguments)
 
 
-_OTHERS: Final[dict[str, Callable[[Sequence[str]], None]]] = {"data": _show_data, "table": _make_table}
-
-
 def main() -> None:
     """Run one command; exits 2 for a request that cannot be met, 1 when a run had to stop."""
     name, *arguments = sys.argv[1:] or ["--help"]
@@ -60,19 +62,14 @@ def main() -> None:
     if name in ("-h", "--help"):
         print(usage)
         return
-    if name not in (*METHODS, *_OTHERS):
+    commands = {"data": _show_data, "table": _make_table, **{method: partial(_train, method) for method in METHODS}}
+    if name not in commands:
         print(f"align: no command {name!r}\n{usage}", file=sys.stderr)
         sys.exit(2)
     # Otherwise TRL reports every trainer that is made to its maker.
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     try:
-        if name in _OTHERS:
-            _OTHERS[name](arguments)
-        else:
-            _train(name, arguments)
-    except TrainingStopped as error:
-        print(file=sys.stderr)  # the bar stands on the line
-        _fail(error, 1)
+        commands[name](arguments)
     except UserError as error:
         _fail(error, 2)
 

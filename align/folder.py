@@ -7,8 +7,9 @@
     OUTPUT_DIR/logs/             TensorBoard's
     OUTPUT_DIR/.align            says that a run writes here
 
-A folder is written inside ``.unfinished``, ``run.json`` last, and renamed into its place in one step. The next run sweeps
-away what a killed process left there. A lock lets one run at a time write here.
+A folder is written inside ``.unfinished``, ``run.json`` last, and renamed into its place in one step: `transformers.Trainer`
+alone writes a checkpoint file by file into its place. The next run sweeps away what a killed process left in ``.unfinished``.
+A lock lets one run at a time write here.
 
 Nothing that another program wrote is swept or deleted: a checkpoint or ``final`` has the record of a run, and the rest was
 not there before the folder was marked as a run's.
@@ -19,28 +20,30 @@ A run resumes only from a whole checkpoint: transformers would resume in silence
 import json
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, TypeAlias
 
+from torch import Tensor
+from transformers import Trainer
 from transformers.trainer import OPTIMIZER_NAME, SCALER_NAME, SCHEDULER_NAME, TRAINER_STATE_NAME
 
 from align.monitor import MONITOR_FILE
 from align.ppo.critic import CRITIC_FILE, HEAD_FILE
 from align.ppo.trainer import PPO_FILE
-from align.record import Record, Taken, bears_record, differences, read_record
+from align.record import Record, TimeTaken, bears_record, differences, read_record
+from align.stopped import STOPPED_FILE, FiniteSteps
 from harness_ext.common.errors import UserError
-from harness_ext.common.files import held
+from harness_ext.common.files import held, write_text
 from harness_ext.models.checkpoint import read_json, require_whole
 from harness_ext.report.page.training import CHECKPOINT, FINAL, STOPPED_FILE, WARNINGS_FILE
 
 ADAPTER_FILES: Final = ("adapter_config.json", "adapter_model.safetensors", TRAINER_STATE_NAME)
-_UNFINISHED: Final = ".unfinished"
-_LOCK: Final = ".lock"
-_MARKER: Final = ".align"
-# As TensorBoard names its files.
-_EVENTS: Final = "events.out.tfevents.*"
+_CHECKPOINT: Final = re.compile(r"checkpoint-(\d+)")
+# Called with an unfinished folder, its step, and the time of training so far; writes the card and the record.
+Describe: TypeAlias = Callable[[Path, int, TimeTaken], None]
 
 
 class RunFolder:
@@ -54,7 +57,7 @@ class RunFolder:
         self.path = path.absolute()
         self.final = self.path / FINAL
         self.logs = self.path / "logs"
-        self.unfinished = self.path / _UNFINISHED
+        self.unfinished = self.path / ".unfinished"
 
     @contextmanager
     def held(self, overwrite: bool) -> Iterator[None]:
@@ -64,7 +67,7 @@ class RunFolder:
             UserError: It cannot be written to, another run writes here, or something in it is not a run's.
         """
         with held(
-            self.path / _LOCK,
+            self.path / ".lock",
             lambda error: UserError(f"output_dir {self.path} cannot be written to ({error.strerror})"),
             f"another run writes to {self.path}: wait for it, or choose another output_dir",
         ):
@@ -113,8 +116,8 @@ class RunFolder:
         return folder
 
     def begin(self) -> None:
-        """Forget why an earlier attempt stopped: training is about to start."""
-        for file in [self.path / STOPPED_FILE, *self.path.glob(f".{STOPPED_FILE}.*")]:
+        """Forget why an earlier attempt stopped, and what a killed writer left: training is about to start."""
+        for file in [self.path / STOPPED_FILE, *self.path.glob(f".{'[0-9a-f]' * 16}.new")]:
             file.unlink(missing_ok=True)
 
     def publish(self, name: str) -> Path:
@@ -132,26 +135,20 @@ class RunFolder:
         for folder in list(self.checkpoints().values())[: -most if most else 0]:
             self._remove(folder)
 
-    def finish(self, describe: Callable[[Path, int, Taken], None]) -> Path:
-        """Make ``final`` of the last checkpoint's adapter.
-
-        Args:
-            describe: Called with the unfinished folder, the last step, and the time of training; writes the files beside
-                the adapter.
-        """
+    def finish(self, describe: Describe) -> Path:
+        """Make ``final`` of the last checkpoint's adapter."""
         step, checkpoint = next(reversed(self.checkpoints().items()))
         folder = self.unfinished / FINAL
         folder.mkdir(parents=True)
-        for name in ADAPTER_FILES:
+        head = [HEAD_FILE] if (checkpoint / HEAD_FILE).is_file() else []
+        for name in (*ADAPTER_FILES, *head):
             shutil.copyfile(checkpoint / name, folder / name)
-        if (checkpoint / HEAD_FILE).is_file():
-            shutil.copyfile(checkpoint / HEAD_FILE, folder / HEAD_FILE)
-        describe(folder, step, Taken.of(read_record(checkpoint)))
+        describe(folder, step, TimeTaken.of(read_record(checkpoint)))
         return self.publish(FINAL)
 
     def _claim(self) -> None:
         """Mark the folder as a run's. Raises ``UserError`` where it holds another program's files, which could be deleted."""
-        marker = self.path / _MARKER
+        marker = self.path / ".align"
         results = [each for each in (self.final, *self.checkpoints().values()) if each.exists()]
         strangers = [each for each in results if not bears_record(each)]
         # Runs from before there was a marker are known by their results.
@@ -163,13 +160,13 @@ class RunFolder:
                 f"{strangers[0]} is not known to be of a run of align, which would write to it or delete it:\n"
                 "move it away, or choose another output_dir"
             )
-        marker.write_text("A run of align writes to this folder.\n", encoding="utf-8")
+        write_text(marker, "A run of align writes to this folder.\n")
 
     def _remove_logs(self) -> None:
-        """Delete TensorBoard's files, and the folders that are empty then; a linked folder is somebody else's."""
+        """Delete TensorBoard's files, and the folders that are then empty; a linked folder is somebody else's."""
         if self.logs.is_symlink():
             return
-        for file in self.logs.rglob(_EVENTS):
+        for file in self.logs.rglob("events.out.tfevents.*"):
             file.unlink()
         for folder in sorted([self.logs, *self.logs.rglob("*")], reverse=True):
             if folder.is_dir() and not any(folder.iterdir()):
@@ -244,3 +241,79 @@ def _flush(folder: Path, files: bool = True) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+# --- the trainers' part -----------------------------------------------------------------------------------------------
+
+
+class WholeCheckpoints(Trainer):
+    """A trainer's checkpoints, whole or not there, and its stop before a step on a bad number.
+
+    Goes before a trainer of TRL among the bases of a class. It overrides three private methods of `transformers.Trainer`, and
+    the tests that kill runs hold it to them: ``_get_output_dir``, ``_save_checkpoint``, ``_load_optimizer_and_scheduler``.
+
+    Args:
+        run: The folder of the run.
+        describe: Called in the main process before a checkpoint is moved into its place.
+        kwargs: The trainer's own.
+
+    Raises:
+        UserError: The model is spread over processes.
+    """
+
+    def __init__(self, *, run: RunFolder, describe: Describe, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if self.is_deepspeed_enabled or self.is_fsdp_enabled:
+            raise UserError("each process needs a whole copy of the model here: launch without DeepSpeed and FSDP")
+        self._run = run
+        self._describe = describe
+        # What the clocks show is added to these.
+        self._seconds, self._cpu_seconds = -time.monotonic(), -time.process_time()
+        self._finite = FiniteSteps(self.accelerator)
+        self.add_callback(self._finite)
+
+    def trained(self) -> Iterator[Tensor]:
+        """The weights that training changes and a checkpoint holds."""
+        yield from (each for each in self.model.parameters() if each.requires_grad)
+
+    def save_extra(self, folder: Path) -> None:
+        """Write further files of a checkpoint, beside the adapter and the trainer's state; in the main process."""
+
+    def load_extra(self, folder: Path) -> None:
+        """Read the files of `save_extra`; in every process, when a run resumes."""
+
+    def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> Tensor:
+        """A forward and backward pass, whose loss is watched."""
+        # A rollout's prompts, or a batch of tensors, which the model gets without its rows.
+        rows = [each["row"] for each in inputs] if isinstance(inputs, list) else inputs.pop("row").tolist()
+        loss = super().training_step(model, inputs, num_items_in_batch)
+        self._finite.note(loss, rows)
+        return loss
+
+    def create_model_card(self, *_: Any, **__: Any) -> None:
+        """None in the output folder: each checkpoint has its own."""
+
+    def _get_output_dir(self, trial: Any) -> str:
+        return str(self._run.unfinished)
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        self._finite.check_weights(self.trained(), int(self.state.global_step))
+        super()._save_checkpoint(model, trial)
+        # Each process wrote the state of its random generators.
+        self.accelerator.wait_for_everyone()
+        if self.is_world_process_zero():
+            step = int(self.state.global_step)
+            folder = self._run.unfinished / f"checkpoint-{step}"
+            self.save_extra(folder)
+            seconds, cpu_seconds = time.monotonic() + self._seconds, time.process_time() + self._cpu_seconds
+            self._describe(folder, step, TimeTaken(seconds, cpu_seconds))
+            self._run.publish(folder.name)
+            self._run.keep_last(self.args.save_total_limit)
+        self.accelerator.wait_for_everyone()
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        super()._load_optimizer_and_scheduler(checkpoint)
+        if checkpoint is not None:
+            earlier = TimeTaken.of(read_record(Path(checkpoint)))
+            self._seconds, self._cpu_seconds = self._seconds + earlier.seconds, self._cpu_seconds + earlier.cpu_seconds
+            self.load_extra(Path(checkpoint))

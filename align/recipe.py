@@ -1,10 +1,10 @@
-"""Recipes: YAML files of settings, the packaged ones by their names, and the types of the values in them.
+"""Recipes: YAML files of settings, the packaged ones by their names, and the checks of the values in them.
 
 This module imports nothing heavy, for the command reads it first. A recipe may name its `method` beside the settings.
 """
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import NoneType, UnionType
@@ -16,17 +16,18 @@ from harness_ext.common.errors import UserError
 
 PACKAGED: Final = Path(__file__).with_name("recipes")
 METHODS: Final = ("sft", "dpo", "ppo", "grpo", "rloo")
+# By a setting's type, the types that YAML may make of its value; a text is read as on the command line.
+_FROM_YAML: Final[dict[Any, tuple[tuple[type, ...], str]]] = {
+    bool: ((bool, str), "true or false"),
+    str: ((str,), "text (quote it)"),
+    int: ((int, str), "a whole number"),
+    float: ((int, float, str), "a number"),
+}
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """The content of a recipe.
-
-    Attributes:
-        name: The name or path it was asked for by, for messages.
-        method: The method that it names, if any.
-        values: Its settings.
-    """
+    """The content of a recipe: its name or path as it was given, the method that it names, if any, and its settings."""
 
     name: str
     method: str | None
@@ -62,8 +63,8 @@ def _read(named: str) -> Recipe:
     if not file.is_file():
         file = PACKAGED / f"{named}.yaml"
     if not file.is_file():
-        nearest = nearest_name(Path(named).stem, packaged_recipes())
-        hint = f" Did you mean {nearest}?" if nearest else ""
+        near = difflib.get_close_matches(Path(named).stem, packaged_recipes(), n=1)
+        hint = f" Did you mean {near[0]}?" if near else ""
         raise UserError(
             f"there is no recipe {named!r}: neither a file nor a packaged one.{hint}\n"
             f"Packaged are {', '.join(packaged_recipes())}"
@@ -84,15 +85,18 @@ def _read(named: str) -> Recipe:
     return Recipe(named, method, values)
 
 
-def nearest_name(name: str, known: Iterable[str]) -> str | None:
-    """The one of ``known`` that ``name`` may have been meant to be."""
-    return next(iter(difflib.get_close_matches(name, list(known), n=1)), None)
-
-
 def meant(name: str, known: Iterable[str]) -> str:
     """``"; did you mean …?"`` with the nearest of ``known``; empty where none is near."""
-    nearest = nearest_name(name, known)
-    return f"; did you mean {nearest}?" if nearest else ""
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def require(settings: object, names: str, expected: str, fits: Callable[[Any], bool]) -> None:
+    """Raise ``UserError``, with ``expected``, for the first of the settings ``names`` that is set and does not fit."""
+    for name in names.split():
+        value = getattr(settings, name)
+        if value is not None and not fits(value):
+            raise UserError(f"{name}: expected {expected}, found {value!r}")
 
 
 def read_yaml(name: str, text: str, expected: str) -> Any:
@@ -116,17 +120,11 @@ def unfit(value: Any, kind: Any, default: Any) -> str:
         return ""
     kinds -= {NoneType}
     single = kinds.pop() if len(kinds) == 1 else None
-    flag, text = isinstance(value, bool), isinstance(value, str)
-    if single is bool:
-        return "" if flag or text else "true or false"
-    if single is str:
-        return "" if text else "text (quote it)"
-    if single is int:
-        return "" if isinstance(value, int | str) and not flag else "a whole number"
-    if single is float:
-        return "" if isinstance(value, int | float | str) and not flag else "a number"
     if get_origin(single) is list:
         of_texts = get_args(single) == (str,)
-        right = isinstance(value, list) and (not of_texts or all(isinstance(each, str) for each in value))
-        return "" if right else "a list of texts, [a, b]" if of_texts else "a list"
-    return "a value" if value is None else ""
+        fits = isinstance(value, list) and (not of_texts or all(isinstance(each, str) for each in value))
+        return "" if fits else "a list of texts, [a, b]" if of_texts else "a list"
+    if single not in _FROM_YAML:
+        return "a value" if value is None else ""
+    types, expected = _FROM_YAML[single]
+    return "" if type(value) in types else expected

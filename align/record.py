@@ -18,8 +18,9 @@ from datasets import Dataset
 from align.data import fingerprint
 from align.models import Base
 from align.rewards.base import Reward, rest_of
-from align.settings import Settings
+from align.settings import RunSettings
 from harness_ext.common.errors import UserError
+from harness_ext.common.files import write_text
 from harness_ext.judges import RuleJudge
 from harness_ext.judges.base import BatchJudge
 from harness_ext.models.checkpoint import read_json
@@ -29,8 +30,21 @@ from harness_ext.report.page.training import RECORD_FILE
 Record = dict[str, Any]
 
 
+_LIBRARIES: Final = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "tokenizers", "unsafeconcepts")
+# Arguments that change where a run is written, how it is watched, or when it gives up, but not its result.
+_BESIDE: Final = (
+    "dataloader_in_order dataloader_multiprocessing_context dataloader_num_workers dataloader_persistent_workers "
+    "dataloader_pin_memory dataloader_prefetch_factor disable_tqdm hub_token local_rank log_level log_level_replica "
+    "log_on_each_node max_kl monitor_stop monitor_warn output_dir project report_to run_name save_total_limit stop_on_na"
+)
+# Without effect where no judge watches.
+_OF_MONITOR: Final = "monitor_first monitor_options monitor_window"
+# Options of a judge that change how it is asked, but not what it answers.
+_OF_ASKING: Final = ("answers", "api_key_variable", "backoff", "concurrency", "max_retries", "most_calls", "timeout")
+
+
 @dataclass(frozen=True)
-class Taken:
+class TimeTaken:
     """The time that a run's training has taken so far.
 
     Attributes:
@@ -42,44 +56,13 @@ class Taken:
     cpu_seconds: float
 
     @classmethod
-    def of(cls, record: Record) -> "Taken":
+    def of(cls, record: Record) -> "TimeTaken":
         """As `write_record` wrote it."""
         return cls(float(record["seconds"]), float(record["cpu_seconds"]))
 
 
-_LIBRARIES: Final = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "tokenizers", "unsafeconcepts")
-# Arguments that change where a run is written, how it is watched, or when it gives up, but not its result.
-_BESIDE: Final = (
-    "dataloader_in_order",
-    "dataloader_multiprocessing_context",
-    "dataloader_num_workers",
-    "dataloader_persistent_workers",
-    "dataloader_pin_memory",
-    "dataloader_prefetch_factor",
-    "disable_tqdm",
-    "hub_token",
-    "local_rank",
-    "log_level",
-    "log_level_replica",
-    "log_on_each_node",
-    "max_kl",
-    "monitor_stop",
-    "monitor_warn",
-    "output_dir",
-    "project",
-    "report_to",
-    "run_name",
-    "save_total_limit",
-    "stop_on_na",
-)
-# Without effect where no judge watches.
-_OF_MONITOR: Final = ("monitor_first", "monitor_options", "monitor_window")
-# Options of a judge that change how it is asked, but not what it answers.
-_OF_ASKING: Final = ("answers", "api_key_variable", "backoff", "concurrency", "max_retries", "most_calls", "timeout")
-
-
 def make_record(
-    settings: Settings, base: Base, rows: Dataset, rests_on: Mapping[str, str], processes: int, command: str
+    settings: RunSettings, base: Base, rows: Dataset, rests_on: Mapping[str, str], processes: int, command: str
 ) -> Record:
     """The record of a run that is about to begin or to resume.
 
@@ -103,7 +86,7 @@ def make_record(
             "template_options": dict(base.template_options),
         },
         "data": {**asdict(settings.data), "rows": len(rows), "fingerprint": fingerprint(rows)},
-        "rewards": settings.rewards.rewards if settings.rewards else None,
+        "rewards": settings.rewards,
         "rests_on": dict(rests_on),
         "arguments": dict(sorted(settings.arguments.to_dict().items())),
         "processes": processes,
@@ -127,11 +110,11 @@ def judges_of(rewards: Sequence[Reward], monitor: BatchJudge | None) -> dict[str
     return {name: rest for name, rest in found.items() if rest not in (None, RuleJudge.name)}
 
 
-def write_record(folder: Path, record: Record, step: int, taken: Taken) -> None:
+def write_record(folder: Path, record: Record, step: int, taken: TimeTaken) -> None:
     """Write ``run.json``, the last file of a folder: the record, the step, and the time it took."""
     spent = {name: round(value, 1) for name, value in asdict(taken).items()}
     text = json.dumps({**record, "step": step, **spent}, indent=2, ensure_ascii=False)
-    (folder / RECORD_FILE).write_text(text + "\n", encoding="utf-8")
+    write_text(folder / RECORD_FILE, text + "\n")
 
 
 def read_record(folder: Path) -> Record:
@@ -173,7 +156,7 @@ def _compared(record: Record) -> Iterator[tuple[str, Any]]:
     rewards = record.get("rewards")
     yield "rewards", [_of_verdicts(each, "judge_options") for each in rewards] if rewards else rewards
     arguments = _of_verdicts(record.get("arguments", {}), "monitor_options")
-    beside = _BESIDE if arguments.get("monitor") else _BESIDE + _OF_MONITOR
+    beside = (_BESIDE if arguments.get("monitor") else f"{_BESIDE} {_OF_MONITOR}").split()
     yield from ((name, value) for name, value in arguments.items() if name not in beside)
     yield "processes", record.get("processes")
 
@@ -273,4 +256,4 @@ def write_card(folder: Path, base: Base, record: Record, step: int) -> None:
         "All settings are in `run.json`.",
         "",
     ]
-    (folder / "README.md").write_text("\n".join(lines), encoding="utf-8")
+    write_text(folder / "README.md", "\n".join(lines))

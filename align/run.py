@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -22,16 +22,15 @@ from transformers import (
 from trl import DPOTrainer, GRPOTrainer, RLOOTrainer, SFTTrainer
 
 from align.arguments import check_last_batch, check_reporting
-from align.checkpoints import WholeCheckpoints
 from align.data import dpo_rows, passes, sft_rows, training_rows
-from align.folder import RunFolder, is_complete
+from align.folder import Describe, RunFolder, WholeCheckpoints, is_complete
 from align.models import Base, find_base, load, lora_config, switch_off_dropout
 from align.monitor import watching_judge
 from align.ppo.config import PPOConfig
 from align.ppo.trainer import PPOTrainer
 from align.record import (
     Record,
-    Taken,
+    TimeTaken,
     judges_of,
     make_record,
     other_environment,
@@ -42,7 +41,7 @@ from align.record import (
 from align.rendering import Collator, Renderer, fitting
 from align.rewards.base import Reward
 from align.rewards.build import build_rewards
-from align.settings import WITH_ROLLOUTS, Settings
+from align.settings import WITH_ROLLOUTS, RunSettings
 from align.stopped import TrainingStopped
 from harness_ext.common.errors import UserError
 from harness_ext.common.processes import processes_of_run
@@ -63,7 +62,7 @@ _SHOWN: Final = {
 }
 
 
-def run(settings: Settings, command: str) -> None:
+def run(settings: RunSettings, command: str) -> None:
     """Train; the same command again resumes from the last whole checkpoint, or says that there is nothing to do.
 
     Args:
@@ -83,8 +82,8 @@ def run(settings: Settings, command: str) -> None:
         )
     if is_main:
         check_reporting(args)
-    rewards = build_rewards(settings.rewards.rewards) if settings.rewards else None
-    judge = watching_judge(args, settings.rewards.rewards) if isinstance(args, PPOConfig) and settings.rewards else None
+    rewards = build_rewards(settings.rewards) if settings.rewards else None
+    judge = watching_judge(args, settings.rewards) if isinstance(args, PPOConfig) and settings.rewards else None
     base = find_base(settings.model)
     # One process downloads, hashes or converts first; the others find it done.
     with processes.main_process_first():
@@ -112,7 +111,7 @@ def run(settings: Settings, command: str) -> None:
         processes.wait_for_everyone()
 
 
-def _rows(settings: Settings) -> Dataset:
+def _rows(settings: RunSettings) -> Dataset:
     """The rows, each once, with the targets of the method."""
     rows = training_rows(settings.data)
     if settings.method == "sft":
@@ -121,7 +120,7 @@ def _rows(settings: Settings) -> Dataset:
 
 
 def _train(
-    settings: Settings,
+    settings: RunSettings,
     base: Base,
     rows: Dataset,
     rewards: Rewards | None,
@@ -157,8 +156,8 @@ def _train(
         raise
 
 
-def _describing(base: Base, record: Record) -> Callable[[Path, int, Taken], None]:
-    def describe(folder: Path, step: int, taken: Taken) -> None:
+def _describing(base: Base, record: Record) -> Describe:
+    def describe(folder: Path, step: int, taken: TimeTaken) -> None:
         write_card(folder, base, record, step)
         write_record(folder, record, step, taken)
 
@@ -219,7 +218,7 @@ TRAINERS: Final[dict[str, type[WholeCheckpoints]]] = {"sft": SFT, "dpo": DPO, "p
 
 
 def _trainer(
-    settings: Settings,
+    settings: RunSettings,
     base: Base,
     model: PreTrainedModel,
     processor: ProcessorMixin,

@@ -1,6 +1,6 @@
 """The settings of one run, from a recipe and the command line, which wins; a wrong one is refused before anything is loaded.
 
-The dataclasses here are a recipe's keys beside the trainer's own arguments.
+The dataclasses here are a recipe's keys beside the trainer's own arguments, which `arguments.py` checks.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from trl import DPOConfig, GRPOConfig, RLOOConfig, SFTConfig, TrlParser
 
 from align.arguments import FIXED, UNSET, check_arguments, fill_in
 from align.ppo.config import PPOConfig
-from align.recipe import Recipe, meant, read_recipe, read_yaml, unfit
+from align.recipe import Recipe, meant, read_recipe, read_yaml, require, unfit
 from harness_ext.common.errors import UserError
 from harness_ext.options import PASSWORD_IN_ADDRESS
 
@@ -57,11 +57,8 @@ class ModelConfig:
     )
 
     def __post_init__(self) -> None:
-        for name in ("lora_r", "lora_alpha"):
-            if getattr(self, name) < 1:
-                raise UserError(f"{name}: expected 1 or more, found {getattr(self, name)}")
-        if not 0 <= self.lora_dropout < 1:
-            raise UserError(f"lora_dropout: expected 0 to less than 1, found {self.lora_dropout}")
+        require(self, "lora_r lora_alpha", "1 or more", lambda value: value >= 1)
+        require(self, "lora_dropout", "0 to less than 1", lambda value: 0 <= value < 1)
         if not self.lora_modules:
             raise UserError("lora_modules: expected names of layers, such as [q_proj, v_proj], found none")
 
@@ -92,8 +89,7 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         for name, allowed in (("source", SOURCES), ("targets", TARGETS)):
-            if getattr(self, name) not in allowed:
-                raise UserError(f"{name}: expected one of {', '.join(allowed)}, found {getattr(self, name)!r}")
+            require(self, name, f"one of {', '.join(allowed)}", allowed.__contains__)
         if self.passes < 1 or self.renders < 1 or self.first_render < 0:
             raise UserError(
                 "expected passes and renders of at least 1, first_render of at least 0, found "
@@ -102,8 +98,16 @@ class DataConfig:
 
 
 @dataclass
-class LengthConfig:
-    """The rows of SFT and DPO that are longer than the trainer's ``max_length``."""
+class _FolderConfig:
+    overwrite: bool = field(
+        default=False,
+        metadata={"help": "Delete the run that is in output_dir, and begin anew, rather than resume it."},
+    )
+
+
+@dataclass
+class _TargetConfig(_FolderConfig):
+    """Of SFT and DPO."""
 
     leave_out_long: bool = field(
         default=False,
@@ -112,8 +116,8 @@ class LengthConfig:
 
 
 @dataclass
-class RewardConfig:
-    """The rewards of PPO, GRPO and RLOO: a response earns their weighted sum."""
+class _RolloutConfig(_FolderConfig):
+    """Of PPO, GRPO and RLOO: a response earns the weighted sum of its rewards."""
 
     rewards: Any = field(
         default_factory=lambda: [{"name": "verdict"}],
@@ -128,24 +132,14 @@ class RewardConfig:
 
 
 @dataclass
-class RunConfig:
-    """An earlier run in the same folder."""
-
-    overwrite: bool = field(
-        default=False,
-        metadata={"help": "Delete the run that is in output_dir, and begin anew, rather than go on with it."},
-    )
-
-
-@dataclass
-class Settings:
+class RunSettings:
     """The settings of one run.
 
     Attributes:
         method: ``"sft"``, ``"dpo"``, ``"ppo"``, ``"grpo"`` or ``"rloo"``.
         model: The model and its LoRA.
         data: The rows.
-        rewards: The rewards; ``None`` for SFT and DPO.
+        rewards: The list of rewards as the recipe has it; ``None`` for SFT and DPO.
         arguments: The trainer's own arguments.
         overwrite: Whether an earlier run in the same folder is deleted.
         leave_out_long: Whether rows longer than ``max_length`` are left out; for SFT and DPO alone.
@@ -154,10 +148,10 @@ class Settings:
     method: str
     model: ModelConfig
     data: DataConfig
-    rewards: RewardConfig | None
+    rewards: list[dict[str, Any]] | None
     arguments: TrainingArguments
     overwrite: bool
-    leave_out_long: bool = False
+    leave_out_long: bool
 
 
 class _Parser(TrlParser):
@@ -181,7 +175,13 @@ class _Parser(TrlParser):
         arguments: Sequence[str],
         fill: Callable[[argparse.Namespace], None] = lambda _: None,
     ) -> list[Any]:
-        """An instance of each kind, from the recipe and the command line, which wins; ``fill`` sets what they leave."""
+        """An instance of each kind, from the recipe and the command line, which wins; ``fill`` sets what they leave.
+
+        Prints the help and exits where the command line asks for it.
+        """
+        if {"-h", "--help"} & set(arguments):
+            self.print_help()
+            raise SystemExit(0)
         self._check(recipe)
         self.set_defaults_with_config(**recipe.values)
         namespace, unknown = self.parse_known_args(list(arguments))
@@ -213,7 +213,7 @@ class _Parser(TrlParser):
                 raise UserError(f"{recipe.name}: {key}: expected {expected}, found {found}")
 
 
-def read_settings(method: str, arguments: Sequence[str]) -> Settings:
+def read_settings(method: str, arguments: Sequence[str]) -> RunSettings:
     """The settings of a run.
 
     Args:
@@ -227,8 +227,7 @@ def read_settings(method: str, arguments: Sequence[str]) -> Settings:
     _refuse_credentials([*map(str, recipe.values.values()), *rest])
     if recipe.method not in (None, method):
         raise UserError(f"{recipe.name} is a recipe of {recipe.method}: run `align {recipe.method}` with it")
-    kinds = [RunConfig, ModelConfig, _own(method), ARGUMENTS[method], DataConfig]
-    parser = _Parser(kinds, prog=f"align {method}")
+    parser = _Parser([_own(method), ModelConfig, ARGUMENTS[method], DataConfig], prog=f"align {method}")
     parser.set_defaults(
         **UNSET,
         **{name: value for name, (value, _) in FIXED.items()},
@@ -238,16 +237,13 @@ def read_settings(method: str, arguments: Sequence[str]) -> Settings:
         report_to="tensorboard" if importlib.util.find_spec("tensorboard") else "none",
         disable_dropout=True,
     )
-    if {"-h", "--help"} & set(rest):
-        parser.print_help()
-        raise SystemExit(0)
-    run, model, own, trainer, data = parser.read(recipe, rest, partial(fill_in, method=method))
-    rewards, leave_out = (own, False) if method in WITH_ROLLOUTS else (None, own.leave_out_long)
-    if leave_out and trainer.max_length is None:
+    own, model, trainer, data = parser.read(recipe, rest, partial(fill_in, method=method))
+    has_rollouts = method in WITH_ROLLOUTS
+    rewards, leave_out_long = (own.rewards, False) if has_rollouts else (None, own.leave_out_long)
+    if leave_out_long and trainer.max_length is None:
         raise UserError("leave_out_long: without effect, for there is no max_length: say one, or take it out")
-    settings = Settings(method, model, data, rewards, trainer, run.overwrite, leave_out)
-    check_arguments(trainer, has_rollouts=method in WITH_ROLLOUTS)
-    return settings
+    check_arguments(trainer, has_rollouts)
+    return RunSettings(method, model, data, rewards, trainer, own.overwrite, leave_out_long)
 
 
 def read_data_settings(arguments: Sequence[str]) -> DataConfig:
@@ -257,17 +253,11 @@ def read_data_settings(arguments: Sequence[str]) -> DataConfig:
         UserError: As :func:`read_settings`.
     """
     recipe, rest = read_recipe(arguments)
-    trainers = [ARGUMENTS[recipe.method]] if recipe.method else list(ARGUMENTS.values())
-    of_runs = {
-        each.name for kind in (RunConfig, ModelConfig, RewardConfig, LengthConfig, *trainers) for each in fields(kind)
-    }
-    of_rows = {each.name for each in fields(DataConfig)}
-    values = {key: value for key, value in recipe.values.items() if key in of_rows or key not in of_runs}
-    parser = _Parser([DataConfig], prog="align data")
-    if {"-h", "--help"} & set(rest):
-        parser.print_help()
-        raise SystemExit(0)
-    (config,) = parser.read(Recipe(recipe.name, recipe.method, values), rest)
+    methods = [recipe.method] if recipe.method else list(ARGUMENTS)
+    kinds = [ModelConfig, _TargetConfig, _RolloutConfig, *(ARGUMENTS[method] for method in methods)]
+    of_runs = {each.name for kind in kinds for each in fields(kind)} - {each.name for each in fields(DataConfig)}
+    values = {key: value for key, value in recipe.values.items() if key not in of_runs}
+    (config,) = _Parser([DataConfig], prog="align data").read(Recipe(recipe.name, recipe.method, values), rest)
     return config
 
 
@@ -281,8 +271,7 @@ def _refuse_credentials(texts: Iterable[str]) -> None:
 
 
 def _own(method: str) -> type:
-    """The settings of methods with rollouts, or of the others."""
-    return RewardConfig if method in WITH_ROLLOUTS else LengthConfig
+    return _RolloutConfig if method in WITH_ROLLOUTS else _TargetConfig
 
 
 def _of_other(key: str) -> str:

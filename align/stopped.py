@@ -1,22 +1,27 @@
-"""A run that had to stop, with its reason and the samples that show it."""
+"""What stops a run: the error, with the samples that show why, and the check that every step takes finite numbers."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
-from uuid import uuid4
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import gather_object
+from torch import Tensor, nn
+from transformers import TrainerCallback, TrainerState, TrainingArguments
 
 from harness_ext.common.errors import UserError
-from harness_ext.common.failures import writable
-from harness_ext.report.page.training import STOPPED_FILE
+from harness_ext.common.files import write_text
 
+STOPPED_FILE: Final = "stopped.json"
 _SHOWN: Final = 8
-_OF_A_ROW: Final = ("row", "concept", "label", "question")
 
 
 def sample(row: Mapping[str, Any], response: str) -> dict[str, Any]:
     """A sample as a stop reports it: its row's number, concept, label and question, as far as known, and the response."""
-    return {"row": None, **{key: row[key] for key in _OF_A_ROW if key in row}, "response": response}
+    known = {key: row[key] for key in ("row", "concept", "label", "question") if key in row}
+    return {"row": None, **known, "response": response}
 
 
 class TrainingStopped(UserError):
@@ -37,9 +42,61 @@ class TrainingStopped(UserError):
 
     def write(self, folder: Path) -> None:
         """Write reason and samples into ``folder``, as ``stopped.json``; the last of several processes' files stays."""
-        folder.mkdir(parents=True, exist_ok=True)
         content = {"step": self.step, "reason": str(self), "samples": self.samples}
-        # Written beside and moved, so that a killed run leaves a whole file or none. Each process writes one of its own.
-        written = folder / f".{STOPPED_FILE}.{uuid4().hex}"
-        written.write_text(writable(json.dumps(content, indent=1, ensure_ascii=False)) + "\n", encoding="utf-8")
-        written.replace(folder / STOPPED_FILE)
+        write_text(folder / STOPPED_FILE, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+
+
+class FiniteSteps(TrainerCallback):
+    """Stops a run before the weights take a step on a loss or a gradient that is not a finite number.
+
+    It also stops before a checkpoint is made of weights that are not finite. All processes stop together, or none does.
+
+    Args:
+        accelerator: The trainer's.
+    """
+
+    def __init__(self, accelerator: Accelerator) -> None:
+        self._accelerator = accelerator
+        self._passes: list[tuple[Tensor, list[int]]] = []
+
+    def note(self, loss: Tensor, rows: Sequence[int]) -> None:
+        """Note the loss, shape (), of one forward and backward pass of the next update, and its rows."""
+        self._passes.append((loss.detach().isfinite().all(), list(rows)))
+
+    def on_pre_optimizer_step(
+        self, args: TrainingArguments, state: TrainerState, control: Any, model: nn.Module, **_: Any
+    ) -> None:
+        """Stop where a loss, or the gradient, is not finite.
+
+        Raises:
+            TrainingStopped: With the rows of this update whose loss is not finite, or with all of its rows.
+        """
+        passes, self._passes = self._passes, []
+        gradients = [each.grad for each in model.parameters() if each.grad is not None]
+        gradient = (
+            nn.utils.get_total_norm(gradients).isfinite() if gradients else torch.tensor(True, device=args.device)
+        )
+        # Under float16 a gradient may overflow: the step is then left out, and the loss scaled down.
+        wrong = torch.stack([*(~finite for finite, _ in passes), ~gradient & (not args.fp16)]).to(args.device)
+        if not int(self._accelerator.reduce(wrong.sum(), reduction="sum")):
+            return
+        losses = bool(self._accelerator.reduce(wrong[:-1].sum(), reduction="sum"))
+        rows = [row for finite, rows in passes for row in rows if not (losses and bool(finite))]
+        raise TrainingStopped(
+            f"the {'loss' if losses else 'gradient'} is not a finite number: lower learning_rate, or use another precision",
+            int(state.global_step),
+            [{"row": row} for row in dict.fromkeys(gather_object(rows))],
+        )
+
+    def check_weights(self, weights: Iterable[Tensor], step: int) -> None:
+        """Stop, on every process, where one of ``weights`` is not finite after the update before ``step``.
+
+        No later loss may show it.
+        """
+        wrong = ~torch.stack([each.detach().isfinite().all() for each in weights])
+        if int(self._accelerator.reduce(wrong.sum(), reduction="sum")):
+            raise TrainingStopped(
+                "the last update made weights that are not finite numbers, and no checkpoint is made of them: lower "
+                "learning_rate, or use another precision",
+                step,
+            )

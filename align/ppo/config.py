@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from trl import GRPOConfig
 
-from align.recipe import read_yaml
+from align.recipe import read_yaml, require
 from harness_ext.common.errors import UserError
 from harness_ext.common.processes import processes_of_run
 from harness_ext.judges.registry import JUDGES
@@ -13,29 +13,16 @@ from harness_ext.judges.registry import JUDGES
 # Another value than the default would be ignored here (`beta` is called `kl_coef`), would draw from another distribution than
 # the one that is scored, or, as fp16, cannot take the updates without a gradient.
 WITHOUT_EFFECT: Final = (
-    "beta",
-    "delta",
-    "fp16",
-    "generation_kwargs",
-    "importance_sampling_level",
-    "loss_type",
-    "mask_truncated_completions",
-    "min_p",
-    "multi_objective_aggregation",
-    "num_generations",
-    "off_policy_mask_threshold",
-    "repetition_penalty",
-    "router_aux_loss_coef",
-    "scale_rewards",
-    "sync_ref_model",
-    "top_entropy_quantile",
-    "top_k",
-    "top_p",
-    "use_bias_correction_kl",
-    "use_adaptive_entropy",
+    "beta delta fp16 generation_kwargs importance_sampling_level loss_type mask_truncated_completions min_p "
+    "multi_objective_aggregation num_generations off_policy_mask_threshold repetition_penalty router_aux_loss_coef "
+    "scale_rewards sync_ref_model top_entropy_quantile top_k top_p use_bias_correction_kl use_adaptive_entropy"
 )
 # Responses are drawn with their own seeded noise, so that a resumed run and one on several processes draw the same ones.
 UNSUPPORTED: Final = ("use_transformers_continuous_batching", "use_vllm")
+_POSITIVE: Final = (
+    "gradient_accumulation_steps num_iterations kl_horizon max_kl critic_learning_rate critic_batch critic_replay "
+    "kl_target target_kl cliprange_value epsilon_high"
+)
 
 
 @dataclass
@@ -118,7 +105,7 @@ class PPOConfig(GRPOConfig):
 
     def __post_init__(self) -> None:
         defaults = {each.name: each.default for each in fields(self)}
-        set_in_vain = [name for name in WITHOUT_EFFECT if getattr(self, name) != defaults[name]]
+        set_in_vain = [name for name in WITHOUT_EFFECT.split() if getattr(self, name) != defaults[name]]
         if set_in_vain:
             raise UserError(
                 f"{', '.join(set_in_vain)}: without effect in PPO, or harmful to it; take it out (why: align/ppo/config.py)"
@@ -165,8 +152,8 @@ class PPOConfig(GRPOConfig):
             return
         if self.monitor not in JUDGES:
             raise UserError(f"monitor: expected a judge, one of {', '.join(JUDGES)}, found {self.monitor!r}")
-        plain = isinstance(self.monitor_options or {}, dict)
-        if not plain or any(isinstance(value, list | dict | None) for value in (self.monitor_options or {}).values()):
+        options = self.monitor_options or {}
+        if not isinstance(options, dict) or any(isinstance(each, list | dict | None) for each in options.values()):
             raise UserError(
                 f"monitor_options: expected a mapping of names to values, as {{name: value}}, found {self.monitor_options!r}"
             )
@@ -175,39 +162,18 @@ class PPOConfig(GRPOConfig):
                 f"monitor_first, monitor_window: expected 2 rollouts and 1, or more, found {self.monitor_first} and "
                 f"{self.monitor_window}"
             )
-        if not 0 <= self.monitor_warn < 1:
-            raise UserError(f"monitor_warn: expected a share, 0 to less than 1, found {self.monitor_warn}")
-        if self.monitor_stop is not None and not self.monitor_warn <= self.monitor_stop < 1:
-            raise UserError(
-                f"monitor_stop: expected monitor_warn ({self.monitor_warn}) to less than 1, found {self.monitor_stop}"
-            )
+        warn = self.monitor_warn
+        require(self, "monitor_warn", "a share, 0 to less than 1", lambda share: 0 <= share < 1)
+        require(self, "monitor_stop", f"monitor_warn ({warn}) to less than 1", lambda share: warn <= share < 1)
 
     def _check_ranges(self) -> None:
-        positive = (
-            "gradient_accumulation_steps",
-            "num_iterations",
-            "kl_horizon",
-            "max_kl",
-            "critic_learning_rate",
-            "critic_batch",
-            "critic_replay",
-        )
-        optional = ("kl_target", "target_kl", "cliprange_value", "epsilon_high")
-        for name in (*positive, *(name for name in optional if getattr(self, name) is not None)):
-            if not getattr(self, name) > 0:
-                raise UserError(f"{name}: expected more than 0, found {getattr(self, name)}")
-        if not 0 < self.epsilon < 1:
-            raise UserError(f"epsilon: expected more than 0 and less than 1, found {self.epsilon}")
-        if not self.temperature > 0:
-            raise UserError(f"temperature: expected more than 0, found {self.temperature}")
+        require(self, _POSITIVE, "more than 0", lambda value: value > 0)
+        require(self, "epsilon", "more than 0 and less than 1", lambda value: 0 < value < 1)
+        require(self, "temperature", "more than 0", lambda value: value > 0)
         if self.kl_target is not None and self.kl_coef == 0:
             raise UserError("kl_target: without effect with a kl_coef of 0, which no factor changes")
-        for name in ("gamma", "lam", "critic_lam"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise UserError(f"{name}: expected 0 to 1, found {getattr(self, name)}")
-        for name in ("kl_coef", "critic_steps", "critic_warmup"):
-            if not getattr(self, name) >= 0:
-                raise UserError(f"{name}: expected 0 or more, found {getattr(self, name)}")
+        require(self, "gamma lam critic_lam", "0 to 1", lambda value: 0 <= value <= 1)
+        require(self, "kl_coef critic_steps critic_warmup", "0 or more", lambda value: value >= 0)
         if self.num_train_epochs != 1:
             raise UserError(
                 f"num_train_epochs: expected 1, found {self.num_train_epochs:g}; say `passes` for how often each row is used"

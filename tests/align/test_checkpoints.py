@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from align import commands
-from align.checkpoints import WholeCheckpoints
+from align.folder import WholeCheckpoints
 from align.ppo.critic import Critic
 from align.run import DPO, GRPO, SFT
 

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from align.folder import RunFolder, is_complete
-from align.record import Taken, differences, other_environment, write_record
+from align.record import RECORD_FILE, TimeTaken, differences, other_environment, write_record
 from harness_ext.common.errors import UserError
 from harness_ext.report.page.training import RECORD_FILE
 
@@ -36,7 +36,7 @@ def write(run: RunFolder, step: int, steps: int = 4) -> None:
     for name in ("optimizer.pt", "scheduler.pt", "rng_state.pth"):
         torch.save({"step": step}, folder / name)
     (folder / "trainer_state.json").write_text(json.dumps({"global_step": step, "max_steps": steps}))
-    write_record(folder, RECORD, step, Taken(1.5 * step, 1.25 * step))
+    write_record(folder, RECORD, step, TimeTaken(1.5 * step, 1.25 * step))
     run.publish(folder.name)
 
 

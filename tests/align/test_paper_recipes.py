@@ -70,7 +70,7 @@ def test_the_reward_is_the_published_one() -> None:
     """Right and wrong are ten apart, however sure the others are, and 512 tokens pay 4.0 times as much."""
     settings = read_settings("ppo", ["--config", "paper", "--bf16", "false"])
     assert settings.rewards is not None
-    (reward,), (weight,) = build_rewards(settings.rewards.rewards)
+    (reward,), (weight,) = build_rewards(settings.rewards)
     right, wrong, longer = reward(
         completions=["Yes.", "No.", "No."],
         completion_ids=[[], [], [0] * 512],

@@ -8,7 +8,7 @@ from trl import DPOConfig, GRPOConfig, RLOOConfig, SFTConfig
 
 from align.ppo.config import PPOConfig
 from align.recipe import packaged_recipes, read_recipe
-from align.settings import DataConfig, Settings, read_data_settings, read_settings
+from align.settings import DataConfig, RunSettings, read_data_settings, read_settings
 from harness_ext.common.errors import UserError
 
 
@@ -18,7 +18,7 @@ def written(folder: Path, text: str) -> str:
     return str(file)
 
 
-def read(method: str, folder: Path, text: str, *options: str) -> Settings:
+def read(method: str, folder: Path, text: str, *options: str) -> RunSettings:
     return read_settings(method, ["--config", written(folder, "output_dir: out\n" + text), *options])
 
 
@@ -47,9 +47,9 @@ def test_the_command_line_wins_over_the_recipe_and_that_over_the_defaults(tmp_pa
     assert settings.arguments.learning_rate == 1e-5 and settings.arguments.epsilon_high == 3
     assert settings.arguments.kl_coef == 0.5
     assert (settings.model.lora_r, settings.data.renders, settings.model.lora_alpha) == (8, 5, 256)
-    assert settings.rewards is not None and settings.rewards.rewards == [{"name": "verdict", "weight": 2.0}]
+    assert settings.rewards is not None and settings.rewards == [{"name": "verdict", "weight": 2.0}]
     given = read("ppo", tmp_path, recipe, "--save_steps", "8", "--rewards", "[{name: length}]")
-    assert given.rewards is not None and given.rewards.rewards == [{"name": "length"}]
+    assert given.rewards is not None and given.rewards == [{"name": "length"}]
 
 
 def test_one_seed_of_the_rows(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ def test_processes_that_stop_together_leave_one_whole_file(tmp_path: Path) -> No
 
 
 def test_what_a_killed_writer_left_is_forgotten_too(tmp_path: Path) -> None:
-    (tmp_path / f".{STOPPED_FILE}.1").write_text("{")
+    (tmp_path / ".0123456789abcdef.new").write_text("{")
     (tmp_path / STOPPED_FILE).write_text("{}")
     RunFolder(tmp_path).begin()
     assert list(tmp_path.iterdir()) == []

@@ -19,9 +19,8 @@ from unittest.mock import patch
 
 import align.run  # noqa: F401 - so that no child has to import it
 from align import commands
-from align.checkpoints import WholeCheckpoints
-from align.folder import RunFolder
-from harness_ext.report.page.training import RECORD_FILE
+from align.folder import RunFolder, WholeCheckpoints
+from align.record import RECORD_FILE
 
 SETTINGS: dict[str, Any] = {
     "renders": 1,
