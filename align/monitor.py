@@ -20,10 +20,11 @@ from tqdm import tqdm
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from align.ppo.config import PPOConfig
-from align.ppo.drift import Drift, Pairs, drift, level, pooled
+from align.ppo.drift import Drift, Level, Pairs, drift, level, pooled
 from align.rewards.base import alignment_answer, as_texts, judge_named, require_labels, require_questions, responses
 from align.stopped import TrainingStopped, sample
 from harness_ext.common.errors import UserError
+from harness_ext.common.files import write_text
 from harness_ext.judges.base import BatchJudge
 from harness_ext.records import FAILED
 from harness_ext.report.page.training import WARNINGS_FILE
@@ -70,9 +71,9 @@ class Monitor(TrainerCallback):
         self._judge = judge
         self._args = args
         self._accelerator = accelerator
-        self._file = WarningsFile(Path(args.output_dir))
-        self._first: list[Watched] = []
-        self._last: list[Watched] = []
+        self._warnings = Path(args.output_dir) / WARNINGS_FILE
+        self._first: list[WatchedRollout] = []
+        self._last: list[WatchedRollout] = []
         # The first rollout that no warning was about yet.
         self._from = 0
 
@@ -92,20 +93,28 @@ class Monitor(TrainerCallback):
             UserError: A row's label or question is not one.
             TrainingStopped: The drift is beyond ``monitor_stop``, or there is nothing to measure it by.
         """
-        seen, failed = _read(self._judge, self._accelerator, rollout, step, inputs, completions, scores)
-        earned, right = seen.pairs
+        every = self._read(inputs, completions, scores)
+        kept = [each for each in every if each[1] != FAILED]
+        if not kept:
+            raise TrainingStopped(
+                f"the judge {self._judge.name}, which watches the run, failed on all {len(every)} responses of a rollout: "
+                "see what it says is wrong, then run the same command again",
+                step,
+                [each[2] for each in every],
+            )
+        earned, verdicts, samples = map(list, zip(*kept, strict=True))
+        seen = WatchedRollout(rollout, earned, verdicts, samples)
         figures = {
-            "monitor/right": float(right.mean()),
-            "monitor/na": seen.verdicts.count("na") / len(right),
-            "monitor/failed": failed / (failed + len(right)),
+            "monitor/right": float(seen.pairs[1].mean()),
+            "monitor/na": verdicts.count("na") / len(verdicts),
+            "monitor/failed": (len(every) - len(kept)) / len(every),
         }
         if len(self._first) < self._args.monitor_first:
             self._first.append(seen)
             if len(self._first) == self._args.monitor_first:
-                self._check_first(step)
+                self._require_right_ones(step)
             return figures
-        at = level(*pooled([each.pairs for each in self._first]))
-        figures["monitor/reward"] = float(at.read(earned).mean())
+        figures["monitor/reward"] = float(self._level().read(seen.pairs[0]).mean())
         self._last = [*self._last, seen][-self._args.monitor_window :]
         if len(self._last) < self._args.monitor_window:
             return figures
@@ -121,7 +130,21 @@ class Monitor(TrainerCallback):
             "monitor/warnings": float(warns),
         }
 
-    def _check_first(self, step: int) -> None:
+    def _read(
+        self, inputs: list[dict[str, Any]], completions: list[Any], scores: Tensor
+    ) -> list[tuple[float, str, dict[str, Any]]]:
+        """The reward, the verdict and the sample of every response of all processes."""
+        require_labels([each["label"] for each in inputs])
+        require_questions([each["question"] for each in inputs])
+        texts = responses(completions)
+        answers = [alignment_answer(each["question"], text) for each, text in zip(inputs, texts, strict=True)]
+        samples = [sample(each, text) for each, text in zip(inputs, texts, strict=True)]
+        return gather_object(list(zip(scores.tolist(), self._judge.judge(answers), samples, strict=True)))
+
+    def _level(self) -> Level:
+        return level(*pooled([each.pairs for each in self._first]))
+
+    def _require_right_ones(self, step: int) -> None:
         """Stop where the judge calls no first response right: the reward then has no level to be read at."""
         scores, right = pooled([each.pairs for each in self._first])
         if not right.any():
@@ -132,8 +155,6 @@ class Monitor(TrainerCallback):
                 self._first[-1].samples,
             )
 
-    # --- warnings ----------------------------------------------------------------------------------------------------
-
     def _warn(self, found: Drift, step: int) -> None:
         first, last = self._last[0].rollout, self._last[-1].rollout
         self._from = last + 1
@@ -142,10 +163,10 @@ class Monitor(TrainerCallback):
         disagreed = self._disagreed()
         figures = {"drift": found.drift, "error": found.error, "reward": found.reward, "right": found.right}
         about = {"step": step, "rollouts": [first, last], "judge": self._judge.name}
-        self._file.append({**about, **figures, "responses": disagreed})
+        append_warning(self._warnings, {**about, **figures, "responses": disagreed})
         tqdm.write(
             f"align: warning at step {step}: {self._said(found)}; {len(disagreed)} responses on which they disagree are in "
-            f"{self._file.path}",
+            f"{self._warnings}",
             file=sys.stderr,
         )
 
@@ -158,22 +179,19 @@ class Monitor(TrainerCallback):
 
     def _disagreed(self) -> list[dict[str, Any]]:
         """The window's responses that either the reward or the judge calls right, but not both."""
-        at = level(*pooled([each.pairs for each in self._first]))
+        at = self._level()
         found = []
         for seen in self._last:
             scores, right = seen.pairs
-            apart = np.abs(at.read(scores) - right) > 0.5
-            for i in np.flatnonzero(apart):
+            for i in np.flatnonzero(np.abs(at.read(scores) - right) > 0.5):
                 of_judge = {"verdict": seen.verdicts[i], "reward": seen.scores[i]}
                 found.append({"rollout": seen.rollout, **seen.samples[i], **of_judge})
         return found
 
-    # --- resuming ---------------------------------------------------------------------------------------------------
-
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Forget the warnings after the checkpoint that the run resumes from, or all of them."""
         if self._accelerator.is_main_process:
-            self._file.keep_before(int(state.global_step))
+            keep_before(self._warnings, int(state.global_step))
 
     def save(self, folder: Path) -> None:
         """Write what `load` needs."""
@@ -183,7 +201,7 @@ class Monitor(TrainerCallback):
             "last": [asdict(each) for each in self._last],
             "from": self._from,
         }
-        (folder / MONITOR_FILE).write_text(json.dumps(state) + "\n", encoding="utf-8")
+        write_text(folder / MONITOR_FILE, json.dumps(state) + "\n")
 
     def load(self, folder: Path) -> None:
         """Resume from the state that `save` wrote.
@@ -197,12 +215,12 @@ class Monitor(TrainerCallback):
                 f"{folder}: watched by the judge {state['judge']}, found {self._judge.name} now: what they say cannot be "
                 "compared; go on with that one, or begin anew (--overwrite true)"
             )
-        self._first, self._last = ([Watched(**each) for each in state[name]] for name in ("first", "last"))
+        self._first, self._last = ([WatchedRollout(**each) for each in state[name]] for name in ("first", "last"))
         self._from = state["from"]
 
 
 @dataclass(frozen=True)
-class Watched:
+class WatchedRollout:
     """A rollout's responses of all processes, without those on which the judge failed.
 
     Attributes:
@@ -224,77 +242,37 @@ class Watched:
         return np.array(self.scores), np.array([float(verdict == each["label"]) for verdict, each in read])
 
 
-def _read(
-    judge: BatchJudge,
-    accelerator: Accelerator,
-    rollout: int,
-    step: int,
-    inputs: list[dict[str, Any]],
-    completions: list[Any],
-    scores: Tensor,
-) -> tuple[Watched, int]:
-    """The rollout as ``judge`` read it, and the number of responses on which it failed; the same on all processes.
+# --- monitor.jsonl ---
 
-    Arguments are those of :meth:`Monitor.watch`. Raises ``TrainingStopped`` where the judge failed on every response.
+
+def append_warning(file: Path, warning: dict[str, Any]) -> None:
+    """Add a warning, which holds its ``step``, as a line of JSON; it is on the disk when this returns."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("a", encoding="utf-8") as lines:
+        lines.write(json.dumps(warning) + "\n")  # escaped: a response may hold what no UTF-8 can carry
+        lines.flush()
+        os.fsync(lines.fileno())
+
+
+def keep_before(file: Path, step: int) -> None:
+    """Forget the warnings from ``step`` on, which come again, and a last line that was cut off in writing.
+
+    Raises:
+        UserError: The file holds something else.
     """
-    require_labels([each["label"] for each in inputs])
-    require_questions([each["question"] for each in inputs])
-    texts = responses(completions)
-    answers = [alignment_answer(each["question"], text) for each, text in zip(inputs, texts, strict=True)]
-    samples = [sample(each, text) for each, text in zip(inputs, texts, strict=True)]
-    every = gather_object(list(zip(scores.tolist(), judge.judge(answers), samples, strict=True)))
-    kept = [each for each in every if each[1] != FAILED]
-    if not kept:
-        raise TrainingStopped(
-            f"the judge {judge.name}, which watches the run, failed on all {len(every)} responses of a rollout: "
-            "see what it says is wrong, then run the same command again",
-            step,
-            [each[2] for each in every],
-        )
-    earned, verdicts, samples = map(list, zip(*kept, strict=True))
-    return Watched(rollout, earned, verdicts, samples), len(every) - len(kept)
-
-
-class WarningsFile:
-    """The file ``monitor.jsonl`` of a run's folder: warnings as lines of JSON.
-
-    Args:
-        folder: The run's.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.path = folder / WARNINGS_FILE
-
-    def append(self, warning: dict[str, Any]) -> None:
-        """Add a warning, which holds its ``step``; it is on the disk when this returns."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(warning) + "\n")  # escaped: a response may hold what no UTF-8 can carry
-            file.flush()
-            os.fsync(file.fileno())
-
-    def keep_before(self, step: int) -> None:
-        """Forget the warnings from ``step`` on, which come again, and a last line that was cut off in writing.
-
-        Raises:
-            UserError: The file holds something else.
-        """
-        if not self.path.exists():
-            return
-        lines = self.path.read_text(encoding="utf-8").splitlines(keepends=True)
-        whole = [line for line in lines if line.endswith("\n")]
-        try:
-            kept = [line for line in whole if json.loads(line)["step"] < step]
-        except (ValueError, KeyError, TypeError) as error:
-            raise UserError(
-                f"{self.path}: expected lines of JSON with a step, as a watched run writes them, found another thing "
-                f"({type(error).__name__}): move it away"
-            ) from error
-        if kept == lines:
-            return
-        if not kept:
-            self.path.unlink()
-            return
-        written = self.path.with_name(f".{self.path.name}")  # then moved: a run that is killed now leaves a whole file
-        written.write_text("".join(kept), encoding="utf-8")
-        written.replace(self.path)
+    if not file.exists():
+        return
+    lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
+    try:
+        kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] < step]
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"{file}: expected lines of JSON with a step, as a watched run writes them, found another thing "
+            f"({type(error).__name__}): move it away"
+        ) from error
+    if kept == lines:
+        return
+    if kept:
+        write_text(file, "".join(kept))
+    else:
+        file.unlink()

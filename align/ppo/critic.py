@@ -24,7 +24,7 @@ from harness_ext.common.errors import UserError
 HEAD_FILE: Final = "value_head.safetensors"
 CRITIC_FILE: Final = "critic_state.pt"
 # The first training takes the updates of as many rollouts: the critic starts from nothing.
-_FIRST: Final = 5
+_FIRST_TRAINING: Final = 5
 # Rollouts that explained variance is pooled over: once nearly every answer is right, few of them hold a wrong one to explain.
 _POOLED: Final = 40
 
@@ -116,7 +116,7 @@ class ValueHead(nn.Module):
 
 
 @dataclass
-class _Seen:
+class _Rollout:
     """The real tokens of one rollout, of all processes: features (N, width), returns (N,), values at the time (N,)."""
 
     features: Tensor
@@ -141,7 +141,7 @@ class Critic:
             torch.manual_seed(args.seed)
             self.head = ValueHead(width).to(device)
         self._optimizer = torch.optim.Adam(self.head.parameters(), lr=args.critic_learning_rate)
-        self._replay: deque[_Seen] = deque(maxlen=args.critic_replay)
+        self._replay: deque[_Rollout] = deque(maxlen=args.critic_replay)
         self._measured: deque[tuple[Moments, Moments]] = deque(maxlen=_POOLED)
 
     @torch.no_grad()
@@ -163,10 +163,10 @@ class Critic:
         """
         seen = torch.ones_like(returns)
         self._measured.append((moments(returns, seen), moments(returns - values, seen)))
-        self._replay.append(_Seen(features, returns, values))
+        self._replay.append(_Rollout(features, returns, values))
         generator = torch.Generator().manual_seed(self._args.seed * 1_000_003 + rollout)
         total = 0.0
-        steps = self._args.critic_steps * (_FIRST if rollout == 0 else 1)
+        steps = self._args.critic_steps * (_FIRST_TRAINING if rollout == 0 else 1)
         with torch.enable_grad():
             for _ in range(steps):
                 inputs, targets, before = self._minibatch(generator)
@@ -221,5 +221,5 @@ class Critic:
         self.head.load_state_dict(load_file(folder / HEAD_FILE, device=str(device)))
         state = torch.load(folder / CRITIC_FILE, map_location=device, weights_only=True)
         self._optimizer.load_state_dict(state["optimizer"])
-        self._replay.extend(_Seen(*seen) for seen in state["replay"])
+        self._replay.extend(_Rollout(*seen) for seen in state["replay"])
         self._measured.extend((Moments(*returns), Moments(*errors)) for returns, errors in state["measured"])

@@ -34,13 +34,9 @@ _ROUNDING: Final = 1e-6
 
 @dataclass(frozen=True)
 class Level:
-    """The reward from which on a response counts as right.
+    """The reward from which on a response counts as right: ``at`` steps of width ``step`` from ``top``, the highest.
 
-    Attributes:
-        top: The highest of the first rewards, from which steps are counted.
-        step: The width of a step.
-        at: The level, in steps from the top.
-        share: The weight of a response at the level, 0 to 1.
+    A response at the level counts by ``share``, 0 to 1.
     """
 
     top: float
@@ -50,7 +46,7 @@ class Level:
 
     def read(self, scores: Numbers) -> Numbers:
         """``r`` of the rewards ``scores``, both of shape (N,)."""
-        steps = _steps(scores, self.top, self.step)
+        steps = np.round((scores - self.top) / self.step)
         return np.where(steps == self.at, self.share, (steps > self.at).astype(float))
 
 
@@ -83,7 +79,7 @@ def level(scores: Numbers, right: Numbers) -> Level:
     """The level at which as many are right by ``scores`` as by ``right``: ``s`` and ``m``, both of shape (N,), N > 0."""
     top = float(scores.max())
     step = max((top - float(scores.min())) / _STEPS, _ROUNDING * max(1.0, abs(top)))
-    return Level(top, step, *_cut(_steps(scores, top, step), int(right.sum())))
+    return _level(top, step, np.round((scores - top) / step), int(right.sum()))
 
 
 def drift(first: Sequence[Pairs], now: Sequence[Pairs]) -> Drift:
@@ -93,13 +89,23 @@ def drift(first: Sequence[Pairs], now: Sequence[Pairs]) -> Drift:
         ValueError: There are fewer than two responses in one of them.
     """
     scores, right = pooled(now)
-    of_first = pooled(first)
-    if min(len(scores), len(of_first[0])) < 2:
-        raise ValueError(f"expected two responses each, found {len(of_first[0])} and {len(scores)}")
-    found = level(*of_first)
+    first_scores, first_right = pooled(first)
+    size = len(first_scores)
+    if min(len(scores), size) < 2:
+        raise ValueError(f"expected two responses each, found {size} and {len(scores)}")
+    found = level(first_scores, first_right)
     read = found.read(scores)
-    of_responses = float(np.var(read - right, ddof=1)) / len(scores)
-    return Drift(float(read.mean()), float(right.mean()), sqrt(of_responses + _of_level(found, *of_first, scores)))
+    variance = float(np.var(read - right, ddof=1)) / len(scores)
+    # The jackknife. Responses that are alike leave the same level when left out, so one of each kind is enough.
+    steps = np.round((first_scores - found.top) / found.step)
+    _, ones, counts = np.unique(np.stack([steps, first_right]), axis=1, return_index=True, return_counts=True)
+    without = [
+        _level(found.top, found.step, np.delete(steps, one), int(first_right.sum() - first_right[one])) for one in ones
+    ]
+    means = np.array([each.read(scores).mean() for each in without])
+    mean = float((counts * means).sum()) / size
+    variance += (size - 1) / size * float((counts * (means - mean) ** 2).sum())
+    return Drift(float(read.mean()), float(right.mean()), sqrt(variance))
 
 
 def pooled(rollouts: Sequence[Pairs]) -> Pairs:
@@ -107,23 +113,8 @@ def pooled(rollouts: Sequence[Pairs]) -> Pairs:
     return np.concatenate([scores for scores, _ in rollouts]), np.concatenate([right for _, right in rollouts])
 
 
-def _of_level(found: Level, scores: Numbers, right: Numbers, now: Numbers) -> float:
-    """The jackknife's variance of what ``now`` earns on average at a level found from ``scores`` and ``right``."""
-    steps, size = _steps(scores, found.top, found.step), len(scores)
-    # Responses that are alike leave the same level when left out, so one of each kind is enough.
-    _, ones, counts = np.unique(np.stack([steps, right]), axis=1, return_index=True, return_counts=True)
-    cuts = [_cut(np.delete(steps, one), int(right.sum() - right[one])) for one in ones]
-    means = np.array([Level(found.top, found.step, *cut).read(now).mean() for cut in cuts])
-    mean = float((counts * means).sum()) / size
-    return (size - 1) / size * float((counts * (means - mean) ** 2).sum())
-
-
-def _cut(steps: Numbers, wanted: int) -> tuple[float, float]:
-    """The level in steps, and the share that counts at it, so that ``wanted`` of ``steps``, shape (N,), do."""
+def _level(top: float, step: float, steps: Numbers, wanted: int) -> Level:
+    """The level at which ``wanted`` of the rewards count, which lie so many ``steps``, shape (N,), from ``top``."""
     at = np.sort(steps)[::-1][max(wanted, 1) - 1]
     above, alike = int((steps > at).sum()), int((steps == at).sum())
-    return float(at), (wanted - above) / alike
-
-
-def _steps(scores: Numbers, top: float, step: float) -> Numbers:
-    return np.round((scores - top) / step)
+    return Level(top, step, float(at), (wanted - above) / alike)

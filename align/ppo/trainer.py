@@ -11,14 +11,14 @@ processes takes the steps of one. Every response has noise of its own, seeded by
 the batch, nor on the number of processes, nor on what was drawn before a checkpoint.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from math import isfinite
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
 import torch
-from accelerate.utils import is_peft_model
+from accelerate.utils import gather_object, is_peft_model
 from datasets import Dataset
 from peft import PeftConfig
 from torch import Tensor
@@ -30,7 +30,6 @@ from trl import GRPOTrainer
 from align.monitor import Monitor
 from align.ppo.config import PPOConfig
 from align.ppo.critic import Critic, Trunk, ValueHead
-from align.ppo.guards import Guards
 from align.ppo.maths import (
     Moments,
     adapted_kl_coef,
@@ -41,6 +40,8 @@ from align.ppo.maths import (
     whiten,
 )
 from align.ppo.surface import FORWARD_KEYS, micro_batches
+from align.rewards.base import read_verdicts, responses
+from align.stopped import TrainingStopped, sample
 from harness_ext.common.errors import UserError
 from harness_ext.judges.base import BatchJudge
 from harness_ext.models.generation import GenerationSettings, request_seed, seeded_sampling
@@ -49,18 +50,18 @@ PPO_FILE: Final = "ppo_state.pt"
 
 
 class PPOTrainer(GRPOTrainer):
-    """Trains a LoRA by PPO.
+    """Trains a LoRA by PPO; the base model stays as it is and is the reference.
 
     Args:
-        model: The base model, which stays as it is and is the reference.
+        model: The base model.
         reward_funcs: Functions of TRL's signature; a response's score is their sum, weighted by ``args.reward_weights``.
         args: The settings.
         train_dataset: Rows with a ``prompt`` and an ``image``; their other columns go to the reward functions.
         processing_class: The model's processor.
         peft_config: The LoRA to put on ``model``.
-        callbacks: Of transformers' Trainer.
-        judge: Watches the run, by the settings named ``monitor…``; :func:`align.monitor.watching_judge` opens the one that
-            they name. The rows then have the columns ``label`` and ``question``.
+        callbacks: As in transformers' Trainer.
+        judge: Watches the run; :func:`align.monitor.watching_judge` opens the one that ``args.monitor`` names. The rows then
+            have the columns ``label`` and ``question``.
 
     Raises:
         UserError: There is no adapter to train, the rows do not fill a rollout, or a judge is named and not given.
@@ -109,7 +110,6 @@ class PPOTrainer(GRPOTrainer):
             peft_config=peft_config,
             callbacks=callbacks,
         )
-        self._guards = Guards(self.accelerator, lambda: int(self.state.global_step))
         self._monitor = Monitor(judge, args, self.accelerator) if judge is not None else None
         if self._monitor is not None:
             self.add_callback(self._monitor)
@@ -117,7 +117,8 @@ class PPOTrainer(GRPOTrainer):
         self._critic = Critic(self._trunk.width, args, self.accelerator.device)
         self._sampling = _greedy(self.generation_config)
         self._kl_coef = args.kl_coef
-        # The rollout that is being drawn.
+        # The rollout that is being drawn: this process's rows and responses as a stop reports them, and their scores.
+        self._samples: list[dict[str, Any]] = []
         self._scores = torch.empty(0)
         self._old: Tensor | None = None
         self._features: Tensor | None = None
@@ -134,7 +135,7 @@ class PPOTrainer(GRPOTrainer):
         return int(self.state.global_step) // self.args.updates_per_rollout
 
     def _prepare_inputs(self, generation_batch: Any) -> dict[str, Any]:
-        """One micro-batch of the rollout, which is drawn first where it is time."""
+        """One micro-batch of the rollout, which is drawn first where it is time to."""
         if not self.model.training:
             raise UserError(
                 "PPO has no evaluation of its own: set eval_strategy to 'no', and evaluate through lmms_eval"
@@ -184,10 +185,11 @@ class PPOTrainer(GRPOTrainer):
         weighted[by_function.isnan().all(dim=1)] = torch.nan
         first = self.accelerator.process_index * len(prompts)
         self._scores = weighted[first : first + len(prompts)]
-        self._guards.begin(inputs, completions)
-        self._guards.scores(self._scores)
+        texts = responses(completions)
+        self._samples = [sample(row, text) for row, text in zip(inputs, texts, strict=True)]
+        self._stop_if(~self._scores.isfinite(), "a response's reward is not a finite number")
         if self.args.stop_on_na:
-            self._guards.answers()
+            self._require_a_verdict(texts, [each["question"] for each in inputs])
         if self._monitor is not None:
             step = int(self.state.global_step)
             for name, value in self._monitor.watch(self.rollout, step, inputs, completions, self._scores).items():
@@ -200,27 +202,37 @@ class PPOTrainer(GRPOTrainer):
         batch = super()._generate_and_score_completions(inputs)
         if self._features is None:  # with a single pass, TRL leaves the old log-probabilities out
             with torch.no_grad():
-                self._score(self.model, batch, compute_entropy=False)
+                self._log_probabilities(self.model, batch, compute_entropy=False)
         assert self._old is not None and self._features is not None
         mask, old, features = batch["completion_mask"], self._old, self._features
         reference = batch.pop("ref_per_token_logps")
         self._metrics["train"].pop("frac_reward_zero_std", None)
-        self._guards.log_probabilities((old, reference), mask)
+        wrong = (~(old.isfinite() & reference.isfinite()) & mask.bool()).any(1)
+        self._stop_if(wrong, "a log-probability is not a finite number: the weights or the precision are at fault")
         kl = self._mean_kl(old, reference, mask)
-        self._guards.kl(kl, self.args.max_kl)
+        if not kl <= self.args.max_kl:
+            reason = f"the KL to the reference is {kl:.3g} nats a response, and max_kl is {self.args.max_kl:g}"
+            raise self._stopped(f"{reason}: lower the learning rate, or raise kl_coef", range(len(self._samples)))
 
         values = self._critic.values(features)
         rewards = token_rewards(self._scores, old, reference, mask, self._kl_coef)
         advantages = generalized_advantages(rewards, values, mask, self.args.gamma, self.args.lam)
         returns = generalized_advantages(rewards, values, mask, self.args.gamma, self.args.critic_lam) + values
         if self.args.whiten_advantages:
-            advantages = whiten(advantages, mask, self._of_all(moments(advantages, mask)))
+            over = Moments(*self.accelerator.reduce(torch.stack(moments(advantages, mask)), reduction="sum"))
+            advantages = whiten(advantages, mask, over)
         self._train_critic(features, returns, values, mask)
-        self._adapt(kl, len(inputs) * self.accelerator.num_processes)
+        self._log("ppo/kl", kl)
+        if self.args.kl_target is not None:
+            self._log("ppo/kl_coef", self._kl_coef)
+            count = len(inputs) * self.accelerator.num_processes
+            self._kl_coef = adapted_kl_coef(self._kl_coef, kl, self.args.kl_target, self.args.kl_horizon, count)
         batch["advantages"], batch["old_per_token_logps"] = advantages, old
         return batch
 
-    def _score(self, model: Any, batch: dict[str, Any], compute_entropy: bool) -> tuple[Tensor, Tensor | None]:
+    def _log_probabilities(
+        self, model: Any, batch: dict[str, Any], compute_entropy: bool
+    ) -> tuple[Tensor, Tensor | None]:
         """Log-probabilities of the drawn tokens, and entropies, each of shape (B, T)."""
         log_probabilities, entropies, _ = self._get_per_token_logps_and_entropies(
             model,
@@ -257,14 +269,26 @@ class PPOTrainer(GRPOTrainer):
         total = self.accelerator.reduce(total, reduction="sum")
         return float(total[0] / total[1])
 
-    def _adapt(self, kl: float, responses: int) -> None:
-        self._log("ppo/kl", kl)
-        if self.args.kl_target is not None:
-            self._log("ppo/kl_coef", self._kl_coef)
-            self._kl_coef = adapted_kl_coef(self._kl_coef, kl, self.args.kl_target, self.args.kl_horizon, responses)
+    # --- stopping: every process together, with the samples of all --------------------------------------------------
 
-    def _of_all(self, of_this: Moments) -> Moments:
-        return Moments(*self.accelerator.reduce(torch.stack(of_this), reduction="sum"))
+    def _require_a_verdict(self, texts: list[str], questions: list[int]) -> None:
+        """Stop where no response of the rollout, of all processes, has a verdict."""
+        verdicts = read_verdicts(texts, questions)
+        unread = torch.tensor([verdict == "na" for verdict in verdicts], device=self.accelerator.device)
+        if bool(self.accelerator.gather(unread).all()):
+            self._stop_if(
+                unread,
+                f"none of the rollout's {len(verdicts) * self.accelerator.num_processes} responses could be read as a "
+                "verdict: the model no longer answers the question (stop_on_na: false to go on all the same)",
+            )
+
+    def _stop_if(self, wrong: Tensor, reason: str) -> None:
+        """Stop where ``wrong``, shape (B,), about this process's samples, is true anywhere."""
+        if int(self.accelerator.reduce(wrong.sum(), reduction="sum")):
+            raise self._stopped(reason, wrong.nonzero()[:, 0].tolist())
+
+    def _stopped(self, reason: str, at: Iterable[int]) -> TrainingStopped:
+        return TrainingStopped(reason, int(self.state.global_step), gather_object([self._samples[i] for i in at]))
 
     # --- optimising on it --------------------------------------------------------------------------------------------
 
@@ -293,21 +317,19 @@ class PPOTrainer(GRPOTrainer):
         return bool(self._step % (self.args.steps_per_generation * self.num_iterations) == 0)
 
     def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> Tensor:
-        mask = inputs["completion_mask"]
-        new, entropies = self._score(model, inputs, compute_entropy=True)
+        mask, old = inputs["completion_mask"], inputs["old_per_token_logps"]
+        new, entropies = self._log_probabilities(model, inputs, compute_entropy=True)
         assert entropies is not None
-        loss = policy_loss(
-            new, inputs["old_per_token_logps"], inputs["advantages"], mask, self.epsilon_low, self.epsilon_high
-        )
+        loss = policy_loss(new, old, inputs["advantages"], mask, self.epsilon_low, self.epsilon_high)
         entropy = torch.where(mask.bool(), entropies, 0.0).sum()
         # Processes' gradients are averaged, those of the micro-batches of an update are added up.
         weight = self.accelerator.num_processes / inputs["update_tokens"]
         total = (loss.loss - self.args.entropy_coef * entropy) * weight
-        self._guards.loss(total, inputs["sample"])
+        wrong = torch.zeros(len(self._samples), dtype=torch.bool, device=total.device)
+        wrong[inputs["sample"]] = ~total.detach().isfinite()
+        self._stop_if(wrong, "the loss is not a finite number: lower the learning rate, or use another precision")
         if self._is_time_to_draw():
-            deviation = (
-                torch.where(mask.bool(), (new.detach() - inputs["old_per_token_logps"]).exp() - 1, 0.0).abs().max()
-            )
+            deviation = torch.where(mask.bool(), (new.detach() - old).exp() - 1, 0.0).abs().max()
             self._log("ppo/first_ratio_deviation", float(deviation))
         self._note(torch.stack([loss.kl, loss.clipped, entropy.detach()]) / inputs["update_tokens"])
         return total
