@@ -82,10 +82,6 @@ class RunFolder:
             yield
             self._sweep()
 
-    def is_finished(self) -> bool:
-        """Whether the run that writes here has finished."""
-        return self.final.is_dir()
-
     def checkpoints(self) -> dict[int, Path]:
         """The whole checkpoints by their steps, the earliest first."""
         found = {
@@ -102,7 +98,7 @@ class RunFolder:
         Raises:
             UserError: That folder is another run's, or not whole.
         """
-        folders = [*([self.final] if self.is_finished() else []), *reversed(self.checkpoints().values())]
+        folders = [*([self.final] if self.final.is_dir() else []), *reversed(self.checkpoints().values())]
         if not folders:
             return None
         folder = folders[0]

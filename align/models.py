@@ -53,12 +53,7 @@ def find_base(config: ModelConfig) -> Base:
     """
     entry = load_catalogue().get(config.model)
     if entry is None:
-        _refuse_adapter(Path(config.model))
-        folder = locate(config.model, config.model_revision, "weights")
-        require_weights(config.model, folder)
-        local = Path(config.model).is_dir()
-        named = str(Path(config.model).absolute()) if local else config.model
-        return Base(config.model, named, None if local else folder.name, ("hf-vlm", f"pretrained={config.model}"))
+        return _base(config, config.model, config.model_revision, ("hf-vlm", f"pretrained={config.model}"))
     if entry.backend != "huggingface" or entry.needs.remote_code:
         raise UserError(
             f"model {config.model!r} cannot be trained here: its backend is {entry.backend!r}; expected one of transformers' "
@@ -75,12 +70,23 @@ def find_base(config: ModelConfig) -> Base:
     revision = config.model_revision or entry.revision
     if entry.family:
         require_family(entry.weights, revision, entry.family)
-    _refuse_adapter(Path(entry.weights))
-    local, folder = Path(entry.weights).is_dir(), locate(entry.weights, revision, "weights")
-    require_weights(entry.weights, folder)
-    commit = None if local else folder.name
-    pretrained = str(Path(entry.weights).absolute()) if local else entry.weights
-    return Base(config.model, pretrained, commit, (config.model, ""), entry.prompt, entry.template_options)
+    return _base(config, entry.weights, revision, (config.model, ""), entry.prompt, entry.template_options)
+
+
+def _base(
+    config: ModelConfig,
+    weights: str,
+    revision: str | None,
+    asked_as: tuple[str, str],
+    prompt: str | None = None,
+    template_options: Mapping[str, Any] | None = None,
+) -> Base:
+    """A model of ``weights``, a folder or a hub repository, which are there and hold no adapter."""
+    _refuse_adapter(Path(weights))
+    is_local, folder = Path(weights).is_dir(), locate(weights, revision, "weights")
+    require_weights(weights, folder)
+    pretrained, commit = (str(Path(weights).absolute()), None) if is_local else (weights, folder.name)
+    return Base(config.model, pretrained, commit, asked_as, prompt, template_options or {})
 
 
 def load(base: Base, config: ModelConfig, device: torch.device) -> tuple[PreTrainedModel, ProcessorMixin]:

@@ -103,7 +103,7 @@ def run(settings: RunSettings, command: str) -> None:
         (last,) = broadcast_object_list([last])
         if last is None or not is_complete(last):
             _train(settings, base, rows, rewards, judge, folder, record, last)
-        if is_main and not folder.is_finished():
+        if is_main and not folder.final.is_dir():
             folder.finish(_describing(base, record))
             print(f"finished: {folder.final}")
         elif is_main:
@@ -186,18 +186,13 @@ class RLOO(WholeCheckpoints, RLOOTrainer):
 class PPO(WholeCheckpoints, PPOTrainer):
     """Proximal policy optimisation; its checkpoints hold the critic too."""
 
+    save_extra = PPOTrainer.save_critic
+    load_extra = PPOTrainer.load_critic
+
     def trained(self) -> Iterator[Tensor]:
         """The adapter's weights, and the value head's."""
         yield from super().trained()
         yield from self.value_head.parameters()
-
-    def save_extra(self, folder: Path) -> None:
-        """Write the critic."""
-        self.save_critic(folder)
-
-    def load_extra(self, folder: Path) -> None:
-        """Read the critic."""
-        self.load_critic(folder)
 
 
 class Progress(StepBar):
@@ -227,20 +222,10 @@ def _trainer(
     judge: BatchJudge | None,
     **of_run: Any,
 ) -> WholeCheckpoints:
-    """The trainer of a run.
+    """The trainer of a run, on ``rows``, each once, with the targets of SFT or DPO.
 
-    Args:
-        settings: The run's settings.
-        base: The model's origin.
-        model: The model, on its device.
-        processor: The model's processor.
-        rows: The rows, each once, with the targets of SFT or DPO.
-        rewards: The reward functions and their weights, for the other methods.
-        judge: The judge that watches a run of PPO, if any.
-        of_run: The folder and the description, as :class:`WholeCheckpoints` takes them.
-
-    Raises:
-        UserError: The settings do not fit the model or the rows.
+    ``of_run`` are the folder and the description, as :class:`WholeCheckpoints` takes them. Raises ``UserError`` where the
+    settings do not fit the model or the rows.
     """
     args = settings.arguments
     given: dict[str, Any] = {}

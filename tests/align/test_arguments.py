@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import align_commands
 import pytest
 import torch
 from transformers import training_args
@@ -28,29 +29,29 @@ def test_one_process_takes_rows_that_fill_no_batch(tmp_path: Path) -> None:
     check_last_batch(args, 120)
 
 
-def two_processes(model: Path, out: Path, *options: str) -> "subprocess.CompletedProcess[str]":
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--standalone"]
-    sft = ["sft", "--model", str(model), "--output_dir", str(out), "--renders", "1", "--passes", "1"]
+def test_no_row_is_trained_on_twice_by_two_processes(untrained_vlm: Path, tmp_path: Path) -> None:
+    """Of 120 rows in batches of 25 and 25 the last 20 would be filled up with the first 30."""
     quick = ["--lora_r", "2", "--use_cpu", "true", "--report_to", "none", "--gradient_checkpointing", "false"]
-    return subprocess.run(
-        [*launcher, "-m", "align.commands", *sft, *quick, "--per_device_train_batch_size", "25", *options],
+    sft = ["sft", "--model", str(untrained_vlm), "--renders", "1", "--passes", "1", *quick]
+    attempts = {"refused": [], "dropped": ["--dataloader_drop_last", "true"], "cut": ["--max_steps", "2"]}
+    given = [
+        [*sft, "--per_device_train_batch_size", "25", "--output_dir", str(tmp_path / name), *more]
+        for name, more in attempts.items()
+    ]
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--standalone"]
+    run = subprocess.run(
+        [*launcher, align_commands.__file__, json.dumps(given)],
         env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])},
         capture_output=True,
         text=True,
         timeout=600,
     )
-
-
-def test_no_row_is_trained_on_twice_by_two_processes(untrained_vlm: Path, tmp_path: Path) -> None:
-    """Of 120 rows in batches of 25 and 25 the last 20 would be filled up with the first 30."""
-    refused = two_processes(untrained_vlm, tmp_path)
-    assert refused.returncode != 0 and not (tmp_path / "final").exists()
-    assert "120 rows (all passes) do not fill batches of 25 on 2 processes" in refused.stderr
-    assert "--dataloader_drop_last true to leave the last 20 out" in refused.stderr
-
-    for name, more in (("dropped", ["--dataloader_drop_last", "true"]), ("cut", ["--max_steps", "2"])):
-        trained = two_processes(untrained_vlm, tmp_path / name, *more)
-        assert trained.returncode == 0, trained.stderr[-3000:]
+    assert run.returncode == 0, run.stderr[-3000:]
+    assert json.loads(run.stdout.splitlines()[-1]) == [2, 0, 0], run.stderr[-3000:]
+    assert not (tmp_path / "refused").exists()
+    assert "120 rows (all passes) do not fill batches of 25 on 2 processes" in run.stderr
+    assert "--dataloader_drop_last true to leave the last 20 out" in run.stderr
+    for name in ("dropped", "cut"):
         assert json.loads((tmp_path / name / "final" / "run.json").read_text())["step"] == 2
 
 

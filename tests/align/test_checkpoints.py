@@ -86,6 +86,8 @@ def test_it_stops(
     weights = load_file(tmp_path / "checkpoint-2" / "adapter_model.safetensors")
     assert all(bool(tensor.isfinite().all()) for tensor in weights.values())
 
+    if what == "gradient":  # for what was saved is the same as where the loss stopped it
+        return
     monkeypatch.setattr(trainer, "compute_loss", compute)
     commands.main()
     assert (tmp_path / "final").is_dir() and not (tmp_path / "stopped.json").exists()

@@ -1,9 +1,8 @@
 """The folder of a run: whole or not there, one run at a time, and only the one that it was begun with."""
 
 import json
-import os
-import subprocess
-import sys
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -76,29 +75,23 @@ def test_what_a_killed_process_left_is_swept(tmp_path: Path) -> None:
     assert list(run.checkpoints()) == [8]
 
 
-HOLDING = """
-import sys
-from pathlib import Path
-from align.folder import RunFolder
-with RunFolder(Path(sys.argv[1])).held(overwrite=False):
-    print("held", flush=True)
-    sys.stdin.read()
-"""
+def hold(folder: Path, connection: Connection) -> None:
+    with RunFolder(folder).held(overwrite=False):
+        connection.send("held")
+        connection.recv()
 
 
 def test_one_run_at_a_time(tmp_path: Path) -> None:
-    other = subprocess.Popen(
-        [sys.executable, "-c", HOLDING, str(tmp_path)],
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert other.stdout is not None and other.stdout.readline() == "held\n"
-    message = f"another run writes to {tmp_path}"
-    with pytest.raises(UserError, match=message), RunFolder(tmp_path).held(overwrite=False):
+    """Another process, a fork of this one, which has imported everything."""
+    mine, its = get_context("fork").Pipe()
+    other = get_context("fork").Process(target=hold, args=(tmp_path, its))
+    other.start()
+    assert mine.recv() == "held"
+    with pytest.raises(UserError, match=f"another run writes to {tmp_path}"), RunFolder(tmp_path).held(overwrite=False):
         pass
-    other.communicate()
+    mine.send("end")
+    other.join()
+    assert other.exitcode == 0
     with RunFolder(tmp_path).held(overwrite=False):
         pass
 

@@ -1,7 +1,7 @@
 """Runs that are killed, and gone on with: `python killed_runs.py CHECKPOINT OUT PLACES` prints what each came to, as JSON.
 
 ``PLACES`` is JSON: by method ("sft", or "sft 2" on two processes), where a run is killed, time and again, before it is let to
-its end. Every attempt is a child of this process, which has imported everything and done nothing yet; it kills itself by
+its end. Every attempt is a child of this process, which has imported everything and trained nothing; it kills itself by
 SIGKILL where it is to be killed.
 """
 
@@ -16,6 +16,8 @@ from pathlib import Path
 from socket import socket
 from typing import Any
 from unittest.mock import patch
+
+from transformers import AutoModelForImageTextToText
 
 import align.run  # noqa: F401 - so that no child has to import it
 from align import commands
@@ -57,6 +59,8 @@ OF: dict[str, dict[str, Any]] = {
 
 def main() -> None:
     checkpoint, out, places = sys.argv[1], Path(sys.argv[2]), json.loads(sys.argv[3])
+    # So that no child has to import the model's code, nor to compile what its weights' names are matched by.
+    AutoModelForImageTextToText.from_pretrained(checkpoint)
     ends = {}
     for run, names in places.items():
         method, processes = run.split()[0], int([*run.split(), "1"][1])

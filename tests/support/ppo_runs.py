@@ -146,17 +146,22 @@ def trained(run: PPOTrainer) -> dict[str, torch.Tensor]:
 
 
 def main() -> None:
-    """``python ppo_runs.py CHECKPOINT OUT PROCESSES CHANGES``: a run on as many processes as it is started in.
+    """``python ppo_runs.py CHECKPOINT OUT PROCESSES CHANGES``: runs on as many processes as it is started in.
 
-    CHANGES are settings, as JSON. By plain gradient descent and in float64: two processes add up in another order than one,
-    and Adam takes a whole step for a gradient that is nothing but the rounding of that.
+    CHANGES are the settings of each run, a list as JSON; run N writes to OUT/N.
     """
-    checkpoint, out, processes, changes = (
-        Path(sys.argv[1]),
-        Path(sys.argv[2]),
-        int(sys.argv[3]),
-        json.loads(sys.argv[4]),
-    )
+    checkpoint, out, processes = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
+    for number, changes in enumerate(json.loads(sys.argv[4])):
+        torch.manual_seed(0)  # as every new process begins, whatever an earlier run has drawn
+        run_in_float64(checkpoint, out / str(number), processes, changes)
+
+
+def run_in_float64(checkpoint: Path, out: Path, processes: int, changes: dict[str, Any]) -> None:
+    """A run, with its weights before and after and its history in ``out``.
+
+    By plain gradient descent and in float64: two processes add up in another order than one, and Adam takes a whole step for
+    a gradient that is nothing but the rounding of that.
+    """
     args = settings(out, **{"max_grad_norm": 0.5, "num_iterations": 3, "optim": "sgd", "learning_rate": 0.1, **changes})
     watched = {"reward": paid_later, "judge": EvenLetters()} if args.monitor else {}
     run = trainer(checkpoint, args, dtype=torch.float64, **watched)
@@ -168,6 +173,7 @@ def main() -> None:
     run.eos_token_ids = run.generation_config.eos_token_id = list(range(0, len(run._tokenizer), 4))
     run.train()
     if run.accelerator.is_main_process:
+        out.mkdir(parents=True, exist_ok=True)
         save_file(start, out / "start.safetensors")
         save_file(trained(run), out / "end.safetensors")
         kept = ("reward", "ppo/kl", "ppo/explained_variance", "ppo/policy_kl", "entropy", "grad_norm", "ppo/kl_coef")
