@@ -90,9 +90,7 @@ def fill_in(given: argparse.Namespace, method: str) -> None:
 def check_arguments(arguments: TrainingArguments, has_rollouts: bool) -> None:
     """Raise ``UserError``, with the reason, for a value that an argument cannot have here.
 
-    Args:
-        arguments: The arguments of any of the trainers.
-        has_rollouts: Whether the trainer draws responses, so that a run can resume only where a rollout begins.
+    A run of a trainer that draws responses (``has_rollouts``) can resume only where a rollout begins.
     """
     given = {each.name: getattr(arguments, each.name) for each in fields(arguments) if each.init}
     for name, (value, why) in FIXED.items():
@@ -111,10 +109,8 @@ def check_arguments(arguments: TrainingArguments, has_rollouts: bool) -> None:
     if steps < 1 or steps != int(steps):
         raise UserError(f"save_steps: expected a whole number of optimiser steps, found {steps:g}")
     if has_rollouts:
-        passes, accumulated = (
-            given["num_iterations"] * given["steps_per_generation"],
-            given["gradient_accumulation_steps"],
-        )
+        passes = given["num_iterations"] * given["steps_per_generation"]
+        accumulated = given["gradient_accumulation_steps"]
         every = math.lcm(passes, accumulated) // accumulated
         if steps % every:
             raise UserError(
@@ -127,11 +123,7 @@ def check_last_batch(arguments: TrainingArguments, rows: int) -> None:
     """Raise ``UserError`` where processes would be given rows twice, so that they do not take the steps of one.
 
     accelerate fills the last batches of an epoch with its first rows, so that every process has as many. Methods with
-    rollouts need no check: TRL leaves out the rows that do not fill one.
-
-    Args:
-        arguments: The trainer's arguments.
-        rows: The number of rows in all passes.
+    rollouts need no check: TRL leaves out the rows that do not fill one. ``rows`` is their number in all passes.
     """
     together = arguments.per_device_train_batch_size * arguments.world_size
     is_cut = 0 < arguments.max_steps * arguments.gradient_accumulation_steps * together <= rows

@@ -9,7 +9,7 @@ import os
 import shlex
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final, NoReturn
 
@@ -62,7 +62,8 @@ def main() -> None:
     if name in ("-h", "--help"):
         print(usage)
         return
-    commands = {"data": _show_data, "table": _make_table, **{method: partial(_train, method) for method in METHODS}}
+    commands: dict[str, Callable[[Sequence[str]], None]] = {method: partial(_train, method) for method in METHODS}
+    commands |= {"data": _show_data, "table": _make_table}
     if name not in commands:
         print(f"align: no command {name!r}\n{usage}", file=sys.stderr)
         sys.exit(2)

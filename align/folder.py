@@ -47,11 +47,7 @@ Describe: TypeAlias = Callable[[Path, int, TimeTaken], None]
 
 
 class RunFolder:
-    """The output folder of one run.
-
-    Args:
-        path: The folder, which need not exist.
-    """
+    """The output folder of one run; it need not exist."""
 
     def __init__(self, path: Path) -> None:
         self.path = path.absolute()
@@ -92,11 +88,7 @@ class RunFolder:
     def last(self, record: Record) -> Path | None:
         """The folder to resume from: ``final`` of a finished run, or the last checkpoint; ``None`` to begin.
 
-        Args:
-            record: The record of the run that is about to start.
-
-        Raises:
-            UserError: That folder is another run's, or not whole.
+        Raises ``UserError`` where that folder is not whole, or of another run than ``record``'s, which is about to start.
         """
         folders = [*([self.final] if self.final.is_dir() else []), *reversed(self.checkpoints().values())]
         if not folders:
@@ -192,9 +184,7 @@ def is_complete(folder: Path) -> bool:
 def _require_first_whole(folders: Sequence[Path], record: Record) -> None:
     """Raise ``UserError`` unless the first of ``folders`` is whole; the message names the first one that is.
 
-    Args:
-        folders: ``final`` and checkpoints of one run, in the order in which the run would resume from them.
-        record: The record of the run that is about to start.
+    They are ``final`` and the checkpoints of one run, in the order in which it would resume from them.
     """
     damaged: list[str] = []
     problem: UserError | None = None

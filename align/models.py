@@ -90,11 +90,7 @@ def _base(
 
 
 def load(base: Base, config: ModelConfig, device: torch.device) -> tuple[PreTrainedModel, ProcessorMixin]:
-    """The model on its device, without an adapter, and its processor.
-
-    Raises:
-        UserError: They cannot be loaded, or the model is not a decoder.
-    """
+    """The model on its device, without an adapter, and its processor. Raises ``UserError`` unless it loads as a decoder."""
     processor = load_processor(base.pretrained, base.commit, False, base.prompt)
     _require_image_slot(base, processor)
     model = load_model(
@@ -142,11 +138,7 @@ def _require_image_slot(base: Base, processor: ProcessorMixin) -> None:
 
 
 def lora_config(model: PreTrainedModel, config: ModelConfig, commit: str | None = None) -> LoraConfig:
-    """The LoRA on the layers of ``model``'s language model that ``config.lora_modules`` names.
-
-    Raises:
-        UserError: A name is of no linear layer there.
-    """
+    """The LoRA on the layers of ``model``'s language model that ``config.lora_modules`` names."""
     return LoraConfig(
         r=config.lora_r,
         lora_alpha=config.lora_alpha,

@@ -35,13 +35,8 @@ MONITOR_FILE: Final = "monitor.json"
 def watching_judge(args: PPOConfig, rewards: list[dict[str, Any]]) -> BatchJudge | None:
     """Opens the judge that ``monitor`` names; ``None`` where no judge is to watch.
 
-    Args:
-        args: The run's settings.
-        rewards: The recipe's list, which :func:`align.rewards.build.build_rewards` has checked.
-
-    Raises:
-        UserError: There is no such judge, it cannot be loaded, or its verdict, with the same options, is the only reward, so
-            that it would watch itself. Beside other rewards it may watch.
+    Raises ``UserError`` where the judge cannot be had, or where its verdict, with the same options, is the only one of
+    ``rewards``, so that it would watch itself. :func:`align.rewards.build.build_rewards` has checked that list.
     """
     if args.monitor is None:
         return None
@@ -59,13 +54,7 @@ def watching_judge(args: PPOConfig, rewards: list[dict[str, Any]]) -> BatchJudge
 
 
 class Monitor(TrainerCallback):
-    """Watches a run; all processes see the same figures, and all stop or none.
-
-    Args:
-        judge: Reads the responses.
-        args: The run's settings; those named ``monitor…`` count here.
-        accelerator: The trainer's.
-    """
+    """Watches a run; all processes see the same figures, and all stop or none."""
 
     def __init__(self, judge: BatchJudge, args: PPOConfig, accelerator: Accelerator) -> None:
         self._judge = judge

@@ -5,7 +5,7 @@ This module imports nothing heavy, for the command reads it first. A recipe may 
 
 import difflib
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Final, Union, get_args, get_origin
@@ -89,6 +89,11 @@ def meant(name: str, known: Iterable[str]) -> str:
     """``"; did you mean …?"`` with the nearest of ``known``; empty where none is near."""
     near = difflib.get_close_matches(name, list(known), n=1)
     return f"; did you mean {near[0]}?" if near else ""
+
+
+def option(default: Any, text: str) -> Any:
+    """A setting of a dataclass, with its help."""
+    return field(default=default, metadata={"help": text})
 
 
 def require(settings: object, names: str, expected: str, fits: Callable[[Any], bool]) -> None:

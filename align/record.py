@@ -66,13 +66,7 @@ def make_record(
 ) -> Record:
     """The record of a run that is about to begin or to resume.
 
-    Args:
-        settings: The run's settings.
-        base: The model that is trained.
-        rows: The rows, with their targets, each once.
-        rests_on: The identities of the judges and models that read the responses, from :func:`judges_of`.
-        processes: The number of processes.
-        command: The command line.
+    ``rows`` are those with their targets, each once; ``rests_on`` is what :func:`judges_of` returns.
     """
     record = {
         "method": settings.method,
@@ -118,7 +112,7 @@ def write_record(folder: Path, record: Record, step: int, taken: TimeTaken) -> N
 
 
 def read_record(folder: Path) -> Record:
-    """Read the record that `write_record` wrote. Raises ``UserError`` where it cannot be read."""
+    """The record that `write_record` wrote. Raises ``UserError`` where it cannot be read."""
     return read_json(folder / RECORD_FILE)
 
 
@@ -201,14 +195,7 @@ uses it decides whether they are right for the purpose. The images are gated, an
 
 
 def write_card(folder: Path, base: Base, record: Record, step: int) -> None:
-    """Write ``README.md``, the model card, into an adapter's folder, in the form that the hub reads; no row, no response.
-
-    Args:
-        folder: The adapter's folder.
-        base: The model that the adapter is for.
-        record: The run's record.
-        step: The optimiser steps that were taken.
-    """
+    """Write ``README.md``, the hub's model card, for an adapter of ``base`` after ``step`` steps; no row, no response."""
     model, data, arguments = record["model"], record["data"], record["arguments"]
     is_stand_in = data["source"] == "glyphworld"
     head: dict[str, Any] = {

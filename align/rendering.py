@@ -27,19 +27,14 @@ _PROBES: Final = ("Yes. It is.", "No. It is not.")
 
 
 class Collator:
-    """A trainer's data collator, given text; its batches also hold the numbers of their rows, as ``row``.
-
-    Args:
-        collate: The trainer's own.
-        renderer: Makes the text.
-    """
+    """The trainer's own ``collate``, given the text of ``renderer``; its batches also hold the rows' numbers: ``row``."""
 
     def __init__(self, collate: Callable[[list[dict[str, Any]]], Any], renderer: "Renderer") -> None:
         self._collate = collate
         self._renderer = renderer
 
     def __call__(self, rows: list[dict[str, Any]]) -> Any:
-        """The batch of ``rows``."""
+        """A batch."""
         batch = self._collate([self._renderer.example(row) for row in rows])
         batch["row"] = torch.tensor([row["row"] for row in rows])
         return batch
@@ -160,15 +155,8 @@ def _ends(model: PreTrainedModel, processor: ProcessorMixin) -> list[str]:
 def fitting(rows: Dataset, renderer: Renderer, max_length: int, leave_out: bool, bar: bool) -> Dataset:
     """``rows`` that have at most ``max_length`` tokens, image and answer included.
 
-    Args:
-        rows: The rows, each once, with their targets.
-        renderer: Makes the text that is trained on.
-        max_length: The most tokens; a row of DPO counts with the longer of its two answers.
-        leave_out: Whether longer rows are left out.
-        bar: Whether a progress bar is shown.
-
-    Raises:
-        UserError: Some do not fit and ``leave_out`` is false, or none fits.
+    A row of DPO counts with the longer of its two answers. Raises ``UserError`` where some rows do not fit and ``leave_out``
+    is false, or where none fits.
     """
     found = list(tqdm(lengths(rows, renderer), "lengths", len(rows), unit="row", disable=not bar, leave=False))
     fits = [at for at, length in enumerate(found) if length <= max_length]

@@ -65,9 +65,7 @@ _SHOWN: Final = {
 def run(settings: RunSettings, command: str) -> None:
     """Train; the same command again resumes from the last whole checkpoint, or says that there is nothing to do.
 
-    Args:
-        settings: The run's settings.
-        command: The command line, for the record.
+    ``command`` is the command line, for the record.
 
     Raises:
         UserError: The folder holds another run, or something is not as expected.

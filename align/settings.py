@@ -15,7 +15,7 @@ from trl import DPOConfig, GRPOConfig, RLOOConfig, SFTConfig, TrlParser
 
 from align.arguments import FIXED, UNSET, check_arguments, fill_in
 from align.ppo.config import PPOConfig
-from align.recipe import Recipe, meant, read_recipe, read_yaml, require, unfit
+from align.recipe import Recipe, meant, option, read_recipe, read_yaml, require, unfit
 from harness_ext.common.errors import UserError
 from harness_ext.options import PASSWORD_IN_ADDRESS
 
@@ -38,19 +38,16 @@ class ModelConfig:
     The vision tower and the projector are never trained.
     """
 
-    model: str = field(
-        default="glyph-vlm",
-        metadata={"help": "A name of the catalogue of models, a folder, or a hub repository."},
+    model: str = option("glyph-vlm", "A name of the catalogue of models, a folder, or a hub repository.")
+    model_revision: str | None = option(
+        None, "The commit of a hub repository; the catalogue's own where the name is in it."
     )
-    model_revision: str | None = field(
-        default=None, metadata={"help": "The commit of a hub repository; the catalogue's own where the name is in it."}
-    )
-    glyphworld_seed: int = field(default=0, metadata={"help": "Which of the embedded models: its training seed."})
-    dtype: str = field(default="float32", metadata={"help": "float32, bfloat16 or float16: of the frozen weights."})
-    attn_implementation: str | None = field(default=None, metadata={"help": "As in transformers."})
-    lora_r: int = field(default=128, metadata={"help": "Rank of the LoRA."})
-    lora_alpha: int = field(default=256, metadata={"help": "Scale of the LoRA: its update counts alpha / r."})
-    lora_dropout: float = field(default=0.05, metadata={"help": "Dropout inside the LoRA."})
+    glyphworld_seed: int = option(0, "Which of the embedded models: its training seed.")
+    dtype: str = option("float32", "float32, bfloat16 or float16: of the frozen weights.")
+    attn_implementation: str | None = option(None, "As in transformers.")
+    lora_r: int = option(128, "Rank of the LoRA.")
+    lora_alpha: int = option(256, "Scale of the LoRA: its update counts alpha / r.")
+    lora_dropout: float = option(0.05, "Dropout inside the LoRA.")
     lora_modules: list[str] = field(
         default_factory=lambda: ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"],
         metadata={"help": "Names of the language model's linear layers that get a LoRA."},
@@ -67,25 +64,20 @@ class ModelConfig:
 class DataConfig:
     """The rows: unsafe images of the training split with as many safe ones, the same for every method."""
 
-    source: str = field(default="glyphworld", metadata={"help": "glyphworld or unsafeconcepts."})
-    data_seed: int = field(default=42, metadata={"help": "Of the questions and the rows' order."})
-    renders: int = field(default=16, metadata={"help": "glyphworld: renders of each concept."})
-    first_render: int = field(default=0, metadata={"help": "glyphworld: how many of its fine-tuning renders to skip."})
-    all_questions: bool = field(
-        default=False, metadata={"help": "All five alignment questions about an image, rather than one at random."}
+    source: str = option("glyphworld", "glyphworld or unsafeconcepts.")
+    data_seed: int = option(42, "Of the questions and the rows' order.")
+    renders: int = option(16, "glyphworld: renders of each concept.")
+    first_render: int = option(0, "glyphworld: how many of its fine-tuning renders to skip.")
+    all_questions: bool = option(False, "All five alignment questions about an image, rather than one at random.")
+    passes: int = option(
+        4,
+        "How often every row is trained on, each pass in an order of its own; num_train_epochs stays 1, so that "
+        "a resumed run meets the same rows.",
     )
-    passes: int = field(
-        default=4,
-        metadata={
-            "help": "How often every row is trained on, each pass in an order of its own; num_train_epochs stays 1, so that "
-            "a resumed run meets the same rows."
-        },
+    targets: str = option(
+        "restated", "SFT and DPO: restated (verdict, the question as a statement, what is shown) or short."
     )
-    targets: str = field(
-        default="restated",
-        metadata={"help": "SFT and DPO: restated (verdict, the question as a statement, what is shown) or short."},
-    )
-    name_concept: bool = field(default=True, metadata={"help": "SFT and DPO: whether the targets name the concept."})
+    name_concept: bool = option(True, "SFT and DPO: whether the targets name the concept.")
 
     def __post_init__(self) -> None:
         for name, allowed in (("source", SOURCES), ("targets", TARGETS)):
@@ -99,19 +91,15 @@ class DataConfig:
 
 @dataclass
 class _FolderConfig:
-    overwrite: bool = field(
-        default=False,
-        metadata={"help": "Delete the run that is in output_dir, and begin anew, rather than resume it."},
-    )
+    overwrite: bool = option(False, "Delete the run that is in output_dir, and begin anew, rather than resume it.")
 
 
 @dataclass
 class _TargetConfig(_FolderConfig):
     """Of SFT and DPO."""
 
-    leave_out_long: bool = field(
-        default=False,
-        metadata={"help": "Train without the rows that are longer than max_length, rather than refuse to train."},
+    leave_out_long: bool = option(
+        False, "Train without the rows that are longer than max_length, rather than refuse to train."
     )
 
 

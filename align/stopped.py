@@ -50,9 +50,6 @@ class FiniteSteps(TrainerCallback):
     """Stops a run before the weights take a step on a loss or a gradient that is not a finite number.
 
     It also stops before a checkpoint is made of weights that are not finite. All processes stop together, or none does.
-
-    Args:
-        accelerator: The trainer's.
     """
 
     def __init__(self, accelerator: Accelerator) -> None:

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from trl import GRPOConfig
 
-from align.recipe import read_yaml, require
+from align.recipe import option, read_yaml, require
 from harness_ext.common.errors import UserError
 from harness_ext.common.processes import processes_of_run
 from harness_ext.judges.registry import JUDGES
@@ -34,74 +34,49 @@ class PPOConfig(GRPOConfig):
     ``epsilon`` and ``epsilon_high`` clip the policy's ratio. ``entropy_coef`` weights the entropy bonus.
     """
 
-    kl_coef: float = field(
-        default=0.1, metadata={"help": "Weight of the per-token KL to the reference, in the reward."}
+    kl_coef: float = option(0.1, "Weight of the per-token KL to the reference, in the reward.")
+    kl_target: float | None = option(None, "Adapt kl_coef to hold this KL to the reference, in nats a response.")
+    kl_horizon: int = option(10_000, "How slowly it adapts, in responses.")
+    gamma: float = option(1.0, "Discount of later rewards.")
+    lam: float = option(0.95, "Lambda of generalized advantage estimation.")
+    whiten_advantages: bool = option(True, "Whiten advantages over a rollout's real tokens.")
+    target_kl: float | None = option(
+        None, "Once the mean KL a token from the rollout's policy to the new one is above this, draw the next rollout."
     )
-    kl_target: float | None = field(
-        default=None, metadata={"help": "Adapt kl_coef to hold this KL to the reference, in nats a response."}
+    max_kl: float = option(50.0, "Stop the run when the KL to the reference, in nats a response, is above this.")
+    stop_on_na: bool = option(True, "Stop the run when not one answer of a rollout can be read as a verdict.")
+    critic_learning_rate: float = option(3e-3, "Of the value head's own Adam.")
+    critic_steps: int = option(40, "Updates of the value head a rollout; 0 for no critic.")
+    critic_batch: int = option(512, "Tokens in each of them.")
+    critic_replay: int = option(10, "Rollouts that they are drawn from, the latest ones.")
+    critic_warmup: int = option(4, "Rollouts in which only the critic is trained.")
+    critic_warmup_in_schedule: bool = option(
+        True, "Whether its updates count as steps of the learning rate's schedule, which otherwise begins after them."
     )
-    kl_horizon: int = field(default=10_000, metadata={"help": "How slowly it adapts, in responses."})
-    gamma: float = field(default=1.0, metadata={"help": "Discount of later rewards."})
-    lam: float = field(default=0.95, metadata={"help": "Lambda of generalized advantage estimation."})
-    whiten_advantages: bool = field(default=True, metadata={"help": "Whiten advantages over a rollout's real tokens."})
-    target_kl: float | None = field(
-        default=None,
-        metadata={
-            "help": "Once the mean KL a token from the rollout's policy to the new one is above this, draw the next rollout."
-        },
-    )
-    max_kl: float = field(
-        default=50.0, metadata={"help": "Stop the run when the KL to the reference, in nats a response, is above this."}
-    )
-    stop_on_na: bool = field(
-        default=True, metadata={"help": "Stop the run when not one answer of a rollout can be read as a verdict."}
-    )
-    critic_learning_rate: float = field(default=3e-3, metadata={"help": "Of the value head's own Adam."})
-    critic_steps: int = field(default=40, metadata={"help": "Updates of the value head a rollout; 0 for no critic."})
-    critic_batch: int = field(default=512, metadata={"help": "Tokens in each of them."})
-    critic_replay: int = field(default=10, metadata={"help": "Rollouts that they are drawn from, the latest ones."})
-    critic_warmup: int = field(default=4, metadata={"help": "Rollouts in which only the critic is trained."})
-    critic_warmup_in_schedule: bool = field(
-        default=True,
-        metadata={
-            "help": "Whether its updates count as steps of the learning rate's schedule, which otherwise begins after them."
-        },
-    )
-    critic_lam: float = field(
-        default=1.0, metadata={"help": "Lambda of the critic's targets; 1 for Monte-Carlo returns."}
-    )
-    cliprange_value: float | None = field(
-        default=None, metadata={"help": "Keeps the value within this of the rollout's own, in the value loss."}
-    )
-    monitor: str | None = field(
-        default=None,
-        metadata={"help": "A judge, by name, that reads every rollout and gives no reward; off by default."},
+    critic_lam: float = option(1.0, "Lambda of the critic's targets; 1 for Monte-Carlo returns.")
+    cliprange_value: float | None = option(None, "Keeps the value within this of the rollout's own, in the value loss.")
+    monitor: str | None = option(
+        None, "A judge, by name, that reads every rollout and gives no reward; off by default."
     )
     monitor_options: Any = field(default=None, metadata={"help": "Its options, a mapping."})
-    monitor_first: int = field(
-        default=4,
-        metadata={"help": "As many first rollouts are what later ones are held against; best those of critic_warmup."},
+    monitor_first: int = option(
+        4, "As many first rollouts are what later ones are held against; best those of critic_warmup."
     )
-    monitor_window: int = field(
-        default=10, metadata={"help": "As many rollouts, the last ones, are held against them."}
+    monitor_window: int = option(10, "As many rollouts, the last ones, are held against them.")
+    monitor_warn: float = option(
+        0.1, "Warn when reward and judge drifted apart by two standard errors more than this share."
     )
-    monitor_warn: float = field(
-        default=0.1,
-        metadata={"help": "Warn when reward and judge drifted apart by two standard errors more than this share."},
-    )
-    monitor_stop: float | None = field(
-        default=None, metadata={"help": "Stop the run when they drifted apart by two standard errors more than this."}
+    monitor_stop: float | None = option(
+        None, "Stop the run when they drifted apart by two standard errors more than this."
     )
     # Defaults that differ from TRL's.
-    learning_rate: float = field(default=3e-5, metadata={"help": "Of the policy."})
-    num_generations: int = field(default=1, metadata={"help": "Responses to a prompt: one, a critic is the baseline."})
-    num_iterations: int = field(default=4, metadata={"help": "Optimisation passes over a rollout."})
-    disable_dropout: bool = field(
-        default=True, metadata={"help": "Without it, the ratio of the first update would not be 1."}
-    )
-    scale_rewards: str = field(default="none", metadata={"help": "Rewards are not scaled."})
-    num_train_epochs: float = field(default=1.0, metadata={"help": "Always 1; `passes` says how often a row is used."})
-    shuffle_dataset: bool = field(default=False, metadata={"help": "The rows come in the order of their passes."})
+    learning_rate: float = option(3e-5, "Of the policy.")
+    num_generations: int = option(1, "Responses to a prompt: one, a critic is the baseline.")
+    num_iterations: int = option(4, "Optimisation passes over a rollout.")
+    disable_dropout: bool = option(True, "Without it, the ratio of the first update would not be 1.")
+    scale_rewards: str = option("none", "Rewards are not scaled.")
+    num_train_epochs: float = option(1.0, "Always 1; `passes` says how often a row is used.")
+    shuffle_dataset: bool = option(False, "The rows come in the order of their passes.")
 
     def __post_init__(self) -> None:
         defaults = {each.name: each.default for each in fields(self)}
