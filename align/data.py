@@ -45,8 +45,7 @@ _OF_AN_IMAGE: Final = ("image", "row", "concept", "category", "label")
 def training_rows(config: DataConfig) -> Dataset:
     """The rows of the training split, each once; the same for every method.
 
-    Raises:
-        UserError: The source is out of reach, not the published dataset, or has not as many renders.
+    Raises ``UserError`` where the source is out of reach, not the published dataset, or has not as many renders.
     """
     if config.source == "glyphworld":
         images = _glyphs(config)

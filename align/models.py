@@ -46,10 +46,7 @@ class Base:
 def find_base(config: ModelConfig) -> Base:
     """Finds the model that ``config.model`` names: in the catalogue, in a folder, or in a hub repository.
 
-    It loads nothing, and builds the embedded model where it is missing.
-
-    Raises:
-        UserError: There is none, or none that can be trained here.
+    It loads nothing, and builds the embedded model where it is missing. Raises ``UserError`` where no model can be trained.
     """
     entry = load_catalogue().get(config.model)
     if entry is None:

@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -23,7 +24,7 @@ from trl import DPOTrainer, GRPOTrainer, RLOOTrainer, SFTTrainer
 
 from align.arguments import check_last_batch, check_reporting
 from align.data import dpo_rows, passes, sft_rows, training_rows
-from align.folder import Describe, RunFolder, WholeCheckpoints, is_complete
+from align.folder import RunFolder, WholeCheckpoints, is_complete
 from align.models import Base, find_base, load, lora_config, switch_off_dropout
 from align.monitor import watching_judge
 from align.ppo.config import PPOConfig
@@ -102,7 +103,7 @@ def run(settings: RunSettings, command: str) -> None:
         if last is None or not is_complete(last):
             _train(settings, base, rows, rewards, judge, folder, record, last)
         if is_main and not folder.final.is_dir():
-            folder.finish(_describing(base, record))
+            folder.finish(partial(_describe, base, record))
             print(f"finished: {folder.final}")
         elif is_main:
             print(f"there is nothing to do: the run is finished, and its adapter is {folder.final}")
@@ -136,8 +137,8 @@ def _train(
                     "  but not to the same bits, for these are others:\n    " + "\n    ".join(others), file=sys.stderr
                 )
     model, processor = load(base, settings.model, settings.arguments.device)
-    describe = _describing(base, record)
-    trainer = _trainer(settings, base, model, processor, rows, rewards, judge, run=folder, describe=describe)
+    of_run = {"run": folder, "describe": partial(_describe, base, record)}
+    trainer = _trainer(settings, base, model, processor, rows, rewards, judge, **of_run)
     record["left_out"] = len(rows) - len(trainer.train_dataset) // settings.data.passes
     if record["left_out"] and settings.arguments.process_index == 0:
         print(f"left out: {record['left_out']} of {len(rows)} rows, longer than max_length", file=sys.stderr)
@@ -154,12 +155,9 @@ def _train(
         raise
 
 
-def _describing(base: Base, record: Record) -> Describe:
-    def describe(folder: Path, step: int, taken: TimeTaken) -> None:
-        write_card(folder, base, record, step)
-        write_record(folder, record, step, taken)
-
-    return describe
+def _describe(base: Base, record: Record, folder: Path, step: int, taken: TimeTaken) -> None:
+    write_card(folder, base, record, step)
+    write_record(folder, record, step, taken)
 
 
 # --- the trainers -----------------------------------------------------------------------------------------------------

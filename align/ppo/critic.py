@@ -128,11 +128,6 @@ class Critic:
     """The value head, its optimiser, and the rollouts that it is trained on.
 
     It is the same on every process: all see the tokens of all processes, in the same order, and draw the same minibatches.
-
-    Args:
-        width: The features' width.
-        args: The settings of PPO.
-        device: Where it computes.
     """
 
     def __init__(self, width: int, args: PPOConfig, device: torch.device) -> None:
