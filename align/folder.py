@@ -19,6 +19,7 @@ A run resumes only from a whole checkpoint: transformers would resume in silence
 
 import json
 import os
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -34,7 +35,7 @@ from align.monitor import MONITOR_FILE
 from align.ppo.critic import CRITIC_FILE, HEAD_FILE
 from align.ppo.trainer import PPO_FILE
 from align.record import Record, TimeTaken, bears_record, differences, read_record
-from align.stopped import STOPPED_FILE, FiniteSteps
+from align.stopped import FiniteSteps
 from harness_ext.common.errors import UserError
 from harness_ext.common.files import held, write_text
 from harness_ext.models.checkpoint import read_json, require_whole

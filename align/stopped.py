@@ -13,8 +13,8 @@ from transformers import TrainerCallback, TrainerState, TrainingArguments
 
 from harness_ext.common.errors import UserError
 from harness_ext.common.files import write_text
+from harness_ext.report.page.training import STOPPED_FILE
 
-STOPPED_FILE: Final = "stopped.json"
 _SHOWN: Final = 8
 
 

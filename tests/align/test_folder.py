@@ -13,7 +13,6 @@ from safetensors.torch import load_file, save_file
 from align.folder import RunFolder, is_complete
 from align.record import RECORD_FILE, TimeTaken, differences, other_environment, write_record
 from harness_ext.common.errors import UserError
-from harness_ext.report.page.training import RECORD_FILE
 
 RECORD: dict[str, Any] = {
     "method": "sft",
