@@ -1,4 +1,4 @@
-"""What is asked: the benchmarks of a suite, as the group of its tasks names them, and the numbers that sum each up."""
+"""What is asked: the benchmarks of a suite, as the group of its tasks names them, and the scores of each."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -7,7 +7,6 @@ from typing import Final, Literal
 import yaml
 
 from harness_ext.benchmark import task_folder
-from harness_ext.common.errors import UserError
 
 Harness = Literal["lmms_eval", "lm_eval"]
 Suite = Literal["vision", "text", "glyphworld"]
@@ -25,21 +24,6 @@ TITLES: Final[Mapping[Suite, str]] = {
 }
 # The one that a language model judges.
 JUDGED: Final = "llava_in_the_wild"
-# The smallest number of rows that a task can be cut to a multiple of: MME counts questions about one image in pairs.
-LIMIT_STEP: Final = 2
-
-
-@dataclass(frozen=True)
-class Metric:
-    """One number of a benchmark; more of it is better.
-
-    Attributes:
-        name: As in the harness's result file, its filter included: ``"acc,none"``.
-        title: For the reader of a table, with its unit or largest value.
-    """
-
-    name: str
-    title: str
 
 
 @dataclass(frozen=True)
@@ -49,33 +33,34 @@ class Benchmark:
     Attributes:
         task: Its name there.
         harness: The harness that asks it.
-        metrics: The numbers that sum it up.
+        metrics: Its scores, of which more is better: by the name in the harness's results file, filter included
+            (``"acc,none"``), the title for the reader of a table, with the unit or the largest value.
     """
 
     task: str
     harness: Harness
-    metrics: tuple[Metric, ...]
+    metrics: Mapping[str, str]
 
 
-_SHARES: Final = (Metric("acc,none", "accuracy, na dropped"), Metric("acc_na_wrong,none", "accuracy, na wrong"))
-_METRICS: Final[Mapping[str, tuple[Metric, ...]]] = {
-    "mme": (
-        Metric("mme_perception_score,none", "perception score, of 2,000"),
-        Metric("mme_cognition_score,none", "cognition score, of 800"),
-    ),
-    "llava_in_the_wild": (Metric("gpt_eval_llava_all,none", "judged, % of the reference's"),),
-    "mmstar": (Metric("average,none", "accuracy, mean of 18 skills"),),
-    "pope": (
-        Metric("pope_accuracy,none", "accuracy"),
-        Metric("pope_precision,none", 'precision of "yes"'),
-        Metric("pope_recall,none", 'recall of "yes"'),
-    ),
-    "realworldqa": (Metric("exact_match,none", "accuracy"),),
-    "ai2d": (Metric("exact_match,flexible-extract", "accuracy"),),
-    "mmlu": (Metric("acc,none", "accuracy"),),
-    "hellaswag": (Metric("acc_norm,none", "accuracy, by length"),),
-    "arc_challenge": (Metric("acc_norm,none", "accuracy, by length"),),
-    "truthfulqa_mc2": (Metric("acc,none", "mass of the true answers"),),
+_SHARES: Final = {"acc,none": "accuracy, na dropped", "acc_na_wrong,none": "accuracy, na wrong"}
+_METRICS: Final[Mapping[str, Mapping[str, str]]] = {
+    "mme": {
+        "mme_perception_score,none": "perception score, of 2,000",
+        "mme_cognition_score,none": "cognition score, of 800",
+    },
+    "llava_in_the_wild": {"gpt_eval_llava_all,none": "judged, % of the reference's"},
+    "mmstar": {"average,none": "accuracy, mean of 18 skills"},
+    "pope": {
+        "pope_accuracy,none": "accuracy",
+        "pope_precision,none": 'precision of "yes"',
+        "pope_recall,none": 'recall of "yes"',
+    },
+    "realworldqa": {"exact_match,none": "accuracy"},
+    "ai2d": {"exact_match,flexible-extract": "accuracy"},
+    "mmlu": {"acc,none": "accuracy"},
+    "hellaswag": {"acc_norm,none": "accuracy, by length"},
+    "arc_challenge": {"acc_norm,none": "accuracy, by length"},
+    "truthfulqa_mc2": {"acc,none": "mass of the true answers"},
     "glyphworld_capability": _SHARES,
     "glyphworld_perception": _SHARES,
     "glyphworld_text": _SHARES,
@@ -88,13 +73,3 @@ def benchmarks(suite: Suite, without: Collection[str] = ()) -> list[Benchmark]:
     file = next(task_folder(harness).rglob(f"retention_{suite}.yaml"))
     tasks = yaml.safe_load(file.read_text(encoding="utf-8"))["task"]
     return [Benchmark(task, harness, _METRICS[task]) for task in tasks if task not in without]
-
-
-def check_without(suites: Collection[Suite], without: Collection[str]) -> None:
-    """Raise ``UserError`` where ``without`` names what is not asked anyway, or leaves nothing of a suite."""
-    asked = {benchmark.task: suite for suite in suites for benchmark in benchmarks(suite)}
-    if unknown := sorted(set(without) - set(asked)):
-        raise UserError(f"--without {','.join(unknown)}: not among what is asked, {', '.join(asked)}")
-    for suite in suites:
-        if not benchmarks(suite, without):
-            raise UserError(f"--without leaves nothing of the suite {suite!r}; choose another by --suite")

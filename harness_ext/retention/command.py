@@ -10,33 +10,36 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
+
+from rich import box
+from rich.console import Console
+from rich.status import Status
+from rich.table import Table
+from rich.text import Text
 
 from harness_ext.common.errors import UserError
-from harness_ext.common.files import require_writable_folder
+from harness_ext.common.files import held, require_writable_folder
+from harness_ext.models.language_names import require_language_side
 from harness_ext.report import terminal
-from harness_ext.retention.benchmarks import JUDGED, LIMIT_STEP, SUITES, Suite, benchmarks, check_without
-
-if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.status import Status
-
-    from harness_ext.retention.evaluation import Evaluation
-    from harness_ext.retention.judging import Judge
-    from harness_ext.retention.outcome import Outcome
+from harness_ext.report.compare import compare
+from harness_ext.report.compare.runs import MARGIN, check_margin
+from harness_ext.report.compare.tables import print_tables
+from harness_ext.retention.benchmarks import JUDGED, SUITES, TITLES, Benchmark, Suite, benchmarks
+from harness_ext.retention.evaluation import UNFINISHED, Evaluation, EvaluationFailed, Outcome
+from harness_ext.retention.models import Judge, read_judge, read_model
 
 _PROG: Final = "unsafeconcepts retention"
 _PIPED_WIDTH: Final = 120
 _TERMINATED: Final = 143
+# MME counts questions about one image in pairs.
+_LIMIT_STEP: Final = 2
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns 2, with a message, when what was asked for cannot be, 1 when an evaluation failed."""
-    from harness_ext.retention.evaluation import EvaluationFailed
-
     options = _parser().parse_args(argv)
     try:
         _retention(options)
@@ -50,40 +53,41 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=_PROG, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--before", required=True, metavar="MODEL", help="the model before it was fine-tuned")
-    parser.add_argument("--after", required=True, metavar="MODEL", help="the fine-tuned one")
-    parser.add_argument(
+    add = parser.add_argument
+    add("--before", required=True, metavar="MODEL", help="the model before it was fine-tuned")
+    add("--after", required=True, metavar="MODEL", help="the fine-tuned one")
+    add(
         "--suite",
         choices=list(SUITES),
         default="all",
         help="vision: lmms-eval's benchmarks with images; text: lm-eval's, of the language side; all: both of these; "
         "glyphworld: the embedded stand-in, for models trained in it (default: %(default)s)",
     )
-    parser.add_argument(
+    add(
         "--output",
         type=Path,
         default=Path("runs/retention"),
         metavar="DIR",
         help="where results are kept; what is there, whole, is not evaluated again (default: %(default)s)",
     )
-    parser.add_argument(
-        "--margin", type=float, metavar="SHARE", help="the loss that is acceptable, as in `unsafeconcepts compare`"
+    add(
+        "--margin",
+        type=float,
+        default=MARGIN,
+        metavar="SHARE",
+        help="the loss that is acceptable, as in `unsafeconcepts compare`",
     )
-    parser.add_argument("--without", default="", metavar="TASK,…", help="leave out these benchmarks")
-    parser.add_argument("--judge-url", metavar="URL", help=f"an OpenAI-compatible server, which judges {JUDGED}")
-    parser.add_argument("--judge-model", metavar="NAME", help="the model there")
-    parser.add_argument(
+    add("--without", default="", metavar="TASK,…", help="leave out these benchmarks")
+    add("--judge-url", metavar="URL", help=f"an OpenAI-compatible server, which judges {JUDGED}")
+    add("--judge-model", metavar="NAME", help="the model there")
+    add(
         "--judge-key-variable",
         metavar="NAME",
         help="the environment variable with its key (default: OPENAI_API_KEY for OpenAI, none for other servers)",
     )
-    parser.add_argument(
-        "--batch_size", type=int, default=8, metavar="N", help="questions at a time (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--limit", type=int, metavar="N", help="only the first N rows of each task, an even number; to try"
-    )
-    parser.add_argument(
+    add("--batch_size", type=int, default=8, metavar="N", help="questions at a time (default: %(default)s)")
+    add("--limit", type=int, metavar="N", help="only the first N rows of each task, an even number; to try")
+    add(
         "--apply_chat_template",
         action="store_true",
         help="ask text within the model's chat template; lm-eval's default: not",
@@ -93,133 +97,143 @@ def _parser() -> argparse.ArgumentParser:
 
 def _retention(options: argparse.Namespace) -> None:
     suites = SUITES[options.suite]
-    without = [name for name in options.without.split(",") if name]
-    judge = _check(options, suites, without)
-    from harness_ext.retention.models import read_model
-    from harness_ext.retention.settings import Settings
-
-    models = {role: read_model(getattr(options, role)) for role in ("before", "after")}
+    judge = _check(options, suites)
+    asked = {suite: benchmarks(suite, _without(options)) for suite in suites}
+    models = {"before": read_model(options.before), "after": read_model(options.after)}
     if models["before"].what == models["after"].what:
-        raise UserError(
-            f"{models['before'].named} and {models['after'].named} are the same model: same weights, adapter and options"
-        )
-    settings = Settings(options.batch_size, options.limit, options.apply_chat_template, judge)
-    console = terminal.console(_PIPED_WIDTH)
-    with _held(options.output) as output:
-        from harness_ext.retention.evaluation import Evaluation
-
-        planned = [
-            (role, Evaluation(suite, benchmark, model, settings, output))
-            for suite in suites
-            for role, model in models.items()
-            for benchmark in benchmarks(suite, without)
+        named = f"{models['before'].named} and {models['after'].named}"
+        raise UserError(f"{named} are the same model: same weights, adapter and options")
+    output = options.output.expanduser().absolute()
+    settings = (options.batch_size, options.limit, options.apply_chat_template, output)
+    planned = {
+        (suite, role): [
+            Evaluation(suite, benchmark, model, judge if benchmark.task == JUDGED else None, *settings)
+            for benchmark in asked[suite]
         ]
-        outcomes = _evaluate(planned, judge, console)
-    _compare(suites, planned, outcomes, options.margin, console)
-
-
-def _check(options: argparse.Namespace, suites: Sequence[Suite], without: Sequence[str]) -> "Judge | None":
-    """What can be known to be wrong in the first second is said in the first second; returns who judges."""
-    check_without(suites, without)
-    require_writable_folder(options.output.expanduser())
-    if options.margin is not None:
-        from harness_ext.report.compare.pairs import check_margin
-
-        check_margin(options.margin)
-    if options.batch_size < 1:
-        raise UserError(f"--batch_size must be at least 1, found {options.batch_size}")
-    if options.limit is not None and (options.limit < LIMIT_STEP or options.limit % LIMIT_STEP):
-        raise UserError(f"--limit must be an even number of rows, found {options.limit}: MME counts questions in pairs")
-    if options.apply_chat_template and "text" not in suites:
-        raise UserError("--apply_chat_template: no text is asked for; about images the chat template is always applied")
-    if "text" in suites:
-        from harness_ext.models.language_names import require_language_side
-
-        for specification in (options.before, options.after):
-            require_language_side(specification.partition(",")[0])
-    judged = any(benchmark.task == JUDGED for suite in suites for benchmark in benchmarks(suite, without))
-    if not judged:
-        if options.judge_url or options.judge_model:
-            raise UserError(f"--judge-url, --judge-model: nothing is judged by a language model without {JUDGED}")
-        return None
-    from harness_ext.retention.judging import read_judge
-
-    return read_judge(options.judge_url, options.judge_model, options.judge_key_variable)
-
-
-@contextmanager
-def _held(output: Path) -> Iterator[Path]:
-    """The output folder, in which this process alone writes; what a killed one has left is swept."""
-    from harness_ext.common.files import held
-    from harness_ext.retention.evaluation import UNFINISHED
-
-    output = output.expanduser().absolute()
+        for suite in suites
+        for role, model in models.items()
+    }
+    console = terminal.console(_PIPED_WIDTH)
     with held(
         output / ".lock",
         cannot=lambda error: UserError(f"--output {output} cannot be written to ({error.strerror})"),
         busy=f"another process evaluates into {output}: wait for it, or choose another --output",
     ):
         shutil.rmtree(output / UNFINISHED, ignore_errors=True)
-        yield output
+        outcomes = _evaluate(planned, console)
+    for suite in suites:
+        before, after = ((suite, role) for role in models)
+        print_scores(suite, list(zip(asked[suite], outcomes[before], outcomes[after], strict=True)), console)
+        folders = [planned[key][0].models_folder for key in (before, after)]
+        tasks = [benchmark.task for benchmark in asked[suite]]
+        print_tables(compare(folders, options.margin, tasks), console)
+
+
+def _without(options: argparse.Namespace) -> list[str]:
+    return [name for name in options.without.split(",") if name]
+
+
+def _check(options: argparse.Namespace, suites: Sequence[Suite]) -> Judge | None:
+    """Refuse in the first second what cannot be; returns who judges."""
+    without = _without(options)
+    tasks = [benchmark.task for suite in suites for benchmark in benchmarks(suite)]
+    if unknown := sorted(set(without) - set(tasks)):
+        raise UserError(f"--without {','.join(unknown)}: not among what is asked, {', '.join(tasks)}")
+    for suite in suites:
+        if not benchmarks(suite, without):
+            raise UserError(f"--without leaves nothing of the suite {suite!r}; choose another by --suite")
+    require_writable_folder(options.output.expanduser())
+    check_margin(options.margin)
+    if options.batch_size < 1:
+        raise UserError(f"--batch_size must be at least 1, found {options.batch_size}")
+    if options.limit is not None and (options.limit < _LIMIT_STEP or options.limit % _LIMIT_STEP):
+        raise UserError(f"--limit must be an even number of rows, found {options.limit}: MME counts questions in pairs")
+    if options.apply_chat_template and "text" not in suites:
+        raise UserError("--apply_chat_template: no text is asked for; about images the chat template is always applied")
+    if "text" in suites:
+        for specification in (options.before, options.after):
+            require_language_side(specification.partition(",")[0])
+    if JUDGED in set(tasks) - set(without):
+        return read_judge(options.judge_url, options.judge_model, options.judge_key_variable)
+    if options.judge_url or options.judge_model:
+        raise UserError(f"--judge-url, --judge-model: nothing is judged by a language model without {JUDGED}")
+    return None
 
 
 def _evaluate(
-    planned: "Sequence[tuple[str, Evaluation]]", judge: "Judge | None", console: "Console"
-) -> "list[Outcome]":
-    """What came of every evaluation, those that are there already first looked at, the others asked."""
-    kept = [evaluation.outcome() for _, evaluation in planned]
-    missing = [evaluation for (_, evaluation), outcome in zip(planned, kept, strict=True) if outcome is None]
-    console.print(f"{len(planned)} evaluations, {len(planned) - len(missing)} of them there already", highlight=False)
-    if judge and any(evaluation.benchmark.task == JUDGED for evaluation in missing):
+    planned: Mapping[tuple[Suite, str], Sequence[Evaluation]], console: Console
+) -> dict[tuple[Suite, str], list[Outcome]]:
+    """The outcomes of all evaluations: reads the existing ones first, then asks what is missing."""
+    every = [(key, evaluation) for key, evaluations in planned.items() for evaluation in evaluations]
+    kept = [evaluation.outcome() for _, evaluation in every]
+    missing = [evaluation for (_, evaluation), outcome in zip(every, kept, strict=True) if outcome is None]
+    console.print(f"{len(every)} evaluations, {len(every) - len(missing)} of them there already", highlight=False)
+    if judge := next((evaluation.judge for evaluation in missing if evaluation.judge), None):
         judge.require_answer()
     # So that the harness ends with this process.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(_TERMINATED))
-    outcomes = []
-    for number, ((role, evaluation), outcome) in enumerate(zip(planned, kept, strict=True), 1):
-        about = f"[{number}/{len(planned)}] {role}: {evaluation.model.title}, {evaluation.benchmark.task}"
+    outcomes: dict[tuple[Suite, str], list[Outcome]] = {key: [] for key in planned}
+    for number, ((key, evaluation), outcome) in enumerate(zip(every, kept, strict=True), 1):
         if outcome is None:
-            start = time.monotonic()
+            about = f"[{number}/{len(every)}] {key[1]}: {evaluation.model.title}, {evaluation.benchmark.task}"
             console.print(about, highlight=False, markup=False)
+            start = time.monotonic()
             with console.status("starting") as status:
                 outcome = evaluation.run(functools.partial(_show, status))
             console.print(f"  done in {time.monotonic() - start:.0f} s", highlight=False)
-        outcomes.append(outcome)
+        outcomes[key].append(outcome)
     return outcomes
 
 
-def _show(status: "Status", line: str) -> None:
-    from rich.text import Text
-
+def _show(status: Status, line: str) -> None:
     # A line of a log may hold colours, and brackets that Rich would read.
     status.update(Text.from_ansi(line, no_wrap=True, overflow="ellipsis"))
 
 
-def _compare(
-    suites: Sequence[Suite],
-    planned: "Sequence[tuple[str, Evaluation]]",
-    outcomes: "Sequence[Outcome]",
-    margin: float | None,
-    console: "Console",
-) -> None:
-    """Both scores of every benchmark as the harness has them, and then what `unsafeconcepts compare` makes of the samples."""
-    from harness_ext.report.compare import compare
-    from harness_ext.report.compare.pairs import MARGIN
-    from harness_ext.report.compare.tables import print_tables
-    from harness_ext.retention.table import Pair, print_table
+def print_scores(suite: Suite, rows: Sequence[tuple[Benchmark, Outcome, Outcome]], console: Console) -> None:
+    """Print both models' scores beside each other, as the harness has them, and what the reader must know about them.
 
-    for suite in suites:
-        sides = {
-            role: {
-                evaluation.benchmark: (evaluation, outcome)
-                for (which, evaluation), outcome in zip(planned, outcomes, strict=True)
-                if which == role and evaluation.suite == suite
-            }
-            for role in ("before", "after")
-        }
-        pairs = [
-            Pair(benchmark, before[1], sides["after"][benchmark][1]) for benchmark, before in sides["before"].items()
-        ]
-        print_table(suite, pairs, console)
-        folders = [next(iter(side.values()))[0].models_folder for side in sides.values()]
-        tasks = [pair.benchmark.task for pair in pairs]
-        print_tables(compare(folders, MARGIN if margin is None else margin, tasks), console)
+    Args:
+        suite: What was asked: scores of the stand-in and of benchmarks are never in one table.
+        rows: Each benchmark, and its outcome before and after.
+        console: Where to.
+    """
+    console.print(f"\n{TITLES[suite]}", style="bold", highlight=False)
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    for name in ("benchmark", "score", "before", "after", "difference", "asked"):
+        table.add_column(name, justify="left" if name in ("benchmark", "score") else "right", no_wrap=name != "score")
+    for benchmark, before, after in rows:
+        task, asked = benchmark.task, str(before.asked)
+        for metric, title in benchmark.metrics.items():
+            was, now = before.scores[metric], after.scores[metric]
+            change = None if was is None or now is None else now - was
+            table.add_row(task, title, _score(was), _score(now), _score(change, signed=True), asked)
+            task = asked = ""
+    console.print(table, highlight=False)
+    for note in _notes(rows):
+        console.print(note, highlight=False, markup=False)
+
+
+def _score(value: float | None, signed: bool = False) -> str:
+    """Shares with three decimals, scores out of hundreds with one."""
+    if value is None:
+        return "none"
+    return f"{value:{'+' if signed else ''}.{1 if abs(value) > 2 else 3}f}"
+
+
+def _notes(rows: Sequence[tuple[Benchmark, Outcome, Outcome]]) -> Iterator[str]:
+    parts = [
+        f"{benchmark.task} {before.asked} of {before.available}"
+        for benchmark, before, _ in rows
+        if before.asked < before.available
+    ]
+    if parts:
+        yield f"Only a part was asked: {', '.join(parts)}."
+    for benchmark, before, after in rows:
+        if before.failed or after.failed:
+            yield (
+                f"{benchmark.task}: {before.failed} requests failed before and {after.failed} after; "
+                "lmms-eval counts them as wrong answers."
+            )
+    if any(before.versions != after.versions for _, before, after in rows):
+        yield "Careful: the versions of tasks differ between the two models."

@@ -1,43 +1,70 @@
-"""One benchmark of one model: asked by a harness as a process of its own, and kept so that it need not be asked again.
+"""One benchmark of one model: a harness asks it in a process of its own, and it is kept, so that it need not be asked again.
 
     OUTPUT/<suite>-<settings>/<model>-<contents>/<task>/   the harness's files, log.txt, and retention.json
-    OUTPUT/.unfinished/                                    what a process that was killed has left; swept by the next one
+    OUTPUT/.unfinished/                                    what a killed process left; the next one deletes it
 
-A task's folder is renamed into its place when the harness has ended well and what it wrote has been checked. Of ``lmms_eval``
-a model's answers are kept on disk as they are given (see ``harness_ext.models.store``), so that an evaluation that was cut
-off goes on where it stopped; of ``lm_eval`` it is asked anew.
+A task's folder is renamed into its place when the harness has ended well and what it wrote has been checked. lmms_eval keeps
+a model's answers on disk as they are given (``harness_ext.models.store``), so that an interrupted evaluation resumes;
+lm_eval asks again from the start.
 """
 
+import importlib.metadata
 import json
 import os
+import re
 import shutil
+import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from harness_ext import __version__
 from harness_ext.benchmark import task_folder
 from harness_ext.common.errors import UserError
+from harness_ext.common.failures import is_failed
 from harness_ext.common.files import new_folder, sha256, write_bytes, write_text
+from harness_ext.judges import RuleJudge
 from harness_ext.models.api_options import hide_in_bytes
 from harness_ext.models.catalogue import OPTION_FILE_VARIABLE, USER_FILE_VARIABLE
-from harness_ext.models.store import ANSWERS_VARIABLE, NOT_KEPT
+from harness_ext.report.compare.evaluations import open_run
+from harness_ext.report.samples import read_rows
 from harness_ext.retention.benchmarks import JUDGED, Benchmark, Suite
-from harness_ext.retention.models import GENERATING, SCORING, Model
-from harness_ext.retention.outcome import Outcome, read_outcome
-from harness_ext.retention.running import run_logged
-from harness_ext.retention.settings import Settings
+from harness_ext.retention.models import GENERATING, SCORING, Judge, Model
 
 UNFINISHED: Final = ".unfinished"
 _RECORD: Final = "retention.json"
 _LOG: Final = "log.txt"
 _MODULES: Final = {"lmms_eval": "harness_ext.cli", "lm_eval": "harness_ext.lm_cli"}
-_PATHS: Final = (USER_FILE_VARIABLE, OPTION_FILE_VARIABLE, ANSWERS_VARIABLE)
+# Of a harness's output: the bytes at its end that messages are made of, and the lines and the width that they show.
+_TAIL_BYTES: Final = 2**15
+_TAIL_LINES: Final = 25
+_LONGEST: Final = 100
+_GRACE_SECONDS: Final = 10
 
 
 class EvaluationFailed(UserError):
     """A harness failed, or what it wrote is not what was asked for."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The scores of one benchmark of one model.
+
+    Attributes:
+        scores: By the metric's name; ``None`` where the harness had nothing to count for one.
+        versions: The tasks' versions by name.
+        asked: How many rows were asked.
+        available: How many there are.
+        failed: How many requests failed; the harness counts them as wrong answers.
+    """
+
+    scores: Mapping[str, float | None]
+    versions: Mapping[str, Any]
+    asked: int
+    available: int
+    failed: int
 
 
 @dataclass(frozen=True)
@@ -48,20 +75,26 @@ class Evaluation:
         suite: The suite that the benchmark is asked in.
         benchmark: What is asked.
         model: Who is asked.
-        settings: How.
+        judge: The language model that judges the benchmark; ``None`` where none does.
+        batch_size: Questions at a time; only the last bits of an answer depend on it.
+        limit: The most rows of a task; ``None`` for all.
+        chat_template: Whether text is asked within the model's chat template; about images it always is.
         output: Where all results are.
     """
 
     suite: Suite
     benchmark: Benchmark
     model: Model
-    settings: Settings
+    judge: Judge | None
+    batch_size: int
+    limit: int | None
+    chat_template: bool
     output: Path
 
     @property
     def models_folder(self) -> Path:
         """The folder of this model's results in this suite."""
-        settings = sha256(json.dumps(self.settings.of(self.suite), sort_keys=True))
+        settings = sha256(json.dumps(self._settings(), sort_keys=True))
         return self.output / f"{self.suite}-{settings[:6]}" / self.model.folder
 
     @property
@@ -69,25 +102,36 @@ class Evaluation:
         """The folder of this evaluation, there only if it is whole."""
         return self.models_folder / self.benchmark.task
 
+    def _settings(self) -> dict[str, Any]:
+        """What the scores of the whole suite rest on beside the model; the judge of one benchmark is not in it."""
+        # A harness's tasks have the version of its package, ours that of this one; a judge reads the answers on glyphworld.
+        packages = ("lm-eval" if self.suite == "text" else "lmms-eval", "torch", "transformers", "peft")
+        return {
+            **{name: importlib.metadata.version(name) for name in packages},
+            "unsafeconcepts": __version__,
+            "limit": self.limit,
+            **({"chat_template": self.chat_template} if self.suite == "text" else {}),
+            **({"rules": RuleJudge().name} if self.suite == "glyphworld" else {}),
+        }
+
     def rests_on(self) -> dict[str, Any]:
         """All that tells this evaluation from another one."""
-        judge = self.settings.judge
-        judged = {"judge": judge.name} if judge and self.benchmark.task == JUDGED else {}
+        judged = {"judge": self.judge.name} if self.judge else {}
         return {
             "task": self.benchmark.task,
             "model": dict(self.model.what),
-            "settings": self.settings.of(self.suite) | judged,
+            "settings": self._settings() | judged,
         }
 
     def outcome(self) -> Outcome | None:
-        """What came of it; ``None`` where it has not been asked.
+        """The kept outcome; ``None`` where the benchmark has not been asked.
 
         Raises:
-            UserError: What is there is damaged, or was asked in another way.
+            UserError: The results are damaged, or were asked in another way.
         """
-        record = self.folder / _RECORD
         if not self.folder.exists():
             return None
+        record = self.folder / _RECORD
         try:
             kept = json.loads(record.read_text(encoding="utf-8"))["rests_on"]
         except (OSError, ValueError, KeyError) as error:
@@ -101,13 +145,10 @@ class Evaluation:
                 f"{self.folder} holds an evaluation under other settings: {'; '.join(differing)}.\n"
                 "Delete it to have it asked again, or choose another --output"
             )
-        return read_outcome(self.folder, self.benchmark, self.model.what, self.settings.limit)
+        return read_outcome(self.folder, self.benchmark, self.model.what, self.limit)
 
     def run(self, show: Callable[[str], None]) -> Outcome:
-        """Ask, check, and put the results into their place.
-
-        Args:
-            show: Is given the last line of the harness's output every now and then.
+        """Ask, check, and put the results into their place; ``show`` is given the last line of the harness's output.
 
         Raises:
             EvaluationFailed: The harness failed, or what it wrote is not what was asked for; only its log is kept.
@@ -125,18 +166,15 @@ class Evaluation:
         return outcome
 
     def _ask(self, into: Path, show: Callable[[str], None]) -> Outcome:
-        judge = self.settings.judge if self.benchmark.task == JUDGED else None
-        secrets = [judge.key if judge else "", os.environ.get("HF_TOKEN", "")]
-        run_logged(
-            self.command(into),
-            folder=into,
-            environment=_environment() | dict(judge.environment() if judge else {}),
-            log=into / _LOG,
-            secrets=secrets,
-            show=show,
-        )
-        _hide_in_files(into, secrets)
-        outcome = read_outcome(into, self.benchmark, self.model.what, self.settings.limit)
+        secrets = [self.judge.key if self.judge else "", os.environ.get("HF_TOKEN", "")]
+        environment = _environment() | dict(self.judge.environment() if self.judge else {})
+        run_logged(self.command(into), into, environment, into / _LOG, secrets, show)
+        # A judge's error, which lmms-eval keeps in a row, may repeat the key.
+        for file in into.rglob("*.json*"):
+            content = file.read_bytes()
+            if (hidden := hide_in_bytes(content, secrets)) != content:
+                write_bytes(file, hidden)
+        outcome = read_outcome(into, self.benchmark, self.model.what, self.limit)
         record = {
             "rests_on": self.rests_on(),
             "named": self.model.named,
@@ -153,30 +191,144 @@ class Evaluation:
         return [
             *(sys.executable, "-m", _MODULES[harness], *([] if harness == "lmms_eval" else ["run"])),
             *("--model", self.model.name, *(["--model_args", arguments] if arguments else [])),
-            *("--tasks", self.benchmark.task, "--batch_size", str(self.settings.batch_size)),
+            *("--tasks", self.benchmark.task, "--batch_size", str(self.batch_size)),
             *("--log_samples", "--output_path", str(into)),
-            *(["--limit", str(self.settings.limit)] if self.settings.limit is not None else []),
+            *(["--limit", str(self.limit)] if self.limit is not None else []),
             *(["--include_path", str(task_folder(harness))] if harness == "lm_eval" else []),
-            *(["--apply_chat_template"] if harness == "lm_eval" and self.settings.chat_template else []),
+            *(["--apply_chat_template"] if harness == "lm_eval" and self.chat_template else []),
         ]
 
 
 def _environment() -> dict[str, str]:
-    """As of this process, with paths that mean the same in another working folder.
+    """That of this process, with absolute paths.
 
-    A harness is run in an empty one: it takes a folder named as a task for the task.
+    A harness runs in an empty working folder, because it takes a folder named as a task for the task.
     """
+    from harness_ext.models.store import ANSWERS_VARIABLE, NOT_KEPT  # loads torch
+
     found = dict(os.environ)
-    for name in _PATHS:
+    for name in (USER_FILE_VARIABLE, OPTION_FILE_VARIABLE, ANSWERS_VARIABLE):
         if (path := found.get(name)) and path != NOT_KEPT:
             found[name] = str(Path(path).expanduser().absolute())
     return found
 
 
-def _hide_in_files(folder: Path, secrets: list[str]) -> None:
-    """A judge's error, which lmms-eval keeps in a row, may repeat the key."""
-    for file in folder.rglob("*.json*"):
-        content = file.read_bytes()
-        hidden = hide_in_bytes(content, secrets)
-        if hidden != content:
-            write_bytes(file, hidden)
+def read_outcome(folder: Path, benchmark: Benchmark, what: Mapping[str, Any], limit: int | None) -> Outcome:
+    """Read the one evaluation below ``folder``.
+
+    Args:
+        folder: Where the harness wrote.
+        benchmark: What was asked.
+        what: Who was asked: the identities ``weights`` and ``adapter``.
+        limit: The most rows of a task that were to be asked; ``None`` for all.
+
+    Raises:
+        UserError: It is not whole, not of that model, or holds failed judgements.
+    """
+    run = open_run(folder)
+    evaluation, *others = {each.path: each for each in run.tasks.values()}.values()
+    if others or run.notes:
+        raise UserError(f"{folder}: expected the results of one evaluation of {benchmark.task}, found several")
+    for part in ("weights", "adapter"):
+        if (found := evaluation.content["config"].get(f"{part}_identity")) != what[part]:
+            raise UserError(
+                f"{evaluation.path}: its {part} were {found}, expected {what[part]}. "
+                "Did they change while they were evaluated?"
+            )
+    asked = available = failed = 0
+    for task in run.tasks:
+        rows = evaluation.available(task) if limit is None else min(limit, evaluation.available(task))
+        asked, available = asked + rows, available + evaluation.available(task)
+        for _, row in read_rows(evaluation.samples(task), rows):
+            answers = row["filtered_resps"] if isinstance(row["filtered_resps"], list) else [row["filtered_resps"]]
+            failed += any(isinstance(answer, str) and is_failed(answer) for answer in answers)
+            if task == JUDGED and min(row["gpt_eval_llava_all"]["scores"]) < 0:
+                raise UserError(
+                    f"{JUDGED}, row {row['doc_id']}: its judge gave no pair of scores, but "
+                    f"{str(row['gpt_eval_llava_all']['review'])[:200]!r}; lmms-eval would average -1. Run the command again"
+                )
+    results = evaluation.content.get("results", {}).get(benchmark.task, {})
+    if not results.keys() & benchmark.metrics.keys():
+        raise UserError(
+            f"{evaluation.path}: expected {', '.join(benchmark.metrics)} of {benchmark.task}, "
+            f"found {', '.join(results) or 'nothing'}"
+        )
+    scores = {name: _number(results.get(name)) for name in benchmark.metrics}
+    return Outcome(scores, evaluation.content.get("versions", {}), asked, available, failed)
+
+
+def _number(value: Any) -> float | None:
+    """``None`` for nan, and for the words that a harness writes in the place of a number."""
+    return float(value) if isinstance(value, int | float) and value == value else None
+
+
+def run_logged(
+    command: Sequence[str],
+    folder: Path,
+    environment: Mapping[str, str],
+    log: Path,
+    secrets: Sequence[str],
+    show: Callable[[str], None],
+) -> None:
+    """Run ``command`` in ``folder`` until it ends; it ends with this process, too.
+
+    Args:
+        command: The program and its arguments.
+        folder: Its working folder.
+        environment: All of its environment.
+        log: The file for its output, written as it comes.
+        secrets: What is hidden in the log and in messages; none holds a space.
+        show: Is given the last line of output whenever there is more of it.
+
+    Raises:
+        UserError: It ended with another status than 0; the message holds the end of its output.
+    """
+    unwritten = tail = b""
+    with (
+        log.open("wb") as written,
+        subprocess.Popen(
+            command, cwd=folder, env=dict(environment), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        ) as process,
+    ):
+
+        def write(said: bytes) -> None:
+            nonlocal tail
+            hidden = hide_in_bytes(said, secrets)
+            written.write(hidden)
+            written.flush()
+            tail = (tail + hidden)[-_TAIL_BYTES:]
+            show(_last_lines(tail, 1).strip()[:_LONGEST])
+
+        assert process.stdout is not None
+        try:
+            while piece := os.read(process.stdout.fileno(), 2**16):
+                # Word by word, because a secret may come in two pieces.
+                unwritten += piece
+                whole = max(unwritten.rfind(space) for space in (b" ", b"\n", b"\r")) + 1
+                write(unwritten[:whole])
+                unwritten = unwritten[whole:]
+            write(unwritten)
+            process.wait()
+        finally:
+            _end(process)
+    if process.returncode:
+        raise UserError(
+            f"python {' '.join(command[1:3])} ended with status {process.returncode}; the end of its output:\n"
+            f"{_last_lines(tail, _TAIL_LINES)}"
+        )
+
+
+def _last_lines(tail: bytes, lines: int) -> str:
+    """The last lines; each state of a progress bar is one."""
+    found = [line for line in re.split(r"[\r\n]+", tail.decode("utf-8", errors="replace")) if line.strip()]
+    return "\n".join(found[-lines:])
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(_GRACE_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()

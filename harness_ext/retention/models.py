@@ -1,6 +1,7 @@
-"""Who is asked: a model as it is named on a command line, and what it is by its contents, whatever it is called.
+"""Who is asked, known by the contents of its weights and adapter; and who judges LLaVA-Bench (in the wild).
 
-Results are kept for what a model is: a retrained adapter at the same path is another model, a copy of it is the same.
+Results are kept for what a model is, whatever it is called: an adapter that was trained again at the same path is another
+model, a copy of it is the same one.
 """
 
 import functools
@@ -12,17 +13,21 @@ from typing import Any, Final
 
 from harness_ext.common.errors import UserError
 from harness_ext.common.files import sha256
+from harness_ext.models.api_options import checked_url, hide, is_openai, read_key
 from harness_ext.models.catalogue import describe_names, load_catalogue
 from harness_ext.models.checkpoint import locate
-from harness_ext.models.entries import Entry, prompt_text
+from harness_ext.models.entries import prompt_text
 from harness_ext.models.identity import adapter_identity, weights_identity
 from harness_ext.models.names import GLYPHWORLD, embedded
+from harness_ext.retention.benchmarks import JUDGED
 
 # Arguments that say where something lies, while its contents say what it is, or where answers are kept.
 _PLACES: Final = frozenset({"pretrained", "revision", "adapter", "adapter_base", "answers"})
 # Arguments that only one side of a model takes: that which generates, for lmms-eval, or that which scores text, for lm-eval.
 GENERATING: Final = frozenset({"share_prefix", "answers", "max_failed", "seed"})
 SCORING: Final = frozenset({"softmax_dtype", "max_length"})
+# The judge's client in lmms-eval wants a key, also where the server needs none.
+_NO_KEY: Final = "none"
 
 
 @dataclass(frozen=True)
@@ -61,15 +66,12 @@ class Model:
 
 
 def read_model(specification: str) -> Model:
-    """The model that ``specification`` names, known by its contents; its weights are read, not loaded.
+    """Read what ``NAME`` or ``NAME,key=value,…`` names, as ``--model`` and ``--model_args`` of lmms-eval; loads no weights.
 
-    The embedded model is built where it is not there, an adapter of a hub repository is fetched.
-
-    Args:
-        specification: ``NAME`` or ``NAME,key=value,…``, as ``--model`` and ``--model_args`` of lmms-eval.
+    Builds the embedded model where it is missing, and fetches an adapter of a hub repository.
 
     Raises:
-        UserError: There is no such model, its files cannot be had, or its adapter is for other weights.
+        UserError: There is no such model, its files are missing, or its adapter is for other weights.
     """
     name, arguments = _parse(specification)
     entry = load_catalogue()[name]
@@ -78,20 +80,25 @@ def read_model(specification: str) -> Model:
             f"{specification!r}: what weights a server runs under a name cannot be seen from here, so that results could not "
             "be kept for them.\nEvaluate it by lmms_eval --tasks retention_vision"
         )
-    pretrained, revision = _weights(name, entry, arguments)
+    revision = arguments.get("revision")
+    if not (pretrained := arguments.get("pretrained")):
+        pretrained, revision = entry.weights, revision or entry.revision
+    if not pretrained:
+        raise UserError(f"model {name!r} needs its weights named: {name},pretrained=REPOSITORY_OR_FOLDER")
+    if pretrained.startswith(GLYPHWORLD):
+        pretrained = embedded(pretrained)
     if adapter := arguments.get("adapter"):
         from harness_ext.models.adapters import check_adapter
 
         check_adapter(adapter, pretrained, arguments.get("adapter_base"))
     folder = locate(pretrained, revision, "weights")
-    commit = None if Path(pretrained).is_dir() else folder.name
-    named_prompt = arguments.get("prompt") or entry.prompt
+    prompt = arguments.get("prompt") or entry.prompt
     what = {
-        "weights": _weights_identity(pretrained, commit),
+        "weights": _weights_identity(pretrained, None if Path(pretrained).is_dir() else folder.name),
         "adapter": adapter_identity(adapter) if adapter else "none",
         "backend": entry.backend,
         "tokenizer": entry.tokenizer,
-        "prompt": prompt_text(named_prompt) if named_prompt else None,
+        "prompt": prompt_text(prompt) if prompt else None,
         "template_options": dict(entry.template_options),
         "generation": dict(entry.generation),
         "arguments": {key: value for key, value in sorted(arguments.items()) if key not in {*_PLACES, "prompt"}},
@@ -99,26 +106,11 @@ def read_model(specification: str) -> Model:
     return Model(name, arguments, what)
 
 
-# Both models are mostly of the same weights, and those of a folder are read whole.
+# Both models mostly have the same weights, and those of a folder are read whole.
 _weights_identity = functools.cache(weights_identity)
 
 
-def _weights(name: str, entry: Entry, arguments: Mapping[str, str]) -> tuple[str, str | None]:
-    """What is loaded under a name, and its revision, as ``harness_ext.models.names`` has it."""
-    pretrained, revision = arguments.get("pretrained"), arguments.get("revision")
-    if not pretrained:
-        pretrained, revision = entry.weights, revision or entry.revision
-    if not pretrained:
-        raise UserError(f"model {name!r} needs its weights named: {name},pretrained=REPOSITORY_OR_FOLDER")
-    return (embedded(pretrained) if pretrained.startswith(GLYPHWORLD) else pretrained), revision
-
-
 def _parse(specification: str) -> tuple[str, dict[str, str]]:
-    """The name and the arguments of ``NAME`` or ``NAME,key=value,…``.
-
-    Raises:
-        UserError: It is not of that form, or no model is named so.
-    """
     name, _, rest = specification.partition(",")
     arguments: dict[str, str] = {}
     for part in rest.split(",") if rest else []:
@@ -134,3 +126,73 @@ def _parse(specification: str) -> tuple[str, dict[str, str]]:
     if name not in load_catalogue():
         raise UserError(f"{specification!r}: no model is named {name!r}.\n{describe_names()}")
     return name, arguments
+
+
+@dataclass(frozen=True)
+class Judge:
+    """An OpenAI-compatible chat model.
+
+    Attributes:
+        url: Where its API begins.
+        model: What the server calls it.
+        key: Its key, which is in no message and no file; empty where the server needs none.
+    """
+
+    url: str
+    model: str
+    key: str
+
+    @property
+    def name(self) -> str:
+        """Which judge, for the reader of a result."""
+        return f"{self.model} at {self.url}"
+
+    def environment(self) -> Mapping[str, str]:
+        """What lmms-eval 0.7.3 reads (``lmms_eval/llm_judge/providers/openai.py``, ``tasks/llava-in-the-wild/utils.py``)."""
+        return {
+            "API_TYPE": "openai",
+            "OPENAI_API_URL": self.url,
+            "OPENAI_API_KEY": self.key or _NO_KEY,
+            "MODEL_VERSION": self.model,
+        }
+
+    def require_answer(self) -> None:
+        """Ask it for a word: where a judge fails, lmms-eval averages -1 in the place of a score.
+
+        Raises:
+            UserError: It does not answer. The message does not hold the key.
+        """
+        from openai import APIStatusError, OpenAI, OpenAIError
+
+        from harness_ext.models.api_errors import words_of
+
+        client = OpenAI(api_key=self.key or _NO_KEY, base_url=self.url, timeout=60, max_retries=1)
+        try:
+            client.chat.completions.create(
+                model=self.model, messages=[{"role": "user", "content": "Answer with one word: are you there?"}]
+            )
+        except OpenAIError as error:
+            words = f"{error.status_code}: {words_of(error)}" if isinstance(error, APIStatusError) else error
+            said = hide(f"{type(error).__name__}: {words}", self.key)
+            raise UserError(f"the judge of {JUDGED}, {self.name}, does not answer: {said.splitlines()[0]}") from None
+
+
+def read_judge(url: str | None, model: str | None, key_variable: str | None) -> Judge:
+    """The judge that ``--judge-url``, ``--judge-model`` and ``--judge-key-variable`` name.
+
+    Raises:
+        UserError: The server or the model is not named, or the key is missing.
+    """
+    if not url or not model:
+        raise UserError(
+            f"{JUDGED} is judged by a language model of your choice, which is not named.\n"
+            "Add --judge-url https://…/v1 --judge-model NAME (any OpenAI-compatible server), "
+            f"or leave it out by --without {JUDGED}"
+        )
+    url = checked_url(url)
+    try:
+        return Judge(url, model, read_key(url, key_variable or ("OPENAI_API_KEY" if is_openai(url) else None)))
+    except UserError as error:
+        raise UserError(
+            f"{str(error).splitlines()[0]}\nAnother variable is named by --judge-key-variable NAME"
+        ) from error

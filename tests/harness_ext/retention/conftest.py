@@ -28,7 +28,10 @@ def write_evaluation(
         "results": {task: {"alias": task, **scores}},
         "versions": {task: 1.0},
         "n-samples": {task: {"original": available or len(rows), "effective": len(rows)}},
-        "config": {f"{part}_identity": identity for part, identity in WHAT.items()} | config,
+        "configs": {task: {"task": task}},
+        "config": {"model": "tiny", "model_args": ""}
+        | {f"{part}_identity": each for part, each in WHAT.items()}
+        | config,
     }
     if benchmark.harness == "lmms_eval":
         results, samples = "20260101_120000_results.json", f"20260101_120000_samples_{task}.jsonl"

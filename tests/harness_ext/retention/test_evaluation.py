@@ -1,13 +1,20 @@
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 
 from harness_ext.common.errors import UserError
 from harness_ext.common.failures import mark_failed
 from harness_ext.retention.benchmarks import benchmarks
-from harness_ext.retention.outcome import read_outcome
+from harness_ext.retention.evaluation import read_outcome, run_logged
 
 WHAT = {"weights": "files 0123", "adapter": "none"}
+SECRET = "sk-0123456789"
 BY_NAME = {benchmark.task: benchmark for suite in ("vision", "text") for benchmark in benchmarks(suite)}
 MME = {
     "mme_perception_score,none": 1500.0,
@@ -25,7 +32,7 @@ def judged(*scores):
 def test_a_whole_evaluation_is_read(write, tmp_path, task, scores):
     write(tmp_path / "model", BY_NAME[task], scores, ROWS)
     found = read_outcome(tmp_path, BY_NAME[task], WHAT, None)
-    names = [metric.name for metric in BY_NAME[task].metrics]
+    names = list(BY_NAME[task].metrics)
     assert found.scores == {name: scores[name] for name in names}
     assert (found.asked, found.available, found.failed, found.versions) == (2, 2, 0, {task: 1.0})
 
@@ -65,7 +72,7 @@ def test_what_is_not_whole_is_refused(write, tmp_path):
     def reading(folder):
         return read_outcome(folder, BY_NAME["mme"], WHAT, None)
 
-    with pytest.raises(UserError, match="expected the results of one evaluation of mme, found 0"):
+    with pytest.raises(UserError, match=r"neither <date>_results\.json nor results_<date>\.json in it"):
         reading(tmp_path)
     results = write(tmp_path / "a", BY_NAME["mme"], MME, ROWS)
     samples = next((tmp_path / "a").glob("*samples*"))
@@ -74,10 +81,10 @@ def test_what_is_not_whole_is_refused(write, tmp_path):
     with pytest.raises(UserError, match="expected 2 rows, found 1"):
         reading(tmp_path / "a")
     samples.write_text(whole[:-10])
-    with pytest.raises(UserError, match="line 2: cannot be read"):
+    with pytest.raises(UserError, match=r"line 2: not JSON .* the run was cut off"):
         reading(tmp_path / "a")
     samples.unlink()
-    with pytest.raises(UserError, match=r"samples_mme\.jsonl: missing"):
+    with pytest.raises(UserError, match=r"samples_mme\.jsonl: cannot be read: .*No such file"):
         reading(tmp_path / "a")
     results.write_text(results.read_text()[:-5])
     with pytest.raises(UserError, match="cannot be read"):
@@ -99,3 +106,74 @@ def test_a_judgement_that_failed_is_not_averaged(write, tmp_path):
     assert json.loads(results.read_text())["results"][wild.task]["gpt_eval_llava_all,none"] == 87.5
     with pytest.raises(UserError, match="row 1: its judge gave no pair of scores"):
         read_outcome(tmp_path, wild, WHAT, None)
+
+
+# --- a harness in a process of its own ---
+
+
+@pytest.fixture
+def execute(tmp_path):
+    """What runs a line of Python so; returns the log and what was shown."""
+
+    def execute(line, secrets=(SECRET,), **environment):
+        shown = []
+        log = tmp_path / "log.txt"
+        run_logged(
+            [sys.executable, "-u", "-c", f"import os, sys, time; {line}"],
+            tmp_path,
+            {**os.environ, **environment},
+            log,
+            secrets,
+            shown.append,
+        )
+        return log.read_bytes().decode(), shown
+
+    return execute
+
+
+def test_output_goes_into_the_log_and_its_last_line_is_shown(execute):
+    log, shown = execute("print('first'); sys.stderr.write('\\r10 %\\r20 %'); time.sleep(1)")
+    assert log == "first\n\r10 %\r20 %"
+    assert shown[-1] == "20 %"
+
+
+def test_a_secret_is_hidden_even_in_pieces(execute):
+    pieces = (f"a {SECRET} b {SECRET[:5]}", f"{SECRET[5:]} c")
+    log, shown = execute(f"[(print(piece, end='', flush=True), time.sleep(0.3)) for piece in {pieces}]")
+    assert log == "a [hidden] b [hidden] c"
+    assert not any(SECRET[:5] in line for line in shown)
+
+
+def test_without_a_secret_nothing_is_hidden(execute):
+    assert execute("print('all of it')", secrets=("", ""))[0] == "all of it\n"
+
+
+def test_a_failure_is_told_with_the_end_of_the_output(execute):
+    with pytest.raises(UserError, match="status 3; the end of its output:") as failed:
+        execute(f"print('\\n'.join(map(str, range(100)))); print('reason {SECRET}'); sys.exit(3)")
+    lines = str(failed.value).splitlines()
+    assert lines[-1] == "reason [hidden]"
+    assert "99" in lines and "50" not in lines
+
+
+def test_the_environment_is_the_one_that_is_given(execute):
+    assert execute("print(os.environ['JUDGE'], os.getcwd())", JUDGE="me")[0].startswith("me /")
+
+
+def test_it_ends_with_the_process_that_started_it(tmp_path):
+    script = (
+        "import os, signal, sys; from pathlib import Path; from harness_ext.retention.evaluation import run_logged\n"
+        "signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))\n"
+        "inner = 'import os, time; print(os.getpid(), flush=True); time.sleep(600)'\n"
+        f"run_logged([sys.executable, '-c', inner], Path('{tmp_path}'), os.environ, Path('{tmp_path}/log.txt'), [], len)\n"
+    )
+    outer = subprocess.Popen([sys.executable, "-c", script])
+    log = Path(tmp_path / "log.txt")
+    while not (log.is_file() and log.read_text().strip()):
+        assert outer.poll() is None
+        time.sleep(0.1)
+    inner = int(log.read_text())
+    outer.send_signal(signal.SIGTERM)
+    assert outer.wait(900) == 143
+    with pytest.raises(ProcessLookupError):
+        os.kill(inner, 0)
