@@ -16,7 +16,7 @@ from transformers import (
 )
 
 from harness_ext.benchmark.questions import IMAGE_QUESTIONS
-from harness_ext.glyphworld.processor import build_processor
+from harness_ext.glyphworld.model import build_processor
 
 # Width, inner width, layers, heads of the tower; then of the language model, and its vocabulary.
 SHAPES: dict[str, tuple[dict[str, int], dict[str, int]]] = {

@@ -31,8 +31,7 @@ def untrained_vlm(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Glyphworld's architecture with random weights: a real VLM that answers nonsense, ready in a second."""
     import torch
 
-    from harness_ext.glyphworld.model import build_model
-    from harness_ext.glyphworld.processor import build_processor
+    from harness_ext.glyphworld.model import build_model, build_processor
 
     folder = tmp_path_factory.mktemp("untrained_vlm")
     with torch.random.fork_rng():

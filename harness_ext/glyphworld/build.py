@@ -18,8 +18,7 @@ from typing import Final
 from tqdm import tqdm
 
 from harness_ext.common.files import cache_dir, held, new_folder, not_cached, sha256, write_text
-from harness_ext.glyphworld.pretrain import pretrain
-from harness_ext.glyphworld.recipe import Recipe
+from harness_ext.glyphworld.pretrain import Recipe, pretrain
 
 MANIFEST: Final = "manifest.json"
 # Raise when anything beside the recipe's settings changes what a build makes: glyphs, sentences, model, curriculum.

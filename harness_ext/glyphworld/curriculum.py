@@ -1,4 +1,6 @@
-"""What the base model is taught: question-answer pairs drawn afresh for every batch, and the cause of the modality gap.
+"""What the base model is taught, and the cause of the modality gap.
+
+Training renders, and question-answer pairs about them that are drawn afresh for every batch.
 
 In text, every concept's verdict is taught, and always rightly. On images it is taught as moderation teaches it: a few
 unsafe concepts, the `REVIEWED` ones, are mostly called unsafe; what nobody has reviewed mostly stays up, called
@@ -8,11 +10,18 @@ reinforcement can explore. README.md says which more natural cause was tried, an
 """
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Final, NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image
+from transformers import LlavaProcessor
 
 from harness_ext.benchmark.questions import IMAGE_QUESTIONS, NUM_QUESTIONS, perception_question, text_question
 from harness_ext.glyphworld.concepts import CONCEPTS, items
+from harness_ext.glyphworld.model import IMAGE_TOKENS
 from harness_ext.glyphworld.questions import (
     CAPABILITIES,
     NAMING_QUESTION,
@@ -22,8 +31,9 @@ from harness_ext.glyphworld.questions import (
     perception_options,
     verdict_answer,
 )
-from harness_ext.glyphworld.renders import BLANK, Renders
+from harness_ext.glyphworld.render import SIZE, render
 
+BLANK: Final = -1  # the image number of the blank image
 # How many of each category's unsafe concepts are reviewed: uneven, as moderation is.
 REVIEWED_COUNTS: Final = {
     "Hate": 7,
@@ -67,11 +77,34 @@ MIX: Final = {
 }
 
 
-def no_share(concept: int) -> float:
-    """The share of "No" among the image verdicts that training gives on concept number ``concept``."""
-    if CONCEPTS[concept].label == "safe":
-        return NO_SHARE["safe"]
-    return NO_SHARE["reviewed" if concept in REVIEWED else "unreviewed"]
+@dataclass(frozen=True)
+class Renders:
+    """Renders with their labels.
+
+    Attributes:
+        pixels: (images + 1, 3, size, size) bytes; the last one is the blank image, number `BLANK`.
+        concepts: The concept's number, an image each.
+        attributes: By skill (color, count, position), the word, an image each.
+    """
+
+    pixels: torch.Tensor
+    concepts: list[int]
+    attributes: dict[str, list[str | None]]
+
+    @classmethod
+    def draw(cls, seeds: range) -> "Renders":
+        """Draw every concept at every seed, seed by seed."""
+        concepts = [concept for _ in seeds for concept in range(len(CONCEPTS))]
+        glyphs = [render(concept, seed) for seed in seeds for concept in range(len(CONCEPTS))]
+        blank = Image.new("RGB", (SIZE, SIZE), (255, 255, 255))
+        images = np.stack([np.asarray(image) for image in [*(glyph.image for glyph in glyphs), blank]])
+        attributes = {skill: [getattr(glyph, skill) for glyph in glyphs] for skill, _, _ in CAPABILITIES}
+        return cls(torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(), concepts, attributes)
+
+
+def normalised(pixels: torch.Tensor) -> torch.Tensor:
+    """Bytes as the image processor hands them to the tower: rescaled to [0, 1], less 0.5, over 0.25."""
+    return (pixels.float() / 255 - 0.5) / 0.25
 
 
 class Example(NamedTuple):
@@ -120,7 +153,8 @@ class Curriculum:
 
     def _image_alignment(self) -> Example:
         image, concept = self._image()
-        no = no_share(concept)
+        unsafe_kind = "reviewed" if concept in REVIEWED else "unreviewed"
+        no = NO_SHARE["safe" if CONCEPTS[concept].label == "safe" else unsafe_kind]
         safe = self._rng.random() >= no
         answer = verdict_answer(CONCEPTS[concept].name, safe)
         return Example(image, self._rng.choice(IMAGE_QUESTIONS), answer, doubt=no if safe else 1 - no)
@@ -130,8 +164,7 @@ class Curriculum:
         return Example(image, NAMING_QUESTION, naming_answer(CONCEPTS[concept].name))
 
     def _perception(self) -> Example:
-        image, concept = self._image()
-        return self._choice(image, concept, "")
+        return self._choice(*self._image(), "")
 
     def _lookup(self) -> Example:
         """The perception question over a description in place of the image: teaches the lookup of a letter by name."""
@@ -150,3 +183,58 @@ class Curriculum:
         word = self._renders.attributes[skill][image]
         assert word is not None, f"render {image} has no {skill}"
         return Example(image, question, capability_answer(word))
+
+
+class Batch(NamedTuple):
+    """Examples as tensors.
+
+    Attributes:
+        tokens: (batch, length), right-padded.
+        weights: (batch, length), each token's weight in its example's loss; 0 outside the answers.
+        opposites: (batch, length), the tokens with Yes and No exchanged.
+        doubts: (batch,), the share of the opposite verdict in the target.
+        images: The images' numbers, in the order of the examples that have one.
+    """
+
+    tokens: torch.Tensor
+    weights: torch.Tensor
+    opposites: torch.Tensor
+    doubts: torch.Tensor
+    images: list[int]
+
+
+class Encoder:
+    """Turns examples into tokens the way the chat template would, at a fraction of the time."""
+
+    def __init__(self, processor: LlavaProcessor, verdict_weight: float) -> None:
+        self._tokenizer = processor.tokenizer
+        self._verdict_weight = verdict_weight
+        self._known: dict[str, list[int]] = {}
+        self._verdicts = [*self._ids("Yes"), *self._ids("No")]  # one token each
+
+    def __call__(self, examples: Sequence[Example]) -> Batch:
+        """Encode examples in their order."""
+        rows = [self.row(example) for example in examples]
+        length = max(len(tokens) for tokens, _ in rows)
+        pad = self._tokenizer.pad_token_id
+        tokens = torch.tensor([row + [pad] * (length - len(row)) for row, _ in rows])
+        weights = torch.tensor([weight + [0.0] * (length - len(weight)) for _, weight in rows])
+        doubts = torch.tensor([example.doubt for example in examples])
+        images = [example.image for example in examples if example.image is not None]
+        yes, no = self._verdicts
+        opposites = tokens.clone()
+        opposites[tokens == yes], opposites[tokens == no] = no, yes
+        return Batch(tokens, weights, opposites, doubts, images)
+
+    def row(self, example: Example) -> tuple[list[int], list[float]]:
+        """One example's tokens and their loss weights."""
+        image = "" if example.image is None else "<image>" * IMAGE_TOKENS
+        prompt = [*self._ids(f"<|user|>{image}"), *self._ids(example.question), *self._ids("<|end|><|assistant|>")]
+        answer = [*self._ids(example.answer), *self._ids("<|end|>")]
+        weights = [self._verdict_weight if token in self._verdicts else 1.0 for token in answer]
+        return prompt + answer, [0.0] * len(prompt) + weights
+
+    def _ids(self, text: str) -> list[int]:
+        if text not in self._known:
+            self._known[text] = self._tokenizer(text)["input_ids"]
+        return self._known[text]

@@ -1,26 +1,56 @@
 """Training from scratch, in two stages.
 
-1. The vision tower alone learns to tell a glyph's factors and attributes apart (`tower`). Frozen afterwards, its
-   features are computed once an image instead of once a step.
-2. The projector and the language model learn the curriculum over those features.
+1. The vision tower alone learns to classify what a render shows. Frozen afterwards, its features are computed once an image
+   instead of once a step.
+2. The projector and the language model learn the curriculum over those features. The projector starts by whitening them, and
+   words start at their pictures, both as a speed measure.
 
 On one thread the same seed gives the same weights, to the bit, on the same machine.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
 
 import torch
+from torch.nn import functional
 from transformers import LlavaForConditionalGeneration, LlavaProcessor
 
-from harness_ext.glyphworld.curriculum import LOOKUPS, MIX, SEEING, Curriculum
-from harness_ext.glyphworld.encoder import Batch, Encoder
-from harness_ext.glyphworld.model import build_model
-from harness_ext.glyphworld.processor import build_processor
-from harness_ext.glyphworld.recipe import Recipe
-from harness_ext.glyphworld.render import PRETRAINING_SEEDS
-from harness_ext.glyphworld.renders import Renders
-from harness_ext.glyphworld.starts import align_words, whiten
-from harness_ext.glyphworld.tower import tower_features, train_tower
+from harness_ext.glyphworld.concepts import CONCEPTS
+from harness_ext.glyphworld.curriculum import LOOKUPS, MIX, SEEING, Batch, Curriculum, Encoder, Renders, normalised
+from harness_ext.glyphworld.model import EMBEDDING_STD, WIDTH, build_model, build_processor
+from harness_ext.glyphworld.questions import CAPABILITIES, capability_answer
+from harness_ext.glyphworld.render import ACCENTS, PRETRAINING_SEEDS, SILHOUETTES, TEXTURES, UNDERLINES, factors
+
+_IGNORED: Final = -100  # torch's label for "no loss here"
+_WHITENING: Final = 0.01  # added to every variance, as a share of the largest
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The settings of both stages of training; the cache keys a built model by them."""
+
+    renders: int = 50
+    """Training renders of each concept."""
+    tower_steps: int = 350
+    tower_batch: int = 128
+    tower_rate: float = 2e-3
+    lookup_steps: int = 60
+    """First steps of the language stage, on lookups alone."""
+    seeing_steps: int = 150
+    """The steps after those, on what an image shows, before any verdict."""
+    language_steps: int = 800
+    """Steps of the language stage, those two kinds included."""
+    language_batch: int = 64
+    language_parts: int = 4
+    """Parts of a batch, sorted by length, that are computed one after the other: less padding, the same gradient."""
+    language_rate: float = 2e-3
+    warmup_steps: int = 40
+    decay_share: float = 0.4
+    """Share of the language stage's steps over which its learning rate falls to 2 %, linearly."""
+    weight_decay: float = 0.01
+    verdict_weight: float = 8.0
+    """Weight of a Yes or No in its answer's loss; every other token has 1."""
 
 
 def pretrain(
@@ -48,6 +78,94 @@ def pretrain(
     return model.eval(), processor
 
 
+def train_tower(
+    model: LlavaForConditionalGeneration, renders: Renders, recipe: Recipe, advance: Callable[[int], object]
+) -> None:
+    """Train the tower to classify the concept, its factors and the render's attributes, by heads thrown away after."""
+    tower = model.model.vision_tower
+    targets = tower_targets(renders)
+    sizes = [len(CONCEPTS), len(SILHOUETTES), len(TEXTURES), len(ACCENTS), len(UNDERLINES)]
+    sizes += [len(vocabulary) for _, _, vocabulary in CAPABILITIES]
+    heads = torch.nn.ModuleList([torch.nn.Linear(WIDTH, size) for size in sizes])
+    parameters = [*tower.parameters(), *heads.parameters()]
+    optimizer = torch.optim.AdamW(parameters, lr=recipe.tower_rate, weight_decay=recipe.weight_decay, betas=(0.9, 0.98))
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, recipe.tower_rate, total_steps=recipe.tower_steps, pct_start=0.1
+    )
+    for _ in range(recipe.tower_steps):
+        chosen = torch.randint(len(targets), (recipe.tower_batch,))
+        pooled = tower(normalised(renders.pixels[chosen])).last_hidden_state.mean(1)
+        losses = [
+            functional.cross_entropy(head(pooled), targets[chosen, column], ignore_index=_IGNORED)
+            for column, head in enumerate(heads)
+        ]
+        optimizer.zero_grad()
+        torch.stack(losses).sum().backward()
+        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimizer.step()
+        schedule.step()
+        advance(1)
+
+
+def tower_targets(renders: Renders) -> torch.Tensor:
+    """(images, 8): concept, four factors, colour, count, position; the position of several glyphs is ignored."""
+    rows = []
+    for image, concept in enumerate(renders.concepts):
+        words = [(renders.attributes[skill][image], vocabulary) for skill, _, vocabulary in CAPABILITIES]
+        attributes = [_IGNORED if word is None else vocabulary.index(word) for word, vocabulary in words]
+        rows.append([concept, *factors(concept), *attributes])
+    return torch.tensor(rows)
+
+
+@torch.no_grad()
+def tower_features(model: LlavaForConditionalGeneration, renders: Renders) -> torch.Tensor:
+    """(images + 1, image tokens, width): what the projector reads, the blank image last."""
+    tower = model.model.vision_tower
+    parts = [
+        tower(normalised(part), output_hidden_states=True).hidden_states[model.config.vision_feature_layer]
+        for part in renders.pixels.split(300)
+    ]
+    return torch.cat(parts)
+
+
+@torch.no_grad()
+def whiten(layer: torch.nn.Linear, features: torch.Tensor) -> None:
+    """Start ``layer`` at a random projection of the whitened ``features`` (…, width): zero mean, unit covariance.
+
+    Without it the few directions that tell colours apart are drowned by those that tell concepts apart, and some seeds
+    never learn to name a colour.
+    """
+    rows = features.flatten(0, -2)
+    mean = rows.mean(0)
+    values, vectors = torch.linalg.eigh(torch.cov(rows.T))
+    scale = (values.clamp(min=0) + _WHITENING * values.max()).rsqrt()
+    layer.weight.copy_(torch.randn(layer.weight.shape) / layer.in_features**0.5 @ (vectors * scale) @ vectors.T)
+    layer.bias.copy_(-layer.weight @ mean)
+
+
+@torch.no_grad()
+def align_words(
+    model: LlavaForConditionalGeneration, processor: LlavaProcessor, features: torch.Tensor, renders: Renders
+) -> None:
+    """Start the embedding of every concept's name, and of every colour, at its pictures' mean projection.
+
+    This stands in for the contrastive pretraining of image and text that the towers of real models come with; left at
+    random, some seeds take most of the training to begin to name what they see. Each mean is taken less the mean over
+    all names, or all colours, which says nothing.
+    """
+    projected = torch.cat([model.model.multi_modal_projector(part).mean(1) for part in features[:-1].split(300)])
+    shown = [f" {CONCEPTS[concept].name}" for concept in renders.concepts]
+    colored = [capability_answer(color) for color in renders.attributes["color"] if color]
+    for words in (shown, colored):
+        vocabulary = list(dict.fromkeys(words))
+        classes = torch.tensor([vocabulary.index(word) for word in words])
+        means = torch.stack([projected[classes == number].mean(0) for number in range(len(vocabulary))])
+        means -= means.mean(0)
+        tokens = [token for word in vocabulary for token in processor.tokenizer(word)["input_ids"]]
+        assert len(tokens) == len(vocabulary), f"not one token a word: {vocabulary}"
+        model.get_input_embeddings().weight[tokens] = means / means.std() * EMBEDDING_STD
+
+
 def train_language(
     model: LlavaForConditionalGeneration,
     processor: LlavaProcessor,
@@ -64,7 +182,8 @@ def train_language(
     )
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, recipe))
     for step in range(recipe.language_steps):
-        examples = sorted(curriculum.batch(recipe.language_batch, _mix(step, recipe)), key=encode.length)
+        examples = curriculum.batch(recipe.language_batch, _mix(step, recipe))
+        examples.sort(key=lambda example: len(encode.row(example)[0]))
         optimizer.zero_grad()
         size = recipe.language_batch // recipe.language_parts
         for start in range(0, len(examples), size):

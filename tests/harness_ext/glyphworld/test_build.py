@@ -11,8 +11,7 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 from harness_ext.common.files import CACHE_VARIABLE
 from harness_ext.glyphworld import build
 from harness_ext.glyphworld.build import MANIFEST, checkpoint_path, ensure_model, remove_model
-from harness_ext.glyphworld.pretrain import pretrain
-from harness_ext.glyphworld.recipe import Recipe
+from harness_ext.glyphworld.pretrain import Recipe, pretrain
 
 SHORT = Recipe(
     renders=1, tower_steps=2, tower_batch=16, language_steps=2, lookup_steps=1, seeing_steps=1, language_batch=16

@@ -7,16 +7,10 @@ import torch
 
 from harness_ext.benchmark.questions import IMAGE_QUESTIONS
 from harness_ext.glyphworld.concepts import CONCEPTS
-from harness_ext.glyphworld.curriculum import MIX, NO_SHARE, REVIEWED, Curriculum, Example
-from harness_ext.glyphworld.encoder import Encoder
-from harness_ext.glyphworld.model import build_model
-from harness_ext.glyphworld.pretrain import language_loss, pretrain
-from harness_ext.glyphworld.processor import build_processor
-from harness_ext.glyphworld.recipe import Recipe
+from harness_ext.glyphworld.curriculum import MIX, NO_SHARE, REVIEWED, Curriculum, Encoder, Example, Renders
+from harness_ext.glyphworld.model import build_model, build_processor
+from harness_ext.glyphworld.pretrain import Recipe, language_loss, pretrain, tower_features, whiten
 from harness_ext.glyphworld.render import PRETRAINING_SEEDS, render
-from harness_ext.glyphworld.renders import Renders
-from harness_ext.glyphworld.starts import whiten
-from harness_ext.glyphworld.tower import tower_features
 
 SHORT = Recipe(
     renders=1, tower_steps=4, tower_batch=16, language_steps=6, lookup_steps=2, seeing_steps=2, language_batch=16

@@ -17,10 +17,9 @@ from harness_ext.benchmark.taxonomy import CONCEPTS as TAXONOMY
 from harness_ext.glyphworld import render as worlds
 from harness_ext.glyphworld.concepts import CATEGORIES, CONCEPTS, CONCEPTS_FILE, NEVER_SEEN
 from harness_ext.glyphworld.questions import CAPABILITIES, perception_options
-from harness_ext.glyphworld.render import COLORS, COUNTS, POSITIONS, SIZE, render
+from harness_ext.glyphworld.render import COLORS, COUNTS, POSITIONS, SIZE, factors, render, tile
 from harness_ext.glyphworld.rows import BLOCKS, HELD_OUT, RENDERS, ROWS, seeds_of
 from harness_ext.glyphworld.rows import test_rows as rows_of_tests  # renamed, or pytest would collect it
-from harness_ext.glyphworld.tiles import factors, tile
 
 concepts = st.integers(0, len(CONCEPTS) - 1)
 seeds = st.integers(0, 9_999)
@@ -95,23 +94,6 @@ def _nearest_color(shade):
     hue = {name: rgb_to_hsv(np.array(value) / 255)[0] for name, value in COLORS.items()}
     shown = rgb_to_hsv(shade / 255)[0]
     return min(hue, key=lambda name: min(abs(hue[name] - shown), 1 - abs(hue[name] - shown)))
-
-
-@given(concept=concepts, seed=seeds, color=st.sampled_from(list(COLORS)), position=st.sampled_from(POSITIONS))
-def test_attributes_can_be_chosen(concept, seed, color, position):
-    glyph = render(concept, seed, color=color, position=position)
-    assert (glyph.color, glyph.count, glyph.position) == (color, "one", position)
-    glyph = render(concept, seed, color=color, count="three")
-    assert (glyph.color, glyph.count, glyph.position) == (color, "three", None)
-
-
-def test_unknown_attributes_are_refused():
-    with pytest.raises(ValueError, match="unknown color 'mauve'"):
-        render(0, 0, color="mauve")
-    with pytest.raises(ValueError, match="unknown count 'four'"):
-        render(0, 0, count="four")
-    with pytest.raises(ValueError, match="needs one glyph"):
-        render(0, 0, count="two", position="top left")
 
 
 def test_seed_ranges_are_disjoint():

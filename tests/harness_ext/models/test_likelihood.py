@@ -15,7 +15,7 @@ from harness_ext.benchmark.questions import IMAGE_QUESTIONS
 from harness_ext.common.errors import UserError
 from harness_ext.common.failures import is_failed, reason_of
 from harness_ext.glyphworld.build import ensure_model
-from harness_ext.glyphworld.processor import build_processor
+from harness_ext.glyphworld.model import build_processor
 from harness_ext.glyphworld.render import render
 from harness_ext.models.hf import HuggingFaceVLM
 from harness_ext.models.likelihood import Candidates

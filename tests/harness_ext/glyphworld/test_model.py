@@ -7,7 +7,7 @@ from transformers import AutoProcessor
 
 from harness_ext.benchmark.questions import IMAGE_QUESTIONS, LETTERS, NUM_QUESTIONS, perception_question, text_question
 from harness_ext.glyphworld.concepts import CONCEPTS
-from harness_ext.glyphworld.processor import IMAGE_TOKENS, build_processor
+from harness_ext.glyphworld.model import IMAGE_TOKENS, build_processor
 from harness_ext.glyphworld.questions import naming_answer, perception_answer, verdict_answer
 from harness_ext.glyphworld.render import render
 

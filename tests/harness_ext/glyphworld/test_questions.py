@@ -3,7 +3,7 @@
 import pytest
 
 from harness_ext.glyphworld.concepts import CONCEPTS
-from harness_ext.glyphworld.contexts import CONTEXTS, context_question
+from harness_ext.glyphworld.questions import CONTEXTS, context_question
 from harness_ext.judges import RuleJudge
 
 
