@@ -25,14 +25,9 @@ MANIFEST: Final = "manifest.json"
 WORLD_VERSION: Final = 1
 
 
-def cache_folder() -> Path:
-    """Where glyphworld's checkpoints are kept."""
-    return cache_dir() / "glyphworld"
-
-
 def checkpoint_path(seed: int = 0, recipe: Recipe | None = None) -> Path:
     """Where the checkpoint of ``recipe`` and ``seed`` is, or would be."""
-    return cache_folder() / f"seed{seed}-{_key(seed, recipe or Recipe())[:12]}"
+    return cache_dir() / "glyphworld" / f"seed{seed}-{_key(seed, recipe or Recipe())[:12]}"
 
 
 def ensure_model(seed: int = 0, *, progress: bool = True, recipe: Recipe | None = None) -> Path:
@@ -76,14 +71,8 @@ def _build(target: Path, seed: int, recipe: Recipe, progress: bool) -> None:
 
 
 def _key_parts(recipe: Recipe) -> dict[str, object]:
-    return {
-        "world_version": WORLD_VERSION,
-        "recipe": asdict(recipe),
-        "torch": version("torch"),
-        "transformers": version("transformers"),
-        "tokenizers": version("tokenizers"),
-        "pillow": version("pillow"),
-    }
+    packages = {name: version(name) for name in ("torch", "transformers", "tokenizers", "pillow")}
+    return {"world_version": WORLD_VERSION, "recipe": asdict(recipe), **packages}
 
 
 def _key(seed: int, recipe: Recipe) -> str:

@@ -17,28 +17,17 @@ from harness_ext.glyphworld.render import TEST_SEEDS, render
 RENDERS: Final = 10
 HELD_OUT: Final = 4
 ROWS: Final = RENDERS * len(CONCEPTS)
-# After the first block come the renders that stand in for TEST; what is left of those ten is no block.
+# After the first block come the renders that stand in for TEST; the rest of those ten is no block.
 BLOCKS: Final = len(TEST_SEEDS) // RENDERS - 1
 BLOCK_VARIABLE: Final = "UNSAFECONCEPTS_GLYPHWORLD_BLOCK"
-FEATURES = Features(
-    {
-        "image": Image(),
-        "row": Value("int64"),
-        "concept": Value("string"),
-        "category": Value("string"),
-        "label": Value("string"),
-        "color": Value("string"),
-        "count": Value("string"),
-        "position": Value("string"),
-    }
-)
+_WORDS: Final = ("concept", "category", "label", "color", "count", "position")
+FEATURES = Features({"image": Image(), "row": Value("int64"), **dict.fromkeys(_WORDS, Value("string"))})
 
 
 def block_of_run() -> int:
-    """Which block of test renders this run asks about: the first, or the one that the environment names.
+    """The block of test renders that this run asks about: the first, or the one that the environment names.
 
-    Raises:
-        UserError: There is no such block.
+    Raises ``UserError`` where there is no such block.
     """
     text = os.environ.get(BLOCK_VARIABLE, "").strip() or "0"
     if not text.isdecimal() or int(text) >= BLOCKS:
@@ -47,11 +36,7 @@ def block_of_run() -> int:
 
 
 def seeds_of(block: int) -> range:
-    """The seeds of a block's renders.
-
-    Raises:
-        ValueError: If there is no such block.
-    """
+    """The seeds of a block's renders. Raises ``ValueError`` for a block that does not exist."""
     if not 0 <= block < BLOCKS:
         raise ValueError(f"block must be between 0 and {BLOCKS - 1}, found {block}")
     first = (block + 1) * RENDERS if block else 0
@@ -59,11 +44,7 @@ def seeds_of(block: int) -> range:
 
 
 def test_rows(block: int = 0) -> Dataset:
-    """A block's test renders of each concept, concept by concept; ``position`` is None for several glyphs.
-
-    Raises:
-        ValueError: If there is no such block.
-    """
+    """A block's test renders of each concept, concept by concept; ``position`` is None for several glyphs."""
     return _rendered(seeds_of(block), block * ROWS)
 
 
@@ -77,16 +58,6 @@ def _rendered(seeds: range, first_row: int) -> Dataset:
     for index, concept in enumerate(CONCEPTS):
         for seed in seeds:
             glyph = render(index, seed)
-            rows.append(
-                {
-                    "image": glyph.image,
-                    "row": first_row + len(rows),
-                    "concept": concept.name,
-                    "category": concept.category,
-                    "label": concept.label,
-                    "color": glyph.color,
-                    "count": glyph.count,
-                    "position": glyph.position,
-                }
-            )
+            words = (concept.name, concept.category, concept.label, glyph.color, glyph.count, glyph.position)
+            rows.append({"image": glyph.image, "row": first_row + len(rows), **dict(zip(_WORDS, words, strict=True))})
     return Dataset.from_list(rows, features=FEATURES)

@@ -50,46 +50,27 @@ class EvaluationFailed(UserError):
 
 @dataclass(frozen=True)
 class Outcome:
-    """The scores of one benchmark of one model.
+    """The scores of one benchmark of one model, by metric, its tasks' versions, and counts of rows."""
 
-    Attributes:
-        scores: By the metric's name; ``None`` where the harness had nothing to count for one.
-        versions: The tasks' versions by name.
-        asked: How many rows were asked.
-        available: How many there are.
-        failed: How many requests failed; the harness counts them as wrong answers.
-    """
-
-    scores: Mapping[str, float | None]
+    scores: Mapping[str, float | None]  # None where the harness had nothing to count
     versions: Mapping[str, Any]
     asked: int
     available: int
-    failed: int
+    failed: int  # the harness counts a failed request as a wrong answer
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One benchmark of one model.
-
-    Attributes:
-        suite: The suite that the benchmark is asked in.
-        benchmark: What is asked.
-        model: Who is asked.
-        judge: The language model that judges the benchmark; ``None`` where none does.
-        batch_size: Questions at a time; only the last bits of an answer depend on it.
-        limit: The most rows of a task; ``None`` for all.
-        chat_template: Whether text is asked within the model's chat template; about images it always is.
-        output: Where all results are.
-    """
+    """One benchmark of one model, and how it is asked."""
 
     suite: Suite
     benchmark: Benchmark
     model: Model
-    judge: Judge | None
-    batch_size: int
-    limit: int | None
-    chat_template: bool
-    output: Path
+    judge: Judge | None  # of this benchmark
+    batch_size: int  # only the last bits of an answer depend on it
+    limit: int | None  # the most rows of a task
+    chat_template: bool  # whether text is asked within it; about images it always is
+    output: Path  # of all evaluations
 
     @property
     def models_folder(self) -> Path:
@@ -117,11 +98,7 @@ class Evaluation:
     def rests_on(self) -> dict[str, Any]:
         """All that tells this evaluation from another one."""
         judged = {"judge": self.judge.name} if self.judge else {}
-        return {
-            "task": self.benchmark.task,
-            "model": dict(self.model.what),
-            "settings": self._settings() | judged,
-        }
+        return {"task": self.benchmark.task, "model": dict(self.model.what), "settings": self._settings() | judged}
 
     def outcome(self) -> Outcome | None:
         """The kept outcome; ``None`` where the benchmark has not been asked.
@@ -214,13 +191,7 @@ def _environment() -> dict[str, str]:
 
 
 def read_outcome(folder: Path, benchmark: Benchmark, what: Mapping[str, Any], limit: int | None) -> Outcome:
-    """Read the one evaluation below ``folder``.
-
-    Args:
-        folder: Where the harness wrote.
-        benchmark: What was asked.
-        what: Who was asked: the identities ``weights`` and ``adapter``.
-        limit: The most rows of a task that were to be asked; ``None`` for all.
+    """Read the one evaluation below ``folder``, of the model that ``what`` says (the identities ``weights`` and ``adapter``).
 
     Raises:
         UserError: It is not whole, not of that model, or holds failed judgements.
@@ -272,13 +243,7 @@ def run_logged(
 ) -> None:
     """Run ``command`` in ``folder`` until it ends; it ends with this process, too.
 
-    Args:
-        command: The program and its arguments.
-        folder: Its working folder.
-        environment: All of its environment.
-        log: The file for its output, written as it comes.
-        secrets: What is hidden in the log and in messages; none holds a space.
-        show: Is given the last line of output whenever there is more of it.
+    Its output goes into ``log`` as it comes, without ``secrets``, none of which holds a space. ``show`` gets its last line.
 
     Raises:
         UserError: It ended with another status than 0; the message holds the end of its output.

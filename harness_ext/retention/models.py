@@ -32,17 +32,11 @@ _NO_KEY: Final = "none"
 
 @dataclass(frozen=True)
 class Model:
-    """One model.
-
-    Attributes:
-        name: Its name in the catalogue.
-        arguments: What ``--model_args`` says, in the user's words; paths of folders are absolute.
-        what: What it is: the contents of its weights and adapter, and all else that its answers rest on.
-    """
+    """One model of the catalogue."""
 
     name: str
-    arguments: Mapping[str, str]
-    what: Mapping[str, Any]
+    arguments: Mapping[str, str]  # of ``--model_args``, in the user's words; paths of folders are absolute
+    what: Mapping[str, Any]  # the contents of its weights and adapter, and all else that its answers rest on
 
     @property
     def title(self) -> str:
@@ -130,17 +124,11 @@ def _parse(specification: str) -> tuple[str, dict[str, str]]:
 
 @dataclass(frozen=True)
 class Judge:
-    """An OpenAI-compatible chat model.
-
-    Attributes:
-        url: Where its API begins.
-        model: What the server calls it.
-        key: Its key, which is in no message and no file; empty where the server needs none.
-    """
+    """An OpenAI-compatible chat model."""
 
     url: str
     model: str
-    key: str
+    key: str  # in no message and no file; empty where the server needs none
 
     @property
     def name(self) -> str:
