@@ -39,15 +39,6 @@ def test_lmms_eval_knows_the_groups_and_their_tasks():
     assert {*names("vision"), *names("glyphworld")} <= set(manager.all_subtasks)
 
 
-def test_lm_eval_knows_the_group_and_its_tasks():
-    from lm_eval.tasks import TaskManager
-
-    manager = TaskManager(include_path=str(task_folder("lm_eval")))
-    assert "retention_text" in manager.all_groups
-    assert {"hellaswag", "arc_challenge", "truthfulqa_mc2"} <= set(manager.all_subtasks)
-    assert "mmlu" in manager.all_groups
-
-
 @pytest.mark.parametrize("benchmark", [each for each in EVERY if each.task != "mmlu"], ids=lambda each: each.task)
 def test_the_numbers_that_sum_up_a_benchmark_are_its_own(benchmark):
     if benchmark.task.startswith("glyphworld"):
