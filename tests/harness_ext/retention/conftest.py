@@ -49,12 +49,12 @@ def write():
 
 @pytest.fixture
 def make_adapter(untrained_vlm, tmp_path):
-    """What saves an adapter of the untrained VLM, another one for another seed."""
+    """What saves an adapter of the untrained VLM or of another folder's, another one for another seed."""
 
-    def make_adapter(seed=0, name="adapter"):
+    def make_adapter(seed=0, name="adapter", of=untrained_vlm):
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            base = AutoModelForImageTextToText.from_pretrained(untrained_vlm)
+            base = AutoModelForImageTextToText.from_pretrained(of)
             config = LoraConfig(r=2, target_modules=["q_proj"], init_lora_weights=False)
             get_peft_model(base, config).save_pretrained(tmp_path / name)
         return tmp_path / name

@@ -34,6 +34,18 @@ def pair(untrained_vlm, make_adapter):
 
 
 @pytest.fixture
+def brief_pair(untrained_vlm, make_adapter, tmp_path):
+    """As ``pair``, of a model that soon ends an answer: LLaVA-Bench leaves it as many tokens as it likes."""
+    folder = shutil.copytree(untrained_vlm, tmp_path / "brief")
+    file = folder / "generation_config.json"
+    settings = json.loads(file.read_text())
+    settings["suppress_tokens"].remove(settings["eos_token_id"])
+    file.write_text(json.dumps({**settings, "exponential_decay_length_penalty": [3, 100.0]}))
+    base = f"hf-vlm,pretrained={folder},device=cpu"
+    return "--before", base, "--after", f"{base},adapter={make_adapter(of=folder)}"
+
+
+@pytest.fixture
 def retention(capsys):
     """What runs the command in this process; returns its status, and what it printed and said in errors."""
     terminated = signal.getsignal(signal.SIGTERM)
@@ -286,11 +298,20 @@ def test_every_benchmark_in_text_is_asked_as_it_is(run, untrained_vlm, make_adap
     assert asked["gen_args_1"] == {"arg_0": "Baking: A man bakes. He", "arg_1": " drives off. He sings."}
 
 
-def test_a_failed_evaluation_is_resumed_and_a_judges_key_is_nowhere(run, retention, pair, tmp_path, monkeypatch):
+def test_a_failed_evaluation_is_resumed_and_a_judges_key_is_nowhere(run, retention, brief_pair, tmp_path, monkeypatch):
     output = tmp_path / "out"
     with BenchmarkHub() as hub, ApiStub(key="sk-very-secret", message=judgement) as judge:
         environment = hub.environment(tmp_path / "home", MY_KEY="sk-very-secret")
-        command = (*pair, *ONE_JUDGED, "--output", output, "--judge-url", judge.url, "--judge-key-variable", "MY_KEY")
+        command = (
+            *brief_pair,
+            *ONE_JUDGED,
+            "--output",
+            output,
+            "--judge-url",
+            judge.url,
+            "--judge-key-variable",
+            "MY_KEY",
+        )
 
         # The judge answers whether it is there and about the first model, and fails about the second one.
         judge.message = lambda asked: (
@@ -309,7 +330,7 @@ def test_a_failed_evaluation_is_resumed_and_a_judges_key_is_nowhere(run, retenti
             shutil.copytree(whole, folder, dirs_exist_ok=True)
             (results,) = folder.rglob("*_results.json")
             content = json.loads(results.read_text())
-            content["config"]["adapter_identity"] = read_model(pair[-1]).what["adapter"]
+            content["config"]["adapter_identity"] = read_model(brief_pair[-1]).what["adapter"]
             results.write_text(json.dumps(content))
 
         judge.message = judgement
