@@ -14,7 +14,7 @@ from typing import Final
 from harness_ext.benchmark.questions import LETTERS
 from harness_ext.glyphworld.concepts import CONCEPTS
 from harness_ext.glyphworld.render import COLORS, COUNTS, POSITIONS
-from harness_ext.metrics.records import Label
+from harness_ext.records import Label
 
 NAMING_QUESTION: Final = "What does this image show?"
 # (name, question, vocabulary); an answer is right when it is the attribute's word, whatever its case.

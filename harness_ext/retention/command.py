@@ -25,7 +25,7 @@ from harness_ext.common.files import held, require_writable_folder
 from harness_ext.models.language_names import require_language_side
 from harness_ext.report import terminal
 from harness_ext.report.compare import compare
-from harness_ext.report.compare.runs import MARGIN, check_margin
+from harness_ext.report.compare.pairs import MARGIN, check_margin
 from harness_ext.report.compare.tables import print_tables
 from harness_ext.retention.benchmarks import JUDGED, SUITES, TITLES, Benchmark, Suite, benchmarks
 from harness_ext.retention.evaluation import UNFINISHED, Evaluation, EvaluationFailed, Outcome
