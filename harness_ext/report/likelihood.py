@@ -29,8 +29,8 @@ def _by_probe(answers: Mapping[str, Sequence[Judgement]]) -> dict[str, list[Judg
     """Answers by probe; the forms of the text-only question, which differ in what is shown, are told apart."""
     found: dict[str, list[Judgement]] = {}
     for task, records in answers.items():
-        name = task_named(task).probe.name
         for record in records:
+            name = task_named(task).probe.name if record.probe == "text" else record.probe
             found.setdefault(name, []).append(record)
     return found
 

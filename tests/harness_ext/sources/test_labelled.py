@@ -183,7 +183,7 @@ def hub(**mode):
 
 
 def load(environment, folder):
-    environment = environment | {"PYTHONPATH": str(Path(__file__).parents[4])}
+    environment = environment | {"PYTHONPATH": str(Path(__file__).parents[3])}
     command = [sys.executable, "-c", LOAD]
     return subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, timeout=600)
 

@@ -33,7 +33,7 @@ assert len(datasets.load_dataset("yiting/UnsafeConcepts", split="train")) == 156
 
 
 def run(program: str, environment: dict[str, str], folder: Path) -> subprocess.CompletedProcess:
-    environment = environment | {"PYTHONPATH": str(Path(__file__).parents[4])}
+    environment = environment | {"PYTHONPATH": str(Path(__file__).parents[3])}
     return subprocess.run([sys.executable, "-c", program], env=environment, cwd=folder, capture_output=True, text=True)
 
 
