@@ -7,6 +7,7 @@ show minutes later, in a traceback. So sources are asked for as soon as the task
 from collections.abc import Iterable
 
 from harness_ext.benchmark.probes import Need, tasks_named
+from harness_ext.sources.access import SETS, check_access
 
 
 def needs(tasks: Iterable[str]) -> set[Need]:
@@ -23,26 +24,14 @@ def check_access_for(tasks: Iterable[str]) -> None:
     Raises:
         SourceError: They may not, or cannot; the message says how to get them.
     """
-    _check_access(needs(tasks))
-
-
-def _check_access(needed: set[Need]) -> None:
+    needed = needs(tasks)
     if "block" in needed:
         from harness_ext.glyphworld.rows import block_of_run
 
         block_of_run()
-    if "images" in needed:
-        from harness_ext.sources.access import check_access
-
-        check_access()
-    if "safe" in needed:
-        from harness_ext.sources.safe_images import check_safe_access
-
-        check_safe_access()
-    for name in sorted(needed & {"smid", "nsfw"}):
-        from harness_ext.sources.labelled import check_labelled_access
-
-        check_labelled_access(name)
+    for name in SETS:
+        if name in needed:
+            check_access(name)
 
 
 def require_sources(tasks: Iterable[str]) -> None:
@@ -51,26 +40,21 @@ def require_sources(tasks: Iterable[str]) -> None:
     Raises:
         SourceError: Access is missing, or the data is not what the taxonomy says it is.
     """
-    needed = needs(tasks)
-    _check_access(needed)
+    tasks = list(tasks)
+    check_access_for(tasks)
+    if not (needed := needs(tasks) - {"block"}):
+        return
+    from harness_ext.sources import collections, labelled, published, unsafeconcepts
+
     # First what is small: a missing file must not show after the images have been downloaded.
     if "options" in needed:
-        from harness_ext.sources.published import published_options
-
-        published_options()
+        published.published_options()
     if "contexts" in needed:
-        from harness_ext.sources.published import published_contexts
-
-        published_contexts()
+        published.published_contexts()
     if "images" in needed:
-        from harness_ext.sources.unsafeconcepts import load_unsafeconcepts
-
-        load_unsafeconcepts()
+        unsafeconcepts.load_unsafeconcepts()
     if "safe" in needed:
-        from harness_ext.sources.collections import both_sides
-
-        both_sides()
-    for name in sorted(needed & {"smid", "nsfw"}):
-        from harness_ext.sources.labelled import load_labelled
-
-        load_labelled(name)
+        collections.both_sides()
+    for name in ("nsfw", "smid"):
+        if name in needed:
+            labelled.load_labelled(name)

@@ -1,49 +1,114 @@
-"""Whether the images of UnsafeConcepts can be had, found out within seconds and before any long work.
+"""Where each set of images is, and whether it can be had: found out within seconds and before any long work.
 
-The dataset is gated on the Hugging Face hub: one has to ask for access, and be logged in.
+A set is a repository on the hub, or the local copy that the user names; which of the two is the user's word alone. Light on
+purpose (no datasets, no torch), because every evaluation imports it as it starts.
 """
 
 import os
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
+from huggingface_hub import HfApi, constants
+
 from harness_ext.common.errors import SourceError
-from harness_ext.common.hub import TIMEOUT, hub_in_reach
+from harness_ext.common.hub import TIMEOUT, cached_snapshot, call_within, httpx, hub_in_reach
 
-REPO: Final = "yiting/UnsafeConcepts"
-PATH_VARIABLE: Final = "UNSAFECONCEPTS_PATH"
-_OTHERWISE: Final = (
-    f"Or set {PATH_VARIABLE} to a local copy, or try the harmless stand-in: "
-    "lmms_eval --model glyph-vlm --tasks glyphworld"
-)
 METADATA_NAMES: Final = ("metadata.jsonl", "metadata.csv")
-_ACCEPTED: Final = (
-    "Expected a parquet file, a folder of parquet files, a `save_to_disk` folder, "
-    "or a folder of images with metadata.jsonl or metadata.csv (keys file_name, category, unsafe_concept)."
+_NO_LABELLED_SET: Final = (
+    "Or set {} to a local copy: a parquet file, a folder of parquet files, or a `save_to_disk` folder "
+    "(columns index, image, label)."
+)
+_NO_SAFE_IMAGES: Final = (
+    "Download yiting/imagenet_1k_unique_class where there is a network, or set UNSAFECONCEPTS_SAFE_PATH to a local copy: a "
+    "parquet file, a folder of parquet files, a `save_to_disk` folder (columns image, concept), or a folder of images with "
+    "metadata.jsonl or metadata.csv (keys file_name, concept)."
 )
 
 
-def local_copy(variable: str = PATH_VARIABLE) -> Path | None:
-    """The local copy that an environment variable names, or ``None`` where it names none."""
-    value = os.environ.get(variable)
-    return Path(value).expanduser().absolute() if value else None
+@dataclass(frozen=True)
+class ImageSet:
+    """One set of images.
 
-
-def check_access(timeout: float = TIMEOUT) -> None:
-    """Return if the images can be had; otherwise raise ``SourceError`` within ``timeout`` seconds.
-
-    A local copy is only looked at from outside here (is it there, in a known layout); loading it checks its rows.
+    Attributes:
+        title: Its name in results.
+        repo: Its repository on the hub.
+        variable: The environment variable that names a local copy.
+        no_access: What to do where the hub does not give it.
+        no_copy: What a local copy must be.
+        columns: The text columns of a copy that is a folder of images; none where that layout is not accepted.
+        gated: Whether one has to ask the hub for access, and be logged in.
     """
-    path = local_copy()
-    if path is not None:
-        find_layout(path)
-    else:
-        benchmark_in_reach(timeout)
+
+    title: str
+    repo: str
+    variable: str
+    no_access: str
+    no_copy: str
+    columns: tuple[str, ...] = ()
+    gated: bool = True
+
+    @property
+    def local_copy(self) -> Path | None:
+        """The user's local copy, ``None`` where there is none."""
+        value = os.environ.get(self.variable)
+        return Path(value).expanduser().absolute() if value else None
 
 
-def benchmark_in_reach(timeout: float = TIMEOUT) -> bool:
-    """As :func:`harness_ext.common.hub.hub_in_reach`, for UnsafeConcepts."""
-    return hub_in_reach(timeout, REPO, _OTHERWISE)
+def _labelled_set(title: str, repo: str, variable: str) -> ImageSet:
+    remedy = _NO_LABELLED_SET.format(variable)
+    return ImageSet(title, repo, variable, remedy, remedy)
+
+
+SETS: Final[Mapping[str, ImageSet]] = {
+    "images": ImageSet(
+        "UnsafeConcepts",
+        "yiting/UnsafeConcepts",
+        "UNSAFECONCEPTS_PATH",
+        "Or set UNSAFECONCEPTS_PATH to a local copy, or try the harmless stand-in: "
+        "lmms_eval --model glyph-vlm --tasks glyphworld",
+        "Expected a parquet file, a folder of parquet files, a `save_to_disk` folder, "
+        "or a folder of images with metadata.jsonl or metadata.csv (keys file_name, category, unsafe_concept).",
+        columns=("category", "unsafe_concept"),
+    ),
+    "safe": ImageSet(
+        "ImageNet",
+        "yiting/imagenet_1k_unique_class",
+        "UNSAFECONCEPTS_SAFE_PATH",
+        _NO_SAFE_IMAGES,
+        _NO_SAFE_IMAGES,
+        columns=("concept",),
+        gated=False,
+    ),
+    "smid": _labelled_set("SMID", "yiting/SMID", "UNSAFECONCEPTS_SMID_PATH"),
+    "nsfw": _labelled_set("NSFW", "yiting/NSFWDataset", "UNSAFECONCEPTS_NSFW_PATH"),
+}
+
+
+def check_access(name: str, timeout: float = TIMEOUT) -> None:
+    """Return if the images of a set can be had; otherwise raise ``SourceError`` within ``timeout`` seconds.
+
+    A local copy is only looked at from outside here (is it there, in a known layout); loading it checks its rows. Of a set
+    without a gate a complete copy in the hub cache is enough: the hub has nothing to refuse.
+    """
+    images = SETS[name]
+    if (path := images.local_copy) is not None:
+        find_layout(images, path)
+    elif images.gated:
+        hub_in_reach(timeout, images.repo, images.no_access)
+    elif cached_snapshot(images.repo) is None:
+        absent = f"{images.repo} is not complete in the cache {constants.HF_HUB_CACHE}, and "
+        if constants.HF_HUB_OFFLINE:
+            raise SourceError(f"{absent}HF_HUB_OFFLINE is set.", images.no_access)
+        try:
+            call_within(timeout, lambda: HfApi().dataset_info(images.repo))
+        except TimeoutError as error:
+            slow = f"{absent}{constants.ENDPOINT} did not answer within {timeout:g} s."
+            raise SourceError(slow, images.no_access) from error
+        except (httpx.HTTPError, OSError) as error:
+            refused = f"{absent}{constants.ENDPOINT} does not give it ({type(error).__name__}: {str(error)[:200]})"
+            raise SourceError(refused, images.no_access) from error
 
 
 # --- the layout of a local copy, told by file names alone -------------------------------------------------------------
@@ -56,41 +121,28 @@ class Layout(NamedTuple):
     files: tuple[Path, ...]
 
 
-def find_layout(path: Path) -> Layout:
-    """The layout of the local copy at ``path``; ``SourceError`` if there is none, or more than one."""
+def find_layout(images: ImageSet, path: Path) -> Layout:
+    """The layout of the local copy at ``path``; ``SourceError`` if there is none, more than one, or one not accepted."""
     if not path.exists():
-        raise SourceError(f"{PATH_VARIABLE} names {path}, which does not exist.", _ACCEPTED)
-    found = _of_file(path) if path.is_file() else _of_folder(path)
+        raise SourceError(f"{images.variable} names {path}, which does not exist.", images.no_copy)
+    found = _layouts(path)
     if len(found) != 1:
         kinds = " and ".join(layout.kind for layout in found) or "none of the layouts that can be read"
-        raise SourceError(f"{PATH_VARIABLE} names {path}, which holds {kinds}.", _ACCEPTED)
+        raise SourceError(f"{images.variable} names {path}, which holds {kinds}.", images.no_copy)
+    if found[0].kind == "images" and not images.columns:
+        raise SourceError(f"{images.variable} names {path}, which is a folder of images.", images.no_copy)
     return found[0]
 
 
-def named_layout(path: Path, variable: str, remedy: str) -> Layout:
-    """As :func:`find_layout`, of the copy of another data set that ``variable`` names; ``remedy`` ends its errors."""
-    try:
-        return find_layout(path)
-    except SourceError as error:
-        found = "holds no data set in one layout that can be read" if path.exists() else "does not exist"
-        raise SourceError(f"{variable} names {path}, which {found}.", remedy) from error
-
-
-def _of_file(path: Path) -> list[Layout]:
-    return [Layout("parquet", (path,))] if path.suffix == ".parquet" else []
-
-
-def _of_folder(folder: Path) -> list[Layout]:
+def _layouts(path: Path) -> list[Layout]:
+    if path.is_file():
+        return [Layout("parquet", (path,))] if path.suffix == ".parquet" else []
     found = []
-    if (folder / "dataset_dict.json").is_file() or (folder / "state.json").is_file():
-        found.append(Layout("saved", (folder,)))
-    found += [Layout("images", (folder / name,)) for name in METADATA_NAMES if (folder / name).is_file()]
-    if parquet := _parquet_below(folder):
+    if (path / "dataset_dict.json").is_file() or (path / "state.json").is_file():
+        found.append(Layout("saved", (path,)))
+    found += [Layout("images", (path / name,)) for name in METADATA_NAMES if (path / name).is_file()]
+    # In name order, which is row order for shards; hidden folders are download tools' own.
+    files = sorted(file.relative_to(path) for file in path.rglob("*.parquet"))
+    if parquet := tuple(path / file for file in files if not any(part.startswith(".") for part in file.parts)):
         found.append(Layout("parquet", parquet))
     return found
-
-
-def _parquet_below(folder: Path) -> tuple[Path, ...]:
-    """Parquet files in name order, which is row order for shards; hidden folders are download tools' own."""
-    files = (file.relative_to(folder) for file in folder.rglob("*.parquet"))
-    return tuple(folder / file for file in sorted(files) if not any(part.startswith(".") for part in file.parts))

@@ -14,56 +14,22 @@ import functools
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import datasets
 import pyarrow.compute as pc
 
 from harness_ext.common.errors import SourceError
 from harness_ext.common.files import cache_dir, not_cached, sha256
-from harness_ext.common.hub import TIMEOUT, download, hub_in_reach, read_snapshot
-from harness_ext.sources.access import local_copy, named_layout
-from harness_ext.sources.local import load_local
+from harness_ext.sources.access import SETS
+from harness_ext.sources.local import read_set
 from harness_ext.sources.prepared import check_images
 
-
-class LabelledSet(NamedTuple):
-    """A data set's name in results, its repository on the hub, and the variable that names a local copy."""
-
-    title: str
-    repo: str
-    variable: str
-
-    @property
-    def remedy(self) -> str:
-        """What to do without access to it."""
-        return (
-            f"Or set {self.variable} to a local copy: a parquet file, a folder of parquet files, or a `save_to_disk` folder "
-            "(columns index, image, label)."
-        )
-
-
-SETS: Final[Mapping[str, LabelledSet]] = {
-    "smid": LabelledSet("SMID", "yiting/SMID", "UNSAFECONCEPTS_SMID_PATH"),
-    "nsfw": LabelledSet("NSFW", "yiting/NSFWDataset", "UNSAFECONCEPTS_NSFW_PATH"),
-}
 _COLUMNS: Final = ("index", "image", "label")
 _LABELS: Final = {"Safe": "safe", "Unsafe": "unsafe"}
 _REFERENCE: Final = r"^[0-9]+$"
 # Raised with every change of what is kept, so that what is there already is not taken for it.
 _VERSION: Final = 1
-
-
-def check_labelled_access(name: str, timeout: float = TIMEOUT) -> None:
-    """Return if the images of ``name`` (``"smid"`` or ``"nsfw"``) can be had; otherwise raise ``SourceError`` in time.
-
-    A local copy is only looked at from outside; loading it checks its rows.
-    """
-    which = SETS[name]
-    if (path := local_copy(which.variable)) is None:
-        hub_in_reach(timeout, which.repo, which.remedy)
-    elif named_layout(path, which.variable, which.remedy).kind == "images":
-        raise SourceError(f"{which.variable} names {path}, which is a folder of images.", which.remedy)
 
 
 def load_labelled(name: str) -> tuple[datasets.Dataset, str]:
@@ -73,24 +39,16 @@ def load_labelled(name: str) -> tuple[datasets.Dataset, str]:
     data set), ``label``. Loaded and checked once a process; the first use of a copy decodes and opens every image once.
     Raises ``SourceError`` if they are out of reach, or not in the published form.
     """
-    check_labelled_access(name)
-    return _load(name, local_copy(SETS[name].variable))
+    return _load(name, SETS[name].local_copy)
 
 
 @functools.cache
-def _load(name: str, path: Path | None) -> tuple[datasets.Dataset, str]:
-    which = SETS[name]
-    if path is not None:
-        return _checked(load_local(path), which.title, str(path)), str(path)
-    reached = hub_in_reach(TIMEOUT, which.repo, which.remedy)
-    snapshot = download(which.repo, local_files_only=not reached)
-    described = f"{which.repo}@{snapshot.name}"
-    return _checked(read_snapshot(snapshot, described), which.title, described), described
+def _load(name: str, _: Path | None) -> tuple[datasets.Dataset, str]:
+    raw, described = read_set(name, _COLUMNS)
+    return _checked(raw, SETS[name].title, described), described
 
 
 def _checked(raw: datasets.Dataset, title: str, name: str) -> datasets.Dataset:
-    if missing := [column for column in _COLUMNS if column not in raw.column_names]:
-        raise SourceError(f"{name}: missing column {', '.join(missing)}; found {', '.join(raw.column_names)}")
     for row, index in enumerate(raw["index"]):
         if str(index) != str(row):  # references go by the row's number: in another order they would show other images
             raise SourceError(f"{name}, row {row}: expected the row's number under 'index', found {index!r}")

@@ -1,29 +1,54 @@
-"""Reading a local copy of UnsafeConcepts, in any of the layouts of ``layout.py``, without changing its row order."""
+"""Reading the rows of a set of images, from the hub or a local copy of any layout, without changing their order."""
 
 import csv
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import datasets
 
 from harness_ext.common.errors import SourceError
-from harness_ext.sources.access import find_layout
+from harness_ext.common.hub import TIMEOUT, cached_snapshot, download, hub_in_reach, read_snapshot
+from harness_ext.sources.access import SETS, ImageSet, check_access, find_layout
 
 # The first is the imagefolder layout's, the second that of the authors' own metadata file.
 _FILE_KEYS: Final = ("file_name", "image_filename")
-_FEATURES: Final = datasets.Features(
-    image=datasets.Image(), category=datasets.Value("string"), unsafe_concept=datasets.Value("string")
-)
 
 
-def load_local(path: Path) -> datasets.Dataset:
-    """The rows of the local copy at ``path``, as they are; ``SourceError`` if it cannot be read."""
-    layout = find_layout(path)
+def read_set(name: str, columns: Sequence[str]) -> tuple[datasets.Dataset, str]:
+    """The rows of a set as they are, and their source's name for results: ``repository@commit``, or the local copy's path.
+
+    Raises:
+        SourceError: They are out of reach, cannot be read, or lack one of ``columns``.
+    """
+    images = SETS[name]
+    rows, described = _read(name, images)
+    if missing := [column for column in columns if column not in rows.column_names]:
+        found = ", ".join(rows.column_names) or "none"
+        raise SourceError(f"{described}: missing column {', '.join(missing)}; found {found}", images.no_copy)
+    return rows, described
+
+
+def _read(name: str, images: ImageSet) -> tuple[datasets.Dataset, str]:
+    if (path := images.local_copy) is not None:
+        return _read_copy(images, path), str(path)
+    if images.gated:
+        reached = hub_in_reach(TIMEOUT, images.repo, images.no_access)
+        snapshot = download(images.repo, local_files_only=not reached)
+    else:
+        check_access(name)
+        # A complete copy in the cache serves without asking the hub.
+        snapshot = cached_snapshot(images.repo) or download(images.repo)
+    described = f"{images.repo}@{snapshot.name}"
+    return read_snapshot(snapshot, described), described
+
+
+def _read_copy(images: ImageSet, path: Path) -> datasets.Dataset:
+    layout = find_layout(images, path)
     try:
         if layout.kind == "images":
-            return _load_images(layout.files[0])
+            return _load_images(layout.files[0], images.columns)
         if layout.kind == "saved":
             return _load_saved(layout.files[0])
         return datasets.load_dataset("parquet", data_files=[str(file) for file in layout.files], split="train")
@@ -41,14 +66,15 @@ def _load_saved(folder: Path) -> datasets.Dataset:
     return saved["train"]
 
 
-def _load_images(metadata: Path) -> datasets.Dataset:
+def _load_images(metadata: Path, text_columns: Sequence[str]) -> datasets.Dataset:
     rows = _read_csv(metadata) if metadata.suffix == ".csv" else _read_jsonl(metadata)
-    columns: dict[str, list[str]] = {name: [] for name in _FEATURES}
+    columns: dict[str, list[str]] = {name: [] for name in ("image", *text_columns)}
     for number, row in enumerate(rows):
         columns["image"].append(str(_image_file(metadata, number, row)))
-        for key in ("category", "unsafe_concept"):
+        for key in text_columns:
             columns[key].append(_value(metadata, number, row, key))
-    return datasets.Dataset.from_dict(columns, features=_FEATURES)
+    features = datasets.Features({name: datasets.Value("string") for name in text_columns})
+    return datasets.Dataset.from_dict(columns, features=datasets.Features(image=datasets.Image(), **features))
 
 
 def _read_jsonl(metadata: Path) -> list[dict[str, Any]]:

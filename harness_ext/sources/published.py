@@ -16,7 +16,7 @@ from harness_ext.benchmark.options import Options, parse_published
 from harness_ext.common.errors import SourceError
 from harness_ext.common.files import CACHE_VARIABLE, cache_dir, sha256, write_cached
 from harness_ext.common.hub import call_within, httpx
-from harness_ext.sources.access import PATH_VARIABLE, local_copy
+from harness_ext.sources.access import SETS
 
 UPSTREAM: Final = "TrustAIRLab/SaferVLM"
 COMMIT: Final = "22632cf1b1d0a91dba8541df95a8d400fc59db52"
@@ -58,7 +58,7 @@ class PublishedFile:
         """What to do without it; the second line of errors."""
         return (
             f"Without a network: download it elsewhere from {self._below(_HOST)} and set {self.variable} to the file, "
-            f"or put it into the folder that {PATH_VARIABLE} names."
+            f"or put it into the folder that {SETS['images'].variable} names."
         )
 
     @property
@@ -66,7 +66,7 @@ class PublishedFile:
         """The user's own copy: the one that ``variable`` names, or one beside the images of a local copy."""
         if named := os.environ.get(self.variable):
             return Path(named).expanduser().absolute()
-        copy = local_copy()
+        copy = SETS["images"].local_copy
         beside = copy / self.name if copy is not None else None
         return beside if beside is not None and beside.is_file() else None
 

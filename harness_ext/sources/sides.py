@@ -17,12 +17,11 @@ from scipy.sparse.csgraph import connected_components
 from harness_ext.benchmark.splits import Split, split_by_concept, split_safe
 from harness_ext.common.errors import UserError
 from harness_ext.records import SAFE
-from harness_ext.sources.access import check_access
+from harness_ext.sources.access import SETS, check_access
 from harness_ext.sources.prepared import ready
-from harness_ext.sources.safe_images import check_safe_access, load_safe_images
+from harness_ext.sources.safe_images import load_safe_images
 from harness_ext.sources.unsafeconcepts import load_unsafeconcepts
 
-SAFE_CATEGORY: Final = "ImageNet"
 # Fixed once, because TEST is part of the instrument: with another seed, or another notion of alike, a model would be
 # measured on images that another was trained on.
 SPLIT_SEED: Final = 42
@@ -64,8 +63,8 @@ def sides(seed: int = SPLIT_SEED, bits: int = DUPLICATE_BITS) -> Sides:
         SourceError: One of the two is out of reach, unreadable, or not the published dataset.
         UserError: There are too few safe images.
     """
-    check_access()
-    check_safe_access()
+    check_access("images")
+    check_access("safe")
     (unsafe, unsafe_source), (safe, safe_source) = load_unsafeconcepts(), load_safe_images()
     split = split_by_concept(unsafe["concept"][:], seed)
     of_safe = split_safe(len(safe), split, seed)
@@ -103,7 +102,7 @@ def _require_as_many(safe: Split, unsafe: Split, found: str) -> None:
 def _labelled(safe: Dataset, first: int) -> Dataset:
     """Safe images in the columns of the unsafe ones, numbered from ``first``."""
     columns: dict[str, list[Any]] = {
-        "category": [SAFE_CATEGORY] * len(safe),
+        "category": [SETS["safe"].title] * len(safe),
         "row": list(range(first, first + len(safe))),
         "label": [SAFE] * len(safe),
     }

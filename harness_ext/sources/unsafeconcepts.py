@@ -18,13 +18,12 @@ import datasets
 
 from harness_ext.benchmark.taxonomy import CATEGORY_OF, CONCEPTS, NUM_IMAGES
 from harness_ext.common.errors import SourceError
-from harness_ext.common.hub import download, read_snapshot
 from harness_ext.records import UNSAFE
-from harness_ext.sources.access import REPO, benchmark_in_reach, local_copy
-from harness_ext.sources.local import load_local
+from harness_ext.sources.access import SETS
+from harness_ext.sources.local import read_set
 from harness_ext.sources.prepared import check_images
 
-COLUMNS: Final = ("image", "category", "unsafe_concept")
+_COLUMNS: Final = ("image", "category", "unsafe_concept")
 
 
 def load_unsafeconcepts() -> tuple[datasets.Dataset, str]:
@@ -34,20 +33,16 @@ def load_unsafeconcepts() -> tuple[datasets.Dataset, str]:
     ``"unsafe"``). The name is ``yiting/UnsafeConcepts@<commit>``, or the local copy's path. The first use of a copy opens
     every image once. Raises ``SourceError`` if the source is out of reach, unreadable, or not the published dataset.
     """
-    return _load(local_copy())
+    return _load(SETS["images"].local_copy)
 
 
 @functools.cache
-def _load(path: Path | None) -> tuple[datasets.Dataset, str]:
-    if path is not None:
-        return _checked(load_local(path), str(path)), str(path)
-    snapshot = download(REPO, local_files_only=not benchmark_in_reach())
-    name = f"{REPO}@{snapshot.name}"
-    return _checked(read_snapshot(snapshot, name), name), name
+def _load(_: Path | None) -> tuple[datasets.Dataset, str]:
+    raw, name = read_set("images", _COLUMNS)
+    return _checked(raw, name), name
 
 
 def _checked(raw: datasets.Dataset, name: str) -> datasets.Dataset:
-    check_columns(raw.column_names, name)
     check_rows(list(raw["unsafe_concept"]), list(raw["category"]), name)
     dataset = (
         raw.select_columns(["image", "unsafe_concept", "category"])
@@ -58,12 +53,6 @@ def _checked(raw: datasets.Dataset, name: str) -> datasets.Dataset:
     )
     check_images(dataset, name)
     return dataset
-
-
-def check_columns(found: Sequence[str], name: str) -> None:
-    """Raise ``SourceError`` unless all of ``image``, ``category`` and ``unsafe_concept`` are among the columns."""
-    if missing := [column for column in COLUMNS if column not in found]:
-        raise SourceError(f"{name}: missing column {', '.join(missing)}; found {', '.join(found) or 'none'}")
 
 
 def check_rows(concepts: Sequence[str], categories: Sequence[str], name: str) -> None:

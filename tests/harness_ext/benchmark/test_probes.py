@@ -42,7 +42,10 @@ def test_every_task_and_group_is_in_both():
 def test_a_task_asks_shows_and_decodes_what_the_table_says(task):
     content = files()[task.name]
     assert content["process_docs"] == f"harness_ext.probes.rows.{task.name}"
-    assert content["doc_to_visual"] == f"harness_ext.probes.rows.{VISUALS[task.probe.shows]}"
+    assert (
+        content.get("doc_to_visual", "harness_ext.probes.rows.image")
+        == f"harness_ext.probes.rows.{VISUALS[task.probe.shows]}"
+    )
     assert f"{'../templates/' + task.manner}.template" in content["include"]
 
 

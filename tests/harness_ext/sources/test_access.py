@@ -12,7 +12,7 @@ import sys
 from harness_ext.sources.access import check_access
 from harness_ext.common.errors import SourceError
 try:
-    check_access()
+    check_access("images")
 except SourceError as error:
     print(error)
     sys.exit(3)

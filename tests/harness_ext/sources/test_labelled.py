@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from labelled_copies import FEATURES, colour, columns, write
 
 from harness_ext.common.errors import SourceError
-from harness_ext.sources.labelled import check_labelled_access, load_labelled, shown_rows
+from harness_ext.sources.access import check_access
+from harness_ext.sources.labelled import load_labelled, shown_rows
 
 
 @pytest.fixture
@@ -143,11 +144,13 @@ def test_another_layout_and_another_set(tmp_path, monkeypatch):
     assert sorted(folder.rglob("*")) == before, "nothing is written into the user's copy"
 
 
-@pytest.mark.parametrize(("place", "found"), [("nowhere", "does not exist"), ("", "holds no data set in one layout")])
+@pytest.mark.parametrize(
+    ("place", "found"), [("nowhere", "does not exist"), ("", "holds none of the layouts that can be read")]
+)
 def test_a_copy_that_is_not_one_is_said(tmp_path, monkeypatch, place, found):
     monkeypatch.setenv("UNSAFECONCEPTS_NSFW_PATH", str(tmp_path / place))
     with pytest.raises(SourceError) as caught:
-        check_labelled_access("nsfw")
+        check_access("nsfw")
     first, second = str(caught.value).splitlines()
     assert first.startswith(f"UNSAFECONCEPTS_NSFW_PATH names {tmp_path / place}".rstrip("/")) and found in first
     assert "columns index, image, label" in second

@@ -119,7 +119,7 @@ def named(tmp_path, monkeypatch):
 @pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: layout.__name__)
 def test_every_layout_gives_the_same_rows_in_the_same_order(named, layout):
     path = named(layout)
-    check_access()
+    check_access("images")
     dataset, described = load_unsafeconcepts()
     assert described == str(path)
     assert set(dataset.column_names) == {"image", "row", "concept", "category", "label"}
@@ -168,7 +168,7 @@ def another_file(folder):
 def test_what_is_no_copy_is_refused_before_it_is_loaded(named, layout, problem):
     named(layout)
     with pytest.raises(SourceError, match=problem) as caught:
-        check_access()
+        check_access("images")
     assert str(caught.value).splitlines()[1].startswith("Expected a parquet file, a folder of parquet files")
 
 

@@ -15,7 +15,8 @@ from hub_stub import COMMIT, GRANTED, HubStub
 from PIL import Image
 
 from harness_ext.common.errors import SourceError
-from harness_ext.sources.safe_images import check_safe_access, load_safe_images
+from harness_ext.sources.access import check_access
+from harness_ext.sources.safe_images import load_safe_images
 
 REPO = "yiting/imagenet_1k_unique_class"
 CLASSES = [f"class {row}" for row in range(12)]
@@ -94,7 +95,7 @@ def named(tmp_path, monkeypatch):
 )
 def test_every_layout_gives_the_same_rows_in_the_same_order(named, layout):
     path = named(layout)
-    check_safe_access()
+    check_access("safe")
     rows, name = load_safe_images()
     assert name == str(path)
     assert rows.column_names == ["image", "concept"] and rows["concept"][:] == CLASSES
@@ -114,14 +115,14 @@ def two_layouts(folder):
     ("layout", "problem"),
     [
         (nothing, "absent, which does not exist"),
-        (lambda folder: folder, "which holds no data set in one layout that can be read"),
-        (two_layouts, "which holds no data set in one layout that can be read"),
+        (lambda folder: folder, "which holds none of the layouts that can be read"),
+        (two_layouts, "which holds images and parquet"),
     ],
 )
 def test_what_is_no_copy_is_refused_before_it_is_loaded(named, layout, problem):
     named(layout)
     with pytest.raises(SourceError, match=f"UNSAFECONCEPTS_SAFE_PATH names .*{problem}") as caught:
-        check_safe_access()
+        check_access("safe")
     assert "a `save_to_disk` folder" in str(caught.value).splitlines()[1]
 
 
@@ -174,9 +175,9 @@ def not_json(folder):
         (numbers_for_names, "row 0: expected a class's name under 'concept', found 0"),
         (truncated, "row 1 cannot be read"),
         (missing_image, "metadata.jsonl, row 1: the image .*images/7.jpeg does not exist"),
-        (no_names, "metadata.jsonl: missing key concept; found file_name"),
-        (one_name_missing, "row 11: expected a class's name under 'concept', found None"),
-        (not_json, "metadata.jsonl cannot be read: "),
+        (no_names, "metadata.jsonl, row 0: expected text under 'concept', found None"),
+        (one_name_missing, "row 11: expected text under 'concept', found None"),
+        (not_json, "metadata.jsonl, row 0: not JSON"),
     ],
 )
 def test_a_copy_that_is_not_the_dataset_is_refused(named, layout, problem):
@@ -189,9 +190,10 @@ def test_a_copy_that_is_not_the_dataset_is_refused(named, layout, problem):
 LOAD = """
 import sys
 from harness_ext.common.errors import SourceError
-from harness_ext.sources.safe_images import check_safe_access, load_safe_images
+from harness_ext.sources.access import check_access
+from harness_ext.sources.safe_images import load_safe_images
 try:
-    check_safe_access()
+    check_access("safe")
     rows, name = load_safe_images()
 except SourceError as error:
     print(error)
