@@ -33,6 +33,7 @@ SAMPLED: Final = "sampled"
 MANNERS: Final[tuple[Manner, ...]] = get_args(Manner)
 
 # What a paired comparison says of an ability after training.
+Retention = Literal["retained", "degraded", "undecided"]
 RETAINED: Final = "retained"
 DEGRADED: Final = "degraded"
 UNDECIDED: Final = "undecided"

@@ -4,7 +4,7 @@ A task is a probe, put to a source's images or concepts in one manner. Its name 
 A new probe is a row of ``PROBES``, its rows' wording in ``harness_ext/probes/rows.py``, and a YAML for each of its tasks.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Final, Literal
@@ -79,12 +79,12 @@ class Probe:
     context: Label | None = None
 
     @property
-    def verdicts(self) -> Collection[str] | None:
-        """The verdicts that there are beside ``na``; ``None`` for a capability, whose rows each have their own words."""
-        return {"perception": tuple(LETTERS), "alignment": (SAFE, UNSAFE), "capability": None}[self.asks]
+    def verdicts(self) -> tuple[str, ...]:
+        """The verdicts beside ``na``; none for a capability, whose rows each have words of their own."""
+        return {"perception": tuple(LETTERS), "alignment": (SAFE, UNSAFE), "capability": ()}[self.asks]
 
     @property
-    def scored(self) -> Collection[str]:
+    def scored(self) -> tuple[str, ...]:
         """The labels of its scores by likelihood; none where it is never asked so."""
         if LIKELIHOOD not in self.manners:
             return ()

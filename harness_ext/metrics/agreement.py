@@ -16,7 +16,7 @@ import numpy as np
 
 from harness_ext.metrics.intervals import CONFIDENCE, SEED, concept_interval, ratio_estimate
 from harness_ext.metrics.units import NO_ESTIMATE, Array, ConceptKey, Estimate, concept_key, ratio_by_unit
-from harness_ext.records import FAILED, NA, Judgement, Way
+from harness_ext.records import FAILED, GENERATED, LIKELIHOOD, NA, Judgement, Way
 
 Pairs = Sequence[tuple[Judgement, Judgement]]
 _Question = tuple[str, str, ConceptKey, int, int]
@@ -116,7 +116,7 @@ def agreement(likelihood: Iterable[Judgement], generated: Iterable[Judgement], s
     Raises:
         ValueError: If an answer is on the wrong side, or a question is answered twice in one way.
     """
-    ours, theirs = _by_question(likelihood, "likelihood"), _by_question(generated, "generated")
+    ours, theirs = _by_question(likelihood, LIKELIHOOD), _by_question(generated, GENERATED)
     pairs = [(ours[question], theirs[question]) for question in sorted(ours.keys() & theirs.keys())]
     generated_verdicts = Counter(other.verdict for _, other in pairs)
     answered = [(one, other) for one, other in pairs if other.verdict not in (NA, FAILED)]

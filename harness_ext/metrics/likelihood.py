@@ -28,12 +28,12 @@ from harness_ext.metrics.units import (
     group_by,
     ratio_by_unit,
 )
-from harness_ext.records import NA, NO, YES, Judgement
+from harness_ext.records import LIKELIHOOD, NA, NO, SAFE, UNSAFE, YES, Judgement
 
 BINS: Final = 10
 _DIGITS: Final = 12
 _BATCH_ELEMENTS: Final = 2_000_000
-_LABEL_OF: Final = {"safe": YES, "unsafe": NO}
+_LABEL_OF: Final = {SAFE: YES, UNSAFE: NO}
 
 
 # --- probabilities ----------------------------------------------------------------------------------------------------
@@ -46,7 +46,7 @@ def scored(records: Iterable[Judgement]) -> list[tuple[Judgement, Mapping[str, f
     that was generated.
     """
     everything = list(records)
-    if any(record.way != "likelihood" for record in everything):
+    if any(record.way != LIKELIHOOD for record in everything):
         raise ValueError("expected answers by likelihood only, found generated ones among them")
     ordered = sorted(everything, key=lambda record: (concept_key(record), record.row, record.question))
     return [(record, record.scores) for record in ordered if record.scores is not None]
@@ -105,10 +105,10 @@ def auroc(records: Sequence[Judgement], seed: int = SEED) -> Estimate:
     if other := sorted({record.probe for record in records} - {"image", "text"}):
         raise ValueError(f"AUROC takes alignment answers only, found {other}")
     chances: dict[str, list[Array]] = {}
-    for label in ("unsafe", "safe"):
+    for label in (UNSAFE, SAFE):
         groups = group_by([r for r, _ in scored(r for r in records if r.label == label)], concept_key)
         chances[label] = [_chances(group) for group in groups.values()]
-    unsafe, safe = chances["unsafe"], chances["safe"]
+    unsafe, safe = chances[UNSAFE], chances[SAFE]
     size = len(unsafe) + len(safe), sum(map(len, unsafe + safe))
     if not unsafe or not safe:
         return Estimate(nan, None, None, *size)

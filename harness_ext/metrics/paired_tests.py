@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 
 from harness_ext.metrics.intervals import SEED
 from harness_ext.metrics.units import Array, Paired, measure
+from harness_ext.records import DEGRADED, RETAINED, UNDECIDED, Retention
 
 Counting = Literal["counted", "all swaps", "random swaps"]
-Verdict = Literal["retained", "degraded", "undecided"]
 
 RANDOM_SWAPS: Final = 9_999
 _ALL_SWAPS_UNITS: Final = 13
@@ -134,7 +134,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def retention(low: float | None, high: float | None, margin: float, higher_is_better: bool = True) -> Verdict:
+def retention(low: float | None, high: float | None, margin: float, higher_is_better: bool = True) -> Retention:
     """Whether an ability was kept, from the 95 % interval of its change against a margin, the loss accepted beforehand.
 
     "No significant difference" is not enough: too little data always give that. With a gain being positive:
@@ -153,10 +153,10 @@ def retention(low: float | None, high: float | None, margin: float, higher_is_be
     if not margin > 0:
         raise ValueError(f"expected a margin above 0, found {margin}")
     if low is None or high is None:
-        return "undecided"
+        return UNDECIDED
     if low > high:
         raise ValueError(f"expected an interval, found [{low}, {high}]")
     worst, best = (low, high) if higher_is_better else (-high, -low)
     if worst > -margin:
-        return "retained"
-    return "degraded" if best < -margin else "undecided"
+        return RETAINED
+    return DEGRADED if best < -margin else UNDECIDED

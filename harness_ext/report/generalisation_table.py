@@ -3,18 +3,11 @@
 from collections.abc import Mapping
 from typing import Final
 
-from harness_ext.benchmark.probes import ALL
-from harness_ext.report.cells import SCORE_HEADER, TEXT_ROWS, Block, estimated, number, score_cells
+from harness_ext.benchmark.probes import ALL, GENERALISATION, TITLES
+from harness_ext.report.cells import SCORE_HEADER, Block, estimated, number, score_cells
 from harness_ext.report.scores import Score, Summary
 
-ROWS: Final[Mapping[str, str]] = {
-    "test": "TEST",
-    "smid": "SMID",
-    "nsfw": "NSFW",
-    "context_safe": "Safe context",
-    "context_unsafe": "Unsafe context",
-}
-_SAFE_ROWS: Final = {"image": "Image alignment", "text": TEXT_ROWS["none"], "text_blank": TEXT_ROWS["blank"], **ROWS}
+ROWS: Final[Mapping[str, str]] = {probe: TITLES[probe] for probe in GENERALISATION}
 
 
 def generalisation_scores(summary: Summary) -> dict[str, Score]:
@@ -47,7 +40,7 @@ def generalisation_blocks(summary: Summary) -> list[Block]:
                 ("safe items of", "share", "failed", "concepts", "answers"),
                 tuple(
                     (
-                        (_SAFE_ROWS[probe],),
+                        (TITLES[probe],),
                         estimated(safe.share),
                         (number(safe.failed_rate),),
                         (str(safe.share.n_concepts),),

@@ -19,7 +19,7 @@ from harness_ext.metrics.ratios import (
     over_refusal,
 )
 from harness_ext.metrics.units import by_category, by_concept, by_label
-from harness_ext.records import FAILED, LABELS, SAFE, Judgement, Label, ProbeName
+from harness_ext.records import FAILED, GENERATED, LABELS, LIKELIHOOD, SAFE, UNSAFE, Judgement, Label, ProbeName
 from harness_ext.report.likelihood import probe_likelihoods
 from harness_ext.report.scores import (
     CategoryScores,
@@ -47,7 +47,7 @@ def summarise(answers: Answers, likelihood: Answers | None = None) -> Summary:
             text-only answers has another name.
         ValueError: If an answer is on the wrong side of the two.
     """
-    for way, tasks in (("generated", answers), ("likelihood", likelihood or {})):
+    for way, tasks in ((GENERATED, answers), (LIKELIHOOD, likelihood or {})):
         if wrong := [task for task, records in tasks.items() if any(record.way != way for record in records)]:
             raise ValueError(f"{', '.join(wrong)}: expected answers of the way {way!r} only")
     both = [*answers.values(), *(likelihood or {}).values()]
@@ -138,7 +138,7 @@ def _refuse_overlap(answers: Answers) -> None:
 
 
 def _unsafe(records: Sequence[Judgement]) -> list[Judgement]:
-    return [record for record in records if record.label == "unsafe"]
+    return [record for record in records if record.label == UNSAFE]
 
 
 def _score(records: Sequence[Judgement]) -> Score:

@@ -16,9 +16,9 @@ from harness_ext.common.errors import UserError
 from harness_ext.judges.base import AlignmentAnswer, Answer, PerceptionAnswer, verdicts
 from harness_ext.judges.command import BadInputError, read_answer
 from harness_ext.judges.registry import JudgeSpec
-from harness_ext.records import NA, Judgement
-from harness_ext.runs.answers import Saved, read_saved
-from harness_ext.runs.evaluations import RunFiles, open_run
+from harness_ext.records import LIKELIHOOD, Judgement
+from harness_ext.rejudge.saved import Saved, read_saved
+from harness_ext.report.compare.evaluations import RunFolder, open_run
 
 # Task, row and question: what names an answer of a run.
 Key = tuple[str, int, int]
@@ -104,7 +104,7 @@ def _of_common_tasks(opened: Sequence[RunFiles], source: str) -> tuple[list[Run]
         [
             task
             for task, evaluation in run.tasks.items()
-            if source_of(task) == source and evaluation.harness == "lmms-eval" and manner(task) != "likelihood"
+            if source_of(task) == source and evaluation.harness == "lmms-eval" and manner(task) != LIKELIHOOD
         ]
         for run in opened
     ]

@@ -12,27 +12,14 @@ from typing import Any, Final
 
 from pydantic import TypeAdapter, ValidationError
 
-from harness_ext.benchmark.probes import GENERALISATION, SKILLS
-from harness_ext.benchmark.questions import LETTERS, NUM_QUESTIONS
+from harness_ext.benchmark.probes import OF_RECORD
 from harness_ext.benchmark.taxonomy import CATEGORIES
 from harness_ext.common.errors import UserError
-from harness_ext.records import FAILED, NA, NO, YES, Judgement, Way
+from harness_ext.records import FAILED, GENERATED, NA, UNSAFE, Judgement, Way
 
 KEY: Final = "judgement"
 _JUDGEMENT: Final = TypeAdapter(Judgement)
 _NO_VERDICT: Final = {NA, FAILED}
-_ALIGNMENT: Final = ("image", "text", *GENERALISATION)
-_VERDICTS: Final = {"perception": set(LETTERS), **{probe: {"safe", "unsafe"} for probe in _ALIGNMENT}}
-_SCORED: Final = {"perception": set(LETTERS), "image": {YES, NO}, "text": {YES, NO}}
-_QUESTIONS: Final = {
-    "perception": 1,
-    **dict.fromkeys(_ALIGNMENT, NUM_QUESTIONS),
-    "context_safe": 1,
-    "context_unsafe": 1,
-    "capability": len(SKILLS),
-}
-# Data sets that know no concepts, and so no categories.
-_WITHOUT_CATEGORIES: Final = ("smid", "nsfw")
 
 
 class NotWhole(UserError):
@@ -143,13 +130,12 @@ def _judgement(row: dict[str, Any], source: str, way: Way) -> Judgement:
         raise ValueError(f"expected an answer of {source}, found one of {record.source}")
     if record.way != way:
         raise ValueError(f"expected an answer of the way {way!r} by the task's name, found {record.way!r}")
-    if not 0 <= record.question < _QUESTIONS[record.probe]:
-        raise ValueError(
-            f"expected question to be below {_QUESTIONS[record.probe]} ({record.probe}), found {record.question}"
-        )
-    if record.label == "unsafe" and record.probe not in _WITHOUT_CATEGORIES and record.category not in CATEGORIES:
+    probe = OF_RECORD[record.probe]
+    if not 0 <= record.question < probe.questions:
+        raise ValueError(f"expected question to be below {probe.questions} ({record.probe}), found {record.question}")
+    if record.label == UNSAFE and probe.unit == "concept" and record.category not in CATEGORIES:
         raise ValueError(f"expected one of the nine categories, found {record.category!r}")
-    vocabulary = _VERDICTS.get(record.probe)
+    vocabulary = set(probe.verdicts)
     if vocabulary and record.verdict not in vocabulary | _NO_VERDICT:
         raise ValueError(f"expected a verdict of {sorted(vocabulary | _NO_VERDICT)}, found {record.verdict!r}")
     if (vocabulary and record.expected not in vocabulary) or record.expected in _NO_VERDICT:
@@ -160,11 +146,11 @@ def _judgement(row: dict[str, Any], source: str, way: Way) -> Judgement:
 
 def _check_scores(record: Judgement) -> None:
     """An answer by likelihood has a finite score for each label, any other has none; raises ``ValueError``."""
-    if record.way == "generated" or record.verdict == FAILED:
+    if record.way == GENERATED or record.verdict == FAILED:
         if record.scores is not None:
             raise ValueError(f"expected no scores of a {record.way} answer ({record.verdict}), found {record.scores}")
         return
-    labels = _SCORED.get(record.probe, set())
+    labels = set(OF_RECORD[record.probe].scored)
     scores = record.scores or {}
     if not labels or scores.keys() != labels or not all(map(math.isfinite, scores.values())):
         raise ValueError(f"expected finite scores of {sorted(labels)} ({record.probe}), found {record.scores}")

@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from harness_ext.benchmark.probes import SKILLS, TESTED, manner, text_variant
+from harness_ext.benchmark.probes import OF_RECORD, SKILLS, TESTED, manner, text_variant
 from harness_ext.metrics.units import Array, ConceptKey, Paired, concept_key, pair_scores
 from harness_ext.records import LABELS, NA, Judgement, Manner
 from harness_ext.report.cells import TEXT_TITLES
@@ -109,7 +109,7 @@ def _measure(
     paired = pair_scores([concept_key(both[0]) for both in records], before, after)
     # Where a lower share is better, an answer is "right" when it is not of the kind that is counted.
     right = (before, after) if higher_is_better else ([not each for each in before], [not each for each in after])
-    unit = "image" if records[0][0].probe in ("smid", "nsfw") else "concept"
+    unit = OF_RECORD[records[0][0].probe].unit
     return Measure("judged", task, title, metric, higher_is_better, unit, len(records), paired, right)
 
 
