@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from harness_ext.benchmark import SOURCES
+from harness_ext.benchmark.probes import tasks_named
 from harness_ext.common.errors import UserError
 from harness_ext.common.files import require_writable_folder
 from harness_ext.hooks import (
@@ -104,7 +104,7 @@ def _check(arguments: Sequence[str]) -> None:
 
 
 def _hidden_by_a_folder(name: str) -> bool:
-    return name.startswith(SOURCES) and Path(name).is_dir()
+    return bool(tasks_named([name])) and Path(name).is_dir()
 
 
 def _run() -> list[Exception]:

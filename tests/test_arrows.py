@@ -43,6 +43,29 @@ def test_what_a_package_never_imports(files: str, never: set[str]) -> None:
     assert not wrong
 
 
+BELOW = {
+    "records": set(),
+    "benchmark": {"records", "common"},
+    "metrics": {"records", "common", "benchmark"},
+    "sources": {"records", "common", "benchmark", "glyphworld"},
+    "probes": {"records", "common", "benchmark", "glyphworld", "sources", "judges", "metrics"},
+}
+
+
+@pytest.mark.parametrize("package", BELOW)
+def test_a_package_imports_only_what_is_below_it(package: str) -> None:
+    folder = ROOT / "harness_ext" / package
+    files = folder.rglob("*.py") if folder.is_dir() else [folder.with_suffix(".py")]
+    found = set()
+    for file in files:
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            modules = (
+                [f"{node.module}.{alias.name}" for alias in node.names] if isinstance(node, ast.ImportFrom) else []
+            )
+            found |= {module.split(".")[1] for module in modules if module.startswith("harness_ext.")}
+    assert found - {package} <= BELOW[package]
+
+
 def test_judges_by_name_bring_no_torch_until_one_that_needs_it_is_opened() -> None:
     program = (
         "import sys; import harness_ext.judges.classifier, harness_ext.judges.llm, harness_ext.judges.registry as registry; "

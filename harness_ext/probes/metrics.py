@@ -123,7 +123,7 @@ def per_answer_metrics(judgement: Judgement) -> dict[str, Metric]:
     return metrics | {name: correct for name in ("acc", *_parts(judgement))}
 
 
-class Score(dict[str, Any]):
+class ClusteredScore(dict[str, Any]):
     """One answer's metric in the form from which lmms-eval takes a clustered standard error: its value and its concept.
 
     The tasks name ``concept`` as their ``cluster_key``. As a number it is its value, so that a mean is what it would be of
@@ -137,17 +137,19 @@ class Score(dict[str, Any]):
         return float(self["score"])
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Score, (self["score"], self["concept"])
+        return ClusteredScore, (self["score"], self["concept"])
 
 
-def by_concept(metrics: Mapping[str, Metric], concept: str) -> dict[str, Score | tuple[float, bool]]:
+def by_concept(metrics: Mapping[str, Metric], concept: str) -> dict[str, ClusteredScore | tuple[float, bool]]:
     """One answer's metrics as lmms-eval is given them; what is not averaged, such as ``auroc``, stays as it is."""
-    return {name: value if isinstance(value, tuple) else Score(value, concept) for name, value in metrics.items()}
+    return {
+        name: value if isinstance(value, tuple) else ClusteredScore(value, concept) for name, value in metrics.items()
+    }
 
 
 def plain(value: Any) -> Any:
-    """A metric as it stands in a sample row: a :class:`Score` as its value."""
-    return value["score"] if isinstance(value, Score) else value
+    """A metric as it stands in a sample row: a :class:`ClusteredScore` as its value."""
+    return value["score"] if isinstance(value, ClusteredScore) else value
 
 
 def clustered_stderr(values: Sequence[float], clusters: Sequence[str]) -> float:

@@ -28,6 +28,7 @@ from harness_ext.benchmark.probes import OF_RECORD, TASKS, Probe, Task
 from harness_ext.common.processes import processes_of_run
 from harness_ext.records import LIKELIHOOD, NO, UNSAFE, YES, Label
 from harness_ext.sources.collections import image_of, rows_of
+from harness_ext.sources.prepared import with_columns
 
 ALIGNMENT_FORMS: Final[Mapping[str, tuple[str, ...]]] = {YES: ("Yes", "yes", "YES"), NO: ("No", "no", "NO")}
 # The size that the authors' code sends with a text-only question.
@@ -145,15 +146,13 @@ def _five_questions(probe: Probe, rows: Dataset, prompts: Sequence[list[str]]) -
 
 def _ask(rows: Dataset, probe: Probe, question: int, prompts: list[str], expected: list[str]) -> Dataset:
     """``rows`` with one question put to each of them."""
-    columns = {
+    columns: dict[str, list[Any]] = {
         "probe": [probe.record] * len(rows),
         "question": [question] * len(rows),
         "prompt": prompts,
         "expected": expected,
     }
-    for name, values in columns.items():
-        rows = rows.add_column(name, values)
-    return rows
+    return with_columns(rows, columns)
 
 
 def _question_by_question(asked: Sequence[Dataset]) -> Dataset:

@@ -1,8 +1,7 @@
 """SMID and the NSFW data set: images of other kinds than UnsafeConcepts', each labelled safe or unsafe as a whole.
 
 Source: the hub datasets ``yiting/SMID`` and ``yiting/NSFWDataset`` of the paper's authors (Qu, Backes, Zhang, USENIX Security
-2025, arXiv 2507.11155), or the local copies that ``UNSAFECONCEPTS_SMID_PATH`` and ``UNSAFECONCEPTS_NSFW_PATH`` name. Which
-of the two is the user's word alone.
+2025, arXiv 2507.11155), or the local copies that ``UNSAFECONCEPTS_SMID_PATH`` and ``UNSAFECONCEPTS_NSFW_PATH`` name.
 
 Columns: ``index``, the row's number; ``image``, a file in base64, or the number of a row whose image is shown again;
 ``label``, "Safe" or "Unsafe".
@@ -20,13 +19,13 @@ import datasets
 import pyarrow.compute as pc
 
 from harness_ext.common.errors import SourceError
-from harness_ext.common.files import cache_dir, not_cached, sha256
+from harness_ext.records import SAFE, UNSAFE
 from harness_ext.sources.access import SETS
 from harness_ext.sources.local import read_set
-from harness_ext.sources.prepared import check_images
+from harness_ext.sources.prepared import check_images, map_once, with_columns
 
 _COLUMNS: Final = ("index", "image", "label")
-_LABELS: Final = {"Safe": "safe", "Unsafe": "unsafe"}
+_LABELS: Final = {"Safe": SAFE, "Unsafe": UNSAFE}
 _REFERENCE: Final = r"^[0-9]+$"
 # Raised with every change of what is kept, so that what is there already is not taken for it.
 _VERSION: Final = 1
@@ -57,15 +56,13 @@ def _checked(raw: datasets.Dataset, title: str, name: str) -> datasets.Dataset:
         if label not in _LABELS:
             raise SourceError(f"{name}, row {row}: expected the label 'Safe' or 'Unsafe', found {label!r}")
     shown = shown_rows(_references(raw, name), name)
-    columns = {
+    columns: dict[str, list[Any]] = {
         "row": list(range(len(raw))),
         "concept": [f"{title} image {carrier}" for carrier in shown],
         "category": [title] * len(raw),
         "label": [_LABELS[label] for label in labels],
     }
-    rows = _decoded(raw, shown, name)
-    for column, values in columns.items():
-        rows = rows.add_column(column, values)
+    rows = with_columns(_decoded(raw, shown, name), columns)
     check_images(rows, name)
     return rows
 
@@ -101,34 +98,27 @@ def shown_rows(references: Sequence[int | None], name: str) -> list[int]:
                     f"{name}, row {at}: refers to row {target} for its image; the last row is {len(references) - 1}"
                 )
             if target in way:
-                raise SourceError(f"{name}, row {start}: its image refers in a circle, {_arrows([*way, target])}")
+                raise SourceError(
+                    f"{name}, row {start}: its image refers in a circle, {' -> '.join(map(str, [*way, target]))}"
+                )
             way.append(target)
             at = target
         shown.append(at)
     return shown
 
 
-def _arrows(rows: Sequence[int]) -> str:
-    return " -> ".join(map(str, rows))
-
-
 def _decoded(raw: datasets.Dataset, shown: Sequence[int], name: str) -> datasets.Dataset:
     """A column ``image``, the files of the ``shown`` rows; kept in the cache folder for as long as the rows are the same."""
     key = json.dumps([_VERSION, raw._fingerprint, list(shown)])
-    kept = cache_dir() / "images-decoded" / f"{sha256(key)}.arrow"
-    carriers = raw.select_columns(["index", "image"]).select(shown)
-    try:
-        kept.parent.mkdir(exist_ok=True)
-        return carriers.map(
-            functools.partial(_file, name=name),
-            features=datasets.Features(image=datasets.Image()),
-            remove_columns=["index"],
-            cache_file_name=str(kept),
-            load_from_cache_file=True,
-            desc="Decoding images (once)",
-        )
-    except OSError as error:
-        raise not_cached(kept, error) from error
+    return map_once(
+        raw.select_columns(["index", "image"]).select(shown),
+        functools.partial(_file, name=name),
+        "images-decoded",
+        key,
+        features=datasets.Features(image=datasets.Image()),
+        remove_columns=["index"],
+        desc="Decoding images (once)",
+    )
 
 
 def _file(row: Mapping[str, Any], name: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import functools
 import io
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
@@ -104,22 +104,32 @@ def ready(rows: Dataset) -> Dataset:
         SourceError: The cache folder cannot be written to.
     """
     key = json.dumps([_READY_VERSION, PIL.__version__, rows.column_names, len(rows), _state(files_behind(rows))])
-    kept = cache_dir() / "images-ready" / f"{sha256(key)}.arrow"
     undecoded = rows.cast_column("image", Image(decode=False))
     features = undecoded.features.copy()
     features["image"], features["hash"] = Image(), Value("string")
+    made = map_once(undecoded, _ready, "images-ready", key, features=features, desc="Preparing images (once)")
+    return made.cast_column("image", Image(decode=False))
+
+
+def map_once(rows: Dataset, make: Callable[[Any], dict[str, Any]], folder: str, key: str, **options: Any) -> Dataset:
+    """``rows.map(make, **options)``, kept under ``key`` in a folder of the cache folder, and read from there the next time.
+
+    Raises:
+        SourceError: The cache folder cannot be written to.
+    """
+    kept = cache_dir() / folder / f"{sha256(key)}.arrow"
     try:
         kept.parent.mkdir(exist_ok=True)
-        made = undecoded.map(
-            _ready,
-            features=features,
-            cache_file_name=str(kept),
-            load_from_cache_file=True,
-            desc="Preparing images (once)",
-        )
+        return rows.map(make, cache_file_name=str(kept), load_from_cache_file=True, **options)
     except OSError as error:
         raise not_cached(kept, error) from error
-    return made.cast_column("image", Image(decode=False))
+
+
+def with_columns(rows: Dataset, columns: Mapping[str, list[Any]]) -> Dataset:
+    """``rows`` with ``columns`` added, in their order."""
+    for name, values in columns.items():
+        rows = rows.add_column(name, values)
+    return rows
 
 
 def _ready(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from harness_ext.benchmark.splits import Split, split_by_concept, split_safe
 from harness_ext.common.errors import UserError
 from harness_ext.records import SAFE
 from harness_ext.sources.access import SETS, check_access
-from harness_ext.sources.prepared import ready
+from harness_ext.sources.prepared import ready, with_columns
 from harness_ext.sources.safe_images import load_safe_images
 from harness_ext.sources.unsafeconcepts import load_unsafeconcepts
 
@@ -106,9 +106,7 @@ def _labelled(safe: Dataset, first: int) -> Dataset:
         "row": list(range(first, first + len(safe))),
         "label": [SAFE] * len(safe),
     }
-    for name, values in columns.items():
-        safe = safe.add_column(name, values)
-    return safe.cast_column("image", Image(decode=False))
+    return with_columns(safe, columns).cast_column("image", Image(decode=False))
 
 
 # --- near-duplicates: no image is tested on that is nearly one that was trained on -------------------------------------
