@@ -12,7 +12,7 @@ from typing import Final
 
 from harness_ext.benchmark import SOURCES
 from harness_ext.common.errors import UserError
-from harness_ext.records import MANNERS, Judgement, Manner, Way
+from harness_ext.records import GENERATED, GREEDY, LIKELIHOOD, MANNERS, SAMPLED, Judgement, Manner, Way
 from harness_ext.runs.evaluations import Evaluation, newest_by_task, read_evaluations, shared
 from harness_ext.runs.samples import NotWhole, read_samples
 
@@ -91,11 +91,11 @@ def _read_runs(evaluations: Sequence[Evaluation], source: str, only: Collection[
     for asked in MANNERS:
         if chosen := [(each, tasks) for each in evaluations if (tasks := each.probes(source, asked, only))]:
             found[asked] = chosen[-1][0], _read_run(chosen, source, asked)
-    if "greedy" in found and "likelihood" in found:
-        (newest, greedy), (other, likelihood) = found["greedy"], found["likelihood"]
+    if GREEDY in found and LIKELIHOOD in found:
+        (newest, greedy), (other, likelihood) = found[GREEDY], found[LIKELIHOOD]
         if newest.model == other.model:
-            del found["likelihood"]
-            found["greedy"] = newest, _beside(greedy, likelihood)
+            del found[LIKELIHOOD]
+            found[GREEDY] = newest, _beside(greedy, likelihood)
     return [run for _, run in found.values()]
 
 
@@ -106,7 +106,7 @@ def _read_run(chosen: Sequence[tuple[Evaluation, list[str]]], source: str, asked
     shown = {task: shown[task] for _, tasks in reversed(chosen) for task in tasks if task in shown}
     answers: dict[str, tuple[Judgement, ...]] = {}
     notes = []
-    way: Way = "likelihood" if asked == "likelihood" else "generated"
+    way: Way = LIKELIHOOD if asked == LIKELIHOOD else GENERATED
     for task, evaluation in shown.items():
         try:
             judged = read_samples(evaluation.require_samples(task), source, way, evaluation.rows(task))
@@ -132,7 +132,7 @@ def _read_run(chosen: Sequence[tuple[Evaluation, list[str]]], source: str, asked
     run = Run(
         newest.names[0],
         source,
-        asked == "sampled",
+        asked == SAMPLED,
         answers,
         {name: shared({task: each.get(name, "not said") for task, each in settings.items()}) for name in names}
         | {"tasks": ", ".join(answers)},
@@ -140,7 +140,7 @@ def _read_run(chosen: Sequence[tuple[Evaluation, list[str]]], source: str, asked
         diversity={task: value for task in answers if (value := shown[task].diversity(task)) is not None},
         samples={task: shown[task].samples(task) for task in answers},
     )
-    return replace(run, answers={}, likelihood=answers) if asked == "likelihood" else run
+    return replace(run, answers={}, likelihood=answers) if asked == LIKELIHOOD else run
 
 
 def _choice(

@@ -16,9 +16,9 @@ from harness_ext.common.errors import UserError
 from harness_ext.judges.base import AlignmentAnswer, Answer, PerceptionAnswer, verdicts
 from harness_ext.judges.command import BadInputError, read_answer
 from harness_ext.judges.registry import JudgeSpec
-from harness_ext.records import LIKELIHOOD, Judgement
-from harness_ext.rejudge.saved import Saved, read_saved
-from harness_ext.report.compare.evaluations import RunFolder, open_run
+from harness_ext.records import LIKELIHOOD, NA, Judgement
+from harness_ext.runs.answers import Saved, read_saved
+from harness_ext.runs.evaluations import RunFiles, open_run
 
 # Task, row and question: what names an answer of a run.
 Key = tuple[str, int, int]

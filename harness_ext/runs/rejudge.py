@@ -22,7 +22,7 @@ from harness_ext.common.files import require_writable_folder, resumed_folder, sh
 from harness_ext.judges.base import BatchJudge, verdicts
 from harness_ext.judges.registry import JudgeSpec
 from harness_ext.probes.metrics import clustered_stderr, modality_gap, per_answer_metrics
-from harness_ext.records import FAILED, Judgement
+from harness_ext.records import FAILED, LIKELIHOOD, Judgement
 from harness_ext.runs.answers import read_saved
 from harness_ext.runs.evaluations import JUDGED_BY, JUDGED_FROM, Evaluation
 from harness_ext.runs.load import lmms_evaluations
@@ -260,7 +260,7 @@ def _task(evaluation: Evaluation, name: str) -> PlannedTask:
     if source is None:
         return PlannedTask(name, evaluation.samples(name), "", rows, _OTHERS)
     path = evaluation.require_samples(name)
-    if manner(name) == "likelihood":
+    if manner(name) == LIKELIHOOD:
         return PlannedTask(name, path, source, rows, _BY_LIKELIHOOD)
     records = read_samples(path, source, "generated", rows)
     probes = {record.probe for record in records}

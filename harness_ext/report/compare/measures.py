@@ -6,8 +6,9 @@ from typing import Any, Final, Literal
 
 from harness_ext.common.files import without_nan
 from harness_ext.metrics.intervals import CONFIDENCE, RESAMPLES, change_interval, smallest_difference
-from harness_ext.metrics.paired_tests import Verdict, holm, mcnemar, retention, swap_test
+from harness_ext.metrics.paired_tests import holm, mcnemar, retention, swap_test
 from harness_ext.metrics.units import Paired, values
+from harness_ext.records import Retention
 
 _ALPHA: Final = 1 - CONFIDENCE
 # The interval and the standing numbers agree to rounding: a tie with the margin must not hang on a last bit.
@@ -66,7 +67,7 @@ class Row:
     p_from: str
     p_holm: float
     difference: Difference
-    retention: Verdict | None
+    retention: Retention | None
     smallest_difference: float | None
 
 
