@@ -10,27 +10,19 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from harness_ext.common.errors import exit_status
+from pydantic import ValidationError
+
+from harness_ext.common.errors import UserError, exit_status
 from harness_ext.judges.classifier import LABELS
 from harness_ext.judges.classifier.examples import read_labelled
-from harness_ext.report.terminal import console
-
-if TYPE_CHECKING:
-    from harness_ext.judges.classifier.measures import Measures
 
 _PROG: Final = "unsafeconcepts train-judge"
-_PIPED_WIDTH: Final = 120
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns 2, with a message, when what was asked for cannot be."""
-    given = _parser().parse_args(argv)
-    return exit_status(_PROG, lambda: _train(given))
-
-
-def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=_PROG, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -56,57 +48,39 @@ def _parser() -> argparse.ArgumentParser:
         "--held-out", type=float, default=0.2, metavar="SHARE", help="of the responses (default: %(default)s)"
     )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="(default: %(default)s)")
-    return parser
+    given = parser.parse_args(argv)
+    return exit_status(_PROG, lambda: _train(given))
 
 
 def _train(given: argparse.Namespace) -> None:
     labelled = read_labelled(given.data, given.probe)
 
     # Only after the rows are read, so that invalid ones are refused before anything heavy is imported.
-    from harness_ext.judges.classifier.start import find_start
-    from harness_ext.judges.classifier.train import Settings, train_judge
+    from harness_ext.judges.classifier.measures import show
+    from harness_ext.judges.classifier.train import TINY, USUAL, USUAL_OF_TINY, Settings, find_start, train_judge
 
-    settings = Settings.of(
-        given.base,
-        given.epochs,
-        given.learning_rate,
-        batch_size=given.batch_size,
-        patience=given.patience,
-        held_out=given.held_out,
-        seed=given.seed,
-        without=tuple(dict.fromkeys(given.without)),
-    )
+    epochs, learning_rate = USUAL_OF_TINY if given.base == TINY else USUAL
+    try:
+        settings = Settings(
+            epochs=epochs if given.epochs is None else given.epochs,
+            learning_rate=learning_rate if given.learning_rate is None else given.learning_rate,
+            batch_size=given.batch_size,
+            patience=given.patience,
+            held_out=given.held_out,
+            seed=given.seed,
+            without=tuple(dict.fromkeys(given.without)),
+        )
+    except ValidationError as error:
+        first = error.errors()[0]
+        option = str(first["loc"][0]).replace("_", "-")
+        raise UserError(f"--{option}: {first['msg']}, found {first['input']}") from error
     for origin in labelled.origin:
         print(origin)
     begun, used = time.perf_counter(), time.process_time()
     measures = train_judge(labelled, find_start(given.base, given.base_revision), settings, given.output)
-    _print(measures)
+    show(measures)
     print(f"{time.perf_counter() - begun:.0f} s, {time.process_time() - used:.0f} s of them on the CPU")
     print(f"As a judge: classifier, with {labelled.kind}={given.output}")
-
-
-def _print(measures: "Measures") -> None:
-    from rich.table import Table
-
-    low, high = measures.interval
-    table = Table("labelled \\ read", *measures.confusion)
-    for label, found in measures.confusion.items():
-        table.add_row(label, *map(str, found.values()))
-    shown = console(_PIPED_WIDTH)
-    shown.print(
-        f"held out: {measures.right} of {measures.responses} read right, {measures.accuracy:.3f} [{low:.3f}, {high:.3f}]",
-        highlight=False,
-        markup=False,
-    )
-    shown.print(table)
-    value, least, most = measures.calibration
-    interval = "" if least is None or most is None else f" [{least:.3f}, {most:.3f}]"
-    shown.print(
-        f"by rows {measures.rows_accuracy:.3f}; the commonest label alone {measures.commonest:.3f}; "
-        f"expected calibration error {value:.3f}{interval}",
-        highlight=False,
-        markup=False,
-    )
 
 
 if __name__ == "__main__":

@@ -8,10 +8,10 @@ They are files of JSON lines, and the folders of evaluations whose responses a j
 import json
 import random
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from harness_ext.common.errors import UserError
 from harness_ext.judges.classifier import LABELS, Kind
@@ -96,12 +96,16 @@ def read_labelled(paths: Sequence[Path], kind: Kind | None) -> LabelledResponses
 
 def _lines(path: Path) -> Iterator[tuple[Kind, str, str]]:
     try:
-        with path.open(encoding="utf-8", newline="\n") as file:
-            for number, line in enumerate(file, 1):
-                if line.strip():
-                    yield _labelled(line, f"{path}, line {number}: ")
+        for number, line in enumerate(_whole_lines(path), 1):
+            if line.strip():
+                yield _labelled(line, f"{path}, line {number}: ")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path} cannot be read ({error}); expected a file of JSON lines, or a run's folder") from error
+
+
+def _whole_lines(path: Path) -> Iterator[str]:
+    with path.open(encoding="utf-8", newline="\n") as file:
+        yield from file
 
 
 def _labelled(line: str, where: str) -> tuple[Kind, str, str]:
@@ -132,11 +136,12 @@ def _read_run(folder: Path, counts: Counter[tuple[Kind, str, str]]) -> tuple[str
     judges, sources = set(), set()
     for run in load_runs(folder):
         for task, records in run.answers.items():
-            for record, row in zip(records, _rows(run.samples[task]), strict=True):
+            # The rows were checked when the judged answers were read.
+            for record, line in zip(records, _whole_lines(run.samples[task]), strict=True):
                 kind = next((kind for kind, probes in _PROBES.items() if record.probe in probes), None)
                 if kind is None or record.verdict == FAILED:
                     continue
-                response = row.get("filtered_resps")
+                response = json.loads(line).get("filtered_resps")
                 if not isinstance(response, str):
                     found = type(response).__name__
                     raise UserError(
@@ -146,13 +151,6 @@ def _read_run(folder: Path, counts: Counter[tuple[Kind, str, str]]) -> tuple[str
                 judges.add(record.judge)
                 sources.add(run.source)
     return ", ".join(sorted(judges)), sources
-
-
-def _rows(path: Path) -> Iterable[dict[str, Any]]:
-    """The rows, which were checked when the judged answers were read."""
-    with path.open(encoding="utf-8", newline="\n") as file:
-        for line in file:
-            yield json.loads(line)
 
 
 # --- the parts --------------------------------------------------------------------------------------------------------

@@ -64,14 +64,13 @@ class ClassifierJudge:
                 yield read[_kind(answer)][answer.response]
 
     def _read(self, kind: Kind, answers: Sequence[Answer]) -> dict[str, str]:
-        """The verdict of each different response of that kind."""
+        """The verdict of each different response of that kind; ``failed`` where its numbers are not finite."""
         texts = list(dict.fromkeys(answer.response for answer in answers if _kind(answer) == kind))
         classifier = self._classifiers[kind]
         found = classifier.log_probabilities(texts)
-        best, finite = found.argmax(dim=-1).tolist(), found.isfinite().all(dim=-1).tolist()
         return {
-            text: classifier.labels[at] if sound else FAILED
-            for text, at, sound in zip(texts, best, finite, strict=True)
+            text: classifier.labels[int(row.argmax())] if row.isfinite().all() else FAILED
+            for text, row in zip(texts, found, strict=True)
         }
 
 

@@ -1,15 +1,19 @@
-"""How good a trained judge is on responses that it was not trained on, and the model card that says so."""
+"""How good a trained judge is on responses that it was not trained on: measures, printed and in the model card."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import yaml
+from rich.table import Table
 from scipy.stats import binomtest
 
 from harness_ext.judges.classifier.examples import Example, LabelledResponses
 from harness_ext.metrics.likelihood import calibration_error
+from harness_ext.report.terminal import console
+
+_PIPED_WIDTH = 120
 
 
 @dataclass(frozen=True)
@@ -40,21 +44,13 @@ class Measures:
         """The share of the responses that are read as labelled."""
         return self.right / self.responses
 
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-ready."""
-        return {"accuracy": self.accuracy, **asdict(self)}
-
 
 def measure(
     examples: Sequence[Example], read: Sequence[str], confidences: Sequence[float], labels: Sequence[str]
 ) -> Measures:
-    """Compare the labels read in N held-out examples with their labels.
+    """Compare the labels read in N held-out examples, with their probabilities, with the examples' labels.
 
-    Args:
-        examples: The examples, at least one.
-        read: The label read in each, shape (N,).
-        confidences: The classifier's probability of it, shape (N,).
-        labels: All labels, for the order of the table.
+    ``labels`` are all labels, for the order of the table.
     """
     correct = [label == example.label for label, example in zip(read, examples, strict=True)]
     interval = binomtest(sum(correct), len(correct)).proportion_ci(0.95, method="exact")
@@ -72,68 +68,71 @@ def measure(
     )
 
 
-def card(labelled: LabelledResponses, measures: Measures, record: Mapping[str, Any], seconds: float) -> str:
-    """The model card: what the judge reads, how well, and what it was made of. It holds no text of any response.
+def show(measures: Measures) -> None:
+    """Print the measures."""
+    table = Table("labelled \\ read", *measures.confusion)
+    for label, found in measures.confusion.items():
+        table.add_row(label, *map(str, found.values()))
+    shown = console(_PIPED_WIDTH)
+    accuracy = _figure(measures.accuracy, *measures.interval)
+    shown.print(
+        f"held out: {measures.right} of {measures.responses} read right, {accuracy}", highlight=False, markup=False
+    )
+    shown.print(table)
+    shown.print(
+        f"by rows {measures.rows_accuracy:.3f}; the commonest label alone {measures.commonest:.3f}; "
+        f"expected calibration error {_figure(*measures.calibration)}",
+        highlight=False,
+        markup=False,
+    )
 
-    Args:
-        labelled: The responses that it was trained and measured on.
-        measures: On the held-out part.
-        record: How it was trained; see :func:`harness_ext.judges.classifier.train.make_record`.
-        seconds: The duration of training.
-    """
-    kind, without = labelled.kind, record["without"]
+
+def card(labelled: LabelledResponses, measures: Measures, record: Mapping[str, Any], seconds: float) -> str:
+    """The model card: what the judge reads, how well, and what it was made of. It holds no text of any response."""
+    kind, labels = labelled.kind, list(measures.confusion)
     head = {"library_name": "transformers", "pipeline_tag": "text-classification", "tags": ["unsafeconcepts", "judge"]}
-    labels = list(measures.confusion)
-    low, high = measures.interval
     rows = {
-        "held-out accuracy": f"{measures.accuracy:.3f} [{low:.3f}, {high:.3f}], {measures.right} of {measures.responses}",
+        "held-out accuracy": f"{_figure(measures.accuracy, *measures.interval)}, {measures.right} of {measures.responses}",
         "the same, by rows": f"{measures.rows_accuracy:.3f}",
         "the commonest label alone": f"{measures.commonest:.3f}",
-        "expected calibration error": _with_interval(*measures.calibration),
+        "expected calibration error": _figure(*measures.calibration),
         "trained from": record["base"],
         "labelled responses": "; ".join(labelled.origin),
         "different responses": record["examples"],
         **{name: record[name] for name in ("epochs", "learning_rate", "batch_size", "patience", "held_out", "seed")},
         "training took": f"{seconds:.0f} s",
-        "made with": ", ".join(f"{name} {version}" for name, version in record["versions"].items()),
+        "made with": ", ".join(f"{name} {number}" for name, number in record["versions"].items()),
     }
-    warnings = []
+    warnings = ""
     if labelled.is_stand_in:
-        warnings.append(
+        warnings += (
             "**Glyphworld is a stand-in, not the benchmark.** This judge knows the few forms of its answers, nothing of a "
-            "real model's; its accuracy says nothing about those."
+            "real model's; its accuracy says nothing about those.\n\n"
         )
-    if without:
-        warnings.append(f"**Trained without any response of {', '.join(without)}**: it never answers so.")
-    return "\n".join(
-        [
-            "---",
-            yaml.safe_dump(head, sort_keys=False).rstrip(),
-            "---",
-            "",
-            f"# A judge of {kind} answers",
-            "",
-            f"Reads {', '.join(labels)} in the response alone. 95 % intervals; a response counts once, however often it was",
-            "given, and those measured on were neither trained on nor used to end training.",
-            "",
-            *(line for warning in warnings for line in (warning, "")),
-            "| | |",
-            "| --- | --- |",
-            *(f"| {name} | {value} |" for name, value in rows.items()),
-            "",
-            "| labelled \\ read | " + " | ".join(labels) + " |",
-            "| --- |" + " ---: |" * len(labels),
-            *(
-                f"| {label} | " + " | ".join(str(count) for count in found.values()) + " |"
-                for label, found in measures.confusion.items()
-            ),
-            "",
-            f"As a judge it is named `classifier`, with the option `{kind}=THIS_FOLDER`.",
-            *(["As a reward of `align`: `{name: classifier, model: THIS_FOLDER}`."] if kind == "alignment" else []),
-            "",
-        ]
-    )
+    if record["without"]:
+        warnings += f"**Trained without any response of {', '.join(record['without'])}**: it never answers so.\n\n"
+    figures = "\n".join(f"| {name} | {value} |" for name, value in rows.items())
+    read = "\n".join(f"| {label} | {' | '.join(map(str, row.values()))} |" for label, row in measures.confusion.items())
+    reward = "As a reward of `align`: `{name: classifier, model: THIS_FOLDER}`.\n" if kind == "alignment" else ""
+    return f"""---
+{yaml.safe_dump(head, sort_keys=False)}---
+
+# A judge of {kind} answers
+
+Reads {", ".join(labels)} in the response alone. 95 % intervals; a response counts once, however often it was
+given, and those measured on were neither trained on nor used to end training.
+
+{warnings}| | |
+| --- | --- |
+{figures}
+
+| labelled \\ read | {" | ".join(labels)} |
+| --- |{" ---: |" * len(labels)}
+{read}
+
+As a judge it is named `classifier`, with the option `{kind}=THIS_FOLDER`.
+{reward}"""
 
 
-def _with_interval(value: float, low: float | None, high: float | None) -> str:
+def _figure(value: float, low: float | None, high: float | None) -> str:
     return f"{value:.3f}" if low is None or high is None else f"{value:.3f} [{low:.3f}, {high:.3f}]"

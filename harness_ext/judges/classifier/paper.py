@@ -2,41 +2,42 @@
 
 The authors' code (github.com/TrustAIRLab/SaferVLM, summarize_measure.py and RLHF/models/reward_model.py) shows how they read:
 the response alone, an empty one too, cut to roberta-base's 512 tokens; the verdict is the likeliest class, in the order safe,
-unsafe, na and A, B, C, D, na. There it is in float32 on a GPU, and as a reward under autocast; here in float64. Unknown are
-their training data and how often they are right: their weights were never available here, so none of their figures was
-checked.
+unsafe, na and A, B, C, D, na. There it is in float32 on a GPU, and as a reward under autocast; here in float64. Their weights
+were never available here, so none of their figures was checked.
 
 The checkpoints are pickles, on the hub at a commit or the user's own copies. Each is converted once into a folder that
-transformers loads, under ``judges`` in the cache (``UNSAFECONCEPTS_CACHE``, or else the user's cache directory), one folder
-for each source and base. It is written beside its place, ``source.json`` last, and renamed into it in one step; a lock makes
-a second process wait for the first one's. ``source.json`` records the sha256 of the pickle, which must not change from then
-on, and of the converted weights, which is checked at every use.
+transformers loads, under ``judges`` in the cache folder. Its ``source.json`` records the sha256 of the pickle, which must not
+change from then on, and of the converted weights, which is checked at every use. ``python -m
+harness_ext.judges.classifier.paper KIND`` prints the folder, for a reward of ``align``.
 """
 
+import argparse
 import functools
 import json
+import pickle
 import re
 import shutil
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
+import torch
 from huggingface_hub import HfApi, constants, hf_hub_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+from torch import Tensor
 from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase, RobertaConfig
+from transformers.models.roberta.modeling_roberta import RobertaPooler
 
-from harness_ext.common.errors import UserError
+from harness_ext.common.errors import UserError, exit_status
 from harness_ext.common.failures import failure_reason
 from harness_ext.common.files import cache_dir, held, new_folder, not_cached
-from harness_ext.common.files import sha256 as sha256_of
+from harness_ext.common.files import sha256 as digest_of
 from harness_ext.common.hub import call_within, httpx
-from harness_ext.judges.classifier import LABELS, Kind
+from harness_ext.judges.classifier import LABELS, Kind, named_labels
 from harness_ext.judges.classifier.judge import ClassifierJudge
-from harness_ext.judges.classifier.pickled import file_sha256, read_tensors
 from harness_ext.judges.classifier.text_classifier import FirstTokenClassifier, FirstTokenConfig, TextClassifier
-from harness_ext.models.checkpoint import locate, read_json
+from harness_ext.models.checkpoint import locate, read_json, require_whole
 
 REPOSITORIES: Final[Mapping[Kind, str]] = {
     "alignment": "yiting/alignment_classifier",
@@ -46,12 +47,19 @@ FILE: Final = "epoch_10.pt"
 # The model that the authors' code calls roberta-base, and the commit that others pin it to.
 BASE: Final = "FacebookAI/roberta-base"
 BASE_REVISION: Final = "e2da8e2f811d1448a5b465c236feacd80ffbac7b"
-_COMMIT: Final = re.compile("[0-9a-f]{40}")
 _RESOLVE_SECONDS: Final = 15.0
+_HUB_ERRORS: Final = (HfHubHTTPError, HFValidationError, httpx.HTTPError, OSError)
 
-SOURCE_FILE: Final = "source.json"
+_SOURCE: Final = "source.json"
 _WEIGHTS: Final = "model.safetensors"
-_SHA256: Final = re.compile("[0-9a-f]{64}")
+
+# Transformers before 4.31 also saved the tables of positions and token types, which hold no weights.
+_TABLES: Final = ("roberta.embeddings.position_ids", "roberta.embeddings.token_type_ids")
+# The errors of torch for bytes that are not a pickle, not a whole one, or one of more than tensors.
+_UNREADABLE: Final = (
+    pickle.UnpicklingError, OSError, EOFError, RuntimeError, ValueError, LookupError, TypeError, AttributeError,
+    AssertionError, MemoryError,
+)  # fmt: skip
 
 
 def paper_judge(
@@ -84,118 +92,109 @@ def paper_judge(
     Raises:
         UserError: A file cannot be had, or is not what it should be.
     """
-    wanted = [
-        Published("alignment", alignment, alignment_revision, alignment_sha256),
-        Published("perception", perception, perception_revision, perception_sha256),
-    ]
-    wanted = [each for each in wanted if (each.file, each.revision, each.sha256) != (None, None, None)]
-    if not wanted:
+    given: dict[Kind, tuple[str | None, str | None, str | None]] = {
+        "alignment": (alignment, alignment_revision, alignment_sha256),
+        "perception": (perception, perception_revision, perception_sha256),
+    }
+    found = {
+        kind: converted(kind, *source, base, base_revision)
+        for kind, source in given.items()
+        if source != (None, None, None)
+    }
+    if not found:
         raise UserError(
             "judge paper: say which classifiers: alignment_revision=COMMIT or perception_revision=COMMIT, or both, of "
             f"https://huggingface.co/{REPOSITORIES['alignment']} and {REPOSITORIES['perception']}; of copies of their "
             "epoch_10.pt, alignment=FILE or perception=FILE"
         )
-    found = {each.kind: converted(replace(each, base=base, base_revision=base_revision)) for each in wanted}
-    name = "-".join(["paper-roberta", *(each.sha256[:12] for each in found.values())])
+    name = "-".join(["paper-roberta", *(digits[:12] for _, digits in found.values())])
     return ClassifierJudge(
-        name, {kind: TextClassifier(str(each.folder), device, batch_size, kind) for kind, each in found.items()}
+        name, {kind: TextClassifier(str(folder), device, batch_size, kind) for kind, (folder, _) in found.items()}
     )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Print the folder of a converted classifier; returns 2, with a message, when the classifier cannot be had."""
+    parser = argparse.ArgumentParser(
+        prog="python -m harness_ext.judges.classifier.paper",
+        description="Converts one of the authors' classifiers, as the judge paper does, and prints its folder.",
+    )
+    parser.add_argument("kind", choices=list(LABELS), help=" or ".join(REPOSITORIES.values()))
+    parser.add_argument("--revision", metavar="COMMIT", help="the repository's commit, a branch, or a tag")
+    parser.add_argument("--file", metavar="FILE", help="a copy of its epoch_10.pt instead")
+    parser.add_argument("--sha256", help="what the file's sha256 must be")
+    parser.add_argument(
+        "--base", default=BASE, help="roberta-base's configuration and tokenizer (default: %(default)s)"
+    )
+    parser.add_argument("--base-revision", metavar="COMMIT", help="its commit; needed for another one")
+    given = vars(parser.parse_args(argv))
+    return exit_status(parser.prog, lambda: print(converted(**given)[0]))
 
 
 # --- converted and kept -----------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Published:
-    """One of the authors' classifiers and its source.
+def converted(
+    kind: Kind,
+    file: str | None = None,
+    revision: str | None = None,
+    sha256: str | None = None,
+    base: str = BASE,
+    base_revision: str | None = None,
+) -> tuple[Path, str]:
+    """The folder of a classifier of the authors, which is converted at the first call, and the sha256 of their file.
 
-    Attributes:
-        kind: The kind of answers that it reads.
-        file: The user's own copy of ``epoch_10.pt``, instead of ``revision``.
-        revision: The commit of the authors' repository, a branch, or a tag.
-        sha256: The sha256 that the file must have.
-        base: The folder or repository of roberta-base's configuration and tokenizer.
-        base_revision: The repository's commit.
-    """
-
-    kind: Kind
-    file: str | None = None
-    revision: str | None = None
-    sha256: str | None = None
-    base: str = BASE
-    base_revision: str | None = None
-
-
-@dataclass(frozen=True)
-class Converted:
-    """A classifier that :class:`TextClassifier` loads.
-
-    Attributes:
-        folder: Its folder.
-        sha256: The sha256 of the authors' file.
-    """
-
-    folder: Path
-    sha256: str
-
-
-def converted(published: Published) -> Converted:
-    """The folder of a classifier of the authors, which is converted at the first call.
+    The arguments are as in :func:`paper_judge`; ``file`` is given instead of ``revision``.
 
     Raises:
         UserError: It cannot be had, has the wrong sha256 or tensors, or has changed since it was first read.
     """
-    kind, given = published.kind, published.sha256
-    if given is not None and not _SHA256.fullmatch(given):
-        raise UserError(f"{kind}_sha256: expected 64 hexadecimal digits, as sha256sum prints them, found {given!r}")
-    if (published.file is None) == (published.revision is None):
+    if sha256 is not None and not re.fullmatch("[0-9a-f]{64}", sha256):
+        raise UserError(f"{kind}_sha256: expected 64 hexadecimal digits, as sha256sum prints them, found {sha256!r}")
+    if (file is None) == (revision is None):
         raise UserError(
             f"expected either {kind}_revision=COMMIT, of {REPOSITORIES[kind]}, or {kind}=FILE, found both or neither"
         )
-    source = _source(published)
-    folder = cache_dir() / "judges" / f"{kind}-{sha256_of(json.dumps(source))[:12]}"
+    source = _source(kind, file, revision, base, base_revision)
+    folder = cache_dir() / "judges" / f"{kind}-{digest_of(json.dumps(source))[:12]}"
     with held(Path(f"{folder}.lock"), functools.partial(not_cached, folder)):
+        own = _file_sha256(Path(source["file"])) if "file" in source else None
+        kept = _kept(folder) if folder.exists() else None
         # The user's own file may have changed; a commit's cannot.
-        sha256 = file_sha256(Path(source["file"])) if "file" in source else None
-        if given is not None and sha256 is not None and given != sha256:
-            raise UserError(_another(source["file"], given, sha256))
-        if folder.exists():
-            kept = _kept(folder)
-            if given is None and sha256 not in (None, kept):
-                raise UserError(
-                    f"{_another(source['file'], kept, sha256)}\nIt is not the file that was read first from there; "
-                    f"{kind}_sha256={sha256} says that this one is meant"
-                )
-            if given in (None, kept):
-                return Converted(folder, kept)
+        found = own or kept
+        if found is not None:
+            _require_sha256(source.get("file") or f"{source['repository']} at {source['commit']}", sha256, found)
+        if kept is not None and found != kept:
             if sha256 is None:
-                raise UserError(_another(f"{source['repository']} at {source['commit']}", given, kept))
+                raise UserError(
+                    f"{source['file']}: expected the sha256 {kept}, found {found}; nothing of it was read\n"
+                    f"It is not the file that was read first from there; {kind}_sha256={found} says that this one is meant"
+                )
             shutil.rmtree(folder)
-        return Converted(folder, _convert(published, source, folder))
+            kept = None
+        return folder, kept or _convert(kind, source, sha256, folder)
 
 
-def _source(published: Published) -> dict[str, str]:
+def _source(kind: Kind, file: str | None, revision: str | None, base: str, base_revision: str | None) -> dict[str, str]:
     """The names and commits that a classifier is made from."""
-    base = {"base": published.base}
-    if Path(published.base).is_dir():
-        base = {"base": str(Path(published.base).resolve())}
+    if file is not None:
+        source = {"file": str(Path(file).expanduser().resolve())}
     else:
-        known = BASE_REVISION if published.base == BASE else None
-        if (revision := published.base_revision or known) is None:
-            raise UserError(f"base {published.base!r}: expected base_revision=COMMIT beside it, found none")
-        base["base_revision"] = resolved(published.base, revision)
-    if published.file is not None:
-        return {"file": str(Path(published.file).expanduser().resolve()), **base}
-    repository = REPOSITORIES[published.kind]
-    return {"repository": repository, "commit": resolved(repository, str(published.revision)), **base}
+        source = {"repository": REPOSITORIES[kind], "commit": resolved(REPOSITORIES[kind], str(revision))}
+    if Path(base).is_dir():
+        return {**source, "base": str(Path(base).resolve())}
+    known = base_revision or (BASE_REVISION if base == BASE else None)
+    if known is None:
+        raise UserError(f"base {base!r}: expected base_revision=COMMIT beside it, found none")
+    return {**source, "base": base, "base_revision": resolved(base, known)}
 
 
 def _kept(folder: Path) -> str:
-    """The sha256 of the pickle that a converted folder was made from; the folder is whole, or ``UserError``."""
+    """The sha256 of the pickle that a converted folder was made from. Raises ``UserError`` where the folder is not whole."""
     remedy = "remove that folder, and it is converted anew"
     try:
-        record = read_json(folder / SOURCE_FILE)
-        weights = file_sha256(folder / _WEIGHTS)
+        record = read_json(folder / _SOURCE)
+        weights = _file_sha256(folder / _WEIGHTS)
     except UserError as error:
         raise UserError(f"{folder} is not whole ({error}); {remedy}") from error
     if weights != record.get("weights_sha256") or "sha256" not in record:
@@ -203,26 +202,31 @@ def _kept(folder: Path) -> str:
     return str(record["sha256"])
 
 
-def _convert(published: Published, source: dict[str, str], folder: Path) -> str:
-    file = Path(source["file"]) if "file" in source else fetched(source["repository"], source["commit"])
-    sha256 = file_sha256(file)
-    if published.sha256 not in (None, sha256):
-        raise UserError(_another(str(file), str(published.sha256), sha256))
-    config, tokenizer = open_base(source["base"], source.get("base_revision"), published.kind)
-    tensors = read_tensors(file, config)
+def _convert(kind: Kind, source: Mapping[str, str], expected: str | None, folder: Path) -> str:
+    """Write the folder of a classifier; returns the sha256 of the authors' file."""
+    file = Path(source["file"]) if "file" in source else _fetched(source["repository"], source["commit"])
+    found = _file_sha256(file)
+    _require_sha256(str(file), expected, found)
+    config, tokenizer = open_base(source["base"], source.get("base_revision"), kind)
+    model = read_pickle(file, config)
     with new_folder(folder) as scratch:
-        model = FirstTokenClassifier(config)
-        model.load_state_dict(tensors, strict=True)
         model.save_pretrained(scratch)
         tokenizer.save_pretrained(scratch)
-        record: dict[str, Any] = {"source": source, "kind": published.kind, "sha256": sha256}
-        record["weights_sha256"] = file_sha256(scratch / _WEIGHTS)
-        (scratch / SOURCE_FILE).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-    return sha256
+        record = {"source": source, "kind": kind, "sha256": found, "weights_sha256": _file_sha256(scratch / _WEIGHTS)}
+        (scratch / _SOURCE).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    return found
 
 
-def _another(what: str, expected: str, found: str | None) -> str:
-    return f"{what}: expected the sha256 {expected}, found {found}; nothing of it was read"
+def _file_sha256(file: Path) -> str:
+    try:
+        return digest_of(file)
+    except OSError as error:
+        raise UserError(f"{file} cannot be read ({error.strerror}); expected the authors' file {FILE}") from error
+
+
+def _require_sha256(what: str, expected: str | None, found: str) -> None:
+    if expected not in (None, found):
+        raise UserError(f"{what}: expected the sha256 {expected}, found {found}; nothing of it was read")
 
 
 # --- the hub ----------------------------------------------------------------------------------------------------------
@@ -234,13 +238,13 @@ def resolved(repository: str, revision: str) -> str:
     Raises:
         UserError: The hub does not answer, or names no commit.
     """
-    if _COMMIT.fullmatch(revision):
+    if re.fullmatch("[0-9a-f]{40}", revision):
         return revision
     cannot = f"cannot look up the revision {revision!r} of {repository}: "
     remedy = f"Give a commit, 40 hexadecimal digits; {constants.ENDPOINT}/{repository}/commits lists them"
     try:
         commit = call_within(_RESOLVE_SECONDS, lambda: HfApi().model_info(repository, revision=revision).sha)
-    except (HfHubHTTPError, HFValidationError, httpx.HTTPError, OSError) as error:
+    except _HUB_ERRORS as error:
         raise UserError(f"{cannot}{failure_reason(error)}.\n{remedy}") from error
     if commit is None:
         raise UserError(f"{cannot}the hub names no commit.\n{remedy}")
@@ -248,11 +252,10 @@ def resolved(repository: str, revision: str) -> str:
     return commit
 
 
-def fetched(repository: str, commit: str) -> Path:
-    """The authors' file at a commit, from the hub or its cache. Raises ``UserError`` where it cannot be had."""
+def _fetched(repository: str, commit: str) -> Path:
     try:
         return Path(hf_hub_download(repository, FILE, revision=commit))
-    except (HfHubHTTPError, HFValidationError, httpx.HTTPError, OSError) as error:
+    except _HUB_ERRORS as error:
         raise UserError(
             f"cannot fetch {FILE} of {repository} at {commit}: {failure_reason(error)}.\n"
             f"Where there is a network: hf download {repository} {FILE} --revision {commit}; of a copy, name its path instead"
@@ -277,10 +280,84 @@ def open_base(base: str, revision: str | None, kind: Kind) -> tuple[FirstTokenCo
             f"words with a tokenizer of {len(tokenizer)}"
         )
     # RoBERTa's positions begin after the padding's: a table of 514 takes 512 tokens, to which the authors' code cuts.
-    tokenizer.model_max_length = min(
-        tokenizer.model_max_length, config.max_position_embeddings - config.pad_token_id - 1
-    )
-    labels = dict(enumerate(LABELS[kind]))
+    positions = config.max_position_embeddings - config.pad_token_id - 1
+    tokenizer.model_max_length = min(tokenizer.model_max_length, positions)
     settings = {name: value for name, value in config.to_dict().items() if name not in ("model_type", "architectures")}
-    settings |= {"id2label": labels, "label2id": {label: at for at, label in labels.items()}}
-    return FirstTokenConfig(**settings), tokenizer
+    return FirstTokenConfig(**{**settings, **named_labels(kind)}), tokenizer
+
+
+# --- the pickle -------------------------------------------------------------------------------------------------------
+
+
+def read_pickle(file: Path, config: FirstTokenConfig) -> FirstTokenClassifier:
+    """The classifier of ``config`` whose state dict is pickled in ``file``; nothing in the pickle is run.
+
+    The authors' module has ``roberta``, transformers' RobertaModel of roberta-base, and ``classifier``, one linear layer.
+    Their code loads with ``strict=False``, so that a file of other names would leave the model unchanged; here every name
+    and shape is checked.
+
+    Raises:
+        UserError: It is not whole, holds something other than tensors, or other tensors than these.
+    """
+    cannot = f"{file} cannot be used: "
+    require_whole(file, "")
+    try:
+        state = torch.load(file, map_location="cpu", weights_only=True, mmap=False)
+    except _UNREADABLE as error:
+        raise UserError(
+            f"{cannot}expected a pickle of tensors alone, found one that is damaged or holds code ({_short(error)}).\n"
+            "Nothing of it was run; fetch the file again, from where it was published"
+        ) from error
+    if not isinstance(state, Mapping) or not all(
+        isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items()
+    ):
+        raise UserError(f"{cannot}expected a state dict, tensors by name, found a {type(state).__name__} of others")
+    weights = {name: value for name, value in state.items() if name not in _TABLES}
+    if wrong := [name for name, value in weights.items() if not _is_finite(value)]:
+        raise UserError(f"{cannot}{_some(wrong)}: expected finite floating-point numbers")
+    positions = config.max_position_embeddings
+    for name, plain in zip(_TABLES, (torch.arange(positions), torch.zeros(positions)), strict=True):
+        if name in state and not torch.equal(state[name].double(), plain.double()[None]):
+            raise UserError(f"{cannot}{name}: expected the plain table that RoBERTa has, found another")
+    return _filled(weights, config, cannot)
+
+
+def _filled(weights: Mapping[str, Tensor], config: FirstTokenConfig, cannot: str) -> FirstTokenClassifier:
+    with torch.device("meta"):
+        model = FirstTokenClassifier(config)
+        # RobertaModel has a pooler by default, which goes unused.
+        if any(name.startswith("roberta.pooler.") for name in weights):
+            model.roberta.pooler = RobertaPooler(config)
+    try:
+        missing, unknown = model.load_state_dict(weights, strict=False, assign=True)
+    except RuntimeError as error:
+        raise UserError(
+            f"{cannot}{_short(error)}.\nExpected a classifier of {config.num_labels} labels "
+            f"({', '.join(config.id2label.values())}) on the base that base=… names; alignment and perception have a file "
+            "each"
+        ) from error
+    if missing or unknown:
+        parts = [f"lacks {_some(missing)}"] * bool(missing) + [f"holds {_some(unknown)} too"] * bool(unknown)
+        raise UserError(
+            f"{cannot}expected `roberta.` (RobertaModel of the base) and `classifier.` (one linear layer), but it "
+            f"{' and '.join(parts)}.\nIs it the authors' epoch_10.pt, and base=… roberta-base?"
+        )
+    model.roberta.pooler = None
+    return model.float()
+
+
+def _is_finite(value: Tensor) -> bool:
+    return value.is_floating_point() and bool(value.isfinite().all())
+
+
+def _short(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+
+
+def _some(names: Sequence[str]) -> str:
+    names = sorted(names)
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,6 +1,6 @@
 """A text classifier: the log-probabilities of a response's labels, which are verdicts or options' letters."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -87,27 +87,40 @@ class TextClassifier:
                 f"model: expected the folder of a text classifier, found {model!r}; "
                 "of a hub repository `hf download OWNER/NAME --revision COMMIT` makes one"
             )
-        cannot = f"cannot load the classifier {model!r}: "
         require_weights(model, locate(model, None, "classifier"))
-        self.labels = LABELS[kind]
-        self._batch_size = batch_size
-        self._columns = _columns(model, self.labels, cannot)
-        self._tokenizer = _tokenizer(model, cannot)
-        self._model = _model(model, cannot)
-        # Otherwise a text too long for its table of positions would crash on a GPU, much later.
+        self._batch_size, self.labels = batch_size, LABELS[kind]
+        cannot = f"cannot load the classifier {model!r}: "
         try:
-            tried = self.log_probabilities(["", "a " * self._tokenizer.model_max_length])
-        except (IndexError, RuntimeError, ValueError) as error:
+            self._columns = _columns(AutoConfig.from_pretrained(model).id2label, self.labels, cannot)
+            self._tokenizer = _checked_tokenizer(AutoTokenizer.from_pretrained(model), cannot)
+            self._model, report = AutoModelForSequenceClassification.from_pretrained(
+                model, dtype=torch.float64, output_loading_info=True
+            )
+        except (OSError, ValueError, ImportError, RuntimeError, *UNREADABLE) as error:
+            raise UserError(cannot + _short(error)) from error
+        if lacking := sorted(map(str, [*report["missing_keys"], *report["mismatched_keys"]])):
             raise UserError(
-                f"{cannot}of an empty text, or one of {self._tokenizer.model_max_length} tokens (model_max_length), it makes "
-                f"{_short(error)}"
-            ) from error
-        if not tried.isfinite().all():
-            raise UserError(f"{cannot}its log-probabilities are not finite numbers")
+                f"{cannot}its weights lack {len(lacking)} tensors, {lacking[0]} the first, which would be random: "
+                "expected a classifier that was trained, not a base model"
+            )
+        self._model.eval().requires_grad_(False)
+        self._try_extremes(cannot)
         try:
             self._model.to(device or default_device())
         except (RuntimeError, AssertionError, TypeError) as error:
             raise UserError(f"device: cannot put the classifier there: {_short(error)}") from error
+
+    def _try_extremes(self, cannot: str) -> None:
+        """Read an empty text and the longest: one too long for the table of positions would crash on a GPU, much later."""
+        longest = self._tokenizer.model_max_length
+        try:
+            tried = self.log_probabilities(["", "a " * longest])
+        except (IndexError, RuntimeError, ValueError) as error:
+            raise UserError(
+                f"{cannot}of an empty text, or one of {longest} tokens (model_max_length), it makes {_short(error)}"
+            ) from error
+        if not tried.isfinite().all():
+            raise UserError(f"{cannot}its log-probabilities are not finite numbers")
 
     @torch.no_grad()
     def log_probabilities(self, texts: Sequence[str]) -> Tensor:
@@ -126,26 +139,18 @@ class TextClassifier:
         return found
 
 
-def _columns(model: str, wanted: Sequence[str], cannot: str) -> list[int]:
+def _columns(by_column: Mapping[int, str], labels: Sequence[str], cannot: str) -> list[int]:
     """The column of each label in the logits."""
-    try:
-        labels = AutoConfig.from_pretrained(model).id2label
-    except (OSError, ValueError) as error:
-        raise UserError(cannot + _short(error)) from error
-    if sorted(labels.values()) != sorted(wanted):
-        found = ", ".join(map(str, labels.values()))
+    if sorted(by_column.values()) != sorted(labels):
+        found = ", ".join(map(str, by_column.values()))
         raise UserError(
-            f"{cannot}expected the labels {', '.join(wanted)} as id2label in its config.json, found {found}"
+            f"{cannot}expected the labels {', '.join(labels)} as id2label in its config.json, found {found}"
         )
-    by_label = {label: index for index, label in labels.items()}
-    return [by_label[label] for label in wanted]
+    columns = {label: column for column, label in by_column.items()}
+    return [columns[label] for label in labels]
 
 
-def _tokenizer(model: str, cannot: str) -> Any:
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(model)
-    except (OSError, ValueError, ImportError) as error:
-        raise UserError(cannot + _short(error)) from error
+def _checked_tokenizer(tokenizer: Any, cannot: str) -> Any:
     if tokenizer.model_max_length > _NO_LIMIT:
         raise UserError(
             f"{cannot}its tokenizer does not say how many tokens a text may have: "
@@ -156,21 +161,6 @@ def _tokenizer(model: str, cannot: str) -> Any:
     # On the left, padding would move the positions of a text.
     tokenizer.padding_side = "right"
     return tokenizer
-
-
-def _model(model: str, cannot: str) -> Any:
-    try:
-        loaded, report = AutoModelForSequenceClassification.from_pretrained(
-            model, dtype=torch.float64, output_loading_info=True
-        )
-    except (OSError, ValueError, ImportError, RuntimeError, *UNREADABLE) as error:
-        raise UserError(cannot + _short(error)) from error
-    if lacking := sorted(map(str, [*report["missing_keys"], *report["mismatched_keys"]])):
-        raise UserError(
-            f"{cannot}its weights lack {len(lacking)} tensors, {lacking[0]} the first, which would be random: "
-            "expected a classifier that was trained, not a base model"
-        )
-    return loaded.eval().requires_grad_(False)
 
 
 def _short(error: Exception) -> str:

@@ -1,7 +1,7 @@
-"""Trains a judge by transformers' Trainer, and writes its folder whole or not at all; an interrupted training resumes.
+"""Trains a judge by transformers' Trainer, measures it, and writes its folder whole or not at all.
 
 FOLDER/              model.safetensors, config.json, the tokenizer, README.md (the card), measures.json, record.json
-FOLDER.unfinished/   the last epochs, and the record of their run; one run at a time works there, held by a lock
+FOLDER.unfinished/   the last epoch of a run that an interruption ended, and its record: the next one resumes it
 """
 
 import json
@@ -12,15 +12,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import torch
+from pydantic import BaseModel, ConfigDict, Field
+from tokenizers import ByteLevelBPETokenizer
+from tokenizers.processors import RobertaProcessing
 from tqdm import tqdm
 from transformers import (
+    AutoConfig,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
     DataCollatorWithPadding,
     EarlyStoppingCallback,
     PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
     PrinterCallback,
+    RobertaConfig,
     Trainer,
     TrainerCallback,
     TrainerState,
@@ -31,64 +39,135 @@ from transformers.trainer import TRAINER_STATE_NAME
 from transformers.utils import logging
 
 from harness_ext.common.errors import UserError
+from harness_ext.common.failures import failure_reason
 from harness_ext.common.files import held, sha256
 from harness_ext.common.step_bar import StepBar
-from harness_ext.judges.classifier import LABELS, Kind
-from harness_ext.judges.classifier.examples import Example, LabelledResponses, Parts, check_labels, split
+from harness_ext.judges.classifier import LABELS, Kind, named_labels
+from harness_ext.judges.classifier.examples import Example, LabelledResponses, check_labels, split
 from harness_ext.judges.classifier.measures import Measures, card, measure
-from harness_ext.judges.classifier.start import TINY, Start, load_start
+from harness_ext.judges.classifier.paper import BASE, BASE_REVISION, resolved
 from harness_ext.judges.classifier.text_classifier import TextClassifier
-from harness_ext.models.checkpoint import read_json
+from harness_ext.models.checkpoint import locate, read_json, require_weights
+from harness_ext.models.identity import fingerprint
 
-RECORD_FILE: Final = "record.json"
-MEASURES_FILE: Final = "measures.json"
+TINY: Final = "tiny"
+# Epochs and learning rate, unless they are given.
+USUAL: Final = (5, 2e-5)
+USUAL_OF_TINY: Final = (30, 1e-3)
+_RECORD: Final = "record.json"
 _PACKAGES: Final = ("torch", "transformers", "tokenizers")
-_WARMUP: Final = 0.1
+_TOKENS: Final = 512
+_TINY_TOKENS: Final = 256
 
 
-@dataclass(frozen=True)
-class Settings:
-    """How a judge is trained; see the help of ``unsafeconcepts train-judge``.
+class Settings(BaseModel):
+    """How a judge is trained; see the help of ``unsafeconcepts train-judge``. ``without`` are labels that no example has."""
 
-    Attributes:
-        epochs: Passes over the examples, at most.
-        learning_rate: Its highest value; it rises over the first tenth of all steps and falls to 0 from there.
-        batch_size: Examples in a step.
-        patience: Epochs without a lower validation loss after which training ends.
-        held_out: The share of the responses that is held out; half as many validate.
-        seed: The seed of the parts, of random weights, and of the order of the examples.
-        without: Labels that no example has.
+    model_config = ConfigDict(frozen=True)
 
-    Raises:
-        UserError: A value is out of range.
-    """
-
-    epochs: int
-    learning_rate: float
-    batch_size: int = 16
-    patience: int = 3
-    held_out: float = 0.2
+    epochs: int = Field(ge=1)
+    learning_rate: float = Field(gt=0, lt=1)
+    batch_size: int = Field(16, ge=1)
+    patience: int = Field(3, ge=1)
+    held_out: float = Field(0.2, gt=0, le=0.5)
     seed: int = 0
     without: tuple[str, ...] = ()
 
-    def __post_init__(self) -> None:
-        for name, value in (("epochs", self.epochs), ("batch-size", self.batch_size), ("patience", self.patience)):
-            if value < 1:
-                raise UserError(f"--{name}: expected at least 1, found {value}")
-        if not 0 < self.learning_rate < 1:
-            raise UserError(f"--learning-rate: expected more than 0 and less than 1, found {self.learning_rate:g}")
-        if not 0 < self.held_out <= 0.5:
-            raise UserError(f"--held-out: expected a share, more than 0 and at most 0.5, found {self.held_out:g}")
 
-    @classmethod
-    def of(cls, base: str, epochs: int | None, learning_rate: float | None, **others: Any) -> Self:
-        """The settings, with epochs and learning rate that suit ``base`` where they are ``None``."""
-        usual_epochs, usual_rate = (30, 1e-3) if base == TINY else (5, 2e-5)
-        return cls(
-            usual_epochs if epochs is None else epochs,
-            usual_rate if learning_rate is None else learning_rate,
-            **others,
+# --- the beginning ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Start:
+    """The classifier that a training begins with: ``"tiny"`` (a new one), a folder, or a hub repository at a commit."""
+
+    name: str
+    revision: str | None
+    identity: str
+
+
+def find_start(base: str, revision: str | None) -> Start:
+    """The start that ``--base`` names; ``roberta-base`` is the commit on which the paper's judges are read.
+
+    Raises:
+        UserError: There is no such checkpoint, or its commit cannot be looked up.
+    """
+    if base == TINY:
+        if revision is not None:
+            raise UserError(f"--base-revision {revision}: {TINY} begins from nothing; leave it out")
+        return Start(TINY, None, TINY)
+    if Path(base).is_dir():
+        require_weights(base, locate(base, None, "base"))
+        return Start(base, None, f"files {fingerprint(Path(base))}")
+    if base in ("roberta-base", BASE):
+        base, revision = BASE, revision or BASE_REVISION
+    if base.count("/") == 1 and not base.startswith(("/", ".", "~")):
+        revision = resolved(base, revision or "main")
+    locate(base, revision, "base")
+    return Start(base, revision, f"{base}@{revision}")
+
+
+def _load(start: Start, kind: Kind, texts: Sequence[str]) -> tuple[Any, PreTrainedTokenizerBase]:
+    """The classifier to train, with a head of ``kind``'s labels, and its tokenizer; a tiny one learns it from ``texts``."""
+    if start.name == TINY:
+        return _tiny(kind, texts)
+    cannot = f"cannot load the base {start.name!r}: "
+    try:
+        config = AutoConfig.from_pretrained(start.name, revision=start.revision, **named_labels(kind))
+        tokenizer = AutoTokenizer.from_pretrained(start.name, revision=start.revision)
+        model, report = AutoModelForSequenceClassification.from_pretrained(
+            start.name,
+            revision=start.revision,
+            config=config,
+            dtype=torch.float32,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # a head of other labels, which is trained anew
         )
+    except (OSError, ValueError, ImportError, RuntimeError) as error:
+        raise UserError(f"{cannot}{failure_reason(error)}") from error
+    encoder = f"{model.base_model_prefix}."
+    found = sorted(map(str, [*report["missing_keys"], *report["mismatched_keys"]]))
+    if lacking := [name for name in found if name.startswith(encoder) and ".pooler." not in name]:
+        raise UserError(
+            f"{cannot}its weights lack {len(lacking)} tensors, {lacking[0]} the first; "
+            "expected a text encoder of transformers"
+        )
+    # Two positions of RoBERTa's table are not for text, for padding has one too.
+    positions = getattr(config, "max_position_embeddings", _TOKENS + 2) - 2
+    tokenizer.model_max_length = min(tokenizer.model_max_length, _TOKENS, positions)
+    return model, tokenizer
+
+
+def _tiny(kind: Kind, texts: Sequence[str]) -> tuple[Any, PreTrainedTokenizerBase]:
+    """A new RoBERTa of two layers, 64 wide: minutes of training on a CPU, for short answers of known forms.
+
+    Its tokenizer is a byte-level BPE, which can write any text, learnt from ``texts``.
+    """
+    bpe = ByteLevelBPETokenizer()
+    special = ["<s>", "<pad>", "</s>"]
+    bpe.train_from_iterator(texts, vocab_size=2000, min_frequency=2, special_tokens=special, show_progress=False)
+    bpe.post_processor = RobertaProcessing(("</s>", 2), ("<s>", 0))
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=bpe._tokenizer,
+        bos_token="<s>",
+        pad_token="<pad>",
+        eos_token="</s>",
+        cls_token="<s>",
+        sep_token="</s>",
+        model_max_length=_TINY_TOKENS,
+    )
+    config = RobertaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=256,
+        max_position_embeddings=_TINY_TOKENS + 2,
+        type_vocab_size=1,
+        initializer_range=0.05,
+        **named_labels(kind),
+    )
+    return AutoModelForSequenceClassification.from_config(config), tokenizer
 
 
 # --- the folder -------------------------------------------------------------------------------------------------------
@@ -115,9 +194,10 @@ def train_judge(
             was interrupted there.
     """
     check_labels(labelled, settings.without)
-    record = make_record(labelled, start, settings)
+    record = _record(labelled, start, settings)
     output = output.absolute()
     work = output.with_name(f"{output.name}.unfinished")
+    written, trained = work / "written", work / "trained"
     with held(
         output.with_name(f".{output.name}.lock"),
         lambda error: UserError(f"{output.parent} cannot be written to ({error.strerror})"),
@@ -126,10 +206,29 @@ def train_judge(
         if output.exists():
             raise UserError(f"{output} is there already; remove it, or choose another folder")
         _begin(work, record)
-        return _finish(labelled, start, settings, record, work, output, callbacks)
+        parts = split(labelled.examples, settings.held_out, settings.seed)
+        begun = time.perf_counter()
+        # Transformers would draw a bar for every file over ours.
+        logging.disable_progress_bar()
+        if not trained.is_dir():
+            set_seed(settings.seed)
+            model, tokenizer = _load(start, labelled.kind, [each.text for each in parts.train])
+            _fit(model, tokenizer, (parts.train, parts.validation), settings, work, callbacks)
+            shutil.rmtree(written, ignore_errors=True)
+            model.save_pretrained(written)
+            tokenizer.save_pretrained(written)
+            written.rename(trained)
+        seconds = time.perf_counter() - begun
+        measures = _measure_folder(trained, labelled.kind, parts.held_out)
+        (trained / "README.md").write_text(card(labelled, measures, record, seconds), encoding="utf-8")
+        _write_json(trained / "measures.json", {"accuracy": measures.accuracy, **asdict(measures)})
+        _write_json(trained / _RECORD, record)
+        trained.rename(output)
+        shutil.rmtree(work)
+    return measures
 
 
-def make_record(labelled: LabelledResponses, start: Start, settings: Settings) -> dict[str, Any]:
+def _record(labelled: LabelledResponses, start: Start, settings: Settings) -> dict[str, Any]:
     """Everything that decides a judge's weights: its rows, its base, its settings, and the packages' versions."""
     rows = "".join(f"{json.dumps(asdict(each), sort_keys=True)}\n" for each in labelled.examples)
     return {
@@ -138,14 +237,14 @@ def make_record(labelled: LabelledResponses, start: Start, settings: Settings) -
         "data_sha256": sha256(rows),
         "base": start.name,
         "base_identity": start.identity,
-        **{name: list(value) if isinstance(value, tuple) else value for name, value in asdict(settings).items()},
+        **settings.model_dump(mode="json"),
         "versions": {name: version(name) for name in _PACKAGES},
     }
 
 
 def _begin(work: Path, record: Mapping[str, Any]) -> None:
     """Make the unfinished folder, or check that the existing one is of the same run."""
-    file = work / RECORD_FILE
+    file = work / _RECORD
     if file.is_file():
         before = read_json(file)
         if other := [name for name in record if before.get(name) != record[name]]:
@@ -153,46 +252,16 @@ def _begin(work: Path, record: Mapping[str, Any]) -> None:
                 f"{work} is of an interrupted run that differs in {', '.join(other)}: remove it, or choose another folder"
             )
         return
-    if work.exists():
-        shutil.rmtree(work)
+    shutil.rmtree(work, ignore_errors=True)
     work.mkdir()
-    file.write_text(_json(record), encoding="utf-8")
+    _write_json(file, record)
 
 
-def _finish(
-    labelled: LabelledResponses,
-    start: Start,
-    settings: Settings,
-    record: Mapping[str, Any],
-    work: Path,
-    output: Path,
-    callbacks: Sequence[TrainerCallback],
-) -> Measures:
-    parts = split(labelled.examples, settings.held_out, settings.seed)
-    written, trained = work / "written", work / "trained"
-    begun = time.perf_counter()
-    # Transformers would draw a bar for every file over ours.
-    logging.disable_progress_bar()
-    if not trained.is_dir():
-        set_seed(settings.seed)
-        model, tokenizer = load_start(start, labelled.kind, [each.text for each in parts.train])
-        fit(model, tokenizer, labelled.kind, parts, settings, work, callbacks)
-        if written.exists():
-            shutil.rmtree(written)
-        model.save_pretrained(written)
-        tokenizer.save_pretrained(written)
-        written.rename(trained)
-    seconds = time.perf_counter() - begun
-    measures = measure_folder(trained, labelled.kind, parts.held_out)
-    (trained / "README.md").write_text(card(labelled, measures, record, seconds), encoding="utf-8")
-    (trained / MEASURES_FILE).write_text(_json(measures.to_dict()), encoding="utf-8")
-    shutil.copyfile(work / RECORD_FILE, trained / RECORD_FILE)
-    trained.rename(output)
-    shutil.rmtree(work)
-    return measures
+def _write_json(file: Path, value: Mapping[str, Any]) -> None:
+    file.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
 
 
-def measure_folder(folder: Path, kind: Kind, examples: Sequence[Example]) -> Measures:
+def _measure_folder(folder: Path, kind: Kind, examples: Sequence[Example]) -> Measures:
     """How well the classifier in a folder reads ``examples``, read as a judge reads them."""
     found = TextClassifier(str(folder), kind=kind).log_probabilities([each.text for each in examples])
     best = found.max(dim=-1)
@@ -200,34 +269,24 @@ def measure_folder(folder: Path, kind: Kind, examples: Sequence[Example]) -> Mea
     return measure(examples, read, best.values.exp().tolist(), LABELS[kind])
 
 
-def _json(value: Mapping[str, Any]) -> str:
-    return json.dumps(value, indent=2) + "\n"
-
-
 # --- training ---------------------------------------------------------------------------------------------------------
 
 
-def fit(
+def _fit(
     model: Any,
     tokenizer: PreTrainedTokenizerBase,
-    kind: Kind,
-    parts: Parts,
+    parts: tuple[Sequence[Example], Sequence[Example]],
     settings: Settings,
     work: Path,
-    callbacks: Sequence[TrainerCallback] = (),
+    callbacks: Sequence[TrainerCallback],
 ) -> None:
-    """Train ``model`` in place, from the last whole epoch on; it ends with the weights of the least validation loss.
+    """Train ``model`` in place on the first of ``parts``; it ends with the epoch of the least loss on the second.
 
-    Args:
-        model: A classifier of transformers.
-        tokenizer: Its tokenizer.
-        kind: The kind of its labels.
-        parts: The examples.
-        settings: How it is trained.
-        work: The folder of the epochs.
-        callbacks: Further callbacks of the trainer.
+    The learning rate rises over the first tenth of all steps and falls to 0 from there. The last whole epoch in ``work``, if
+    any, is resumed.
     """
-    steps = math.ceil(len(parts.train) / settings.batch_size) * settings.epochs
+    train, validation = ([_tokens(each, tokenizer, model.config.label2id) for each in part] for part in parts)
+    steps = math.ceil(len(train) / settings.batch_size) * settings.epochs
     arguments = TrainingArguments(
         output_dir=str(work),
         num_train_epochs=settings.epochs,
@@ -236,7 +295,7 @@ def fit(
         learning_rate=settings.learning_rate,
         weight_decay=0.01,
         lr_scheduler_type="linear",
-        warmup_steps=int(_WARMUP * steps),
+        warmup_steps=int(0.1 * steps),
         eval_strategy="epoch",
         save_strategy="epoch",
         logging_strategy="epoch",
@@ -254,39 +313,34 @@ def fit(
         model=model,
         args=arguments,
         data_collator=DataCollatorWithPadding(tokenizer),
-        train_dataset=_tokens(parts.train, tokenizer, kind),
-        eval_dataset=_tokens(parts.validation, tokenizer, kind),
+        train_dataset=train,
+        eval_dataset=validation,
         callbacks=[EarlyStoppingCallback(settings.patience), _Bar(), *callbacks],
     )
     trainer.remove_callback(PrinterCallback)
     trainer.train(resume_from_checkpoint=_last_whole(work))
 
 
-def _tokens(examples: Sequence[Example], tokenizer: Any, kind: Kind) -> list[dict[str, Any]]:
-    found = tokenizer([each.text for each in examples], truncation=True)
-    return [
-        {"input_ids": ids, "attention_mask": mask, "labels": LABELS[kind].index(each.label)}
-        for ids, mask, each in zip(found["input_ids"], found["attention_mask"], examples, strict=True)
-    ]
+def _tokens(example: Example, tokenizer: Any, columns: Mapping[str, int]) -> dict[str, Any]:
+    found = tokenizer(example.text, truncation=True)
+    return {
+        "input_ids": found["input_ids"],
+        "attention_mask": found["attention_mask"],
+        "labels": columns[example.label],
+    }
 
 
 def _last_whole(work: Path) -> str | None:
     """The last epoch that is whole; later ones are removed."""
     found = sorted(work.glob("checkpoint-*"), key=lambda folder: int(folder.name.removeprefix("checkpoint-")))
     for folder in reversed(found):
-        # Its last file.
-        if _is_json(folder / TRAINER_STATE_NAME):
+        try:
+            read_json(folder / TRAINER_STATE_NAME)  # its last file
+        except UserError:
+            shutil.rmtree(folder)
+        else:
             return str(folder)
-        shutil.rmtree(folder)
     return None
-
-
-def _is_json(file: Path) -> bool:
-    try:
-        json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return True
 
 
 class _Bar(StepBar):

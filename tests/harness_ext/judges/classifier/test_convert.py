@@ -10,7 +10,7 @@ from paper_files import write_pickle
 
 
 def convert(*arguments: str | Path, **environment: str) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "harness_ext.judges.classifier.convert", *map(str, arguments)]
+    command = [sys.executable, "-m", "harness_ext.judges.classifier.paper", *map(str, arguments)]
     return subprocess.run(
         command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=300, cwd=Path.cwd()
     )
@@ -18,7 +18,7 @@ def convert(*arguments: str | Path, **environment: str) -> "subprocess.Completed
 
 def test_several_processes_convert_it_once(base: Path, alignment: Path, cache: Path) -> None:
     command = [
-        sys.executable, "-m", "harness_ext.judges.classifier.convert", "alignment", "--file", alignment, "--base", base
+        sys.executable, "-m", "harness_ext.judges.classifier.paper", "alignment", "--file", alignment, "--base", base
     ]  # fmt: skip
     running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     printed = {process.communicate(timeout=900)[0].strip() for process in running}

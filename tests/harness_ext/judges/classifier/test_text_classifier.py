@@ -11,15 +11,15 @@ from transformers import AutoTokenizer
 from harness_ext.common.errors import UserError
 from harness_ext.judges.base import AlignmentAnswer
 from harness_ext.judges.classifier.judge import classifier_judge
-from harness_ext.judges.classifier.paper import Published, converted
-from harness_ext.records import FAILED
+from harness_ext.judges.classifier.paper import converted
+from harness_ext.metrics.records import FAILED
 
 EMBEDDING = "roberta.embeddings.word_embeddings.weight"
 
 
 @pytest.fixture
 def folder(base: Path, alignment: Path) -> Path:
-    return converted(Published("alignment", file=str(alignment), base=str(base))).folder
+    return converted("alignment", file=str(alignment), base=str(base))[0]
 
 
 def rewrite(folder: Path, change: Callable[[dict[str, torch.Tensor]], object]) -> None:

@@ -14,8 +14,7 @@ from harness_ext.common.errors import UserError
 from harness_ext.judges.base import AlignmentAnswer, PerceptionAnswer
 from harness_ext.judges.classifier import command
 from harness_ext.judges.classifier.examples import read_labelled
-from harness_ext.judges.classifier.start import find_start
-from harness_ext.judges.classifier.train import Settings, train_judge
+from harness_ext.judges.classifier.train import Settings, find_start, train_judge
 from harness_ext.judges.registry import open_judge
 
 UNSEEN = NAMES[60:70]
@@ -77,13 +76,14 @@ class Killed(TrainerCallback):
 
 
 def test_an_interrupted_run_goes_on_and_ends_as_if_it_had_not_been(rows: Path, tmp_path: Path) -> None:
-    labelled, settings, tiny = read_labelled([rows], None), Settings(3, 1e-3), find_start("tiny", None)
+    labelled, tiny = read_labelled([rows], None), find_start("tiny", None)
+    settings = Settings(epochs=3, learning_rate=1e-3)
     train_judge(labelled, tiny, settings, tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
         train_judge(labelled, tiny, settings, tmp_path / "cut", [Killed(14)])  # in the third epoch of six steps each
     assert not (tmp_path / "cut").exists()
     with pytest.raises(UserError, match="interrupted run that differs in learning_rate"):
-        train_judge(labelled, tiny, Settings(3, 2e-3), tmp_path / "cut")
+        train_judge(labelled, tiny, Settings(epochs=3, learning_rate=2e-3), tmp_path / "cut")
     # An epoch that was being written when the process ended.
     (tmp_path / "cut.unfinished" / "checkpoint-99").mkdir()
     train_judge(labelled, tiny, settings, tmp_path / "cut")
@@ -111,9 +111,9 @@ def test_a_folder_is_fine_tuned_for_other_labels(trained: Path, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--base", "tiny", "--epochs", "0"], "--epochs: expected at least 1, found 0"),
-        (["--base", "tiny", "--held-out", "0.9"], "--held-out: expected a share"),
-        (["--base", "tiny", "--learning-rate", "3"], "--learning-rate: expected more than 0"),
+        (["--base", "tiny", "--epochs", "0"], "--epochs: Input should be greater than or equal to 1, found 0"),
+        (["--base", "tiny", "--held-out", "0.9"], "--held-out: Input should be less than or equal to 0.5, found 0.9"),
+        (["--base", "tiny", "--learning-rate", "3"], "--learning-rate: Input should be less than 1, found 3"),
         (["--base", "tiny", "--base-revision", "main"], "tiny begins from nothing"),
         (["--base", "roberta-base"], "cannot load the base of 'FacebookAI/roberta-base'"),
         (["--base", "./nowhere"], "there is no such folder"),
