@@ -1,8 +1,7 @@
 """Labelled responses for ``train-judge``: how they are read, and which of them train, validate and measure.
 
-They are files of JSON lines, and the folders of evaluations whose responses a judge has read. A line is ``{"response": "…",
-"verdict": "safe"}``, or ``{"response": "…", "choice": "B"}`` for a perception answer. Other keys (``question``, ``options``,
-``kind``) are ignored, for a classifier reads the response alone.
+They are files of JSON lines, and the folders of evaluations whose responses a judge has read. Other keys of a line than
+``response`` and its label are ignored, for a classifier reads the response alone.
 """
 
 import json
@@ -38,13 +37,10 @@ class Example:
 
 @dataclass(frozen=True)
 class LabelledResponses:
-    """The rows of one kind.
+    """The rows of one kind: each response with each label it has, once, sorted.
 
-    Attributes:
-        kind: The kind.
-        examples: Each response with each label it has, once, sorted.
-        origin: Who labelled the rows of each file or folder, for the model's card.
-        is_stand_in: Whether rows come from glyphworld, the stand-in.
+    ``origin`` says who labelled the rows of each file or folder, for the model's card; ``is_stand_in`` whether rows come from
+    glyphworld.
     """
 
     kind: Kind
@@ -54,11 +50,7 @@ class LabelledResponses:
 
 
 def read_labelled(paths: Sequence[Path], kind: Kind | None) -> LabelledResponses:
-    """Read the rows of one kind from files and run folders.
-
-    Args:
-        paths: The files and folders.
-        kind: The rows' kind; ``None`` where all of them are of one kind.
+    """Read the rows of one kind from files and run folders; ``None`` is the kind of all of them.
 
     Raises:
         UserError: A row is invalid (with file and line); there are rows of both kinds and ``kind`` is ``None``, or none of

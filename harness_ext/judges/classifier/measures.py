@@ -20,15 +20,9 @@ _PIPED_WIDTH = 120
 class Measures:
     """Measures on different responses, each counted once, for a repeated response is read the same.
 
-    Attributes:
-        responses: The number of responses.
-        right: The number read as labelled.
-        interval: The exact 95 % interval of the accuracy (Clopper and Pearson).
-        rows_accuracy: The accuracy over the rows that these responses came in.
-        commonest: The share of the commonest label, the accuracy of a judge that reads nothing.
-        calibration: The expected calibration error, ten bins of equal mass, with its interval; see
-            :mod:`harness_ext.metrics.likelihood`.
-        confusion: The number of responses by label and by the label read.
+    ``interval`` is the exact 95 % interval of the accuracy (Clopper and Pearson), ``rows_accuracy`` the accuracy over the
+    rows that the responses came in, ``commonest`` the share of the commonest label, ``calibration`` the expected calibration
+    error with its interval, ``confusion`` the responses by label and by the label read.
     """
 
     responses: int

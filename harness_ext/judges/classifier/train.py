@@ -40,7 +40,7 @@ from transformers.utils import logging
 
 from harness_ext.common.errors import UserError
 from harness_ext.common.failures import failure_reason
-from harness_ext.common.files import held, sha256
+from harness_ext.common.files import held, new_folder, sha256
 from harness_ext.common.step_bar import StepBar
 from harness_ext.judges.classifier import LABELS, Kind, named_labels
 from harness_ext.judges.classifier.examples import Example, LabelledResponses, check_labels, split
@@ -180,14 +180,7 @@ def train_judge(
     output: Path,
     callbacks: Sequence[TrainerCallback] = (),
 ) -> Measures:
-    """Train a judge, measure it on what was held out, and write its folder.
-
-    Args:
-        labelled: The labelled responses.
-        start: The classifier that training begins with.
-        settings: How it is trained.
-        output: The folder, which must not exist; an interrupted run beside it is resumed.
-        callbacks: Further callbacks of the trainer.
+    """Train a judge, measure it on what was held out, and write its folder; an interrupted run beside it is resumed.
 
     Raises:
         UserError: A label has too few responses, the folder exists, another run writes to it, or a run of other settings
@@ -197,7 +190,7 @@ def train_judge(
     record = _record(labelled, start, settings)
     output = output.absolute()
     work = output.with_name(f"{output.name}.unfinished")
-    written, trained = work / "written", work / "trained"
+    trained = work / "trained"
     with held(
         output.with_name(f".{output.name}.lock"),
         lambda error: UserError(f"{output.parent} cannot be written to ({error.strerror})"),
@@ -214,10 +207,9 @@ def train_judge(
             set_seed(settings.seed)
             model, tokenizer = _load(start, labelled.kind, [each.text for each in parts.train])
             _fit(model, tokenizer, (parts.train, parts.validation), settings, work, callbacks)
-            shutil.rmtree(written, ignore_errors=True)
-            model.save_pretrained(written)
-            tokenizer.save_pretrained(written)
-            written.rename(trained)
+            with new_folder(trained) as scratch:
+                model.save_pretrained(scratch)
+                tokenizer.save_pretrained(scratch)
         seconds = time.perf_counter() - begun
         measures = _measure_folder(trained, labelled.kind, parts.held_out)
         (trained / "README.md").write_text(card(labelled, measures, record, seconds), encoding="utf-8")
@@ -323,11 +315,8 @@ def _fit(
 
 def _tokens(example: Example, tokenizer: Any, columns: Mapping[str, int]) -> dict[str, Any]:
     found = tokenizer(example.text, truncation=True)
-    return {
-        "input_ids": found["input_ids"],
-        "attention_mask": found["attention_mask"],
-        "labels": columns[example.label],
-    }
+    inputs = {name: found[name] for name in ("input_ids", "attention_mask")}
+    return {**inputs, "labels": columns[example.label]}
 
 
 def _last_whole(work: Path) -> str | None:
