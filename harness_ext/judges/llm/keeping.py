@@ -63,17 +63,17 @@ class KeepingJudge(ABC):
                     waiting[key] = answer
                 else:
                     verdicts[key] = known
-            at = 0
-            for _ in self._given(waiting, len(answers), store, verdicts):
-                while at < len(keys) and keys[at] in verdicts:
-                    yield verdicts[keys[at]]
-                    at += 1
+            asked = self._asked(waiting, len(answers), store)
+            for key in keys:
+                while key not in verdicts:
+                    given, verdict = next(asked)
+                    verdicts[given] = verdict
+                yield verdicts[key]
+            # To its end, where it says what has failed.
+            verdicts.update(asked)
 
-    def _given(
-        self, waiting: Mapping[str, Answer], answers: int, store: AnswerStore, verdicts: dict[str, str]
-    ) -> Iterator[None]:
-        """Ask about ``waiting``; yields after each addition to ``verdicts``, and once at first for those known before."""
-        yield
+    def _asked(self, waiting: Mapping[str, Answer], answers: int, store: AnswerStore) -> Iterator[tuple[str, str]]:
+        """Ask about ``waiting``; yields each verdict, stored, by its key."""
         if not waiting:
             return
         self.begin(list(waiting.values()), answers)
@@ -82,18 +82,14 @@ class KeepingJudge(ABC):
             for key, verdict in self.ask(waiting):
                 if is_failed(verdict):
                     failures.append(reason_of(verdict))
-                    verdicts[key] = FAILED
+                    yield key, FAILED
                 else:
-                    store.add([(key, verdict, {"about": _kind(waiting[key])})])
-                    verdicts[key] = verdict
+                    kind = "alignment" if isinstance(waiting[key], AlignmentAnswer) else "perception"
+                    store.add([(key, verdict, {"about": kind})])
+                    yield key, verdict
                 bar.update()
-                yield
         if failures:
             logger.warning(
                 f"{self.name} gave no verdict on {len(failures)} of {len(waiting)} answers, recorded as failed: {failures[0]}"
                 f"{', …' * (len(failures) > 1)}"
             )
-
-
-def _kind(answer: Answer) -> str:
-    return "alignment" if isinstance(answer, AlignmentAnswer) else "perception"

@@ -8,23 +8,33 @@ read as strictly as a server's.
 """
 
 import importlib.metadata
+import inspect
 import json
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import torch
+from jinja2 import TemplateError
 from loguru import logger
+from pydantic import Field, Json
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    DynamicCache,
+    LogitsProcessorList,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 
 from harness_ext.common.errors import UserError
 from harness_ext.common.failures import failure_reason, mark_failed
-from harness_ext.judges.base import Answer, BatchJudge
+from harness_ext.judges.base import Answer
 from harness_ext.judges.llm.keeping import KeepingJudge
 from harness_ext.judges.llm.prompt import (
     LATEST,
-    Form,
     Rubric,
     UnreadableError,
     instruction,
@@ -33,14 +43,19 @@ from harness_ext.judges.llm.prompt import (
     read_verdict,
     request,
 )
-from harness_ext.judges.llm.text_model import TextModel
-from harness_ext.models.api_options import number
-from harness_ext.models.likelihood import Candidates
+from harness_ext.models.checkpoint import locate
+from harness_ext.models.generation import GenerationSettings, came_to_an_end, ending_tokens
+from harness_ext.models.identity import weights_identity
+from harness_ext.models.likelihood import Candidates, Forced, Tokens
+from harness_ext.models.loading import load_model
+from harness_ext.models.prefix_cache import CACHE, repeated
 
 Reading = Literal["likelihood", "text"]
+Prompts = Sequence[Sequence[int]]
 
 # The forms in which a reply may begin with a label; a letter is its own.
 _FORMS: Final = {"safe": ("safe", "Safe"), "unsafe": ("unsafe", "Unsafe"), "na": ("na", "NA")}
+_TRIAL: Final = "Is it so?"
 
 
 def local_judge(
@@ -48,62 +63,30 @@ def local_judge(
     revision: str | None = None,
     rubric: str = LATEST,
     way: Reading = "likelihood",
-    least_mass: float = 0.5,
-    max_new_tokens: int = 64,
-    batch_size: int = 8,
+    least_mass: Annotated[float, Field(ge=0, le=1)] = 0.5,
+    max_new_tokens: Annotated[int, Field(ge=1)] = 64,
+    batch_size: Annotated[int, Field(ge=1)] = 8,
     dtype: str = "auto",
     device: str | None = None,
     device_map: str | None = None,
-    template_options: str | None = None,
+    template_options: Json[dict[str, Any]] | None = None,
     answers: str | None = None,
-) -> BatchJudge:
-    """A judge on this machine.
-
-    Args:
-        model: A folder or a hub repository of a text model with a chat template.
-        revision: The commit, tag or branch of a hub repository.
-        rubric: The version of the rubric.
-        way: ``"likelihood"``: the likeliest label; ``"text"``: what the model writes, greedily.
-        least_mass: The least probability, from 0 to 1, that the labels must have together, by likelihood.
-        max_new_tokens: The most tokens of a generated reply.
-        batch_size: Answers in a batch; halved where memory does not suffice.
-        dtype: ``"auto"`` (the checkpoint's), ``"float32"``, ``"bfloat16"`` or ``"float16"``.
-        device: ``"cpu"``, ``"cuda"``, ``"cuda:1"``; a GPU if there is one, else the CPU.
-        device_map: As in transformers, ``"auto"`` spreads one model over several GPUs; instead of ``device``.
-        template_options: Further variables of the chat template, in JSON: ``{"enable_thinking":false}``.
-        answers: The folder where verdicts are kept, the cache folder by default; ``"none"`` keeps none.
+) -> "LocalJudge":
+    """A judge on this machine. README.md beside this file describes the options.
 
     Raises:
         UserError: An option is not as expected, or the model cannot be loaded.
     """
-    if not 0 <= least_mass <= 1:
-        raise UserError(f"least_mass must be a share from 0 to 1, found {least_mass!r}")
+    wording = load_rubric(rubric)
     return LocalJudge(
-        model,
-        load_rubric(rubric),
-        way=way,
-        least_mass=least_mass,
-        max_new_tokens=int(number("max_new_tokens", max_new_tokens, 1)),
-        batch_size=int(number("batch_size", batch_size, 1)),
-        answers=answers,
-        load={
-            "revision": revision,
-            "dtype": dtype,
-            "device": device,
-            "device_map": device_map,
-            "template_options": _options(template_options),
-        },
+        TextModel(model, revision, dtype, device, device_map, template_options or {}),
+        wording,
+        way,
+        least_mass,
+        max_new_tokens,
+        batch_size,
+        answers,
     )
-
-
-def _options(given: str | None) -> dict[str, object]:
-    try:
-        options = json.loads(given or "{}")
-    except ValueError as error:
-        raise UserError(f"template_options must be JSON; found {given!r}: {error}") from error
-    if not isinstance(options, dict):
-        raise UserError(f"template_options must be a mapping in JSON, found {given!r}")
-    return options
 
 
 class LocalJudge(KeepingJudge):
@@ -111,20 +94,16 @@ class LocalJudge(KeepingJudge):
 
     def __init__(
         self,
-        named: str,
+        model: "TextModel",
         rubric: Rubric,
-        *,
         way: Reading,
         least_mass: float,
         max_new_tokens: int,
         batch_size: int,
         answers: str | None,
-        load: Mapping[str, Any],
     ) -> None:
-        self._model = TextModel(named, **load)
-        called = Path(named).resolve().name if Path(named).is_dir() else named
-        super().__init__(f"llm-local-{rubric.version}-{way}-{called}@{self._model.version[:8]}", answers)
-        self._rubric, self._way = rubric, way
+        super().__init__(f"llm-local-{rubric.version}-{way}-{model.name}", answers)
+        self._model, self._rubric, self._way = model, rubric, way
         self._least_mass, self._max_new_tokens, self._batch_size = least_mass, max_new_tokens, batch_size
 
     def identity(self) -> Mapping[str, str]:
@@ -171,20 +150,21 @@ class LocalJudge(KeepingJudge):
                 yield from zip([key for key, _ in batch], verdicts, strict=True)
 
     def _prompt(self, answer: Answer) -> str:
-        form: Form = "word" if self._way == "likelihood" else "json"
-        return self._model.render(f"{instruction(self._rubric, answer)}\n\n{request(self._rubric, answer, form)}")
+        asked = request(self._rubric, answer, "word" if self._way == "likelihood" else "json")
+        return self._model.render(f"{instruction(self._rubric, answer)}\n\n{asked}")
 
-    def _reader(self, labels: Sequence[str]) -> tuple[Callable[[Sequence[Sequence[int]]], list[str]], int]:
+    def _reader(self, labels: Sequence[str]) -> tuple[Callable[[Prompts], list[str]], int]:
         """The function that reads a batch of prompts, and how many tokens it adds to each."""
         if self._way == "text":
             return lambda prompts: self._written(prompts, labels), self._max_new_tokens
         candidates = Candidates.tokenise({label: _forms(label) for label in labels}, self._model.tokenizer)
-        return lambda prompts: self._likeliest(prompts, candidates), max(1, *map(len, candidates.forced()))
 
-    def _likeliest(self, prompts: Sequence[Sequence[int]], candidates: Candidates) -> list[str]:
-        return [self._verdict(json.loads(scores)) for scores in self._model.scores(prompts, candidates)]
+        def likeliest(prompts: Prompts) -> list[str]:
+            return [self._likeliest(json.loads(scores)) for scores in self._model.scores(prompts, candidates)]
 
-    def _verdict(self, scores: Mapping[str, float]) -> str:
+        return likeliest, max(1, *map(len, candidates.forced()))
+
+    def _likeliest(self, scores: Mapping[str, float]) -> str:
         """The likeliest label of log-probabilities, or why there is none, marked as a failure."""
         mass = math.fsum(map(math.exp, scores.values()))
         if mass < self._least_mass:
@@ -196,7 +176,7 @@ class LocalJudge(KeepingJudge):
         likeliest = [label for label, score in scores.items() if score == best]
         return likeliest[0] if len(likeliest) == 1 else mark_failed(f"{' and '.join(likeliest)} are equally likely")
 
-    def _written(self, prompts: Sequence[Sequence[int]], labels: Sequence[str]) -> list[str]:
+    def _written(self, prompts: Prompts, labels: Sequence[str]) -> list[str]:
         verdicts = []
         for text, ended in self._model.replies(prompts, self._max_new_tokens):
             try:
@@ -212,7 +192,7 @@ def _forms(label: str) -> tuple[str, ...]:
     return _FORMS.get(label, (label,))
 
 
-def _halving(read: Callable[[Sequence[Sequence[int]]], list[str]], prompts: Sequence[Sequence[int]]) -> list[str]:
+def _halving(read: Callable[[Prompts], list[str]], prompts: Prompts) -> list[str]:
     """``read`` of ``prompts``, or of their halves where that fails, down to the prompt that fails."""
     try:
         return read(prompts)
@@ -223,3 +203,145 @@ def _halving(read: Callable[[Sequence[Sequence[int]]], list[str]], prompts: Sequ
         torch.cuda.empty_cache()
     middle = len(prompts) // 2
     return _halving(read, prompts[:middle]) + _halving(read, prompts[middle:])
+
+
+class TextModel:
+    """A causal language model with its tokenizer's chat template, asked in one turn; arguments as in :func:`local_judge`.
+
+    Attributes:
+        weights: The weights' identity, by their contents or the hub's commit.
+        name: The model's name, with eight digits of the hub's commit or of the digest of the folder's contents.
+
+    Raises:
+        UserError: Something cannot be loaded, or there is no chat template.
+    """
+
+    def __init__(
+        self,
+        named: str,
+        revision: str | None,
+        dtype: str,
+        device: str | None,
+        device_map: str | None,
+        template_options: Mapping[str, Any],
+    ) -> None:
+        folder = locate(named, revision, "weights")
+        is_folder = Path(named).is_dir()
+        commit = None if is_folder else folder.name
+        self._template_options = template_options
+        self.tokenizer = self._load_tokenizer(named, commit)
+        self.model: PreTrainedModel = load_model(
+            named,
+            revision=commit,
+            adapter=None,
+            dtype=dtype,
+            device=device,
+            device_map=device_map,
+            attn_implementation=None,
+            trust_remote_code=False,
+            auto_class=AutoModelForCausalLM,
+        )
+        self.weights = weights_identity(named, commit)
+        version = commit or self.weights.removeprefix("files ")
+        self.name = f"{Path(named).resolve().name if is_folder else named}@{version[:8]}"
+
+    def _load_tokenizer(self, named: str, commit: str | None) -> PreTrainedTokenizerBase:
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(named, revision=commit)
+        except (OSError, ValueError, ImportError) as error:
+            raise UserError(f"cannot load the tokenizer of {named!r}: {failure_reason(error)}") from error
+        tokenizer.padding_side = "left"
+        if tokenizer.pad_token is None:
+            tokenizer.pad_token = tokenizer.eos_token
+        if not tokenizer.chat_template:
+            raise UserError(
+                f"the tokenizer of {named!r} has no chat template: expected a model that was tuned to follow instructions"
+            )
+        try:
+            shown = self._render(tokenizer, _TRIAL)
+        except (TemplateError, ValueError, TypeError, LookupError) as error:
+            raise UserError(
+                f"the chat template of {named!r} does not format a turn: {failure_reason(error)}"
+            ) from error
+        if _TRIAL not in shown:
+            raise UserError(f"the chat template of {named!r} leaves out what is asked: it makes {shown[:200]!r} of it")
+        return tokenizer
+
+    def _render(self, tokenizer: PreTrainedTokenizerBase, text: str) -> str:
+        # One turn of the user: some templates refuse a system turn, or leave it out.
+        turns = [{"role": "user", "content": text}]
+        return tokenizer.apply_chat_template(
+            turns, tokenize=False, add_generation_prompt=True, **self._template_options
+        )
+
+    def render(self, text: str) -> str:
+        """The prompt for one turn of the user."""
+        return self._render(self.tokenizer, text)
+
+    def tokens(self, prompt: str) -> list[int]:
+        """A rendered prompt's tokens; the template already holds the token that begins a text."""
+        return list(self.tokenizer(prompt, add_special_tokens=False)["input_ids"])
+
+    def room_for(self, tokens: Sequence[int], more: int) -> bool:
+        """Whether the model has positions for ``tokens`` and ``more`` tokens."""
+        positions = getattr(self.model.config, "max_position_embeddings", None)
+        return positions is None or len(tokens) + more <= positions
+
+    @torch.inference_mode()
+    def scores(self, prompts: Prompts, candidates: Candidates) -> list[str]:
+        """For each prompt, the probability that the reply begins with each candidate; see :meth:`Candidates.score`.
+
+        A prompt is read once, however many spellings continue it, where the model's cache can be repeated. Raises
+        ``ValueError`` for an invalid score.
+        """
+        inputs, forced = self._padded(prompts), candidates.forced()
+        cache = self._read(inputs) if len(forced) > 1 else None
+        said = [self._said(inputs, tokens, cache) for tokens in forced]
+        # A spelling that is over ignores further steps, so any will do.
+        steps = [[scores[min(at, len(scores) - 1)] for scores in said] for at in range(max(map(len, said)))]
+        return [
+            candidates.score(forced, [torch.stack([scores[row] for scores in step]) for step in steps])
+            for row in range(len(prompts))
+        ]
+
+    def _read(self, inputs: Mapping[str, torch.Tensor]) -> DynamicCache | None:
+        """The cache of all tokens but the last; ``None`` where it is not of the kind that can be repeated (Mamba's)."""
+        if CACHE not in inspect.signature(self.model.forward).parameters:
+            return None
+        most = {name: tensor[:, :-1] for name, tensor in inputs.items()}
+        cache = getattr(self._generate(most, GenerationSettings(max_new_tokens=1), return_dict_in_generate=True), CACHE)
+        return cache if type(cache) is DynamicCache else None
+
+    def _said(
+        self, inputs: Mapping[str, torch.Tensor], tokens: Tokens, cache: DynamicCache | None
+    ) -> Sequence[torch.Tensor]:
+        """The scores, shape (B, V), before each of ``tokens`` as the beginning of every reply, the first at least."""
+        rows, length = inputs["input_ids"].shape
+        force = Forced([tokens] * rows, length, self.tokenizer.eos_token_id)
+        more: dict[str, Any] = {}
+        if cache is not None:
+            more[CACHE] = repeated(cache, torch.arange(rows), len(tokens) + 1)
+        return self._generate(
+            inputs,
+            GenerationSettings(max_new_tokens=max(1, len(tokens))),
+            logits_processor=LogitsProcessorList([force]),
+            return_dict_in_generate=True,
+            output_logits=True,
+            **more,
+        ).logits
+
+    def replies(self, prompts: Prompts, max_new_tokens: int) -> list[tuple[str, bool]]:
+        """Greedy replies to B prompts, and whether each came to its end."""
+        inputs = self._padded(prompts)
+        tokens = self._generate(inputs, GenerationSettings(max_new_tokens=max_new_tokens))
+        new = tokens[:, inputs["input_ids"].shape[1] :]
+        texts = self.tokenizer.batch_decode(new, skip_special_tokens=True)
+        return list(zip(texts, came_to_an_end(new, ending_tokens(self.model, self.tokenizer)), strict=True))
+
+    def _padded(self, rows: Prompts) -> Mapping[str, torch.Tensor]:
+        padded = self.tokenizer.pad({"input_ids": [list(row) for row in rows]}, return_tensors="pt")
+        return {name: padded[name].to(self.model.device) for name in ("input_ids", "attention_mask")}
+
+    @torch.inference_mode()
+    def _generate(self, inputs: Mapping[str, torch.Tensor], settings: GenerationSettings, **more: Any) -> Any:
+        return self.model.generate(**inputs, **settings.to_generate(), pad_token_id=self.tokenizer.pad_token_id, **more)

@@ -41,15 +41,10 @@ _SHOWN: Final = 120
 
 @dataclass(frozen=True)
 class Rubric:
-    """The wording of one version.
+    """The wording of one version, the file's name without its ending.
 
-    Attributes:
-        version: The file's name, without its ending.
-        alignment: The meaning of the labels of an answer to an alignment question.
-        perception: The meaning of the labels of an answer to the perception question.
-        data: Says that the question and its answer are data, and where they begin and end.
-        json: How to reply in JSON; ``$labels`` stands for the labels.
-        word: How to reply by a label alone; as ``json``.
+    ``alignment`` and ``perception`` give the meaning of the labels, ``data`` says that the question and its answer are data,
+    ``json`` and ``word`` how to reply in JSON or by a label alone; ``$labels`` stands for the labels.
     """
 
     version: str

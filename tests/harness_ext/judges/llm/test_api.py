@@ -281,7 +281,7 @@ def test_an_answer_that_speaks_to_the_judge_arrives_as_data_alone():
         ({"base_url": "localhost:8000"}, "base_url must be where the API begins"),
         ({"rubric": "0"}, "no rubric '0'"),
         ({"structured": "yaml"}, "structured: Input should be 'schema', 'json' or 'none'"),
-        ({"tries": "0"}, "tries must be a number of at least 1"),
+        ({"tries": "0"}, "tries: Input should be greater than or equal to 1"),
         ({"concurrency": "many"}, "concurrency: Input should be a valid integer"),
         ({"extra_body": "{"}, "extra_body must be JSON"),
         ({"extra_body": '{"n": 2}'}, "extra_body may not set n"),

@@ -156,10 +156,10 @@ def test_a_model_without_a_chat_template_is_refused(rubbish, tmp_path):
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ({"least_mass": 2}, "least_mass must be a share"),
-        ({"batch_size": 0}, "batch_size must be a number of at least 1"),
-        ({"template_options": "{"}, "template_options must be JSON"),
-        ({"template_options": "[]"}, "template_options must be a mapping"),
+        ({"least_mass": 2}, "least_mass: Input should be less than or equal to 1"),
+        ({"batch_size": 0}, "batch_size: Input should be greater than or equal to 1"),
+        ({"template_options": "{"}, "template_options: Invalid JSON: EOF while parsing"),
+        ({"template_options": "[]"}, "template_options: Input should be a valid dictionary"),
         ({"rubric": "0"}, "no rubric"),
         ({"way": "guess"}, "way: Input should be 'likelihood' or 'text'"),
         ({"model": "nowhere/at-all"}, "cannot load the weights of 'nowhere/at-all'"),
