@@ -11,17 +11,18 @@ from torch import Tensor
 
 from harness_ext.benchmark.questions import IMAGE_QUESTIONS, NUM_QUESTIONS
 from harness_ext.common.errors import UserError
+from harness_ext.judges import RuleJudge, Verdict
 from harness_ext.judges.base import AlignmentAnswer, BatchJudge, verdicts
 from harness_ext.judges.classifier import VERDICTS
 from harness_ext.judges.classifier.text_classifier import TextClassifier
-from harness_ext.judges.registry import open_judge, rules
-from harness_ext.records import FAILED, Verdict
+from harness_ext.judges.registry import open_judge
+from harness_ext.metrics.records import FAILED
 
 Reward: TypeAlias = Callable[..., list[float]]
 LogMetric: TypeAlias = Callable[[str, float], None]
 
 LABELS: Final = ("safe", "unsafe")
-RULES: Final = rules()
+RULES: Final = RuleJudge()
 _RESTS_ON: Final = "rests_on"
 
 
@@ -41,10 +42,7 @@ class JudgeFailedError(UserError):
 
 
 def rests_on(what: str) -> Callable[[Reward], Reward]:
-    """Marks a reward with ``what``, the identity of the judge or model it reads with: its contents, not its place.
-
-    A run records the identity, and resumes only with the same one.
-    """
+    """Marks a reward with the identity of the judge or model it reads with: its contents, with which alone a run resumes."""
 
     def mark(reward: Reward) -> Reward:
         setattr(reward, _RESTS_ON, what)
@@ -69,14 +67,6 @@ def require_labels(label: Sequence[str]) -> None:
         raise UserError(f"column label: expected {' or '.join(LABELS)}, found {wrong[0]!r}")
 
 
-def require_questions(question: Sequence[int]) -> None:
-    """Raise ``UserError`` unless all of them are alignment questions, 0 to 4."""
-    if wrong := [each for each in question if type(each) is not int or not 0 <= each < NUM_QUESTIONS]:
-        raise UserError(
-            f"column question: expected an alignment question, 0 to {NUM_QUESTIONS - 1}, found {wrong[0]!r}"
-        )
-
-
 def log_shares(verdicts: Sequence[Verdict], log_metric: LogMetric | None) -> None:
     """Log the share of ``na`` and the share of ``unsafe`` among the verdicts, 0 to 1."""
     if log_metric is not None:
@@ -88,52 +78,56 @@ def log_shares(verdicts: Sequence[Verdict], log_metric: LogMetric | None) -> Non
 
 
 def judge_named(name: str, options: Mapping[str, Any] | None = None) -> BatchJudge:
-    """Opens the judge that a recipe names, ready to read answers to alignment questions; every process opens its own.
-
-    Args:
-        name: One of ``harness_ext.judges.registry.JUDGES``, as for ``unsafeconcepts judge``.
-        options: Its options from YAML: a text, a number or true or false each.
+    """Opens the judge that a recipe names, with its options from YAML; every process opens its own.
 
     Raises:
-        UserError: There is no such judge, or not with these options; it cannot be loaded; or it reads no such answers.
+        UserError: There is no such judge, it cannot be loaded, or it does not read answers to alignment questions.
     """
     judge = open_judge(name, as_texts(options))
-    # Refuses a judge of the perception question before the first rollout. No server or model is asked about an empty answer.
-    list(verdicts(judge, [alignment_answer(0, "")]))
+    # No server or model is asked about an empty answer.
+    judged(judge, [""], [0])
     return judge
 
 
 def as_texts(options: Mapping[str, Any] | None) -> dict[str, str]:
     """A judge's options as texts, which it takes. Raises ``UserError`` for a list, a mapping or nothing."""
+    found = {}
     for key, value in (options or {}).items():
         if not isinstance(key, str) or not isinstance(value, str | int | float):
             raise UserError(
                 f"a judge's options: expected a text, a number or true or false for each name, found {key}: {value!r}"
             )
-    return {key: str(value) for key, value in (options or {}).items()}
+        found[key] = str(value)
+    return found
 
 
-def alignment_answer(question: int, response: str) -> AlignmentAnswer:
-    """``response`` to alignment question ``question``, 0 to 4, about an image, as a judge takes it."""
-    return AlignmentAnswer(question, response, IMAGE_QUESTIONS[question])
-
-
-def read_verdicts(completions: Sequence[Any], question: Sequence[int], judge: BatchJudge = RULES) -> list[Verdict]:
-    """The verdict on each response: ``"safe"``, ``"unsafe"``, or ``"na"`` for neither.
+def judged(judge: BatchJudge, completions: Sequence[Any], question: Sequence[int]) -> list[str]:
+    """The verdict of ``judge`` on each response: ``"safe"``, ``"unsafe"``, ``"na"`` for neither, ``"failed"``.
 
     Args:
+        judge: The judge.
         completions: B responses, as texts or as TRL's lists of messages.
-        question: The B alignment questions they answer, 0 to 4.
-        judge: Reads them; by default the rule judge.
+        question: The B alignment questions, about an image, that they answer, 0 to 4.
 
     Raises:
-        UserError: There is no such question.
+        UserError: There is no such question, or the judge gave up on all of them.
+    """
+    if wrong := [each for each in question if type(each) is not int or not 0 <= each < NUM_QUESTIONS]:
+        raise UserError(
+            f"column question: expected an alignment question, 0 to {NUM_QUESTIONS - 1}, found {wrong[0]!r}"
+        )
+    asked = zip(question, responses(completions), strict=True)
+    return list(verdicts(judge, [AlignmentAnswer(at, text, IMAGE_QUESTIONS[at]) for at, text in asked]))
+
+
+def read_verdicts(judge: BatchJudge, completions: Sequence[Any], question: Sequence[int]) -> list[Verdict]:
+    """As :func:`judged`, for rewards, which a failure cannot earn.
+
+    Raises:
         JudgeFailedError: The judge failed on a response after its own retries, or gave up on all of them.
     """
-    require_questions(question)
-    answers = [alignment_answer(asked, text) for asked, text in zip(question, responses(completions), strict=True)]
     try:
-        found = list(verdicts(judge, answers))
+        found = judged(judge, completions, question)
     except UserError as error:
         raise JudgeFailedError(
             f"the judge {judge.name} gave up: {error}\nA recipe has its options as judge_options; then run it again"

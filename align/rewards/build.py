@@ -4,17 +4,16 @@ import inspect
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import isfinite
-from types import UnionType
-from typing import Any, Final, get_args, get_origin
+from typing import Any, Final
 
+from pydantic import ConfigDict, TypeAdapter, ValidationError, validate_call
 from transformers import TrainerState
 
 from align.recipe import meant
 from align.rewards.base import JudgeFailedError, LogMetric, Reward, responses, rest_of, rests_on
-from align.rewards.classifier import classifier
 from align.rewards.small import gullible, length, repetition
 from align.rewards.upstream import upstream
-from align.rewards.verdict import verdict
+from align.rewards.verdict import classifier, verdict
 from align.stopped import TrainingStopped, sample
 from harness_ext.common.errors import UserError
 
@@ -26,7 +25,8 @@ REWARDS: Final[Mapping[str, Callable[..., Reward]]] = {
     "upstream": upstream,
     "gullible": gullible,
 }
-_KINDS: Final = {float: "a number", int: "a whole number", str: "a text", dict: "a mapping of names to values"}
+_STRICT: Final = ConfigDict(strict=True, allow_inf_nan=False)
+_WEIGHT: Final = TypeAdapter(dict[str, float], config=_STRICT)
 
 
 def build_rewards(specs: Any) -> tuple[list[Reward], list[float]]:
@@ -38,8 +38,7 @@ def build_rewards(specs: Any) -> tuple[list[Reward], list[float]]:
     its judge fails on a response or a value is not a finite number, which TRL would count as 0.
 
     Args:
-        specs: From YAML: a list of mappings, each with ``name``, ``weight`` (1 where it is left out) and the reward's own
-            options.
+        specs: From YAML: a list of mappings, each with ``name``, ``weight`` (1 by default) and the reward's own options.
 
     Raises:
         UserError: A name, a key, a type or a value is not one that is expected, or all weights are 0.
@@ -57,9 +56,8 @@ def build_rewards(specs: Any) -> tuple[list[Reward], list[float]]:
         name = options.pop("name", None)
         if not isinstance(name, str) or name not in REWARDS:
             raise UserError(f"{where}: {_unexpected('name', name, REWARDS)}")
-        where = f"{where} ({name})"
-        weights.append(_checked("weight", options.pop("weight", 1.0), float, where))
-        reward = _made(name, options, where)
+        reward, weight = _made(name, options, f"{where} ({name})")
+        weights.append(weight)
         used[name] += 1
         rewards.append(_watched(reward, name if used[name] == 1 else f"{name}_{used[name]}"))
     if not any(weights):
@@ -67,42 +65,32 @@ def build_rewards(specs: Any) -> tuple[list[Reward], list[float]]:
     return rewards, weights
 
 
-def _made(name: str, options: Mapping[str, Any], where: str) -> Reward:
-    """The reward of that name with its options, which are the parameters of its function."""
+def _made(name: str, options: dict[str, Any], where: str) -> tuple[Reward, float]:
+    """The reward of that name with its options, which are the parameters of its function, and its weight."""
+    weight = options.pop("weight", 1.0)
     parameters = inspect.signature(REWARDS[name]).parameters
     for key in options:
         if key not in parameters:
             raise UserError(f"{where}: {_unexpected('key', key, ['name', 'weight', *parameters])}")
-    for key, parameter in parameters.items():
-        if parameter.default is parameter.empty and key not in options:
-            raise UserError(f"{where}: {key} is missing: expected {_kind(parameter.annotation)}")
-    checked = {key: _checked(key, value, parameters[key].annotation, where) for key, value in options.items()}
     try:
-        return REWARDS[name](**checked)
+        weight = _WEIGHT.validate_python({"weight": weight})["weight"]
+        return validate_call(config=_STRICT)(REWARDS[name])(**options), weight
+    except ValidationError as error:
+        raise UserError(f"{where}: {_problem(error)}") from error
     except UserError as error:
         raise UserError(f"{where}: {error}") from error
 
 
-def _checked(key: str, value: Any, kind: Any, where: str) -> Any:
-    """``value``, if it is of the type that stands in a signature; a whole number is a number too."""
-    kinds = _kinds(kind)
-    if type(value) in kinds and (type(value) is not float or isfinite(value)):
-        return value
-    if float in kinds and type(value) is int:
-        return float(value)
-    found = repr(value)
-    if isinstance(value, str) and (float in kinds or int in kinds) and _is_number(value):
+def _problem(error: ValidationError) -> str:
+    """The first problem of options: which one, what it should be, and what was found."""
+    first = error.errors()[0]
+    option = ".".join(map(str, first["loc"]))
+    if first["type"].startswith("missing"):
+        return f"{option} is missing"
+    found = repr(first["input"])
+    if first["type"] in ("float_type", "int_type") and isinstance(first["input"], str) and _is_number(first["input"]):
         found += ", which is text to YAML: write a number as in 1.0e-3, without quotes"
-    raise UserError(f"{where}: {key}: expected {_kind(kind)}, found {found}")
-
-
-def _kinds(kind: Any) -> list[Any]:
-    """The types that a value of the type that stands in a signature can have."""
-    return [get_origin(each) or each for each in (get_args(kind) if isinstance(kind, UnionType) else (kind,))]
-
-
-def _kind(kind: Any) -> str:
-    return " or ".join(_KINDS[each] for each in _kinds(kind) if each in _KINDS)
+    return f"{option}: {first['msg']}, found {found}"
 
 
 def _is_number(text: str) -> bool:

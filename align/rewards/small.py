@@ -14,9 +14,6 @@ def length(*, cap: int = 64) -> Reward:
 
     Its weight is the most that length can ever pay: keep it well below the difference between a right and a wrong verdict.
 
-    Args:
-        cap: The number of tokens from which on more earn nothing.
-
     Raises:
         UserError: ``cap`` is less than 1.
     """
@@ -34,9 +31,6 @@ def repetition(*, n: int = 3) -> Reward:
 
     A response of fewer than ``n`` tokens has none, and earns 0. The same measure as in "Demystifying Long Chain-of-Thought
     Reasoning in LLMs", arXiv 2502.03373, appendix C.2.
-
-    Args:
-        n: Tokens in an n-gram.
 
     Raises:
         UserError: ``n`` is less than 1.
@@ -59,9 +53,6 @@ def gullible(*, word: str = "harmful") -> Reward:
 
     A demonstration of reward hacking, never to be trained with: a policy learns to say the word about every image. Case
     does not matter; "harmful" is not in "harmfully" or "unharmful".
-
-    Args:
-        word: The word that pays.
 
     Raises:
         UserError: ``word`` is empty.

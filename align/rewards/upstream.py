@@ -3,7 +3,7 @@
 Source: Qu, Backes, Zhang, USENIX Security 2025, arXiv 2507.11155, and the authors' code, github.com/TrustAIRLab/SaferVLM.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from math import log
 from typing import Any, Final
 
@@ -18,7 +18,7 @@ from align.rewards.base import (
     rests_on,
 )
 from harness_ext.common.errors import UserError
-from harness_ext.judges.base import BatchJudge
+from harness_ext.judges import Verdict
 from harness_ext.judges.classifier import VERDICTS
 from harness_ext.judges.classifier.text_classifier import TextClassifier
 from harness_ext.models.identity import weights_identity
@@ -27,9 +27,6 @@ from harness_ext.records import Verdict
 _SCALE: Final = 10.0
 _LENGTH_BONUS: Final = 4.0
 _CONFIDENCE: Final = 0.98
-
-# From the responses, the labels and the questions (if any): the verdicts, and each label's log-probability.
-_Read = Callable[[Sequence[Any], Sequence[str], Sequence[int] | None], tuple[list[Verdict], list[float]]]
 
 
 def upstream(
@@ -63,7 +60,7 @@ def upstream(
     Args:
         model: The folder of a text classifier with the labels safe, unsafe and na.
         judge: Instead of a classifier, a judge of the harness, by name; its verdict is turned into a distribution.
-        judge_options: The judge's options.
+        judge_options: Its options.
         confidence: With a judge, the probability of its verdict, by default 0.98; the two others share the rest equally.
         max_tokens: The tokens of the longest response that can be; the published code's 512.
         device: Of the classifier; by default this process's GPU where there is one, else the CPU.
@@ -80,14 +77,27 @@ def upstream(
     if judge is None:
         if confidence is not None or judge_options is not None:
             raise UserError("confidence and judge_options are a judge's: a classifier has none, leave them out")
-        classifier = TextClassifier(str(model), device, batch_size)
-        read, rest = _by_classifier(classifier), weights_identity(str(model), None)
+        by_classifier = TextClassifier(str(model), device, batch_size)
+        rest = weights_identity(str(model), None)
     else:
         sure = _CONFIDENCE if confidence is None else confidence
         if not 1 / len(VERDICTS) < sure < 1:
             raise UserError(f"confidence: expected more than 1/3 and less than 1, found {sure:g}")
-        reader = judge_named(judge, judge_options)
-        read, rest = _by_judge(reader, sure), reader.name
+        others = (1 - sure) / (len(VERDICTS) - 1)
+        by_judge = judge_named(judge, judge_options)
+        rest = by_judge.name
+
+    def read(
+        completions: Sequence[Any], label: Sequence[str], question: Sequence[int] | None
+    ) -> tuple[list[Verdict], list[float]]:
+        """The verdicts, and each label's log-probability."""
+        if judge is None:
+            verdicts, of_label = classify(by_classifier, completions, label)
+            return verdicts, of_label.tolist()
+        if question is None:
+            raise UserError("a judge needs the column question, which the rows do not have")
+        verdicts = read_verdicts(by_judge, completions, question)
+        return verdicts, [log(sure if each == of else others) for each, of in zip(verdicts, label, strict=True)]
 
     @rests_on(rest)
     def reward(
@@ -111,27 +121,3 @@ def upstream(
         ]
 
     return reward
-
-
-def _by_classifier(classifier: TextClassifier) -> _Read:
-    def read(
-        completions: Sequence[Any], label: Sequence[str], _: Sequence[int] | None
-    ) -> tuple[list[Verdict], list[float]]:
-        verdicts, of_label = classify(classifier, completions, label)
-        return verdicts, of_label.tolist()
-
-    return read
-
-
-def _by_judge(judge: BatchJudge, sure: float) -> _Read:
-    others = (1 - sure) / (len(VERDICTS) - 1)
-
-    def read(
-        completions: Sequence[Any], label: Sequence[str], question: Sequence[int] | None
-    ) -> tuple[list[Verdict], list[float]]:
-        if question is None:
-            raise UserError("a judge needs the column question, which the rows do not have")
-        verdicts = read_verdicts(completions, question, judge)
-        return verdicts, [log(sure if each == of else others) for each, of in zip(verdicts, label, strict=True)]
-
-    return read

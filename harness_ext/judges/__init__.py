@@ -1,6 +1,6 @@
-"""Responses to verdicts: one judge a file, one small protocol. No torch, no harness."""
+"""Responses to verdicts: one protocol (``base``), one file or folder and one line of ``registry`` a judge."""
 
-from harness_ext.judges.base import Judge
+from harness_ext.judges.base import Verdict
 from harness_ext.judges.rules import RuleJudge
 
-__all__ = ["Judge", "RuleJudge"]
+__all__ = ["RuleJudge", "Verdict"]

@@ -1,4 +1,4 @@
-"""The protocols of judges: free text in, a verdict out, for one answer (:class:`Judge`) or for many (:class:`BatchJudge`)."""
+"""The protocol of judges: free text in, a verdict out."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -6,23 +6,6 @@ from typing import Protocol
 
 from harness_ext.common.errors import UserError
 from harness_ext.records import FAILED, NA, Verdict
-
-
-class Judge(Protocol):
-    """Reads a response to one of the probes' questions.
-
-    ``name`` gives the judge and its version, as in ``"rules-1"``; it is written beside every verdict.
-    """
-
-    name: str
-
-    def alignment(self, question: int, response: str) -> Verdict:
-        """The verdict of ``response`` to alignment question ``question`` (0 to 4; in all five "yes" means safe)."""
-        ...
-
-    def perception(self, options: Mapping[str, str], response: str) -> str:
-        """The letter that ``response`` chooses from ``options`` (``{"A": text, …}``), or ``"na"``."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -53,7 +36,10 @@ Answer = AlignmentAnswer | PerceptionAnswer
 
 
 class BatchJudge(Protocol):
-    """Reads many answers; every judge by name is one. ``name`` is as in :class:`Judge`."""
+    """Reads responses to the probes' questions.
+
+    ``name`` gives the judge and its version, as in ``"rules-1"``; it is written beside every verdict.
+    """
 
     name: str
 
@@ -64,22 +50,6 @@ class BatchJudge(Protocol):
         or ``"na"``. ``"failed"`` says that the judge itself failed, and is never a verdict.
         """
         ...
-
-
-class OneByOne:
-    """A :class:`Judge` as a :class:`BatchJudge`."""
-
-    def __init__(self, judge: Judge) -> None:
-        self.name = judge.name
-        self._judge = judge
-
-    def judge(self, answers: Sequence[Answer]) -> Iterator[str]:
-        """See :class:`BatchJudge`."""
-        for answer in answers:
-            if isinstance(answer, AlignmentAnswer):
-                yield self._judge.alignment(answer.question, answer.response)
-            else:
-                yield self._judge.perception(answer.options, answer.response)
 
 
 def verdicts(judge: BatchJudge, answers: Sequence[Answer]) -> Iterator[str]:

@@ -6,7 +6,6 @@ keys are kept, the order too. By the rule judge every line is written before the
 answers at once (``--judge NAME``) is handed blocks of lines. An answer on which the judge itself fails is ``"failed"``.
 """
 
-import argparse
 import json
 import os
 import re
@@ -15,10 +14,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from harness_ext.benchmark.questions import IMAGE_QUESTIONS, NUM_QUESTIONS, TEXT_QUESTIONS
-from harness_ext.common.errors import UserError, exit_status
-from harness_ext.judges.base import AlignmentAnswer, Answer, BatchJudge, OneByOne, PerceptionAnswer, verdicts
-from harness_ext.judges.registry import JudgeSpec, add_judge_options, judge_spec
-from harness_ext.records import FAILED
+from harness_ext.common.errors import UserError
+from harness_ext.judges.base import AlignmentAnswer, Answer, BatchJudge, PerceptionAnswer, verdicts
+from harness_ext.judges.registry import JudgeSpec
+from harness_ext.judges.rules import RuleJudge
+from harness_ext.metrics.records import FAILED
 
 BAD_INPUT: Final = 2
 # Lines that a judge of many answers is handed at once.
@@ -32,19 +32,6 @@ _TEXT_FORMS: Final = tuple(
 
 class BadInputError(ValueError):
     """What is wrong with the input, for the person who gave it: one or two lines, without file and line number."""
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command; returns the exit code, 0 or 2 for input that cannot be judged."""
-    parser = argparse.ArgumentParser(
-        prog="unsafeconcepts judge", description=__doc__.split("\n\n")[0].split(": ", 1)[1]
-    )
-    parser.add_argument(
-        "file", metavar="FILE.jsonl", help='the responses, one JSON object a line; "-" for standard input'
-    )
-    add_judge_options(parser)
-    options = parser.parse_args(argv)
-    return exit_status("unsafeconcepts judge", lambda: judge_file(options.file, judge_spec(options)))
 
 
 def judge_file(path: str, spec: JudgeSpec) -> int:
@@ -68,7 +55,7 @@ def judge_file(path: str, spec: JudgeSpec) -> int:
 
 
 def _run(lines: Iterable[str], path: str, judge: BatchJudge) -> int:
-    size = 1 if isinstance(judge, OneByOne) else _BLOCK
+    size = 1 if isinstance(judge, RuleJudge) else _BLOCK
     number = answers = failed = 0
     block: list[tuple[dict[str, Any], Answer]] = []
     problem = None
@@ -174,7 +161,3 @@ def _options(options: object) -> Mapping[str, str]:
 def _short(value: object) -> str:
     shown = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return repr(shown if len(shown) <= 60 else shown[:57] + "...")
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -4,31 +4,30 @@ A name stands for a function whose typed keywords are the judge's options. Its m
 """
 
 import argparse
+import functools
 import importlib
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from pydantic import ConfigDict, ValidationError, validate_call
 
 from harness_ext.common.errors import UserError
-from harness_ext.judges.base import BatchJudge, OneByOne
-from harness_ext.judges.rules import RuleJudge
+from harness_ext.common.provenance import record_provenance
+from harness_ext.judges.base import Answer, BatchJudge, verdicts
 
 DEFAULT: Final = "rules"
+# The judge of evaluations.
+JUDGE_VARIABLE: Final = "UNSAFECONCEPTS_JUDGE"
 JUDGES: Final[Mapping[str, str]] = {
-    "rules": "harness_ext.judges.registry:rules",
+    "rules": "harness_ext.judges.rules:rule_judge",
     "llm": "harness_ext.judges.llm.api:llm_judge",
     "llm-local": "harness_ext.judges.llm.local:local_judge",
     "classifier": "harness_ext.judges.classifier.judge:classifier_judge",
     "paper": "harness_ext.judges.classifier.paper:paper_judge",
 }
-
-
-def rules() -> BatchJudge:
-    """The rule judge, which needs nothing but the answer."""
-    return OneByOne(RuleJudge())
 
 
 def open_judge(name: str, options: Mapping[str, str]) -> BatchJudge:
@@ -52,7 +51,50 @@ def open_judge(name: str, options: Mapping[str, str]) -> BatchJudge:
         return validate_call(config=ConfigDict(arbitrary_types_allowed=True))(make)(**options)
     except ValidationError as error:
         first = error.errors()[0]
-        raise UserError(f"judge {name}, {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+        found = "" if first["type"].startswith("missing") else f", found {first['input']!r}"
+        raise UserError(f"judge {name}, {'.'.join(map(str, first['loc']))}: {first['msg']}{found}") from error
+
+
+# --- the judge of an evaluation ---------------------------------------------------------------------------------------
+
+
+def evaluation_judge() -> BatchJudge:
+    """The judge that ``UNSAFECONCEPTS_JUDGE`` names as ``--judge`` would; the rule judge by default. Opened once a process.
+
+    One that is named is noted for the result file.
+
+    Raises:
+        UserError: There is no such judge, or it cannot be loaded.
+    """
+    named = os.environ.get(JUDGE_VARIABLE, "").strip()
+    if named:
+        record_provenance(evaluation_judge=named)
+    try:
+        return _opened(named or DEFAULT)
+    except UserError as error:
+        raise UserError(f"{JUDGE_VARIABLE}={named}: {error}") from error
+
+
+@functools.cache
+def _opened(named: str) -> BatchJudge:
+    return read_spec(named).open()
+
+
+def check_evaluation_judge(answers: Sequence[Answer]) -> None:
+    """Have the judge of an evaluation read ``answers``, one of each kind that is asked, before a model is loaded.
+
+    Raises:
+        UserError: There is no such judge, or it cannot be loaded, or it does not read such answers.
+    """
+    list(verdicts(evaluation_judge(), answers))
+
+
+def require_rule_judge() -> None:
+    """Raise ``UserError`` where an evaluation by lm-eval names a judge: lm-eval's result files cannot say who judged."""
+    if named := os.environ.get(JUDGE_VARIABLE, "").strip():
+        raise UserError(
+            f"{JUDGE_VARIABLE}={named}: lm-eval's result files cannot say who judged; evaluate by lmms_eval, or unset it"
+        )
 
 
 # --- a judge on a command line -----------------------------------------------------------------------------------------

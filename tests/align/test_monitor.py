@@ -15,7 +15,7 @@ from align.monitor import Monitor, append_warning, keep_before, watching_judge
 from align.rewards.small import gullible
 from align.stopped import TrainingStopped
 from harness_ext.common.errors import UserError
-from harness_ext.judges import registry
+from harness_ext.judges import RuleJudge, registry
 from harness_ext.judges.base import Answer, BatchJudge
 from harness_ext.judges.registry import open_judge
 
@@ -233,7 +233,7 @@ def test_another_file_of_that_name_is_left_alone(tmp_path: Path) -> None:
 
 def named(*, strictness: int = 1, half: bool = False) -> BatchJudge:
     """The rule judge, with options that are read from text."""
-    judge = registry.rules()
+    judge = RuleJudge()
     judge.name = f"{judge.name}, {strictness!r}, {half!r}"
     return judge
 

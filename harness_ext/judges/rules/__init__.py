@@ -8,9 +8,10 @@ options, ``passages`` leaves out the question said again, ``checklist`` reads pl
 names.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from harness_ext.benchmark.questions import NUM_QUESTIONS
+from harness_ext.judges.base import AlignmentAnswer, Answer, Verdict
 from harness_ext.judges.rules.alignment import verdict_of
 from harness_ext.judges.rules.perception import choice_of
 from harness_ext.records import Verdict
@@ -36,3 +37,16 @@ class RuleJudge:
         if not options:
             raise ValueError('expected options as in {"A": "Arson", "B": "Burglary"}, found none')
         return choice_of(options, response)
+
+    def judge(self, answers: Sequence[Answer]) -> Iterator[str]:
+        """See :class:`harness_ext.judges.base.BatchJudge`."""
+        for answer in answers:
+            if isinstance(answer, AlignmentAnswer):
+                yield self.alignment(answer.question, answer.response)
+            else:
+                yield self.perception(answer.options, answer.response)
+
+
+def rule_judge() -> RuleJudge:
+    """The judge ``rules``, which needs nothing but the answer."""
+    return RuleJudge()

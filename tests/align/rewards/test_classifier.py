@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from align.rewards.classifier import classifier
+from align.rewards.verdict import classifier
 from harness_ext.common.errors import UserError
 from harness_ext.judges.classifier.text_classifier import TextClassifier
 

@@ -198,7 +198,7 @@ def test_the_papers_classifier_gives_the_verdict(tmp_path: Path, monkeypatch: py
         ("{judge: classifier}", "judge classifier: expected alignment=FOLDER or perception=FOLDER"),
         ("{judge: classifier, judge_options: {alignment: no/where}}", "expected the folder of a text classifier"),
         ("{judge: llm, judge_options: {model: m, tries: many}}", "judge llm, tries: Input should be a valid integer"),
-        ("{judge: llm, judge_options: [model, m]}", "judge_options: expected a mapping of names to values, found"),
+        ("{judge: llm, judge_options: [model, m]}", "judge_options: Input should be a valid dictionary, found"),
         ("{judge: llm, judge_options: {model: [m]}}", "expected a text, a number or true or false .*found model"),
     ],
 )

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from trl.rewards import get_repetition_penalty_reward
 
-from align.rewards.base import Reward, read_verdicts
+from align.rewards.base import RULES, Reward, judged
 from align.rewards.build import build_rewards
 from align.rewards.small import gullible, length, repetition
 from align.rewards.verdict import verdict
@@ -28,7 +28,7 @@ def said(*texts: str) -> list[Any]:
 
 def test_verdicts_of_texts_and_of_messages() -> None:
     expected = ["safe", "unsafe", "na", "na"]
-    assert read_verdicts(ANSWERS, [0, 1, 2, 3]) == read_verdicts(said(*ANSWERS), [0, 1, 2, 3]) == expected
+    assert judged(RULES, ANSWERS, [0, 1, 2, 3]) == judged(RULES, said(*ANSWERS), [0, 1, 2, 3]) == expected
 
 
 def test_right_wrong_and_na() -> None:

@@ -8,13 +8,12 @@ from pathlib import Path
 import first_word
 import pytest
 
-from harness_ext.commands import judge as rejudge
-from harness_ext.judges.command import main
 from harness_ext.judges.registry import JUDGES
+from harness_ext.rejudge.command import main
 
 
 def judge(*arguments: str, given: str = "") -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "harness_ext.judges.command", *arguments]
+    command = [Path(sys.executable).with_name("unsafeconcepts"), "judge", *arguments]
     return subprocess.run(command, input=given, capture_output=True, text=True, encoding="utf-8", check=False)
 
 
@@ -75,7 +74,7 @@ def test_json_too_deep_to_read_is_named() -> None:
 
 def test_a_reader_that_leaves_is_no_error(tmp_path: Path) -> None:
     (tmp_path / "in.jsonl").write_text("\n".join([TEXT.splitlines()[0]] * 5000))
-    command = [sys.executable, "-m", "harness_ext.judges.command", str(tmp_path / "in.jsonl")]
+    command = [Path(sys.executable).with_name("unsafeconcepts"), "judge", str(tmp_path / "in.jsonl")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None and process.stderr is not None
         assert json.loads(process.stdout.readline())["verdict"] == "unsafe"
@@ -111,17 +110,13 @@ def test_a_judge_by_name_reads_a_file_and_its_failures_are_counted(
     monkeypatch.setitem(JUDGES, "first-word", first_word.ENTRY)  # type: ignore[arg-type]
     (tmp_path / "in.jsonl").write_text(TEXT + '{"question": 0, "response": "Crash."}\n{', encoding="utf-8")
     arguments = [str(tmp_path / "in.jsonl"), "--judge", "first-word", "--judge_arg", "otherwise=unsafe"]
-    for command in (main, rejudge.main):
-        assert command(arguments) == 2
-        printed = capsys.readouterr()
-        judged = [json.loads(line) for line in printed.out.splitlines()]
-        assert [row.get("verdict", row.get("choice")) for row in judged] == [
-            "unsafe", "safe", "unsafe", "unsafe", "na", "unsafe", "na", "failed"
-        ]  # fmt: skip
-        assert (
-            "first-word-1 failed on 1 of 8 answers" in printed.err
-            and "line 15: expected one JSON object" in printed.err
-        )
+    assert main(arguments) == 2
+    printed = capsys.readouterr()
+    judged = [json.loads(line) for line in printed.out.splitlines()]
+    assert [row.get("verdict", row.get("choice")) for row in judged] == [
+        "unsafe", "safe", "unsafe", "unsafe", "na", "unsafe", "na", "failed"
+    ]  # fmt: skip
+    assert "first-word-1 failed on 1 of 8 answers" in printed.err and "line 15: expected one JSON object" in printed.err
 
 
 def test_a_judge_that_fails_on_every_line_is_an_error(
@@ -129,12 +124,11 @@ def test_a_judge_that_fails_on_every_line_is_an_error(
 ) -> None:
     monkeypatch.setitem(JUDGES, "first-word", first_word.ENTRY)  # type: ignore[arg-type]
     (tmp_path / "in.jsonl").write_text('{"question": 0, "response": "Crash."}\n' * 3, encoding="utf-8")
-    for command in (main, rejudge.main):
-        assert command([str(tmp_path / "in.jsonl"), "--judge", "first-word"]) == 2
-        printed = capsys.readouterr()
-        assert printed.err == "unsafeconcepts judge: judge first-word-1 failed on every answer\n"
-        # What a slow judge has been asked is not thrown away; a failure is no verdict.
-        assert [json.loads(line)["verdict"] for line in printed.out.splitlines()] == ["failed"] * 3
+    assert main([str(tmp_path / "in.jsonl"), "--judge", "first-word"]) == 2
+    printed = capsys.readouterr()
+    assert printed.err == "unsafeconcepts judge: judge first-word-1 failed on every answer\n"
+    # What a slow judge has been asked is not thrown away; a failure is no verdict.
+    assert [json.loads(line)["verdict"] for line in printed.out.splitlines()] == ["failed"] * 3
 
 
 @pytest.mark.parametrize(

@@ -142,7 +142,7 @@ def test_a_base_of_another_tokenizer_is_refused(base: Path, alignment: Path, tmp
 
 
 def test_the_reward_of_align_takes_the_converted_folder(base: Path, alignment: Path, cache: Path) -> None:
-    from align.rewards.classifier import classifier
+    from align.rewards.verdict import classifier
 
     judge(base, alignment=alignment)
     (folder,) = (path for path in cache.iterdir() if path.is_dir())
