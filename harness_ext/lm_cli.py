@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness_ext.benchmark import task_folder
+from harness_ext.benchmark import SOURCES, task_folder
 from harness_ext.common.errors import UserError
 from harness_ext.common.files import require_writable_folder
 from harness_ext.hooks import LM_EVAL_SWALLOWS, Swallowed, register_language_sides, require_imports, watch_lm_eval
@@ -42,7 +42,12 @@ def _check(arguments: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--output_path", "-o", type=Path)
     parser.add_argument("--model_args", "-a", nargs="+", default=[])
+    parser.add_argument("--tasks", "-t", nargs="+", default=[])
     known, _ = parser.parse_known_args(arguments)
+    if any(source in task for task in known.tasks for source in SOURCES):
+        from harness_ext.judges.registry import require_rule_judge
+
+        require_rule_judge()
     for each in known.model_args:
         if secret := secret_in(each):
             raise UserError(
