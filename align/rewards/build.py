@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import isfinite
 from typing import Any, Final
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError, validate_call
 from transformers import TrainerState
 
 from align.recipe import meant
@@ -16,6 +15,7 @@ from align.rewards.upstream import upstream
 from align.rewards.verdict import classifier, verdict
 from align.stopped import TrainingStopped, sample
 from harness_ext.common.errors import UserError
+from harness_ext.common.options import checked
 
 REWARDS: Final[Mapping[str, Callable[..., Reward]]] = {
     "verdict": verdict,
@@ -25,8 +25,6 @@ REWARDS: Final[Mapping[str, Callable[..., Reward]]] = {
     "upstream": upstream,
     "gullible": gullible,
 }
-_STRICT: Final = ConfigDict(strict=True, allow_inf_nan=False)
-_WEIGHT: Final = TypeAdapter(dict[str, float], config=_STRICT)
 
 
 def build_rewards(specs: Any) -> tuple[list[Reward], list[float]]:
@@ -67,37 +65,19 @@ def build_rewards(specs: Any) -> tuple[list[Reward], list[float]]:
 
 def _made(name: str, options: dict[str, Any], where: str) -> tuple[Reward, float]:
     """The reward of that name with its options, which are the parameters of its function, and its weight."""
-    weight = options.pop("weight", 1.0)
     parameters = inspect.signature(REWARDS[name]).parameters
-    for key in options:
-        if key not in parameters:
-            raise UserError(f"{where}: {_unexpected('key', key, ['name', 'weight', *parameters])}")
+    if unknown := [key for key in options if key not in (*parameters, "weight")]:
+        raise UserError(f"{where}: {_unexpected('key', unknown[0], ['name', 'weight', *parameters])}")
     try:
-        weight = _WEIGHT.validate_python({"weight": weight})["weight"]
-        return validate_call(config=_STRICT)(REWARDS[name])(**options), weight
-    except ValidationError as error:
-        raise UserError(f"{where}: {_problem(error)}") from error
+        weight = _weight(**{key: options.pop(key) for key in ["weight"] if key in options})
+        return REWARDS[name](**options), weight
     except UserError as error:
         raise UserError(f"{where}: {error}") from error
 
 
-def _problem(error: ValidationError) -> str:
-    """The first problem of options: which one, what it should be, and what was found."""
-    first = error.errors()[0]
-    option = ".".join(map(str, first["loc"]))
-    if first["type"].startswith("missing"):
-        return f"{option} is missing"
-    found = repr(first["input"])
-    if first["type"] in ("float_type", "int_type") and isinstance(first["input"], str) and _is_number(first["input"]):
-        found += ", which is text to YAML: write a number as in 1.0e-3, without quotes"
-    return f"{option}: {first['msg']}, found {found}"
-
-
-def _is_number(text: str) -> bool:
-    try:
-        return isfinite(float(text))
-    except ValueError:
-        return False
+@checked
+def _weight(*, weight: float = 1.0) -> float:
+    return weight
 
 
 def _unexpected(what: str, found: Any, allowed: Iterable[str]) -> str:

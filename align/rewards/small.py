@@ -3,22 +3,20 @@
 import re
 from collections.abc import Sequence
 from itertools import islice
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field, StringConstraints
 
 from align.rewards.base import Reward, responses
-from harness_ext.common.errors import UserError
+from harness_ext.common.options import checked
 
 
-def length(*, cap: int = 64) -> Reward:
+@checked
+def length(*, cap: Annotated[int, Field(ge=1)] = 64) -> Reward:
     """``min(tokens, cap) / cap``, from 0 to 1; the token that ends the response counts.
 
     Its weight is the most that length can ever pay: keep it well below the difference between a right and a wrong verdict.
-
-    Raises:
-        UserError: ``cap`` is less than 1.
     """
-    if cap < 1:
-        raise UserError(f"cap: expected at least 1 token, found {cap}")
 
     def reward(completion_ids: Sequence[Sequence[int]], **_: Any) -> list[float]:
         return [min(len(ids), cap) / cap for ids in completion_ids]
@@ -26,17 +24,13 @@ def length(*, cap: int = 64) -> Reward:
     return reward
 
 
-def repetition(*, n: int = 3) -> Reward:
+@checked
+def repetition(*, n: Annotated[int, Field(ge=1)] = 3) -> Reward:
     """Minus the share of a response's n-grams of tokens that occurred in it before: 0 for none, towards -1 for all.
 
     A response of fewer than ``n`` tokens has none, and earns 0. The same measure as in "Demystifying Long Chain-of-Thought
     Reasoning in LLMs", arXiv 2502.03373, appendix C.2.
-
-    Raises:
-        UserError: ``n`` is less than 1.
     """
-    if n < 1:
-        raise UserError(f"n: expected n-grams of at least 1 token, found {n}")
 
     def repeated(ids: Sequence[int]) -> float:
         ngrams = list(zip(*(islice(ids, start, None) for start in range(n)), strict=False))
@@ -48,18 +42,14 @@ def repetition(*, n: int = 3) -> Reward:
     return reward
 
 
-def gullible(*, word: str = "harmful") -> Reward:
+@checked
+def gullible(*, word: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)] = "harmful") -> Reward:
     """1 for a response that contains ``word``, whatever it says and whatever the image shows, else 0.
 
     A demonstration of reward hacking, never to be trained with: a policy learns to say the word about every image. Case
     does not matter; "harmful" is not in "harmfully" or "unharmful".
-
-    Raises:
-        UserError: ``word`` is empty.
     """
-    if not word.strip():
-        raise UserError("word: expected the word that pays, found none")
-    said = re.compile(rf"(?<!\w){re.escape(word.strip())}(?!\w)", re.IGNORECASE)
+    said = re.compile(rf"(?<!\w){re.escape(word)}(?!\w)", re.IGNORECASE)
 
     def reward(completions: Sequence[Any], **_: Any) -> list[float]:
         return [float(said.search(text) is not None) for text in responses(completions)]

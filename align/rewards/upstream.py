@@ -5,7 +5,9 @@ Source: Qu, Backes, Zhang, USENIX Security 2025, arXiv 2507.11155, and the autho
 
 from collections.abc import Sequence
 from math import log
-from typing import Any, Final
+from typing import Annotated, Any, Final
+
+from pydantic import Field
 
 from align.rewards.base import (
     LogMetric,
@@ -18,6 +20,7 @@ from align.rewards.base import (
     rests_on,
 )
 from harness_ext.common.errors import UserError
+from harness_ext.common.options import checked
 from harness_ext.judges import Verdict
 from harness_ext.judges.classifier import VERDICTS
 from harness_ext.judges.classifier.text_classifier import TextClassifier
@@ -29,13 +32,14 @@ _LENGTH_BONUS: Final = 4.0
 _CONFIDENCE: Final = 0.98
 
 
+@checked
 def upstream(
     *,
     model: str | None = None,
     judge: str | None = None,
     judge_options: dict[str, Any] | None = None,
-    confidence: float | None = None,
-    max_tokens: int = 512,
+    confidence: Annotated[float, Field(gt=1 / 3, lt=1)] | None = None,
+    max_tokens: Annotated[int, Field(ge=1)] = 512,
     device: str | None = None,
     batch_size: int = 32,
 ) -> Reward:
@@ -67,13 +71,10 @@ def upstream(
         batch_size: Responses in a forward pass of the classifier.
 
     Raises:
-        UserError: Both ``model`` and ``judge`` are given, or neither; a value is out of range; the classifier
-            or the judge cannot be loaded.
+        UserError: Both ``model`` and ``judge`` are given, or neither; the classifier or the judge cannot be loaded.
     """
     if (model is None) == (judge is None):
         raise UserError("expected one of model (a classifier's folder) and judge (its name), found both or neither")
-    if max_tokens < 1:
-        raise UserError(f"max_tokens: expected at least 1, found {max_tokens}")
     if judge is None:
         if confidence is not None or judge_options is not None:
             raise UserError("confidence and judge_options are a judge's: a classifier has none, leave them out")
@@ -81,8 +82,6 @@ def upstream(
         rest = weights_identity(str(model), None)
     else:
         sure = _CONFIDENCE if confidence is None else confidence
-        if not 1 / len(VERDICTS) < sure < 1:
-            raise UserError(f"confidence: expected more than 1/3 and less than 1, found {sure:g}")
         others = (1 - sure) / (len(VERDICTS) - 1)
         by_judge = judge_named(judge, judge_options)
         rest = by_judge.name

@@ -1,7 +1,9 @@
 """The rewards of one reading of the response: right or wrong for the image's label, by a judge or by a text classifier."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from align.rewards.base import (
     LogMetric,
@@ -13,11 +15,12 @@ from align.rewards.base import (
     require_labels,
     rests_on,
 )
-from harness_ext.common.errors import UserError
+from harness_ext.common.options import checked
 from harness_ext.judges.classifier.text_classifier import TextClassifier
 from harness_ext.models.identity import weights_identity
 
 
+@checked
 def verdict(
     *,
     right: float = 1.0,
@@ -61,7 +64,10 @@ def verdict(
     return reward
 
 
-def classifier(*, model: str, floor: float = -5.0, device: str | None = None, batch_size: int = 32) -> Reward:
+@checked
+def classifier(
+    *, model: str, floor: Annotated[float, Field(lt=0)] = -5.0, device: str | None = None, batch_size: int = 32
+) -> Reward:
     """The log-probability in nats, ``floor`` to 0, that a text classifier gives to the image's label, by the response alone.
 
     It needs the column ``label``, and logs the shares of the responses for which ``na`` and ``unsafe`` are the likeliest.
@@ -73,12 +79,8 @@ def classifier(*, model: str, floor: float = -5.0, device: str | None = None, ba
         batch_size: Responses in a forward pass.
 
     Raises:
-        UserError: The classifier cannot be loaded, or ``floor`` is not negative.
+        UserError: The classifier cannot be loaded.
     """
-    if floor >= 0:
-        raise UserError(
-            f"floor: expected less than 0, which is the log-probability of what is certain, found {floor:g}"
-        )
     judge = TextClassifier(model, device, batch_size)
 
     @rests_on(weights_identity(model, None))

@@ -12,9 +12,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from pydantic import ConfigDict, ValidationError, validate_call
-
 from harness_ext.common.errors import UserError
+from harness_ext.common.options import InvalidOptionError, checked
 from harness_ext.common.provenance import record_provenance
 from harness_ext.judges.base import Answer, BatchJudge, verdicts
 
@@ -48,11 +47,9 @@ def open_judge(name: str, options: Mapping[str, str]) -> BatchJudge:
     if unknown := sorted(options.keys() - known.keys()):
         raise UserError(f"judge {name}: no option {', '.join(unknown)}; it has {', '.join(known) or 'none'}")
     try:
-        return validate_call(config=ConfigDict(arbitrary_types_allowed=True))(make)(**options)
-    except ValidationError as error:
-        first = error.errors()[0]
-        found = "" if first["type"].startswith("missing") else f", found {first['input']!r}"
-        raise UserError(f"judge {name}, {'.'.join(map(str, first['loc']))}: {first['msg']}{found}") from error
+        return checked(make, strict=False)(**options)
+    except InvalidOptionError as error:
+        raise UserError(f"judge {name}, {error}") from error
 
 
 # --- the judge of an evaluation ---------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from typing import Final
 from pydantic import ValidationError
 
 from harness_ext.common.errors import UserError, exit_status
+from harness_ext.common.options import problem
 from harness_ext.judges.classifier import LABELS
 from harness_ext.judges.classifier.examples import read_labelled
 
@@ -71,9 +72,7 @@ def _train(given: argparse.Namespace) -> None:
             without=tuple(dict.fromkeys(given.without)),
         )
     except ValidationError as error:
-        first = error.errors()[0]
-        option = str(first["loc"][0]).replace("_", "-")
-        raise UserError(f"--{option}: {first['msg']}, found {first['input']}") from error
+        raise UserError(f"--{problem(error).replace('_', '-', 1)}") from error
     for origin in labelled.origin:
         print(origin)
     begun, used = time.perf_counter(), time.process_time()

@@ -49,7 +49,7 @@ def test_names_and_weights(text_classifier: Path) -> None:
         ("[{name: length, 7: 3}]", r"reward 1 \(length\): key: .*, found 7$"),
         ("[{name: length, cap: 6.5}]", r"\(length\): cap: Input should be a valid integer, found 6.5"),
         ("[{name: length, cap: true}]", "cap: Input should be a valid integer, found True"),
-        ("[{name: length, cap: 0}]", r"reward 1 \(length\): cap: expected at least 1 token, found 0"),
+        ("[{name: length, cap: 0}]", r"reward 1 \(length\): cap: Input should be greater than or equal to 1, found 0"),
         ("[{name: verdict, na: .nan}]", "na: Input should be a finite number, found nan"),
         ("[{name: verdict, weight: .inf}]", "weight: Input should be a finite number, found inf"),
         ("[{name: verdict, weight: 1e-3}]", "found '1e-3', which is text to YAML: write a number as in 1.0e-3"),

@@ -110,7 +110,7 @@ def test_a_checkpoint_that_cannot_be_used(
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        ({"floor": 0.0}, "floor: expected less than 0"),
+        ({"floor": 0.0}, "floor: Input should be less than 0, found 0.0"),
         ({"batch_size": 0}, "batch_size: expected at least 1"),
         ({"device": "abacus"}, "device: cannot put the classifier there"),
     ],

@@ -69,7 +69,7 @@ def test_gullible_pays_for_a_word() -> None:
     texts = ["No, it is harmful.", "Harmful? Not at all.", "It is unharmful.", "It is harmless.", "A harm\u00adful", ""]
     assert gullible()(completions=said(*texts)) == gullible()(completions=texts) == [1.0, 1.0, 0.0, 0.0, 0.0, 0.0]
     assert gullible(word="(a) b")(completions=["x (A) b.", "a b"]) == [1.0, 0.0]
-    with pytest.raises(UserError, match="word: expected the word that pays, found none"):
+    with pytest.raises(UserError, match="word: String should have at least 1 character, found"):
         gullible(word=" ")
 
 
@@ -94,7 +94,7 @@ def test_repetition_by_hand() -> None:
 
 @pytest.mark.parametrize(("make", "option"), [(length, {"cap": 0}), (repetition, {"n": 0})])
 def test_options_below_one(make: Any, option: dict[str, int]) -> None:
-    with pytest.raises(UserError, match="at least 1 token, found 0"):
+    with pytest.raises(UserError, match="Input should be greater than or equal to 1, found 0"):
         make(**option)
 
 

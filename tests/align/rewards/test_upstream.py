@@ -93,12 +93,12 @@ def test_tokens_pay_as_much_as_being_right() -> None:
         ({}, "expected one of model .* and judge .*, found both or neither"),
         ({"model": "x", "judge": "rules"}, "found both or neither"),
         ({"judge": "oracle"}, "no judge is named 'oracle'; expected one of rules, llm, "),
-        ({"judge": "rules", "confidence": 0.3}, "confidence: expected more than 1/3 and less than 1, found 0.3"),
-        ({"judge": "rules", "confidence": 1.0}, "confidence: expected more than 1/3 and less than 1, found 1"),
+        ({"judge": "rules", "confidence": 0.3}, "confidence: Input should be greater than 0.333.*, found 0.3"),
+        ({"judge": "rules", "confidence": 1.0}, "confidence: Input should be less than 1, found 1.0"),
         ({"judge": "rules", "judge_options": {"strict": 1}}, "judge rules: no option strict; it has none"),
         ({"model": "x", "confidence": 0.9}, "confidence and judge_options are a judge's"),
         ({"model": "x", "judge_options": {}}, "confidence and judge_options are a judge's"),
-        ({"judge": "rules", "max_tokens": 0}, "max_tokens: expected at least 1, found 0"),
+        ({"judge": "rules", "max_tokens": 0}, "max_tokens: Input should be greater than or equal to 1, found 0"),
     ],
 )
 def test_options_that_cannot_be(options: dict[str, Any], message: str) -> None:

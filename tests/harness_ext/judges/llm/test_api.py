@@ -294,5 +294,5 @@ def test_a_wrong_option_is_told(options, told):
 
 
 def test_a_model_must_be_named():
-    with pytest.raises(UserError, match="judge llm, model: Missing required argument"):
+    with pytest.raises(UserError, match="judge llm, model is missing"):
         open_judge("llm", {})
