@@ -70,7 +70,7 @@ def _made(name: str, options: dict[str, Any], where: str) -> tuple[Reward, float
         raise UserError(f"{where}: {_unexpected('key', unknown[0], ['name', 'weight', *parameters])}")
     try:
         weight = _weight(**{key: options.pop(key) for key in ["weight"] if key in options})
-        return REWARDS[name](**options), weight
+        return checked(REWARDS[name])(**options), weight
     except UserError as error:
         raise UserError(f"{where}: {error}") from error
 
