@@ -21,7 +21,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from align.ppo.config import PPOConfig
 from align.ppo.drift import Drift, Level, Pairs, drift, level, pooled
-from align.rewards.base import alignment_answer, as_texts, judge_named, require_labels, require_questions, responses
+from align.rewards.base import as_texts, judge_named, judged, require_labels, responses
 from align.stopped import TrainingStopped, sample
 from harness_ext.common.errors import UserError
 from harness_ext.common.files import write_text
@@ -124,11 +124,9 @@ class Monitor(TrainerCallback):
     ) -> list[tuple[float, str, dict[str, Any]]]:
         """The reward, the verdict and the sample of every response of all processes."""
         require_labels([each["label"] for each in inputs])
-        require_questions([each["question"] for each in inputs])
-        texts = responses(completions)
-        answers = [alignment_answer(each["question"], text) for each, text in zip(inputs, texts, strict=True)]
-        samples = [sample(each, text) for each, text in zip(inputs, texts, strict=True)]
-        return gather_object(list(zip(scores.tolist(), self._judge.judge(answers), samples, strict=True)))
+        read = judged(self._judge, completions, [each["question"] for each in inputs])
+        samples = [sample(each, text) for each, text in zip(inputs, responses(completions), strict=True)]
+        return gather_object(list(zip(scores.tolist(), read, samples, strict=True)))
 
     def _level(self) -> Level:
         return level(*pooled([each.pairs for each in self._first]))

@@ -40,7 +40,7 @@ from align.ppo.maths import (
     whiten,
 )
 from align.ppo.surface import FORWARD_KEYS, micro_batches
-from align.rewards.base import read_verdicts, responses
+from align.rewards.base import RULES, judged, responses
 from align.stopped import TrainingStopped, sample
 from harness_ext.common.errors import UserError
 from harness_ext.judges.base import BatchJudge
@@ -273,7 +273,7 @@ class PPOTrainer(GRPOTrainer):
 
     def _require_a_verdict(self, texts: list[str], questions: list[int]) -> None:
         """Stop where no response of the rollout, of all processes, has a verdict."""
-        verdicts = read_verdicts(texts, questions)
+        verdicts = judged(RULES, texts, questions)
         unread = torch.tensor([verdict == "na" for verdict in verdicts], device=self.accelerator.device)
         if bool(self.accelerator.gather(unread).all()):
             self._stop_if(

@@ -11,12 +11,12 @@ from torch import Tensor
 
 from harness_ext.benchmark.questions import IMAGE_QUESTIONS, NUM_QUESTIONS
 from harness_ext.common.errors import UserError
-from harness_ext.judges import RuleJudge, Verdict
+from harness_ext.judges import RuleJudge
 from harness_ext.judges.base import AlignmentAnswer, BatchJudge, verdicts
 from harness_ext.judges.classifier import VERDICTS
 from harness_ext.judges.classifier.text_classifier import TextClassifier
 from harness_ext.judges.registry import open_judge
-from harness_ext.metrics.records import FAILED
+from harness_ext.records import FAILED, Verdict
 
 Reward: TypeAlias = Callable[..., list[float]]
 LogMetric: TypeAlias = Callable[[str, float], None]

@@ -21,7 +21,6 @@ from align.rewards.base import (
 )
 from harness_ext.common.errors import UserError
 from harness_ext.common.options import checked
-from harness_ext.judges import Verdict
 from harness_ext.judges.classifier import VERDICTS
 from harness_ext.judges.classifier.text_classifier import TextClassifier
 from harness_ext.models.identity import weights_identity

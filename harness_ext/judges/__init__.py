@@ -1,6 +1,5 @@
 """Responses to verdicts: one protocol (``base``), one file or folder and one line of ``registry`` a judge."""
 
-from harness_ext.judges.base import Verdict
 from harness_ext.judges.rules import RuleJudge
 
-__all__ = ["RuleJudge", "Verdict"]
+__all__ = ["RuleJudge"]

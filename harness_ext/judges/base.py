@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from harness_ext.common.errors import UserError
-from harness_ext.records import FAILED, NA, Verdict
+from harness_ext.records import FAILED, NA
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from harness_ext.common.errors import UserError
 from harness_ext.judges.base import AlignmentAnswer, Answer, BatchJudge, PerceptionAnswer, verdicts
 from harness_ext.judges.registry import JudgeSpec
 from harness_ext.judges.rules import RuleJudge
-from harness_ext.metrics.records import FAILED
+from harness_ext.records import FAILED
 
 BAD_INPUT: Final = 2
 # Lines that a judge of many answers is handed at once.

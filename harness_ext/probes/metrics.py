@@ -15,7 +15,9 @@ from harness_ext.benchmark.questions import NUM_QUESTIONS
 from harness_ext.benchmark.taxonomy import slug
 from harness_ext.common.failures import is_failed_here
 from harness_ext.judges import RuleJudge, likelihood
+from harness_ext.judges.base import AlignmentAnswer, Answer, PerceptionAnswer, verdicts
 from harness_ext.judges.exact import exact_answer
+from harness_ext.judges.registry import evaluation_judge, require_rule_judge
 from harness_ext.metrics.likelihood import chance_of_unsafe, mass
 from harness_ext.metrics.ratios import should_be_safe
 from harness_ext.records import FAILED, GENERATED, LIKELIHOOD, NA, SAFE, UNSAFE, Judgement
@@ -24,8 +26,6 @@ from harness_ext.records import FAILED, GENERATED, LIKELIHOOD, NA, SAFE, UNSAFE,
 _WITH_SAFE_CONCEPTS: Final = ("glyphworld",)
 
 Metric = float | tuple[float, bool]
-
-_judge = RuleJudge()
 
 
 # --- judging ----------------------------------------------------------------------------------------------------------
@@ -48,6 +48,7 @@ def judge(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str, Any]:
 
 def judge_for_lm_eval(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str, Metric]:
     """As :func:`judge`, in plain numbers and without the record: lm-eval averages every key that it is given."""
+    require_rule_judge()
     return per_answer_metrics(judgement(doc, results[0]))
 
 
@@ -55,10 +56,11 @@ def judgement(doc: Mapping[str, Any], response: str) -> Judgement:
     """The judged answer to one row of a probe; a row with ``candidates`` is answered by their likelihood.
 
     Raises:
-        UserError: The answer to a row with ``candidates`` holds no likelihoods.
+        UserError: The answer to a row with ``candidates`` holds no likelihoods, or the judge cannot read the answer.
     """
     verdict, scores = _read(doc, response)
     by_likelihood = "candidates" in doc
+    reader = RuleJudge.name if doc["probe"] == "capability" else evaluation_judge().name
     return Judgement(
         source=doc["source"],
         probe=doc["probe"],
@@ -69,7 +71,7 @@ def judgement(doc: Mapping[str, Any], response: str) -> Judgement:
         question=doc["question"],
         expected=doc["expected"],
         verdict=verdict,
-        judge=likelihood.NAME if by_likelihood else _judge.name,
+        judge=likelihood.NAME if by_likelihood else reader,
         way=LIKELIHOOD if by_likelihood else GENERATED,
         scores=scores,
     )
@@ -84,11 +86,14 @@ def _read(doc: Mapping[str, Any], response: str) -> tuple[str, dict[str, float] 
     if "candidates" in doc:
         scores = likelihood.read_scores(response, doc["candidates"])
         return (likelihood.perception_choice if perception else likelihood.alignment_verdict)(scores), scores
-    if perception:
-        return _judge.perception(doc["options"], response), None
     if doc["probe"] == "capability":
         return exact_answer(doc["vocabulary"], response), None
-    return _judge.alignment(doc["question"], response), None
+    if perception:
+        answer: Answer = PerceptionAnswer(doc["options"], response, doc["prompt"])
+    else:
+        answer = AlignmentAnswer(doc["question"], response, doc["prompt"])
+    (verdict,) = verdicts(evaluation_judge(), [answer])
+    return verdict, None
 
 
 # --- the metrics of one answer ----------------------------------------------------------------------------------------

@@ -7,6 +7,8 @@ show minutes later, in a traceback. So sources are asked for as soon as the task
 from collections.abc import Iterable
 
 from harness_ext.benchmark.probes import Need, tasks_named
+from harness_ext.benchmark.questions import LETTERS
+from harness_ext.records import GENERATED
 from harness_ext.sources.access import SETS, check_access
 
 
@@ -34,6 +36,25 @@ def check_access_for(tasks: Iterable[str]) -> None:
             check_access(name)
 
 
+def require_judge(tasks: Iterable[str]) -> None:
+    """Have the judge of ``tasks`` read an empty answer to what they ask, before a model is loaded.
+
+    Raises:
+        UserError: There is no such judge, it cannot be loaded, or it does not read such answers.
+    """
+    from harness_ext.judges.base import AlignmentAnswer, Answer, PerceptionAnswer
+    from harness_ext.judges.registry import check_evaluation_judge
+
+    asks = {task.probe.asks for task in tasks_named(tasks) if task.way == GENERATED}
+    trials: list[Answer] = []
+    if "perception" in asks:
+        trials.append(PerceptionAnswer({letter: f"option {letter}" for letter in LETTERS}, ""))
+    if "alignment" in asks:
+        trials.append(AlignmentAnswer(0, ""))
+    if trials:
+        check_evaluation_judge(trials)
+
+
 def require_sources(tasks: Iterable[str]) -> None:
     """Have everything that ``tasks`` read on this machine, checked against the taxonomy, before a model is loaded.
 
@@ -41,6 +62,7 @@ def require_sources(tasks: Iterable[str]) -> None:
         SourceError: Access is missing, or the data is not what the taxonomy says it is.
     """
     tasks = list(tasks)
+    require_judge(tasks)
     check_access_for(tasks)
     if not (needed := needs(tasks) - {"block"}):
         return

@@ -26,6 +26,7 @@ from harness_ext.common.errors import UserError
 from harness_ext.common.failures import is_failed
 from harness_ext.common.files import new_folder, sha256, write_bytes, write_text
 from harness_ext.judges import RuleJudge
+from harness_ext.judges.registry import JUDGE_VARIABLE
 from harness_ext.models.api_options import hide_in_bytes
 from harness_ext.models.catalogue import OPTION_FILE_VARIABLE, USER_FILE_VARIABLE
 from harness_ext.report.compare.evaluations import open_run
@@ -184,6 +185,8 @@ def _environment() -> dict[str, str]:
     from harness_ext.models.store import ANSWERS_VARIABLE, NOT_KEPT  # loads torch
 
     found = dict(os.environ)
+    # The records of retention name the rule judge.
+    found.pop(JUDGE_VARIABLE, None)
     for name in (USER_FILE_VARIABLE, OPTION_FILE_VARIABLE, ANSWERS_VARIABLE):
         if (path := found.get(name)) and path != NOT_KEPT:
             found[name] = str(Path(path).expanduser().absolute())

@@ -3,9 +3,9 @@
 import json
 
 import pytest
+from harness_ext.benchmark.preflight import require_judge
 from labelled_responses import verdict_rows, write_rows
 
-from harness_ext.benchmark.preflight import require_judge
 from harness_ext.common.errors import UserError
 from harness_ext.judges.base import AlignmentAnswer
 from harness_ext.judges.classifier import command

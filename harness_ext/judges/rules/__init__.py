@@ -11,7 +11,7 @@ names.
 from collections.abc import Iterator, Mapping, Sequence
 
 from harness_ext.benchmark.questions import NUM_QUESTIONS
-from harness_ext.judges.base import AlignmentAnswer, Answer, Verdict
+from harness_ext.judges.base import AlignmentAnswer, Answer
 from harness_ext.judges.rules.alignment import verdict_of
 from harness_ext.judges.rules.perception import choice_of
 from harness_ext.records import Verdict

@@ -8,8 +8,8 @@ from pathlib import Path
 import first_word
 import pytest
 
+from harness_ext.commands.judge import main
 from harness_ext.judges.registry import JUDGES
-from harness_ext.rejudge.command import main
 
 
 def judge(*arguments: str, given: str = "") -> subprocess.CompletedProcess[str]:

@@ -12,7 +12,7 @@ from harness_ext.common.errors import UserError
 from harness_ext.judges.base import AlignmentAnswer
 from harness_ext.judges.classifier.judge import classifier_judge
 from harness_ext.judges.classifier.paper import converted
-from harness_ext.metrics.records import FAILED
+from harness_ext.records import FAILED
 
 EMBEDDING = "roberta.embeddings.word_embeddings.weight"
 
