@@ -1,35 +1,42 @@
-"""Asking one question of an OpenAI-compatible server until it is answered, given up, or asking on is of no use.
+"""Asking questions of an OpenAI-compatible server, several at a time, until each is answered, refused, or given up.
 
-What passes is tried again (a dropped connection, a time-out, half an answer, a status of 5xx), what a service refuses for its
-content is recorded so, and what every request would meet (a wrong key, an unknown model) ends the run.
+openai's client retries what may pass: a dropped connection, a time-out, a status of 5xx, a request that came too often. A
+hook on its responses adds what it cannot see: an answer that never ends, and a status of 200 without an answer. This file
+decides what the remaining errors mean. A service's content filter is recorded as one, a request that is wrong by itself
+fails, and what every request would meet (a wrong key, an unknown model) ends the run.
 """
 
 import asyncio
 import itertools
-from collections.abc import Mapping
+import math
+import random
+from collections import Counter
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, Final, Literal, TypeVar
 
+import httpx2
 import openai
-from openai.types.chat import ChatCompletion
+from loguru import logger
 
 from harness_ext.common.errors import UserError
 from harness_ext.common.failures import CONTENT_FILTER, failure_reason, mark_failed, writable
 from harness_ext.common.provenance import record_provenance
-from harness_ext.models.api_errors import (
-    ENDS_THE_RUN,
-    hint,
-    is_filtered,
-    is_out_of_credit,
-    is_too_large,
-    words_of,
-)
-from harness_ext.models.api_notes import Notes
+from harness_ext.models.api_errors import ENDS_THE_RUN, hint, is_filtered, is_out_of_credit, is_too_large, words_of
 from harness_ext.models.api_options import hide
-from harness_ext.models.api_pace import LONGEST_ASKED_FOR, LONGEST_WAIT, Pace, back_off
-from harness_ext.models.api_reply import NoAnswerError, read
-from harness_ext.models.api_waits import seconds_to_wait
+from harness_ext.models.api_reply import Completed, NoAnswerError, read
 
+# Seconds. openai's client does not retry at all where a server asks for a longer wait than this.
+_LONGEST_WAIT: Final = 120.0
+_LONGEST_DOUBLED: Final = 60.0
+# The longest wait that a server may ask for before the run ends instead.
+_LONGEST_ASKED_FOR: Final = 600.0
+# A wait from here on is logged.
+_LONG_WAIT: Final = 10.0
+# A wait is drawn out by up to this share at random, so that several processes do not come back at the same moment.
+_SPREAD: Final = 0.25
 # Refused for no reason of its own that we know: after so many, and not one answer, all are thought to be refused.
 _REFUSED_ALIKE: Final = 3
 # A server's words in a message: the beginning, and the end, where a wrapped error has its own.
@@ -37,6 +44,31 @@ _LONGEST_WORDS: Final = 500
 _LAST_WORDS: Final = 200
 # No model says a key of so many characters but from a server that repeats it.
 _LONG_KEY: Final = 16
+
+Event = Literal["filtered", "cut to nothing", "thoughts alone", "unknown end"]
+# What a reader of the results should know: a line about the first one (`{what}` is a server's word for it), and about all.
+_TOLD: Final[dict[Event, tuple[str, str]]] = {
+    "filtered": ("", "{count} requests were refused by the service's content filter and recorded as failed"),
+    "cut to nothing": (
+        "an answer is empty because max_new_tokens was used up before it began: a model that reasons needs more, "
+        "--gen_kwargs max_new_tokens=4096, a judge --judge_args max_new_tokens=4096",
+        "{count} answers were empty because max_new_tokens was used up before they began",
+    ),
+    "thoughts alone": (
+        "an answer is empty, and its text is in {what}, where a server's reasoning parser puts a model's thoughts. Start the "
+        "server with the parser that belongs to the model (vLLM and SGLang: --reasoning-parser), or with none if the model "
+        "does not think, and ask again with another folder: --model_args answers=FOLDER",
+        "{count} answers were empty because the server's reasoning parser (--reasoning-parser) took all their text for "
+        "thoughts; they are no answers of the model",
+    ),
+    "unknown end": (
+        "the server ended an answer for the reason {what}, which is unknown here: it is taken as whole, see that it is",
+        "{count} answers ended for a reason that is unknown here, and were taken as whole",
+    ),
+}
+
+_Item = TypeVar("_Item")
+_Given = TypeVar("_Given")
 
 
 @dataclass(frozen=True)
@@ -50,7 +82,7 @@ class Server:
         concurrency: Requests under way at a time, at most.
         timeout: Seconds that one request may take.
         max_retries: How often a request that failed is tried again.
-        backoff: Seconds before the first of these, doubled for each further one.
+        backoff: Seconds before the first retry of a refused request, doubled for each further one, up to a minute.
     """
 
     base_url: str
@@ -78,27 +110,45 @@ class Reply:
 
 
 class ChatClient:
-    """A server's chat completions, asked at the pace that it allows; for one event loop."""
+    """A server's chat completions; for one event loop."""
 
     def __init__(self, server: Server) -> None:
         self._server = server
-        self._pace = Pace(server.concurrency, server.backoff, server.max_retries)
-        connect = min(server.timeout, LONGEST_WAIT)
         self._client = openai.AsyncOpenAI(
             api_key=server.key or "none",
             base_url=server.base_url,
-            max_retries=0,
-            timeout=openai.Timeout(server.timeout, connect=connect),
+            max_retries=server.max_retries,
+            timeout=openai.Timeout(server.timeout, connect=min(server.timeout, _LONGEST_DOUBLED)),
+            http_client=openai.DefaultAsyncHttpxClient(event_hooks={"response": [self._examine]}),
         )
         if not server.is_openai:
             self._client.organization = self._client.project = None
         self._answered = self._refused = 0
-        self._notes = Notes()
+        self._events: Counter[Event] = Counter()
         self._served: dict[str, set[str]] = {"answered_by": set(), "system_fingerprint": set()}
+
+    async def require_server(self) -> None:
+        """Raise ``UserError`` where no server is at the address: openai's client would try again and again."""
+        connect = min(self._server.timeout, _LONGEST_DOUBLED)
+        try:
+            async with httpx2.AsyncClient(timeout=connect) as client:
+                await client.head(self._server.base_url)
+        except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
+            raise UserError(
+                f"no server is to be reached at {self._server.base_url} (no connection: {error}); start it, or see base_url"
+            ) from None
+        except httpx2.RequestError:
+            # Something is there, which may answer a question better.
+            pass
 
     async def close(self) -> None:
         """Close its connections."""
         await self._client.close()
+
+    def tell(self) -> None:
+        """Log what a reader of the results should know."""
+        for event, count in self._events.items():
+            logger.warning(_TOLD[event][1].format(count=count))
 
     async def reply(self, body: Mapping[str, Any]) -> Reply:
         """The answer to a request's ``body``, or the failure marked as one.
@@ -106,106 +156,112 @@ class ChatClient:
         Raises:
             UserError: No request would be answered.
         """
-        for tries in itertools.count(1):
-            try:
-                return self._answer(await self._completion(body))
-            except openai.APIStatusError as error:
-                if error.status_code < 500 and error.status_code not in (408, 409):
-                    return Reply(self._refusal(error, body))
-                reason = f"the server answered {error.status_code}: {self._words(error)}"
-                wait = min(seconds_to_wait(error) or 0.0, LONGEST_ASKED_FOR)
-            except (openai.APIConnectionError, TimeoutError, ValueError) as error:
-                reason, wait = self._told(self._failure(error)), 0.0
-            if tries > self._server.max_retries:
-                return Reply(mark_failed(f"{reason} (asked {tries} times)"))
-            await asyncio.sleep(max(wait, back_off(self._server.backoff, tries)))
-        raise AssertionError("unreachable")
-
-    def tell(self) -> None:
-        """Log what a reader of the results should know."""
-        self._notes.tell()
-
-    async def _completion(self, body: Mapping[str, Any]) -> ChatCompletion:
-        """What the server sends, however often it says that it is asked too often first."""
-        rest = {key: value for key, value in body.items() if key not in ("model", "messages")}
+        extra = {key: value for key, value in body.items() if key not in ("model", "messages")}
         while True:
-            async with self._pace.turn() as began:
-                try:
-                    async with asyncio.timeout(self._server.timeout):
-                        return await self._client.chat.completions.create(
-                            model=body["model"], messages=body["messages"], extra_body=rest
-                        )
-                except openai.RateLimitError as error:
-                    if is_out_of_credit(error) or is_too_large(error):
-                        raise
-                    self._pace.refused(began, seconds_to_wait(error))
+            answered_before = self._answered
+            try:
+                sent = await self._client.chat.completions.with_raw_response.create(
+                    model=body["model"], messages=body["messages"], extra_body=extra
+                )
+                return self._answer(read(sent.http_response))
+            except openai.APIConnectionError as error:
+                return self._given_up(error, self._why_no_answer(error))
+            except openai.APIStatusError as error:
+                if error.status_code >= 500 or error.status_code in (408, 409):
+                    return self._given_up(error, f"the server answered {error.status_code}: {self._words(error)}")
+                if error.status_code != 429 or is_out_of_credit(error.response) or is_too_large(error.response):
+                    return Reply(self._refusal(error, body))
+                if self._answered == answered_before:
+                    raise UserError(
+                        f"the server said {_times_sent(error.request)} times in a row that it is asked too often, and "
+                        "answered nothing between; what it answered before is kept: run the same command later, or with "
+                        "concurrency=1"
+                    ) from None
 
-    def _answer(self, completion: ChatCompletion) -> Reply:
-        """Raises ``NoAnswerError`` for what is no whole answer of the model."""
-        said = read(completion)
-        self._pace.answered()
+    async def _examine(self, response: httpx2.Response) -> None:
+        """Tell openai's client, which calls this on each response, what to send again, and after how long."""
+        try:
+            async with asyncio.timeout(self._server.timeout):
+                await response.aread()
+        except TimeoutError:
+            raise httpx2.ReadTimeout("the answer does not end", request=response.request) from None
+        if response.is_success:
+            read(response)
+            return
+        if is_out_of_credit(response) or is_too_large(response):
+            response.headers["x-should-retry"] = "false"
+            return
+        asked_for = asked_to_wait(response.headers)
+        if asked_for > _LONGEST_ASKED_FOR and response.status_code == 429:
+            raise UserError(
+                f"the server asks to wait {asked_for:.0f} seconds before it answers again; what it answered is kept, and "
+                "the same command resumes from there then"
+            )
+        doubled = self._server.backoff * 2.0 ** (_times_sent(response.request) - 1)
+        wait = max(min(asked_for, _LONGEST_WAIT), min(doubled, _LONGEST_DOUBLED) * random.uniform(1, 1 + _SPREAD))
+        # A wait of 0 would be none to openai's client, which then takes its own.
+        response.headers["retry-after-ms"] = str(max(1.0, 1000 * wait))
+        if wait >= _LONG_WAIT and response.status_code == 429:
+            logger.info(f"asked too often: a request waits for {wait:.0f} seconds")
+
+    def _answer(self, said: Completed) -> Reply:
         self._answered += 1
-        self._record(completion)
+        self._record(answered_by=said.model, system_fingerprint=said.fingerprint)
         if said.end == "filtered":
-            self._notes.add("filtered")
+            self._note("filtered")
             return Reply(mark_failed(CONTENT_FILTER))
         if said.end == "unknown":
-            self._notes.add("unknown end", self._told(repr(said.reason)))
+            self._note("unknown end", self._told(repr(said.reason)))
         if not said.text.strip():
             if said.end == "length":
-                self._notes.add("cut to nothing")
+                self._note("cut to nothing")
             elif said.thoughts:
-                self._notes.add("thoughts alone", said.thoughts)
+                self._note("thoughts alone", said.thoughts)
         key = self._server.key
         text = said.text.replace(key, "[API key]") if len(key) >= _LONG_KEY else said.text
         return Reply(text, None if said.end in ("not said", "unknown") else said.end == "length", said.is_refusal)
 
-    def _record(self, completion: ChatCompletion) -> None:
+    def _note(self, event: Event, what: str = "") -> None:
+        self._events[event] += 1
+        if self._events[event] == 1 and (first := _TOLD[event][0]):
+            logger.warning(first.format(what=what))
+
+    def _record(self, **said: object) -> None:
         """Record which models, by their own account, have answered: a name may come to stand for another one."""
-        for fact, said in (("answered_by", completion.model), ("system_fingerprint", completion.system_fingerprint)):
-            name = self._told(str(said or ""))
+        for fact, value in said.items():
+            name = self._told(str(value or ""))
             if name and name not in self._served[fact]:
                 self._served[fact].add(name)
                 record_provenance(**{fact: ", ".join(sorted(self._served[fact]))})
 
+    def _given_up(self, error: openai.APIStatusError | openai.APIConnectionError, reason: str) -> Reply:
+        return Reply(mark_failed(f"{reason} (asked {_times_sent(error.request)} times)"))
+
     def _refusal(self, error: openai.APIStatusError, body: Mapping[str, Any]) -> str:
         """A refused request as failed. Raises ``UserError`` where all are refused."""
-        status, words = error.status_code, self._words(error)
+        status, words, url = error.status_code, self._words(error), self._server.base_url
         if is_filtered(error):
-            self._notes.add("filtered")
+            self._note("filtered")
             return mark_failed(CONTENT_FILTER)
         if status == 401 and not self._server.key:
-            raise UserError(
-                f"{self._server.base_url} wants a key: export it, and name its variable by api_key_variable"
-            ) from None
+            raise UserError(f"{url} wants a key: export it, and name its variable by api_key_variable") from None
         if status in ENDS_THE_RUN:
-            raise UserError(f"{self._server.base_url} {ENDS_THE_RUN[status]} ({status}):\n{words}") from None
-        if is_out_of_credit(error):
-            raise UserError(
-                f"{self._server.base_url} answers no more until the account has credit (429):\n{words}"
-            ) from None
+            raise UserError(f"{url} {ENDS_THE_RUN[status]} ({status}):\n{words}") from None
+        if is_out_of_credit(error.response):
+            raise UserError(f"{url} answers no more until the account has credit (429):\n{words}") from None
         self._refused += 1
         reason = f"the server refused it ({status}): {words}{hint(error, body)}"
         if not self._answered and self._refused >= _REFUSED_ALIKE:
-            raise UserError(
-                f"{self._server.base_url} refused each of the first {self._refused} requests; the last:\n{reason}"
-            ) from None
+            raise UserError(f"{url} refused each of the first {self._refused} requests; the last:\n{reason}") from None
         return mark_failed(reason)
 
-    def _failure(self, error: Exception) -> str:
-        """Why no answer came, in one line. Raises ``UserError`` where nothing is there to answer."""
-        if isinstance(error, TimeoutError | openai.APITimeoutError):
-            reason = f"no answer within {self._server.timeout:g} seconds"
-        else:
-            reason = str(error) if isinstance(error, NoAnswerError) else failure_reason(error)
-        # By name: openai has changed the library whose errors these are.
-        if type(error.__cause__).__name__ in ("ConnectError", "ConnectTimeout"):
-            reason = f"no connection: {error.__cause__}"
-            if not self._answered:
-                raise UserError(
-                    f"no server is to be reached at {self._server.base_url} ({self._told(reason)}); start it, or see base_url"
-                ) from None
-        return reason
+    def _why_no_answer(self, error: openai.APIConnectionError) -> str:
+        if isinstance(error, openai.APITimeoutError):
+            return f"no answer within {self._server.timeout:g} seconds"
+        cause = error.__cause__ or error
+        if isinstance(cause, httpx2.ConnectError):
+            return self._told(f"no connection: {cause}")
+        return self._told(str(cause) if isinstance(cause, NoAnswerError) else failure_reason(error))
 
     def _words(self, error: openai.APIStatusError) -> str:
         return self._told(words_of(error))
@@ -213,6 +269,63 @@ class ChatClient:
     def _told(self, text: str) -> str:
         """What a server said, for a message or a file: without the key, and not too long."""
         line = " ".join(writable(hide(text, self._server.key)).split())
-        return (
-            line if len(line) <= _LONGEST_WORDS else f"{line[: _LONGEST_WORDS - _LAST_WORDS]} … {line[-_LAST_WORDS:]}"
-        )
+        if len(line) <= _LONGEST_WORDS:
+            return line
+        return f"{line[: _LONGEST_WORDS - _LAST_WORDS]} … {line[-_LAST_WORDS:]}"
+
+
+def _times_sent(request: httpx2.Request) -> int:
+    return int(request.headers["x-stainless-retry-count"]) + 1
+
+
+def asked_to_wait(headers: httpx2.Headers) -> float:
+    """Seconds that a server asks to wait by ``retry-after-ms`` or ``Retry-After``; 0 where it does not, or makes no sense."""
+    said = headers.get("retry-after", "")
+    try:
+        wait = float(headers["retry-after-ms"]) / 1000 if "retry-after-ms" in headers else float(said)
+    except ValueError:
+        try:
+            wait = (parsedate_to_datetime(said) - datetime.now(UTC)).total_seconds()
+        except (TypeError, ValueError, OverflowError):
+            return 0.0
+    return max(0.0, wait) if math.isfinite(wait) else 0.0
+
+
+def several_at_a_time(
+    server: Server, items: Iterable[_Item], ask: Callable[[ChatClient, _Item], Coroutine[Any, Any, _Given]]
+) -> Iterator[tuple[_Item, _Given]]:
+    """Each item with what ``ask`` gives for it, as it comes; as many under way as the server's ``concurrency``.
+
+    Starts the next item only after the caller has taken the previous result, so an interruption loses nothing that the caller
+    stores at once. Raises what ``ask`` raises, after all results that came before.
+    """
+    with asyncio.Runner() as runner:
+        client = ChatClient(server)
+        under_way: dict[asyncio.Task[_Given], _Item] = {}
+        waiting = iter(items)
+        try:
+            runner.run(client.require_server())
+            while True:
+                for item in itertools.islice(waiting, server.concurrency - len(under_way)):
+                    under_way[runner.get_loop().create_task(ask(client, item))] = item
+                if not under_way:
+                    return
+                try:
+                    runner.run(asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED))
+                finally:
+                    # Ctrl-C too: what was answered by then is kept. What ends the run comes last.
+                    done = [task for task in under_way if task.done()]
+                    for task in sorted(done, key=lambda task: task.exception() is not None):
+                        yield under_way[task], task.result()
+                        del under_way[task]
+        finally:
+            runner.run(_leave(client, under_way))
+            client.tell()
+
+
+async def _leave(client: ChatClient, under_way: Mapping["asyncio.Task[Any]", object]) -> None:
+    """Cancel what is under way, and wait until it has ended."""
+    for task in under_way:
+        task.cancel()
+    await asyncio.gather(*under_way, return_exceptions=True)
+    await client.close()

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
+import httpx2
 import openai
 
 from harness_ext.models.api_options import MAX_TOKENS_KEYS
@@ -91,14 +92,21 @@ def is_filtered(error: openai.APIStatusError) -> bool:
     return error.status_code in (400, 403, 422) and is_filter_word(error.body)
 
 
-def is_out_of_credit(error: openai.APIStatusError) -> bool:
-    """Whether it is of no use to wait, though the status is that of being asked too often."""
-    return error.status_code == 429 and bool(_OUT_OF_CREDIT.search(f"{error.code} {error.type}"))
+def is_out_of_credit(response: httpx2.Response) -> bool:
+    """Whether it is of no use to wait, though the status (429) is that of being asked too often."""
+    if response.status_code != 429:
+        return False
+    try:
+        body = response.json()
+        error = body.get("error", body)
+        return bool(_OUT_OF_CREDIT.search(f"{error.get('code')} {error.get('type')}"))
+    except (ValueError, AttributeError):
+        return False
 
 
-def is_too_large(error: openai.APIStatusError) -> bool:
+def is_too_large(response: httpx2.Response) -> bool:
     """Whether a request by itself is over a rate limit (OpenAI's of tokens a minute), and will be whenever it is asked."""
-    return error.status_code == 429 and "too large" in words_of(error)
+    return response.status_code == 429 and "too large" in said(response.text)
 
 
 def hint(error: openai.APIStatusError, body: Mapping[str, Any]) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from openai.types.chat import ChatCompletion
+import httpx2
 
 from harness_ext.common.failures import from_outside
 from harness_ext.models.api_errors import is_filter_word, said
@@ -41,8 +41,8 @@ _TEXT_PARTS: Final[dict[object, str]] = {"text": "text", "output_text": "text", 
 _THINKING_PARTS: Final = {"thinking", "redacted_thinking", "reasoning", "reasoning_text", "reasoning_content"}
 
 
-class NoAnswerError(ValueError):
-    """A server sent no answer of the model; the message says what it sent. Asked again, it may send one."""
+class NoAnswerError(httpx2.RequestError):
+    """A server sent no answer of the model; the message says what it sent. openai's client sends the request again."""
 
 
 @dataclass(frozen=True)
@@ -55,42 +55,50 @@ class Completed:
         reason: How it ended, as the server calls it.
         is_refusal: Whether the API marks it as a refusal to answer.
         thoughts: The name of the field that the server put all text in, where the answer is empty and that is not.
+        model: Which model answered, by its own account.
+        fingerprint: The server's ``system_fingerprint``.
     """
 
     text: str
     end: End
     reason: str
-    is_refusal: bool
-    thoughts: str
+    is_refusal: bool = False
+    thoughts: str = ""
+    model: object = None
+    fingerprint: object = None
 
 
-def read(completion: ChatCompletion) -> Completed:
-    """Read a completion. openai's client does not check what it is sent, so anything may be in it.
+def read(response: httpx2.Response) -> Completed:
+    """Read the completion in a response of status 200; nothing is taken for granted about it.
 
     Raises:
         NoAnswerError: It is no chat completion, tells of an error, was broken off, or has a content of an unknown kind.
     """
     try:
-        choice = completion.choices[0] if completion.choices else None
+        completion = response.json()
+        choices = completion.get("choices")
+        choice = choices[0] if choices else {}
         # OpenRouter's places, beside an answer or in place of one, with status 200.
-        if error := getattr(completion, "error", None) or getattr(choice, "error", None):
+        if error := completion.get("error") or choice.get("error"):
             if is_filter_word(error):
-                return Completed("", "filtered", "error", is_refusal=False, thoughts="")
+                return Completed("", "filtered", "error")
             raise NoAnswerError(f"the server answered with an error: {said(error)}")
-        message = choice.message  # type: ignore[union-attr]
-        parts = message.content if isinstance(message.content, list) else [message.content]
-        content, refusal = "".join(map(_text, parts)), message.refusal
-        end, reason = _end(choice.finish_reason)  # type: ignore[union-attr]
-    except (AttributeError, IndexError, TypeError) as broken:
-        shown = completion.to_dict(warnings=False) if isinstance(completion, ChatCompletion) else completion
-        raise NoAnswerError(f"not a chat completion: {shown!r}") from broken
-    answer = content if content.strip() or not isinstance(refusal, str) else refusal
+        message = choice["message"]
+        content, refusal = message.get("content"), message.get("refusal")
+        parts = content if isinstance(content, list) else [content]
+        text = "".join(map(_text, parts))
+        end, reason = _end(choice.get("finish_reason"))
+    except (ValueError, AttributeError, LookupError, TypeError) as broken:
+        raise NoAnswerError(f"not a chat completion: {response.text}") from broken
+    answer = text if text.strip() or not isinstance(refusal, str) else refusal
     return Completed(
         text=from_outside(answer),
         end=end,
         reason=reason,
         is_refusal=bool(refusal) or any(_kind(part) == "refusal" for part in parts),
         thoughts="" if answer.strip() else _thoughts(message, parts),
+        model=completion.get("model"),
+        fingerprint=completion.get("system_fingerprint"),
     )
 
 
@@ -123,9 +131,11 @@ def _text(part: Any) -> str:
     return text
 
 
-def _thoughts(message: object, parts: Sequence[object]) -> str:
+def _thoughts(message: Mapping[str, object], parts: Sequence[object]) -> str:
     """The field of a message that holds what the model thought; empty if none does."""
     if any(_kind(part) in _THINKING_PARTS for part in parts):
         return "content"
-    thoughts = {name: getattr(message, name, None) for name in ("reasoning_content", "reasoning")}
-    return next((name for name, text in thoughts.items() if isinstance(text, str) and text.strip()), "")
+    for name in ("reasoning_content", "reasoning"):
+        if isinstance(thoughts := message.get(name), str) and thoughts.strip():
+            return name
+    return ""

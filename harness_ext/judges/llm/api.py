@@ -31,7 +31,6 @@ from harness_ext.models.api_options import (
     is_openai,
     read_key,
 )
-from harness_ext.models.api_together import several_at_a_time
 
 Structured = Literal["schema", "json", "none"]
 AtLeast0 = Annotated[int, Field(ge=0)]

@@ -1,15 +1,20 @@
 import json
+import time
+from email.utils import formatdate
 from urllib.parse import quote
 
+import httpx2
 import pytest
 from api_asking import ALWAYS, KEY, SAMPLED, expected, kept, model, questions
 from api_stub import BROKEN, SLOW, ApiStub, Fault, answer_to
 from asking import GREEDY, ask
+from loguru import logger
 
 from harness_ext.common.errors import UserError
 from harness_ext.common.failures import is_failed, reason_of
 from harness_ext.common.provenance import provenance
 from harness_ext.models.answering import TooManyFailures
+from harness_ext.models.api_client import asked_to_wait
 
 
 @pytest.mark.parametrize(
@@ -65,7 +70,7 @@ def test_more_failures_than_allowed_end_the_run_and_what_was_answered_is_kept(tm
         (None, {"model": "gpt-5v"}, r"does not know the model.*\(404\):\nThe model `gpt-5v` does not exist"),
         (Fault(402, ALWAYS), {}, r"wants to be paid first \(402\)"),
         (Fault(429, error={"type": "insufficient_quota", "message": "no credit"}), {}, "until the account has credit"),
-        (Fault(429, ALWAYS), {}, "4 times in a row that it is asked too often"),
+        (Fault(429, ALWAYS), {"concurrency": 4}, "4 times in a row that it is asked too often"),
         (
             Fault(400, ALWAYS, error="nonsense"),
             {"max_failed": 1},
@@ -93,6 +98,40 @@ def test_no_server_ends_the_run_at_once():
         url = stub.url
     with pytest.raises(UserError, match=f"no server is to be reached at {url}"):
         ask(model(stub), questions(3))
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"Retry-After": "7"}, 7),
+        ({"Retry-After": "0.5"}, 0.5),
+        ({"retry-after-ms": "250", "Retry-After": "1"}, 0.25),
+        ({"Retry-After": "Wed, 01 Jan 2020 00:00:00 GMT"}, 0),
+        ({"Retry-After": formatdate(time.time() + 3600, usegmt=True)}, 3600),
+        *(({"Retry-After": said}, 0) for said in ("-5", "nan", "inf", "-inf", "1e400", "9" * 400, "soon", "")),
+        ({}, 0),
+    ],
+)
+def test_how_long_a_server_asks_to_wait(headers, seconds):
+    assert asked_to_wait(httpx2.Headers(headers)) == pytest.approx(seconds, abs=1800 if seconds > 60 else 1e-9)
+
+
+@pytest.mark.parametrize("headers", [{"retry-after-ms": "400"}, {"Retry-After": "0.4"}])
+def test_the_wait_that_is_asked_for_is_kept(headers):
+    began = time.monotonic()
+    with ApiStub(Fault(429, headers=headers)) as stub:
+        assert ask(model(stub), questions(2)) == expected(2)
+    assert time.monotonic() - began >= 0.4
+
+
+def test_a_long_wait_is_announced_and_one_of_hours_ends_the_run():
+    lines = []
+    sink = logger.add(lambda message: lines.append(message.record["message"]), level="INFO")
+    faults = [Fault(429, headers={"Retry-After": wait}) for wait in ("11", "3600")]
+    with ApiStub(*faults) as stub, pytest.raises(UserError, match="wait 3600 seconds"):
+        ask(model(stub, concurrency=2), questions(2))
+    logger.remove(sink)
+    assert "asked too often: a request waits for 11 seconds" in lines
 
 
 GEMINI = [
