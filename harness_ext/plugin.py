@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from harness_ext.common.errors import UserError
 from harness_ext.hooks import list_models, register_tasks
-from harness_ext.models.catalogue import CATALOGUE_FILE, load_catalogue, model_attribute, read_catalogue
+from harness_ext.models.catalogue import CATALOGUE_FILE, load_names, model_attribute, read_names
 
 if TYPE_CHECKING:
     from lmms_eval.models.registry_v2 import ModelManifest
@@ -23,10 +23,10 @@ def register() -> list["ModelManifest"]:
 
     register_tasks()
     try:
-        names = list(load_catalogue())
+        names = load_names()
     except UserError as error:
         # An exception here would take every other plugin down with it, and our own names too.
         print(f"unsafeconcepts: {error}; only the packaged model names are known", file=sys.stderr)
-        names = list(read_catalogue(CATALOGUE_FILE))
+        names = read_names(CATALOGUE_FILE)
     list_models(names)
     return [ModelManifest(name, chat_class_path=f"{_MODELS_MODULE}.{model_attribute(name)}") for name in names]

@@ -1,21 +1,24 @@
 """The catalogue: model names, in YAML, and what they stand for.
 
-The harness reads it at every start, whichever model is run, so it is parsed by libyaml where PyYAML has it, and once a
-process. Where several files have the same name, the last file counts: the packaged catalogue, ``models.yaml`` in the user's
-configuration folder, the file that ``UNSAFECONCEPTS_MODELS`` names, the file that ``--models-file`` names.
+lmms-eval asks for the names at every start, whichever model is run, so they are read by libyaml where PyYAML has it, and an
+entry is read and checked only when it is used (:func:`load_catalogue`). Where several files have the same name, the last file
+counts: the packaged catalogue, ``models.yaml`` in the user's configuration folder, the file that ``UNSAFECONCEPTS_MODELS``
+names, the file that ``--models-file`` names.
 """
 
 import functools
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 
 import platformdirs
 import yaml
 
 from harness_ext.common.errors import UserError
-from harness_ext.models.entries import Entry, Fault, Loader, read_entry
+
+if TYPE_CHECKING:
+    from harness_ext.models.entries import Entry
 
 CATALOGUE_FILE: Final = Path(__file__).with_name("catalogue.yaml")
 USER_FILE_VARIABLE: Final = "UNSAFECONCEPTS_MODELS"
@@ -23,44 +26,69 @@ USER_FILE_VARIABLE: Final = "UNSAFECONCEPTS_MODELS"
 OPTION_FILE_VARIABLE: Final = "UNSAFECONCEPTS_MODELS_OPTION"
 _FAST: Final = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
 
+Loader: TypeAlias = "yaml.SafeLoader | yaml.CSafeLoader"
+_Read = TypeVar("_Read")
 
-def read_catalogue(path: Path, source: str = "") -> dict[str, Entry]:
-    """The names of one file, said to be from ``source``. Raises ``UserError`` that names file, line and allowed keys."""
-    try:
-        return dict(_parsed(path, path.read_text(encoding="utf-8"), source))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(f"cannot read the model catalogue {path}: {error}") from error
+
+def read_names(path: Path) -> list[str]:
+    """The names in one file; their entries may be wrong. Raises ``UserError`` that names file and line."""
+    return _parse(path, _text(path), lambda loader: [name for name, _, _ in _named_nodes(loader, path)])
+
+
+def read_catalogue(path: Path, source: str = "") -> dict[str, "Entry"]:
+    """The entries of one file, said to be from ``source``. Raises ``UserError`` that names file, line and allowed keys."""
+    return dict(_entries(path, _text(path), source))
 
 
 @functools.cache
-def _parsed(path: Path, text: str, source: str) -> Mapping[str, Entry]:
+def _entries(path: Path, text: str, source: str) -> Mapping[str, "Entry"]:
+    from harness_ext.models.entries import Fault, read_entry
+
+    def read(loader: Loader) -> dict[str, Entry]:
+        entries = {}
+        for name, line, node in _named_nodes(loader, path):
+            try:
+                entries[name] = read_entry(loader, node, line, source)
+            except Fault as fault:
+                raise UserError(f"{path}, line {fault.line}: model {name!r}: {fault}") from fault
+        return entries
+
+    return _parse(path, text, read)
+
+
+def _text(path: Path) -> str:
     try:
-        return _entries(_FAST(text), path, source)
-    except yaml.YAMLError:
-        # PyYAML's own parser says the same, and quotes the line at fault.
-        return _entries(yaml.SafeLoader(text), path, source)
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"cannot read the model catalogue {path}: {error}") from error
 
 
-def _entries(loader: Loader, path: Path, source: str) -> Mapping[str, Entry]:
-    node = loader.get_single_node()
-    if not isinstance(node, yaml.MappingNode):
-        raise UserError(f"{path}: expected a mapping from model names to entries, NAME: {{weights: …}}")
-    catalogue: dict[str, Entry] = {}
-    for key, value in node.value:
-        name, line = loader.construct_object(key, deep=True), key.start_mark.line + 1
+def _parse(path: Path, text: str, read: Callable[[Loader], _Read]) -> _Read:
+    try:
         try:
-            _check_name(name, line, catalogue)
-            catalogue[name] = read_entry(loader, value, line, source)
-        except Fault as fault:
-            raise UserError(f"{path}, line {fault.line}: model {name!r}: {fault}") from fault
-    return catalogue
+            return read(_FAST(text))
+        except yaml.YAMLError:
+            # PyYAML's own parser says the same, and quotes the line at fault.
+            return read(yaml.SafeLoader(text))
+    except yaml.YAMLError as error:
+        raise UserError(f"cannot read the model catalogue {path}: {error}") from error
 
 
-def _check_name(name: object, line: int, catalogue: dict[str, Entry]) -> None:
-    if not isinstance(name, str) or not name or any(sign in name for sign in ", =/\\"):
-        raise Fault(line, "a name is text without spaces, commas, slashes or equals signs")
-    if name in catalogue:
-        raise Fault(line, f"{name!r} is there twice; keep one of the two")
+def _named_nodes(loader: Loader, path: Path) -> Iterator[tuple[str, int, yaml.Node]]:
+    """The names of a file, each with its line and the node of its entry."""
+    root = loader.get_single_node()
+    if not isinstance(root, yaml.MappingNode):
+        raise UserError(f"{path}: expected a mapping from model names to entries, NAME: {{weights: …}}")
+    seen = set()
+    for key, node in root.value:
+        name, line = loader.construct_object(key, deep=True), key.start_mark.line + 1
+        at = f"{path}, line {line}: model {name!r}:"
+        if not isinstance(name, str) or not name or any(sign in name for sign in ", =/\\"):
+            raise UserError(f"{at} a name is text without spaces, commas, slashes or equals signs")
+        if name in seen:
+            raise UserError(f"{at} {name!r} is there twice; keep one of the two")
+        seen.add(name)
+        yield name, line, node
 
 
 def configuration_file() -> Path:
@@ -75,8 +103,13 @@ def user_files() -> list[Path]:
     return files + [Path(name).expanduser() for name in named if name]
 
 
-def load_catalogue() -> dict[str, Entry]:
-    """The packaged names and the user's own, which win. Raises ``UserError`` for a wrong file."""
+def load_names() -> list[str]:
+    """The packaged names and the user's own. Raises ``UserError`` for a file that cannot be read."""
+    return list(dict.fromkeys(name for path in [CATALOGUE_FILE, *user_files()] for name in read_names(path)))
+
+
+def load_catalogue() -> dict[str, "Entry"]:
+    """The packaged entries and the user's own, which win. Raises ``UserError`` for a wrong file."""
     catalogue = read_catalogue(CATALOGUE_FILE)
     for path in user_files():
         catalogue.update(read_catalogue(path, str(path)))
@@ -104,7 +137,7 @@ def describe_names() -> str:
     )
 
 
-def _groups(catalogue: dict[str, Entry]) -> dict[str, list[str]]:
+def _groups(catalogue: dict[str, "Entry"]) -> dict[str, list[str]]:
     begin, paper, open_families = "To begin with", "The paper's eight", "Open families"
     groups: dict[str, list[str]] = {begin: [], paper: [], open_families: []}
     for name, entry in catalogue.items():
@@ -117,7 +150,7 @@ def _groups(catalogue: dict[str, Entry]) -> dict[str, list[str]]:
     return {title: names for title, names in groups.items() if names}
 
 
-def _line(name: str, entry: Entry, width: int) -> str:
+def _line(name: str, entry: "Entry", width: int) -> str:
     memory = "" if entry.needs.memory_gib is None else f"{entry.needs.memory_gib:.1f}"
     marks = {"gated": entry.needs.access, "runs code of its own": entry.needs.remote_code}
     words = [entry.note or entry.weights, *(mark for mark, there in marks.items() if there)]

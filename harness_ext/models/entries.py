@@ -9,6 +9,7 @@ from typing import Any, Final, TypeAlias
 import yaml
 
 from harness_ext.common.errors import UserError
+from harness_ext.models.catalogue import Loader
 
 BACKENDS: Final = ("huggingface", "api", "cogvlm", "xcomposer2", "minicpmv")
 TEMPLATES: Final = Path(__file__).with_name("templates")
@@ -100,7 +101,6 @@ def prompt_text(prompt: str) -> str:
 # A check says what a value must be, or nothing where it is that.
 Check: TypeAlias = Callable[[Any], str]
 Keys: TypeAlias = Mapping[str, "Check | Keys"]
-Loader: TypeAlias = "yaml.SafeLoader | yaml.CSafeLoader"
 
 
 def _text(value: Any) -> str:

@@ -14,6 +14,7 @@ from harness_ext.models.catalogue import (
     OPTION_FILE_VARIABLE,
     describe_names,
     load_catalogue,
+    load_names,
     read_catalogue,
 )
 from harness_ext.models.entries import GENERATION, KEYS, Api, Entry, Needs
@@ -203,11 +204,22 @@ def test_a_missing_file_is_named(tmp_path, monkeypatch):
 def test_reading_the_catalogue_imports_nothing_heavy():
     code = (
         "import sys, harness_ext.plugin, harness_ext.cli;"
-        "harness_ext.plugin.load_catalogue();"
+        "harness_ext.plugin.load_names();"
         "print(sorted({'torch', 'transformers', 'datasets', 'pydantic', 'jinja2'} & set(sys.modules)))"
     )
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert printed.strip() == "[]"
+
+
+def test_the_names_are_read_without_a_look_at_their_entries(tmp_path, monkeypatch):
+    packaged = load_names()
+    assert packaged == list(load_catalogue())
+    file = tmp_path / "models.yaml"
+    file.write_text("mine: {wieghts: me/mine}\nllava-7b: {weights: me/other}\n")
+    monkeypatch.setenv("UNSAFECONCEPTS_MODELS", str(file))
+    assert load_names() == [*packaged, "mine"]
+    with pytest.raises(UserError, match="line 1: model 'mine': unknown key wieghts"):
+        load_catalogue()
 
 
 @pytest.mark.parametrize(
