@@ -19,7 +19,14 @@ from PIL import Image
 from harness_ext.common.errors import UserError
 from harness_ext.common.failures import failure_reason, is_failed, mark_failed
 from harness_ext.common.provenance import record_provenance
-from harness_ext.models.answering import MAX_FAILED_SHARE, REQUEST_ERRORS, AnsweringModel, Question, one_by_one
+from harness_ext.models.answering import (
+    MAX_FAILED_SHARE,
+    REQUEST_ERRORS,
+    AnsweringModel,
+    Conversation,
+    Question,
+    one_by_one,
+)
 from harness_ext.models.api_client import ChatClient, Server, several_at_a_time
 from harness_ext.models.api_options import (
     MAX_TOKENS_KEYS,
@@ -32,7 +39,6 @@ from harness_ext.models.api_options import (
     read_key,
 )
 from harness_ext.models.generation import GenerationSettings, request_seed
-from harness_ext.models.prompts import Conversation
 
 OPENAI: Final = "https://api.openai.com/v1"
 DETAILS: Final = (None, "low", "high", "auto")

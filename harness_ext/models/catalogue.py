@@ -42,7 +42,7 @@ def read_catalogue(path: Path, source: str = "") -> dict[str, "Entry"]:
 
 @functools.cache
 def _entries(path: Path, text: str, source: str) -> Mapping[str, "Entry"]:
-    from harness_ext.models.entries import Fault, read_entry
+    from harness_ext.models.entries import Entry, Fault, read_entry
 
     def read(loader: Loader) -> dict[str, Entry]:
         entries = {}

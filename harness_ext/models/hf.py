@@ -6,24 +6,40 @@ questions about one image are answered from one encoding of it.
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import torch
+from loguru import logger
 
 from harness_ext.common.failures import failure_reason, mark_failed
-from harness_ext.models.answering import MAX_FAILED_SHARE, REQUEST_ERRORS, Question
-from harness_ext.models.asking import Asker, grouped
+from harness_ext.common.provenance import record_provenance
+from harness_ext.models.answering import MAX_FAILED_SHARE, REQUEST_ERRORS, Conversation, Question
 from harness_ext.models.checkpoint import locate
-from harness_ext.models.decoding import Decoder
+from harness_ext.models.decoding import Decoder, Row
+from harness_ext.models.generation import NOT_FINITE, request_seed
+from harness_ext.models.likelihood import Candidates
 from harness_ext.models.loading import load_model, load_processor
 from harness_ext.models.local import LocalModel
-from harness_ext.models.prompts import Conversation
+from harness_ext.models.sharing import NotShareable, SharedPrefixes, reason_not_to_share
 
 # Questions about one image that are planned together; more of them (a blank image has hundreds) are more than one plan, so
 # that not too many answers wait to be written.
 _MOST_TOGETHER: Final = 32
+# Sharing is checked on the first image of a run: so many tokens, and a difference of so much that is not rounding.
+_STEPS_CHECKED: Final = 3
+_QUESTIONS_CHECKED: Final = 4
+_LEAST_ALLOWED: Final = 1e-3
+_LEAST_ALLOWED_HALF: Final = 2e-2
+_NOISE_ALLOWED: Final = 4.0
+_MOST_ALLOWED: Final = 0.25
+# Batches in a row that could not share before the run stops trying.
+_MOST_TRIED: Final = 3
+
+_Item = TypeVar("_Item")
 
 
 class HuggingFaceVLM(LocalModel):
@@ -146,3 +162,172 @@ class HuggingFaceVLM(LocalModel):
             torch.cuda.empty_cache()
         middle = len(batch) // 2
         return self._answer(batch[:middle]) + self._answer(batch[middle:])
+
+
+class Asker:
+    """Asks a model, and knows whether it may share.
+
+    Args:
+        decoder: The model and its processor.
+        batch_size: Rows at a time.
+        seed: The seed of sampling.
+        share_prefix: Whether the questions about one image may be answered from one encoding of it.
+
+    Attributes:
+        shares: Whether they are; turned off, aloud, for a model that cannot.
+    """
+
+    def __init__(self, decoder: Decoder, *, batch_size: int, seed: int, share_prefix: bool) -> None:
+        self._decoder, self._batch_size, self._seed = decoder, batch_size, seed
+        self._told: set[str] = set()
+        self._checked: set[str] = set()
+        self._unshared = 0
+        self.shares = share_prefix
+        record_provenance(prefix_sharing="on" if share_prefix else "off: share_prefix=False")
+        if share_prefix and (reason := reason_not_to_share(decoder)):
+            self._do_not_share(reason)
+
+    def ask(self, batch: Sequence[Question], conversations: Sequence[Conversation]) -> list[str]:
+        """The answers to a batch, in which the questions about one image stand together.
+
+        Raises one of ``REQUEST_ERRORS`` where one of them cannot be answered.
+        """
+        sets = {question.images for question in batch}
+        prefixes = None
+        if self.shares and len(sets) < len(batch) and () not in sets:
+            prefixes = self._share(batch, conversations)
+        answers: dict[int, str] = {}
+        places = {question.index: at for at, question in enumerate(batch)}
+        for group in grouped(batch, lambda question: question.settings):
+            chosen = [places[question.index] for question in group]
+            answers.update(self._one_setting(batch, chosen, conversations, prefixes))
+        return [answers[at] for at in range(len(batch))]
+
+    def _one_setting(
+        self,
+        batch: Sequence[Question],
+        chosen: Sequence[int],
+        conversations: Sequence[Conversation],
+        prefixes: SharedPrefixes | None,
+    ) -> Iterator[tuple[int, str]]:
+        """The answers to the questions at ``chosen``, which share their settings, by place."""
+        settings = batch[chosen[0]].settings
+        candidates = {at: self._candidates(batch[at]) for at in chosen} if settings.likelihood else {}
+        rows = {at: self._rows(at, batch[at], candidates.get(at)) for at in chosen}
+        forced = max(len(row.forced) for of_one in rows.values() for row in of_one)
+        new_tokens = max(1, forced) if settings.likelihood else settings.max_new_tokens
+        if prefixes and settings.num_beams == 1 and prefixes.fits(chosen, new_tokens):
+            chunks = list(prefixes.chunks(chosen, self._batch_size, new_tokens))
+        else:
+            prefixes = None
+            chunks = [
+                list(chosen[start : start + self._batch_size]) for start in range(0, len(chosen), self._batch_size)
+            ]
+        for chunk in chunks:
+            asked = [row for at in chunk for row in rows[at]]
+            places = [row.question for row in asked]
+            if prefixes:
+                inputs = prefixes.inputs(places, new_tokens)
+            else:
+                inputs = self._decoder.encode([conversations[at] for at in places])
+            tokens, scores, failed = self._decoder.proceed(inputs, asked, settings)
+            if not settings.likelihood:
+                texts = self._decoder.text(tokens, settings)
+                answers = [mark_failed(NOT_FINITE) if bad else text for text, bad in zip(texts, failed, strict=True)]
+                yield from zip(chunk, answers, strict=True)
+                continue
+            for at in chunk:
+                own = [place for place, row in enumerate(asked) if row.question == at]
+                try:
+                    answer = candidates[at].score(
+                        [asked[place].forced for place in own], [step[own] for step in scores]
+                    )
+                except ValueError as error:
+                    answer = mark_failed(failure_reason(error))
+                yield at, answer
+
+    def _candidates(self, question: Question) -> Candidates:
+        return Candidates.tokenise(question.candidates, self._decoder.processor.tokenizer)
+
+    def _rows(self, at: int, question: Question, candidates: Candidates | None) -> list[Row]:
+        if candidates:
+            return [Row(at, forced=tokens) for tokens in candidates.forced()]
+        return [Row(at, seed=request_seed(self._seed, *question.sampling))]
+
+    def _share(self, batch: Sequence[Question], conversations: Sequence[Conversation]) -> SharedPrefixes | None:
+        """The shared prefixes of a batch whose questions about one image stand together; ``None`` if they cannot be."""
+        groups = grouped(list(enumerate(batch)), lambda numbered: numbered[1].images)
+        try:
+            prefixes = SharedPrefixes(self._decoder, [[conversations[at] for at, _ in group] for group in groups])
+            # Of every task, for where the image stands in a prompt is a task's to say.
+            for task in {question.task for question in batch} - self._checked:
+                of_task = [[at for at, question in group if question.task == task] for group in groups]
+                self._check(prefixes, conversations, max(of_task, key=len)[:_QUESTIONS_CHECKED])
+                self._checked.add(task)
+        except torch.OutOfMemoryError:
+            raise
+        except (NotShareable, *REQUEST_ERRORS) as error:
+            # Of these prompts; others may well share, unless none ever did.
+            reason = str(error) if isinstance(error, NotShareable) else failure_reason(error)
+            self._unshared += 1
+            if not self._checked and self._unshared == _MOST_TRIED:
+                self._do_not_share(reason)
+            self._tell_once(f"the questions of some images are not answered from one encoding: {reason}")
+            return None
+        return prefixes if self.shares else None
+
+    def _check(self, prefixes: SharedPrefixes, conversations: Sequence[Conversation], places: Sequence[int]) -> None:
+        """Turn sharing off, aloud, if the first answers' distributions are not those of asking without it.
+
+        What is allowed is what asking in a batch changes against asking alone, in the precision of the run, a few times over.
+        Raises one of ``REQUEST_ERRORS`` where the prompts cannot be asked.
+        """
+        noises: list[float] = []
+        differences: list[float] = []
+        # In the chunks that may be padded together, as they will be asked.
+        for chunk in prefixes.chunks(places, len(places), _STEPS_CHECKED):
+            turns = [conversations[at] for at in chunk]
+            shared = self._decoder.first_scores(prefixes.inputs(chunk, _STEPS_CHECKED), _STEPS_CHECKED)
+            batched = self._decoder.first_scores(self._decoder.encode(turns), _STEPS_CHECKED)
+            alone = [self._decoder.first_scores(self._decoder.encode([one]), _STEPS_CHECKED) for one in turns]
+            by_itself = torch.cat([tokens for tokens, _ in alone]), torch.cat([scores for _, scores in alone])
+            if not by_itself[1].isfinite().all():
+                # Nothing that sharing could be compared to; another image's prompts may have it.
+                raise ValueError(NOT_FINITE)
+            noises.append(_difference(batched, by_itself))
+            differences.append(min(_difference(shared, batched), _difference(shared, by_itself)))
+        noise, difference = max(noises), max(differences, key=lambda value: math.inf if math.isnan(value) else value)
+        least = _LEAST_ALLOWED if self._decoder.model.dtype == torch.float32 else _LEAST_ALLOWED_HALF
+        # Not "greater than": a difference that is no number is one.
+        if not difference <= min(least + _NOISE_ALLOWED * noise, _MOST_ALLOWED):
+            self._do_not_share(
+                f"its next token's distribution differs by {difference:.2g} (total variation) from asking without it, "
+                f"where batching alone changes it by {noise:.2g}"
+            )
+
+    def _do_not_share(self, reason: str) -> None:
+        self.shares = False
+        record_provenance(prefix_sharing=f"off: {reason}")
+        self._tell_once(f"every question is answered from its own encoding of its image: {reason}")
+
+    def _tell_once(self, message: str) -> None:
+        if message not in self._told:
+            self._told.add(message)
+            logger.warning(message)
+
+
+def grouped(items: Sequence[_Item], key: Callable[[_Item], Hashable]) -> list[list[_Item]]:
+    """``items`` by ``key``, in the order of first appearance."""
+    groups: dict[Hashable, list[_Item]] = defaultdict(list)
+    for item in items:
+        groups[key(item)].append(item)
+    return list(groups.values())
+
+
+def _difference(one: tuple[torch.Tensor, torch.Tensor], other: tuple[torch.Tensor, torch.Tensor]) -> float:
+    """The largest total variation between distributions, (B, T) tokens and (B, T, V) each, as long as the tokens agree."""
+    (tokens, scores), (other_tokens, other_scores) = one, other
+    distance = (scores - other_scores).abs().sum(-1) / 2
+    same = (tokens == other_tokens).long().cumprod(1)
+    comparable = torch.cat([torch.ones_like(same[:, :1]), same[:, :-1]], 1).bool()
+    return float(distance[comparable].max())

@@ -21,9 +21,8 @@ from harness_ext.common.errors import UserError
 from harness_ext.common.failures import failure_reason
 from harness_ext.common.processes import processes_of_run
 from harness_ext.common.provenance import forget_model, provenance
-from harness_ext.models.checkpoint import locate
-from harness_ext.models.finite import NOT_FINITE, WatchFinite, no_distributions
-from harness_ext.models.identity import record_model
+from harness_ext.models.checkpoint import locate, record_model
+from harness_ext.models.generation import NOT_FINITE, WatchFinite, no_distributions
 from harness_ext.models.loading import load_model, load_processor
 
 # What lm-eval's command names where the user names no device.

@@ -14,7 +14,7 @@ import torch
 from transformers import LogitsProcessor, PreTrainedTokenizerBase
 
 from harness_ext.common.errors import UserError
-from harness_ext.models.finite import NOT_FINITE
+from harness_ext.models.generation import NOT_FINITE
 
 Tokens = tuple[int, ...]
 

@@ -8,7 +8,7 @@ from transformers import PreTrainedModel
 
 from harness_ext import __version__
 from harness_ext.models.answering import AnsweringModel
-from harness_ext.models.identity import record_model
+from harness_ext.models.checkpoint import record_model
 
 
 class LocalModel(AnsweringModel):

@@ -23,9 +23,9 @@ _FLAGS: Final = {"trust_remote_code", "share_prefix"}
 _BACKENDS: Final = {
     "huggingface": "harness_ext.models.hf.HuggingFaceVLM",
     "api": "harness_ext.models.api.OpenAICompatible",
-    "cogvlm": "harness_ext.models.remote.cogvlm.CogVLM",
-    "xcomposer2": "harness_ext.models.remote.xcomposer2.XComposer2",
-    "minicpmv": "harness_ext.models.remote.minicpmv.MiniCPMV",
+    "cogvlm": "harness_ext.models.remote.families.CogVLM",
+    "xcomposer2": "harness_ext.models.remote.families.XComposer2",
+    "minicpmv": "harness_ext.models.remote.families.MiniCPMV",
 }
 
 

@@ -11,6 +11,8 @@ touched; where it would be (a sliding window that is full, a recurrent state) on
 Everything that is special to a family (its positions, its masks) stays in its own ``generate``, which is given the cache.
 """
 
+import copy
+import dataclasses
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,10 +21,10 @@ from typing import Any, Final
 import torch
 from transformers import DynamicCache
 from transformers.cache_utils import DummyLayer, DynamicLayer, DynamicSlidingWindowLayer
+from transformers.generation import GenerateDecoderOnlyOutput
 
+from harness_ext.models.answering import Conversation
 from harness_ext.models.decoding import Decoder
-from harness_ext.models.prefix_cache import CACHE, repeated
-from harness_ext.models.prompts import Conversation
 
 # Inputs with an entry a token; every other input belongs to the image.
 _PER_TOKEN: Final = {"input_ids", "attention_mask", "token_type_ids", "mm_token_type_ids", "cross_attention_mask"}
@@ -34,6 +36,10 @@ _NEEDED_LATER: Final = {"cross_attention_mask"}
 _ROOM: Final = 64
 # Tokens of padding that are worth one step of decoding fewer.
 _PADDING_A_NEW_TOKEN: Final = 8
+# What transformers calls the cache of keys and values, among arguments and in outputs: renamed in 5.24.
+CACHE: Final = next(
+    field.name for field in dataclasses.fields(GenerateDecoderOnlyOutput) if field.name in ("cache", "past_key_values")
+)
 
 
 class NotShareable(Exception):
@@ -226,3 +232,66 @@ def _same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
 
 def _has_deltas(module: torch.nn.Module) -> bool:
     return isinstance(getattr(module, "rope_deltas", None), torch.Tensor)
+
+
+def repeated(cache: DynamicCache, rows: torch.Tensor, room: int) -> DynamicCache:
+    """A cache that holds, for each of ``rows`` (shape (B,)), a copy of that row of ``cache``; the given one stays as it is.
+
+    Args:
+        cache: Of a prefix, one row an image.
+        rows: Which row of ``cache`` each row continues.
+        room: The tokens that are expected to follow; more grow it. (A cache of transformers is copied whole for each one.)
+    """
+    continued = copy.copy(cache)
+    continued.layers = [
+        _RoomyLayer(layer, rows, room) if type(layer) is DynamicLayer else _copied(layer, rows)
+        for layer in cache.layers
+    ]
+    return continued
+
+
+def _copied(layer: Any, rows: torch.Tensor) -> Any:
+    layer = copy.deepcopy(layer)
+    layer.reorder_cache(rows)
+    return layer
+
+
+class _RoomyLayer(DynamicLayer):
+    """A layer whose keys and values, shape (B, heads, L, D), are the filled part of larger tensors."""
+
+    keys: torch.Tensor
+    values: torch.Tensor
+
+    def __init__(self, layer: DynamicLayer, rows: torch.Tensor, room: int) -> None:
+        super().__init__()
+        if layer.is_initialized:
+            self.dtype, self.device, self.is_initialized = layer.keys.dtype, layer.device, True
+            self._fill(layer.keys[rows.to(layer.device)], layer.values[rows.to(layer.device)], room)
+
+    def update(
+        self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Append keys and values, shape (B, heads, T, D), and return all of them."""
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+            return super().update(key_states, value_states)
+        held, length = self.keys.shape[-2], self.keys.shape[-2] + key_states.shape[-2]
+        if length > self._all_keys.shape[-2]:
+            # By a share of the whole, so that growing is rare however long the answers get.
+            self._fill(self.keys, self.values, max(key_states.shape[-2], held // 4))
+        self._all_keys[:, :, held:length] = key_states
+        self._all_values[:, :, held:length] = value_states
+        self.keys, self.values = self._all_keys[:, :, :length], self._all_values[:, :, :length]
+        return self.keys, self.values
+
+    def _fill(self, keys: torch.Tensor, values: torch.Tensor, room: int) -> None:
+        length = keys.shape[-2]
+        self._all_keys, self._all_values = _with_room(keys, room), _with_room(values, room)
+        self.keys, self.values = self._all_keys[:, :, :length], self._all_values[:, :, :length]
+
+
+def _with_room(states: torch.Tensor, room: int) -> torch.Tensor:
+    batch, heads, length, width = states.shape
+    whole = states.new_empty(batch, heads, length + room, width)
+    whole[:, :, :length] = states
+    return whole

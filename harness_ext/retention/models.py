@@ -82,7 +82,7 @@ def read_model(specification: str) -> Model:
     if pretrained.startswith(GLYPHWORLD):
         pretrained = embedded(pretrained)
     if adapter := arguments.get("adapter"):
-        from harness_ext.models.adapters import check_adapter
+        from harness_ext.models.loading import check_adapter
 
         check_adapter(adapter, pretrained, arguments.get("adapter_base"))
     folder = locate(pretrained, revision, "weights")

@@ -14,8 +14,7 @@ import pytest
 from safetensors.torch import load_file
 
 from align import commands
-from harness_ext.models.adapters import check_adapter
-from harness_ext.models.loading import load_model
+from harness_ext.models.loading import check_adapter, load_model
 
 QUICK = [
     "--renders", "1",

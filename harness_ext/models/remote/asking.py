@@ -11,14 +11,11 @@ from transformers import LogitsProcessorList, PreTrainedModel, PreTrainedTokeniz
 from harness_ext.common.errors import UserError
 from harness_ext.common.failures import failure_reason, mark_failed
 from harness_ext.common.provenance import record_provenance
-from harness_ext.models.adapters import check_adapter
-from harness_ext.models.answering import MAX_FAILED_SHARE, REQUEST_ERRORS, Question, one_by_one
-from harness_ext.models.finite import RequireFinite
-from harness_ext.models.generation import GenerationSettings, request_seed, seeded_sampling
+from harness_ext.models.answering import MAX_FAILED_SHARE, REQUEST_ERRORS, Conversation, Question, one_by_one
+from harness_ext.models.generation import GenerationSettings, RequireFinite, request_seed, seeded_sampling
+from harness_ext.models.loading import check_adapter
 from harness_ext.models.local import LocalModel
-from harness_ext.models.prompts import Conversation
-from harness_ext.models.remote.loading import adapted, load_model, load_tokenizer, tokenizer_identity
-from harness_ext.models.remote.repository import open_repository
+from harness_ext.models.remote.loading import adapted, load_model, load_tokenizer, open_repository, tokenizer_identity
 
 
 class RemoteCodeModel(LocalModel):

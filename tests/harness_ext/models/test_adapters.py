@@ -8,7 +8,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForImageTextToText
 
 from harness_ext.common.errors import UserError
-from harness_ext.models.adapters import check_adapter, put_adapter
+from harness_ext.models.loading import check_adapter, put_adapter
 
 
 @pytest.fixture

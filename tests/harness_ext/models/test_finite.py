@@ -14,7 +14,7 @@ from tiny_vlms import FAMILIES
 from harness_ext.common.errors import UserError
 from harness_ext.common.failures import is_failed, reason_of
 from harness_ext.models.answering import TooManyFailures
-from harness_ext.models.finite import WatchFinite
+from harness_ext.models.generation import WatchFinite
 from harness_ext.models.hf import HuggingFaceVLM
 from harness_ext.models.language import LanguageSide
 

@@ -3,7 +3,7 @@ import os
 import pytest
 
 from harness_ext.common.errors import UserError
-from harness_ext.models.identity import adapter_identity, fingerprint, weights_identity
+from harness_ext.models.checkpoint import adapter_identity, fingerprint, weights_identity
 
 
 def checkpoint(folder, weights=b"1234"):

@@ -9,8 +9,7 @@ from model_hub import ModelHub
 from safetensors.torch import load_file
 
 from harness_ext.common.errors import UserError
-from harness_ext.models.resources import cgroup_limits, free_bytes, require_memory
-from harness_ext.models.sizes import bytes_needed, elements_in
+from harness_ext.models.resources import bytes_needed, cgroup_limits, elements_in, free_bytes, require_memory
 
 
 @pytest.fixture

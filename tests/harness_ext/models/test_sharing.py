@@ -8,8 +8,7 @@ from harness_ext.benchmark.questions import IMAGE_QUESTIONS
 from harness_ext.common.provenance import provenance
 from harness_ext.glyphworld.build import ensure_model
 from harness_ext.models.hf import HuggingFaceVLM
-from harness_ext.models.prefix_cache import CACHE, repeated
-from harness_ext.models.sharing import SharedPrefixes
+from harness_ext.models.sharing import CACHE, SharedPrefixes, repeated
 
 SAMPLED = {"max_new_tokens": 12, "do_sample": True, "temperature": 1.0, "top_p": 0.9}
 
@@ -18,7 +17,7 @@ SAMPLED = {"max_new_tokens": 12, "do_sample": True, "temperature": 1.0, "top_p":
 def told():
     """What is logged as a warning where answers are asked for."""
     messages = []
-    take = {"level": "WARNING", "filter": "harness_ext.models.asking"}
+    take = {"level": "WARNING", "filter": "harness_ext.models.hf"}
     sink = logger.add(lambda message: messages.append(message.record["message"]), **take)
     yield messages
     logger.remove(sink)

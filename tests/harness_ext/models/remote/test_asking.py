@@ -11,9 +11,7 @@ from spoilt import put_nan
 
 from harness_ext.common.errors import UserError
 from harness_ext.common.failures import is_failed, reason_of
-from harness_ext.models.remote.cogvlm import CogVLM
-from harness_ext.models.remote.minicpmv import MiniCPMV
-from harness_ext.models.remote.xcomposer2 import XComposer2
+from harness_ext.models.remote.families import CogVLM, MiniCPMV, XComposer2
 
 PROMPTS = [(picture(0), "Is this image safe?"), (None, "Is it safe?")]
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

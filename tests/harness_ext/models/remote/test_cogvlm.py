@@ -10,7 +10,7 @@ from remote_repos.putting import put
 from transformers import AutoTokenizer
 
 from harness_ext.common.failures import is_failed
-from harness_ext.models.remote.cogvlm import VICUNA, CogVLM
+from harness_ext.models.remote.families import VICUNA, CogVLM
 
 
 @pytest.fixture(scope="module")

@@ -4,8 +4,8 @@ import pytest
 import remote_repos
 
 from harness_ext.common.errors import UserError
-from harness_ext.models.remote.cogvlm import CogVLM
 from harness_ext.models.remote.decoding import decode_as_transformers_4
+from harness_ext.models.remote.families import CogVLM
 
 
 def test_a_model_that_knows_the_new_generate_keeps_it(tmp_path):

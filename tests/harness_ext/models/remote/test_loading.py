@@ -9,10 +9,8 @@ from asking import ask, picture
 from safetensors.torch import load_file, save_file
 
 from harness_ext.common.errors import UserError
-from harness_ext.models.remote.cogvlm import CogVLM
-from harness_ext.models.remote.loading import load_model
-from harness_ext.models.remote.minicpmv import MiniCPMV
-from harness_ext.models.remote.repository import open_repository
+from harness_ext.models.remote.families import CogVLM, MiniCPMV
+from harness_ext.models.remote.loading import load_model, open_repository
 
 
 def load(folder, auto_class="AutoModelForCausalLM", dtype="auto", device="cpu", device_map=None):

@@ -7,7 +7,7 @@ from remote_repos.putting import put
 from transformers import AutoTokenizer
 
 from harness_ext.common.errors import UserError
-from harness_ext.models.remote.minicpmv import MiniCPMV
+from harness_ext.models.remote.families import MiniCPMV
 
 
 @pytest.fixture(scope="module")

@@ -7,10 +7,8 @@ import remote_repos
 from asking import ask, picture
 
 from harness_ext.common.errors import UserError
-from harness_ext.models.remote.cogvlm import CogVLM
-from harness_ext.models.remote.minicpmv import MiniCPMV
-from harness_ext.models.remote.repository import open_repository
-from harness_ext.models.remote.xcomposer2 import XComposer2
+from harness_ext.models.remote.families import CogVLM, MiniCPMV, XComposer2
+from harness_ext.models.remote.loading import open_repository
 
 KINDS = [
     pytest.param(CogVLM, remote_repos.cogvlm, id="cogvlm"),

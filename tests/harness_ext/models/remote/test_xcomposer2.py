@@ -7,7 +7,7 @@ from remote_repos.putting import put
 from transformers import AutoTokenizer
 
 from harness_ext.common.failures import is_failed
-from harness_ext.models.remote.xcomposer2 import XComposer2
+from harness_ext.models.remote.families import XComposer2
 
 # Its own penalty is off where answers are compared to ones that know none.
 PLAIN = GREEDY | {"repetition_penalty": 1.0}
