@@ -1,18 +1,61 @@
-"""One entry of the model catalogue: what it may say, and what is wrong with it, by the line of the key at fault."""
+"""One entry of the model catalogue: what it may say, and what is wrong with it, by the line of the key at fault.
 
-import re
-from collections.abc import Callable, Mapping
+The types of the fields are the checks of their values (pydantic's), and say what a value must be.
+"""
+
+import functools
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Annotated, Any, Final, TypedDict, get_args, get_type_hints
 
 import yaml
+from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
 from harness_ext.common.errors import UserError
 from harness_ext.models.catalogue import Loader
 
 BACKENDS: Final = ("huggingface", "api", "cogvlm", "xcomposer2", "minicpmv")
 TEMPLATES: Final = Path(__file__).with_name("templates")
+
+Text = Annotated[str, Field(description="text (quote it if it is a number)")]
+Word = Annotated[str, Field(pattern=r"^\S+$", description="text without spaces (quote it)")]
+Flag = Annotated[bool, Field(description="true or false")]
+Count = Annotated[int, Field(ge=1, description="a whole number from 1 on")]
+Number = Annotated[int | float, Field(ge=0, description="a number from 0 on")]
+Options = Annotated[dict[str, Any], Field(description="a mapping, NAME: VALUE")]
+
+
+def prompt_text(prompt: str) -> str:
+    """A chat template by its name among the packaged ones, or as it is given.
+
+    Raises:
+        UserError: It is neither a template nor the name of one.
+    """
+    if "{{" in prompt or "{%" in prompt:
+        return prompt
+    names = sorted(file.stem for file in TEMPLATES.glob("*.jinja"))
+    if prompt not in names:
+        raise UserError(f"a prompt is a Jinja chat template, or one of {', '.join(names)}; found {prompt!r}")
+    return (TEMPLATES / f"{prompt}.jinja").read_text(encoding="utf-8")
+
+
+def _usable(prompt: str) -> str:
+    prompt_text(prompt)
+    return prompt
+
+
+class Generation(TypedDict, total=False):
+    """The settings of ``GenerationSettings``, whose import would load torch, but for the one that is the task's to say."""
+
+    max_new_tokens: Count
+    do_sample: Flag
+    temperature: Number
+    top_p: Annotated[int | float, Field(ge=0, le=1, description="a number from 0 to 1")]
+    top_k: Annotated[int, Field(ge=0, description="a whole number from 0 on")]
+    num_beams: Count
+    repetition_penalty: Number
+    until: Annotated[str | list[str], Field(description="text or a list of texts")]
 
 
 @dataclass(frozen=True)
@@ -27,11 +70,11 @@ class Needs:
         licence: The licence of the weights, where it is not a free one.
     """
 
-    memory_gib: float | None = None
-    packages: tuple[str, ...] = ()
-    remote_code: bool = False
-    access: str = ""
-    licence: str = ""
+    memory_gib: Number | None = None
+    packages: Annotated[tuple[str, ...], Field(strict=False, description="a list of texts")] = ()
+    remote_code: Flag = False
+    access: Annotated[str, Field(pattern="^gated$", description="one of gated")] = ""
+    licence: Text = ""
 
 
 @dataclass(frozen=True)
@@ -44,9 +87,9 @@ class Api:
         api_key_variable: The environment variable that holds the key.
     """
 
-    model: str = ""
-    base_url: str = ""
-    api_key_variable: str = ""
+    model: Text = ""
+    base_url: Text = ""
+    api_key_variable: Text = ""
 
 
 @dataclass(frozen=True)
@@ -69,122 +112,24 @@ class Entry:
         source: The file that the entry is from; empty for the packaged catalogue.
     """
 
-    backend: str = "huggingface"
-    weights: str = ""
-    family: str = ""
-    revision: str | None = None
-    tokenizer: str | None = None
-    prompt: str | None = None
-    template_options: Mapping[str, Any] = field(default_factory=dict)
+    backend: Annotated[str, Field(pattern=f"^({'|'.join(BACKENDS)})$", description=f"one of {', '.join(BACKENDS)}")] = (
+        "huggingface"
+    )
+    weights: Text = ""
+    family: Text = ""
+    revision: Word | None = None
+    tokenizer: Text | None = None
+    prompt: Annotated[Text, AfterValidator(_usable)] | None = None
+    template_options: Options = field(default_factory=dict)
     generation: Mapping[str, Any] = field(default_factory=dict)
     needs: Needs = Needs()
     api: Api = Api()
-    note: str = ""
-    paper: bool = False
+    note: Text = ""
+    paper: Flag = False
     source: str = ""
 
 
-def prompt_text(prompt: str) -> str:
-    """A chat template by its name among the packaged ones, or as it is given.
-
-    Raises:
-        UserError: It is neither a template nor the name of one.
-    """
-    if "{{" in prompt or "{%" in prompt:
-        return prompt
-    names = sorted(file.stem for file in TEMPLATES.glob("*.jinja"))
-    if prompt not in names:
-        raise UserError(f"a prompt is a Jinja chat template, or one of {', '.join(names)}; found {prompt!r}")
-    return (TEMPLATES / f"{prompt}.jinja").read_text(encoding="utf-8")
-
-
-# A check says what a value must be, or nothing where it is that.
-Check: TypeAlias = Callable[[Any], str]
-Keys: TypeAlias = Mapping[str, "Check | Keys"]
-
-
-def _text(value: Any) -> str:
-    return "" if isinstance(value, str) else "must be text (quote it if it is a number)"
-
-
-def _flag(value: Any) -> str:
-    return "" if isinstance(value, bool) else "must be true or false"
-
-
-def _one_of(*choices: str) -> Check:
-    return lambda value: "" if value in choices else f"must be one of {', '.join(choices)}"
-
-
-def _number(least: float, *, whole: bool = False, most: float = float("inf")) -> Check:
-    kind = "a whole number" if whole else "a number"
-    words = f"must be {kind} from {least:g}" + (f" to {most:g}" if most < float("inf") else " on")
-
-    def check(value: Any) -> str:
-        right = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
-        return "" if right and least <= value <= most else words
-
-    return check
-
-
-def _texts(value: Any) -> str:
-    right = isinstance(value, list) and all(isinstance(part, str) for part in value)
-    return "" if right else "must be a list of texts"
-
-
-def _text_or_texts(value: Any) -> str:
-    return "" if isinstance(value, str) else _texts(value) and "must be text or a list of texts"
-
-
-def _options(value: Any) -> str:
-    right = isinstance(value, dict) and all(isinstance(key, str) for key in value)
-    return "" if right else "must be a mapping, NAME: VALUE"
-
-
-def _prompt(value: Any) -> str:
-    if problem := _text(value):
-        return problem
-    try:
-        prompt_text(value)
-    except UserError as error:
-        return f"is not usable: {error}"
-    return ""
-
-
-def _commit(value: Any) -> str:
-    return "" if isinstance(value, str) and re.fullmatch(r"\S+", value) else "must be text without spaces (quote it)"
-
-
-# The settings of harness_ext.models.generation, whose import would load torch.
-GENERATION: Final[Keys] = {
-    "max_new_tokens": _number(1, whole=True),
-    "do_sample": _flag,
-    "temperature": _number(0),
-    "top_p": _number(0, most=1),
-    "top_k": _number(0, whole=True),
-    "num_beams": _number(1, whole=True),
-    "repetition_penalty": _number(0),
-    "until": _text_or_texts,
-}
-KEYS: Final[Keys] = {
-    "backend": _one_of(*BACKENDS),
-    "weights": _text,
-    "family": _text,
-    "revision": _commit,
-    "tokenizer": _text,
-    "prompt": _prompt,
-    "template_options": _options,
-    "generation": GENERATION,
-    "needs": {
-        "memory_gib": _number(0),
-        "packages": _texts,
-        "remote_code": _flag,
-        "access": _one_of("gated"),
-        "licence": _text,
-    },
-    "api": {"model": _text, "base_url": _text, "api_key_variable": _text},
-    "note": _text,
-    "paper": _flag,
-}
+_NESTED: Final[Mapping[str, type]] = {"needs": Needs, "api": Api, "generation": Generation}
 
 
 class Fault(Exception):
@@ -197,14 +142,14 @@ class Fault(Exception):
 
 def read_entry(loader: Loader, node: yaml.Node, line: int, source: str) -> Entry:
     """The entry in ``node``, whose name is on ``line``. Raises ``Fault``."""
-    values = _read_keys(loader, node, KEYS, line, "")
-    needs, api = values.pop("needs", {}), values.pop("api", {})
-    needs["packages"] = tuple(needs.get("packages", ()))
-    return Entry(**values, needs=Needs(**needs), api=Api(**api), source=source)
+    values = _read_keys(loader, node, Entry, line, "")
+    needs, api = Needs(**values.pop("needs", {})), Api(**values.pop("api", {}))
+    return Entry(**values, needs=needs, api=api, source=source)
 
 
-def _read_keys(loader: Loader, node: yaml.Node, keys: Keys, line: int, within: str) -> dict[str, Any]:
-    """A mapping that may hold ``keys``; ``within`` is the key that holds it, for messages."""
+def _read_keys(loader: Loader, node: yaml.Node, kind: type, line: int, within: str) -> dict[str, Any]:
+    """A mapping that may hold the fields of ``kind``; ``within`` is the key that holds it, for messages."""
+    keys = set(kind.__annotations__) - {"source"}
     allowed = f"allowed are {', '.join(sorted(keys))}"
     if not isinstance(node, yaml.MappingNode):
         found = type(loader.construct_object(node, deep=True)).__name__
@@ -219,11 +164,24 @@ def _read_keys(loader: Loader, node: yaml.Node, keys: Keys, line: int, within: s
         key, at = loader.construct_object(key_node, deep=True), key_node.start_mark.line + 1
         if not isinstance(key, str) or key not in keys:
             raise Fault(at, f"{within}unknown key {key}; {allowed}")
-        check = keys[key]
-        if isinstance(check, Mapping):
-            values[key] = _read_keys(loader, value_node, check, at, f"{within}{key}: ")
+        if key in _NESTED:
+            values[key] = _read_keys(loader, value_node, _NESTED[key], at, f"{within}{key}: ")
             continue
-        values[key] = loader.construct_object(value_node, deep=True)
-        if problem := check(values[key]):
-            raise Fault(at, f"{within}{key} {problem}, found {values[key]!r}")
+        value, (check, must_be) = loader.construct_object(value_node, deep=True), _check(kind, key)
+        try:
+            values[key] = check.validate_python(value)
+        except UserError as error:
+            raise Fault(at, f"{within}{key} is not usable: {error}") from error
+        except ValidationError as error:
+            raise Fault(at, f"{within}{key} must be {must_be}, found {value!r}") from error
     return values
+
+
+@functools.cache
+def _check(kind: type, key: str) -> tuple[TypeAdapter[Any], str]:
+    """What checks the value of a field, and what that must be; ``None``, a default, cannot be written."""
+    hint = get_type_hints(kind, include_extras=True)[key]
+    if type(None) in get_args(hint):
+        hint = get_args(hint)[0]
+    check = TypeAdapter(hint, config=ConfigDict(strict=True))
+    return check, check.json_schema()["description"]

@@ -17,7 +17,7 @@ from harness_ext.models.catalogue import (
     load_names,
     read_catalogue,
 )
-from harness_ext.models.entries import GENERATION, KEYS, Api, Entry, Needs
+from harness_ext.models.entries import Api, Entry, Generation, Needs
 from harness_ext.models.generation import GenerationSettings
 
 
@@ -28,16 +28,10 @@ def no_files_of_the_user(monkeypatch, tmp_path):
     monkeypatch.delenv(OPTION_FILE_VARIABLE, raising=False)
 
 
-def names(kind):
-    return {field.name for field in fields(kind)}
-
-
-def test_the_allowed_keys_are_the_fields():
-    assert set(KEYS) == names(Entry) - {"source"}
-    assert set(KEYS["needs"]) == names(Needs)
-    assert set(KEYS["api"]) == names(Api)
+def test_an_entry_may_set_what_a_task_may_set_of_generation():
     # What is scored rather than generated is the task's to say.
-    assert set(GENERATION) == names(GenerationSettings) - {"likelihood"}
+    settings = {field.name for field in fields(GenerationSettings)}
+    assert set(Generation.__annotations__) == settings - {"likelihood"}
 
 
 def test_the_packaged_catalogue_has_the_papers_eight_and_todays_families():
@@ -179,6 +173,9 @@ served:
         ),
         ("a:\n  template_options: [x]\n", "template_options must be a mapping"),
         ("a:\n  paper: 1\n", "paper must be true or false"),
+        ("a:\n  source: x\n", "unknown key source"),
+        ("a:\n  revision: null\n", "line 2: .*revision must be text without spaces .*, found None"),
+        ("a:\n  needs: {memory_gib: true}\n", "needs: memory_gib must be a number from 0 on, found True"),
     ],
 )
 def test_a_wrong_file_is_refused_with_its_line(tmp_path, text, message):
