@@ -131,7 +131,7 @@ class ChatClient:
         """Raise ``UserError`` where no server is at the address: openai's client would try again and again."""
         connect = min(self._server.timeout, _LONGEST_DOUBLED)
         try:
-            async with httpx2.AsyncClient(timeout=connect) as client:
+            async with httpx2.AsyncClient(timeout=httpx2.Timeout(_LONG_WAIT, connect=connect)) as client:
                 await client.head(self._server.base_url)
         except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
             raise UserError(
