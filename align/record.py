@@ -23,8 +23,7 @@ from harness_ext.common.errors import UserError
 from harness_ext.common.files import write_text
 from harness_ext.judges import RuleJudge
 from harness_ext.judges.base import BatchJudge
-from harness_ext.models.checkpoint import read_json
-from harness_ext.models.identity import weights_identity
+from harness_ext.models.checkpoint import read_json, weights_identity
 from harness_ext.report.page.training import RECORD_FILE
 
 Record = dict[str, Any]

@@ -23,7 +23,7 @@ from harness_ext.common.errors import UserError
 from harness_ext.common.options import checked
 from harness_ext.judges.classifier import VERDICTS
 from harness_ext.judges.classifier.text_classifier import TextClassifier
-from harness_ext.models.identity import weights_identity
+from harness_ext.models.checkpoint import weights_identity
 from harness_ext.records import Verdict
 
 _SCALE: Final = 10.0

@@ -17,7 +17,7 @@ from align.rewards.base import (
 )
 from harness_ext.common.options import checked
 from harness_ext.judges.classifier.text_classifier import TextClassifier
-from harness_ext.models.identity import weights_identity
+from harness_ext.models.checkpoint import weights_identity
 
 
 @checked

@@ -18,7 +18,7 @@ from harness_ext.benchmark.questions import IMAGE_QUESTIONS, NUM_QUESTIONS, perc
 from harness_ext.glyphworld.concepts import CATEGORIES, CONCEPTS, NEVER_SEEN
 from harness_ext.glyphworld.questions import CAPABILITIES, NAMING_QUESTION, perception_options
 from harness_ext.glyphworld.render import Glyph, render
-from harness_ext.models.adapters import check_adapter, put_adapter
+from harness_ext.models.loading import check_adapter, put_adapter
 
 NEW_TOKENS: Final = 24  # longer than any sentence taught
 _BATCH: Final = 150

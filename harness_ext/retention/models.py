@@ -15,9 +15,8 @@ from harness_ext.common.errors import UserError
 from harness_ext.common.files import sha256
 from harness_ext.models.api_options import checked_url, hide, is_openai, read_key
 from harness_ext.models.catalogue import describe_names, load_catalogue
-from harness_ext.models.checkpoint import locate
+from harness_ext.models.checkpoint import adapter_identity, locate, weights_identity
 from harness_ext.models.entries import prompt_text
-from harness_ext.models.identity import adapter_identity, weights_identity
 from harness_ext.models.names import GLYPHWORLD, embedded
 from harness_ext.retention.benchmarks import JUDGED
 

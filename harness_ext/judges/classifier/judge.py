@@ -14,7 +14,7 @@ from harness_ext.common.files import sha256
 from harness_ext.judges.base import AlignmentAnswer, Answer
 from harness_ext.judges.classifier import Kind
 from harness_ext.judges.classifier.text_classifier import TextClassifier
-from harness_ext.models.identity import fingerprint
+from harness_ext.models.checkpoint import fingerprint
 from harness_ext.records import FAILED
 
 # Answers read together: few enough that verdicts come early, enough that texts of similar length share a batch.

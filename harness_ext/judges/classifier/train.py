@@ -47,8 +47,7 @@ from harness_ext.judges.classifier.examples import Example, LabelledResponses, c
 from harness_ext.judges.classifier.measures import Measures, card, measure
 from harness_ext.judges.classifier.paper import BASE, BASE_REVISION, resolved
 from harness_ext.judges.classifier.text_classifier import TextClassifier
-from harness_ext.models.checkpoint import locate, read_json, require_weights
-from harness_ext.models.identity import fingerprint
+from harness_ext.models.checkpoint import fingerprint, locate, read_json, require_weights
 
 TINY: Final = "tiny"
 # Epochs and learning rate, unless they are given.

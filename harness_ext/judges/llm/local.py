@@ -43,12 +43,11 @@ from harness_ext.judges.llm.prompt import (
     read_verdict,
     request,
 )
-from harness_ext.models.checkpoint import locate
+from harness_ext.models.checkpoint import locate, weights_identity
 from harness_ext.models.generation import GenerationSettings, came_to_an_end, ending_tokens
-from harness_ext.models.identity import weights_identity
 from harness_ext.models.likelihood import Candidates, Forced, Tokens
 from harness_ext.models.loading import load_model
-from harness_ext.models.prefix_cache import CACHE, repeated
+from harness_ext.models.sharing import CACHE, repeated
 
 Reading = Literal["likelihood", "text"]
 Prompts = Sequence[Sequence[int]]
