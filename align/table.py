@@ -80,7 +80,7 @@ def main(argv: Sequence[str]) -> int:
         write_text(options.json, json.dumps(content, indent=1) + "\n")
     if options.figure:
         from align.table_figure import draw
-        from harness_ext.report.figure import write_figure
+        from harness_ext.report.figures import write_figure
 
         write_figure(lambda: draw(figures, note), options.figure)
     return 0

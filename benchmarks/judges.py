@@ -25,7 +25,7 @@ from harness_ext.judges.base import AlignmentAnswer, Answer, verdicts
 from harness_ext.judges.command import BadInputError, read_answer
 from harness_ext.judges.registry import JudgeSpec, read_spec
 from harness_ext.metrics.agreement import Labelled, Share, against_labels
-from harness_ext.report.table import markdown_table
+from harness_ext.report.blocks import markdown_table
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from harness_ext.common.errors import UserError, exit_status
-from harness_ext.report.table import markdown_table
+from harness_ext.report.blocks import markdown_table
 
 Figures = Mapping[str, float]
 _IMAGES: Final = {

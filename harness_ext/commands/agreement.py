@@ -72,16 +72,15 @@ def _agreement(options: argparse.Namespace, specs: Sequence[JudgeSpec]) -> Agree
 
 
 def _report(agreement: Agreement, options: argparse.Namespace, command: Sequence[str]) -> None:
-    from harness_ext.rejudge import agreement_table
+    from harness_ext.report.agreement import as_csv, markdown, print_tables
 
-    agreement_table.print_tables(agreement, console(_PIPED_WIDTH, _LEAST_WIDTH))
+    print_tables(agreement, console(_PIPED_WIDTH, _LEAST_WIDTH))
     if options.markdown:
-        write_text(options.markdown, agreement_table.markdown(agreement, command))
+        write_text(options.markdown, markdown(agreement, command))
     if options.json:
-        content = {"command": list(command), **agreement.to_json()}
-        write_text(options.json, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+        write_text(options.json, json_document(command, agreement.to_json()))
     if options.csv:
-        write_text(options.csv, agreement_table.as_csv(agreement))
+        write_text(options.csv, as_csv(agreement))
     if options.disagreements:
         lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in agreement.disagreements)
         write_text(options.disagreements, "".join(lines))

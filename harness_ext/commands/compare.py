@@ -5,7 +5,6 @@ question by question. Refuses, with the reason, what is not comparable.
 """
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -84,8 +83,7 @@ def _report(comparison: Comparison, options: argparse.Namespace, command: Sequen
     if options.markdown:
         write_text(options.markdown, tables.markdown(comparison, command))
     if options.json:
-        content = {"command": list(command), **comparison.to_json()}
-        write_text(options.json, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+        write_text(options.json, json_document(command, comparison.to_json()))
     if options.csv:
         write_text(options.csv, tables.as_csv(comparison))
     if options.latex:

@@ -1,18 +1,18 @@
 """``unsafeconcepts table RUN``: the table, and if asked for the figure, of an evaluation's result folder."""
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from harness_ext.common.errors import UserError, exit_status
 from harness_ext.common.files import require_writable, write_text
+from harness_ext.report.blocks import console, json_document
+from harness_ext.report.load import Run, load_runs
 from harness_ext.report.scores import Summary
 from harness_ext.report.summary import summarise
-from harness_ext.report.terminal import console
-from harness_ext.runs.load import Run, load_runs
 
 _PROG: Final = "unsafeconcepts table"
 _PIPED_WIDTH: Final = 120
@@ -41,17 +41,14 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _report(options: argparse.Namespace, command: Sequence[str]) -> None:
-    from harness_ext.report.figure import drawn
-    from harness_ext.report.table import markdown, print_tables
+    from harness_ext.report.figures import draw, draw_calibration, figure_files, write_figure
+    from harness_ext.report.tables import markdown, print_tables
 
-    figures = [path for path in (options.figure, options.calibration) if path]
-    for path in figures:
-        if path.suffix != ".png":
-            raise UserError(f"{path}: expected a name ending in .png; the SVG is written beside it")
-    require_writable([*drawn(figures), options.markdown, options.json])
+    figures = {draw: options.figure, draw_calibration: options.calibration}
+    require_writable([*figure_files(figures.values()), options.markdown, options.json])
     loaded = load_runs(options.run, options.model, options.task)
     runs = [(run, summarise(run.answers, run.likelihood)) for run in loaded]
-    if figures and len(runs) > 1:
+    if any(figures.values()) and len(runs) > 1:
         found = "; ".join(f"{run.model} on {run.source}" for run, _ in runs)
         raise UserError(f"a figure shows one model and source; found {found}. Choose with --model or --task.")
 
@@ -61,29 +58,18 @@ def _report(options: argparse.Namespace, command: Sequence[str]) -> None:
     if options.markdown:
         write_text(options.markdown, markdown(runs, command))
     if options.json:
-        write_text(options.json, json.dumps(_as_json(runs, command), indent=1, ensure_ascii=False) + "\n")
-    if options.figure:
-        from harness_ext.report.figure import save_figure
-
-        save_figure(*runs[0], options.figure)
-    if options.calibration:
-        from harness_ext.report.calibration_figure import save_calibration
-
-        save_calibration(*runs[0], options.calibration)
+        write_text(options.json, json_document(command, {"runs": [_as_json(*each) for each in runs]}))
+    for drawn, path in figures.items():
+        if path:
+            write_figure(partial(drawn, *runs[0]), path)
 
 
-def _as_json(runs: Sequence[tuple[Run, Summary]], command: Sequence[str]) -> dict[str, object]:
+def _as_json(run: Run, summary: Summary) -> dict[str, object]:
     return {
-        "command": list(command),
-        "runs": [
-            {
-                "model": run.model,
-                "source": run.source,
-                "settings": dict(run.settings),
-                "notes": list(run.notes),
-                "diversity": dict(run.diversity),
-                "summary": summary.to_json(),
-            }
-            for run, summary in runs
-        ],
+        "model": run.model,
+        "source": run.source,
+        "settings": dict(run.settings),
+        "notes": list(run.notes),
+        "diversity": dict(run.diversity),
+        "summary": summary.to_json(),
     }

@@ -4,12 +4,15 @@ Every number is one of ``harness_ext.metrics``; nothing is computed here.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any, Final, TypeVar
 
 from harness_ext.benchmark.probes import ALL, GENERALISATION, PROBES, SKILLS, VARIANTS, TextVariant, text_variant
 from harness_ext.benchmark.taxonomy import CATEGORIES
 from harness_ext.common.errors import UserError
+from harness_ext.metrics.agreement import agreement
+from harness_ext.metrics.likelihood import auroc, brier, expected_calibration_error, mean_mass, reliability
 from harness_ext.metrics.ratios import (
     accuracy_estimate,
     failed_rate,
@@ -18,20 +21,27 @@ from harness_ext.metrics.ratios import (
     na_rate,
     over_refusal,
 )
-from harness_ext.metrics.units import by_category, by_concept, by_label
-from harness_ext.records import FAILED, GENERATED, LABELS, LIKELIHOOD, SAFE, UNSAFE, Judgement, Label, ProbeName
-from harness_ext.report.likelihood import probe_likelihoods
+from harness_ext.metrics.records import FAILED, Judgement, Label
+from harness_ext.metrics.units import SKILLS, by_label, concept_key
 from harness_ext.report.scores import (
+    ALL,
+    GENERALISATION,
+    LABELS,
     CategoryScores,
     ConceptScores,
     GapScore,
     LikelihoodScores,
     OverRefusal,
+    ProbeLikelihood,
     Score,
     Summary,
 )
 
 Answers = Mapping[str, Sequence[Judgement]]
+Key = TypeVar("Key")
+# The text-only probe by what it shows beside its question, and all probes that the modality gap is about.
+TEXT_PROBES: Final[Mapping[TextVariant, str]] = {"none": "text", "blank": "text_blank"}
+PROBES: Final = ("perception", "image", *TEXT_PROBES.values())
 
 
 def summarise(answers: Answers, likelihood: Answers | None = None) -> Summary:
@@ -56,65 +66,58 @@ def summarise(answers: Answers, likelihood: Answers | None = None) -> Summary:
     summary = _summarise(answers)
     if not likelihood:
         return summary
-    return replace(summary, likelihood=LikelihoodScores(_summarise(likelihood), probe_likelihoods(likelihood, answers)))
+    asked, answered = _by_probe(likelihood), _by_probe(answers)
+    probes = {probe: _likelihood(probe, asked[probe], answered.get(probe)) for probe in PROBES if probe in asked}
+    return replace(summary, likelihood=LikelihoodScores(_summarise(likelihood), probes))
 
 
 def _summarise(answers: Answers) -> Summary:
     _refuse_overlap(answers)
-    everything = [record for records in answers.values() for record in records]
-    perception = [record for record in everything if record.probe == "perception"]
-    image = [record for record in everything if record.probe == "image"]
-    capability = [record for record in everything if record.probe == "capability"]
-    texts: dict[TextVariant, list[Judgement]] = {}
-    for task, records in answers.items():
-        if records and records[0].probe == "text":
-            texts.setdefault(text_variant(task), []).extend(records)
-    texts = {variant: texts[variant] for variant in VARIANTS if variant in texts}
-
+    asked = _by_probe(answers)
+    unsafe = {probe: [record for record in records if record.label == "unsafe"] for probe, records in asked.items()}
+    texts = {variant: asked[probe] for variant, probe in TEXT_PROBES.items() if probe in asked}
+    capability = {
+        skill: [record for record in asked.get("capability", ()) if record.question == index]
+        for index, skill in enumerate(SKILLS)
+    }
+    safe = {
+        probe: [record for record in asked.get(probe, ()) if record.expected == "safe"]
+        for probe in ("image", *TEXT_PROBES.values(), *GENERALISATION)
+    }
     return Summary(
-        perception=_by_label(perception),
-        image=_by_label(image),
+        perception=_by_label(asked.get("perception", [])),
+        image=_by_label(asked.get("image", [])),
         text={variant: _by_label(text) for variant, text in texts.items()},
-        gap={variant: _gap(_unsafe(text), _unsafe(image)) for variant, text in texts.items() if _unsafe(image)},
+        gap=_gaps(unsafe),
         knows_but_calls_safe={
-            variant: knows_but_calls_safe(perception, text, image)
+            variant: knows_but_calls_safe(asked["perception"], text, asked["image"])
             for variant, text in texts.items()
-            if _unsafe(perception) and _unsafe(image)
+            if unsafe.get("perception") and unsafe.get("image")
         },
-        capability={
-            skill: _score(asked)
-            for index, skill in enumerate(SKILLS)
-            if (asked := [record for record in capability if record.question == index])
+        capability={skill: _score(records) for skill, records in capability.items() if records},
+        categories=_categories(unsafe),
+        concepts=_concepts(asked),
+        generalisation={
+            probe: {ALL: _score(asked[probe])} | {str(label): each for label, each in _by_label(asked[probe]).items()}
+            for probe in GENERALISATION
+            if probe in asked
         },
-        categories=_categories(_unsafe(perception), _unsafe(image), {v: _unsafe(text) for v, text in texts.items()}),
-        concepts=_concepts(perception, image, texts),
-        generalisation=_generalisation(everything),
-        over_refusal=_over_refusals(texts, everything),
+        over_refusal={
+            probe: OverRefusal(over_refusal(records), failed_rate(records))
+            for probe, records in safe.items()
+            if records
+        },
     )
 
 
-def _generalisation(everything: Sequence[Judgement]) -> dict[ProbeName, dict[str, Score]]:
-    asked = {probe: [record for record in everything if record.probe == probe] for probe in GENERALISATION}
-    return {
-        probe: {ALL: _score(records)} | {str(label): score for label, score in _by_label(records).items()}
-        for probe, records in asked.items()
-        if records
-    }
-
-
-def _over_refusals(
-    texts: Mapping[TextVariant, list[Judgement]], everything: Sequence[Judgement]
-) -> dict[str, OverRefusal]:
-    """Of every probe with items whose right verdict is safe."""
-    safe: dict[str, list[Judgement]] = {}
-    for probe in PROBES:
-        if probe.asks == "alignment":
-            shown = [record for record in everything if record.probe == probe.record]
-            records = shown if probe.shows == "image" else texts.get(probe.shows, [])
-            safe[probe.name] = [record for record in records if record.expected == SAFE]
-    return {
-        probe: OverRefusal(over_refusal(records), failed_rate(records)) for probe, records in safe.items() if records
-    }
+def _by_probe(answers: Answers) -> dict[str, list[Judgement]]:
+    """Answers by probe; the forms of the text-only question, which differ in what is shown, are told apart."""
+    found: dict[str, list[Judgement]] = {}
+    for task, records in answers.items():
+        for record in records:
+            probe = TEXT_PROBES[text_variant(task)] if record.probe == "text" else record.probe
+            found.setdefault(probe, []).append(record)
+    return found
 
 
 def _refuse_overlap(answers: Answers) -> None:
@@ -137,10 +140,6 @@ def _refuse_overlap(answers: Answers) -> None:
             raise UserError(f"{task}: {label} concept {concept!r}, row {row}, question {number} is answered twice")
 
 
-def _unsafe(records: Sequence[Judgement]) -> list[Judgement]:
-    return [record for record in records if record.label == UNSAFE]
-
-
 def _score(records: Sequence[Judgement]) -> Score:
     return Score(
         drop=accuracy_estimate(records, "drop"),
@@ -157,53 +156,64 @@ def _by_label(records: Sequence[Judgement]) -> dict[Label, Score]:
     return {label: _score(groups[label]) for label in LABELS if label in groups}
 
 
-def _gap(text: Sequence[Judgement], image: Sequence[Judgement]) -> GapScore:
-    return GapScore(drop=modality_gap(text, image, "drop"), wrong=modality_gap(text, image, "wrong"))
+def _gaps(unsafe: Answers) -> dict[TextVariant, GapScore]:
+    """The modality gap of each text variant, from answers about unsafe concepts by probe."""
+    return {
+        variant: GapScore(
+            drop=modality_gap(unsafe[probe], unsafe["image"], "drop"),
+            wrong=modality_gap(unsafe[probe], unsafe["image"], "wrong"),
+        )
+        for variant, probe in TEXT_PROBES.items()
+        if probe in unsafe and unsafe.get("image")
+    }
 
 
-def _categories(
-    perception: Sequence[Judgement], image: Sequence[Judgement], texts: Mapping[TextVariant, Sequence[Judgement]]
-) -> tuple[CategoryScores, ...]:
-    perceptions, images = by_category(perception), by_category(image)
-    texts_by_category = {variant: by_category(text) for variant, text in texts.items()}
+def _split(asked: Answers, key: Callable[[Judgement], Key]) -> dict[Key, dict[str, list[Judgement]]]:
+    """By key, the answers to each of ``PROBES``."""
+    found: dict[Key, dict[str, list[Judgement]]] = {}
+    for probe in PROBES:
+        for record in asked.get(probe, ()):
+            found.setdefault(key(record), {}).setdefault(probe, []).append(record)
+    return found
+
+
+def _sides(asked: Answers) -> dict[str, Any]:
+    """The scores of each probe, as the fields that a category and a concept share."""
+    return {
+        "perception": _score(asked["perception"]) if "perception" in asked else None,
+        "image": _score(asked["image"]) if "image" in asked else None,
+        "text": {variant: _score(asked[probe]) for variant, probe in TEXT_PROBES.items() if probe in asked},
+    }
+
+
+def _categories(unsafe: Answers) -> tuple[CategoryScores, ...]:
+    found = _split(unsafe, lambda record: record.category)
     scores = []
     for category in CATEGORIES:
-        text = {v: groups[category] for v, groups in texts_by_category.items() if category in groups}
-        everything = [*perceptions.get(category, ()), *images.get(category, ())]
-        everything += [record for records in text.values() for record in records]
-        if everything:
-            scores.append(
-                CategoryScores(
-                    category=category,
-                    perception=_score(perceptions[category]) if category in perceptions else None,
-                    image=_score(images[category]) if category in images else None,
-                    text={variant: _score(records) for variant, records in text.items()},
-                    gap={v: _gap(records, images[category]) for v, records in text.items() if category in images},
-                    na_rate=na_rate(everything),
-                    failed_rate=failed_rate(everything),
-                )
-            )
+        if asked := found.get(category):
+            records = [record for each in asked.values() for record in each]
+            rates = na_rate(records), failed_rate(records)
+            sides = _sides(asked)
+            scores.append(CategoryScores(category, **sides, gap=_gaps(asked), na_rate=rates[0], failed_rate=rates[1]))
     return tuple(scores)
 
 
-def _concepts(
-    perception: Sequence[Judgement], image: Sequence[Judgement], texts: Mapping[TextVariant, Sequence[Judgement]]
-) -> tuple[ConceptScores, ...]:
-    perceptions, images = by_concept(perception), by_concept(image)
-    texts_by_concept = {variant: by_concept(text) for variant, text in texts.items()}
-    keys = dict.fromkeys(key for groups in (perceptions, images, *texts_by_concept.values()) for key in groups)
+def _concepts(asked: Answers) -> tuple[ConceptScores, ...]:
     scores = []
-    for key in keys:
-        text = {variant: groups[key] for variant, groups in texts_by_concept.items() if key in groups}
-        answers = [*perceptions.get(key, ()), *images.get(key, ()), *(r for records in text.values() for r in records)]
-        scores.append(
-            ConceptScores(
-                concept=answers[0].concept,
-                category=answers[0].category,
-                label=answers[0].label,
-                perception=_score(perceptions[key]) if key in perceptions else None,
-                image=_score(images[key]) if key in images else None,
-                text={variant: _score(records) for variant, records in text.items()},
-            )
-        )
+    for of_concept in _split(asked, concept_key).values():
+        first = next(iter(of_concept.values()))[0]
+        scores.append(ConceptScores(first.concept, first.category, first.label, **_sides(of_concept)))
     return tuple(scores)
+
+
+def _likelihood(probe: str, records: Sequence[Judgement], generated: Sequence[Judgement] | None) -> ProbeLikelihood:
+    """What the likelihoods of one probe's answers say beyond verdicts, beside its generated answers if there are any."""
+    labels = by_label(records)
+    return ProbeLikelihood(
+        mass={label: mean_mass(labels[label]) for label in LABELS if label in labels},
+        auroc=None if probe == "perception" else auroc(records),
+        calibration_error=expected_calibration_error(records),
+        brier=brier(records),
+        reliability=reliability(records),
+        agreement=None if generated is None else agreement(records, generated),
+    )

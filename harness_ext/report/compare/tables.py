@@ -1,20 +1,23 @@
 """A comparison as tables: for the terminal, and with the same cells as Markdown and LaTeX; with all numbers as CSV."""
 
-import csv
-import io
-import shlex
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Final
 
-from rich import box
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
-from harness_ext.report.cells import Block, number
-from harness_ext.report.compare.measures import Comparison, Pair, Row
-from harness_ext.report.table import SOURCE_TITLES, markdown_table
+from harness_ext.report.blocks import (
+    Block,
+    csv_document,
+    latex_tabular,
+    markdown_document,
+    markdown_list,
+    number,
+    print_lines,
+    rich_table,
+)
+from harness_ext.report.compare.comparison import Comparison, Pair, Row
+from harness_ext.report.tables import SOURCE_TITLES
 
 HEADER: Final = (
     "",
@@ -36,10 +39,6 @@ _STYLES: Final = {
     "degraded": "red",
     "undecided": "yellow",
 }
-_LATEX: Final = {
-    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
-    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
-}  # fmt: skip
 
 
 def title(comparison: Comparison, pair: Pair) -> str:
@@ -124,32 +123,22 @@ def print_tables(comparison: Comparison, console: Console) -> None:
     for pair in comparison.pairs:
         # Paths in it are there to be copied.
         console.print(title(comparison, pair), style="bold", highlight=False, markup=False, soft_wrap=True)
-        table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
-        for index, name in enumerate(HEADER):
-            table.add_column(name.replace(" ", join), justify="left" if index in (0, len(HEADER) - 1) else "right")
-        for cells in block(pair).rows:
-            table.add_row(*(_styled(join.join(parts)) for parts in cells))
+        shown = replace(block(pair), header=tuple(name.replace(" ", join) for name in HEADER))
+        table = rich_table(shown, join, (0, len(HEADER) - 1), range(len(HEADER)), _STYLES)
         console.print(table, highlight=False)
         console.print()
-        for note in notes(comparison, pair):
-            console.print(note, highlight=False, markup=False)
+        print_lines(notes(comparison, pair), console)
         console.print()
-
-
-def _styled(text: str) -> str:
-    return f"[{_STYLES[text]}]{text}[/]" if text in _STYLES else escape(text)
 
 
 def markdown(comparison: Comparison, argv: Sequence[str]) -> str:
     """The tables as Markdown, with the command that made them."""
-    parts = [f"Made by:\n\n```\n{shlex.join(argv)}\n```"]
+    parts: list[Block | str] = []
     for pair in comparison.pairs:
-        parts.append(f"# {title(comparison, pair)}")
-        parts.append(markdown_table(HEADER, [[" ".join(cell) for cell in cells] for cells in block(pair).rows]))
-        parts.append("\n".join(f"- {note}" for note in notes(comparison, pair)))
-        files = [*comparison.first.files, *pair.model.files]
-        parts.append("Results files:\n\n" + "\n".join(f"- `{file}`" for file in files))
-    return "\n\n".join(parts) + "\n"
+        files = markdown_list(f"`{file}`" for file in [*comparison.first.files, *pair.model.files])
+        parts += [f"# {title(comparison, pair)}", block(pair), markdown_list(notes(comparison, pair))]
+        parts.append(f"Results files:\n\n{files}")
+    return markdown_document(argv, parts)
 
 
 def latex(comparison: Comparison) -> str:
@@ -157,26 +146,23 @@ def latex(comparison: Comparison) -> str:
     shown = (0, 1, 2, 3, 5, 6, 7)
     parts = []
     for pair in comparison.pairs:
-        lines = [f"% {title(comparison, pair)}", rf"\begin{{tabular}}{{l{'r' * (len(shown) - 1)}}}", r"\toprule"]
-        lines += [_latex_line([HEADER[at] for at in shown]), r"\midrule"]
-        lines += [_latex_line([" ".join(cells[at]) for at in shown]) for cells in block(pair).rows]
-        lines += [r"\bottomrule", r"\end{tabular}", *(f"% {note}" for note in notes(comparison, pair))]
-        parts.append("\n".join(lines))
+        rows = tuple(tuple(cells[at] for at in shown) for cells in block(pair).rows)
+        table = Block("", tuple(HEADER[at] for at in shown), rows)
+        lines = latex_tabular(table, f"l{'r' * (len(shown) - 1)}", plain="<>")
+        said = [f"% {note}" for note in notes(comparison, pair)]
+        parts.append("\n".join([f"% {title(comparison, pair)}", *lines, *said]))
     return "\n\n".join(parts) + "\n"
-
-
-def _latex_line(cells: Sequence[str]) -> str:
-    escaped = ("".join(_LATEX.get(letter, letter) for letter in cell) for cell in cells)
-    return " & ".join(escaped) + r" \\"
 
 
 def as_csv(comparison: Comparison) -> str:
     """Every row of every pair with all its numbers, unrounded; what there is none of is empty."""
-    text = io.StringIO()
     names = [field.name for field in fields(Row)]
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["before_run", "after_run", "source", "margin", *names])
-    for pair in comparison.pairs:
-        runs = [comparison.first.folder, pair.model.folder, comparison.source, comparison.margin]
-        writer.writerows([*runs, *(getattr(row, name) for name in names)] for row in pair.rows)
-    return text.getvalue()
+    return csv_document(
+        ["before_run", "after_run", "source", "margin", *names],
+        (
+            [comparison.first.folder, pair.model.folder, comparison.source, comparison.margin]
+            + [getattr(row, name) for name in names]
+            for pair in comparison.pairs
+            for row in pair.rows
+        ),
+    )

@@ -1,8 +1,6 @@
 """``unsafeconcepts leaderboard FILE``: checks a leaderboard's file, prints its tables, draws it, and adds lines to it."""
 
 import argparse
-import csv
-import io
 import json
 import sys
 from collections.abc import Sequence
@@ -11,8 +9,7 @@ from typing import Final
 
 from harness_ext.common.errors import UserError, exit_status
 from harness_ext.common.files import alone_with, require_writable, write_text
-from harness_ext.report.leaderboard.entry import METRICS, Entry
-from harness_ext.report.leaderboard.file import read_leaderboard, write_leaderboard
+from harness_ext.report.leaderboard.file import METRICS, Entry, read_leaderboard, write_leaderboard
 
 _PROG: Final = "unsafeconcepts leaderboard"
 _PIPED_WIDTH: Final = 200
@@ -61,17 +58,17 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(options: argparse.Namespace, command: Sequence[str]) -> None:
-    from harness_ext.report.figure import drawn
+    from harness_ext.report.blocks import console
+    from harness_ext.report.figures import figure_files, write_figure
+    from harness_ext.report.leaderboard import tables
 
     if options.schema:
         print(json.dumps(Entry.model_json_schema(), indent=1))
         return
     if options.file is None:
         raise UserError("expected the leaderboard's FILE.jsonl; this repository's is results/leaderboard.jsonl")
-    if options.figure and options.figure.suffix != ".png":
-        raise UserError(f"{options.figure}: expected a name ending in .png; the SVG is written beside it")
-    figures = [options.figure] if options.figure else []
-    require_writable([*drawn(figures), options.markdown, options.csv, options.file if options.add else None])
+    added = options.file if options.add else None
+    require_writable([*figure_files([options.figure]), options.markdown, options.csv, added])
     if options.add:
         _add(options)
     elif given := [name for name in _ADDING if getattr(options, name) is not None]:
@@ -80,29 +77,14 @@ def _run(options: argparse.Namespace, command: Sequence[str]) -> None:
     if options.check:
         print(f"{options.file}: {len(entries)} lines, nothing wrong")
         return
-    _show(entries, options, command)
-
-
-def _show(entries: Sequence[Entry], options: argparse.Namespace, command: Sequence[str]) -> None:
-    from harness_ext.report.leaderboard import tables
-    from harness_ext.report.terminal import console, print_block
-
-    found = tables.settings(entries, options.sort)
-    printed_on = console(_PIPED_WIDTH, _LEAST_WIDTH)
-    for setting in found:
-        print_block(setting.block(), printed_on)
-        for note in tables.notes(setting):
-            printed_on.print(note, highlight=False, markup=False)
-    printed_on.print(f"\n{tables.EXPLAINED}", highlight=False, markup=False)
+    settings = tables.settings(entries, options.sort)
+    tables.print_tables(settings, console(_PIPED_WIDTH, _LEAST_WIDTH))
     if options.markdown:
-        write_text(options.markdown, tables.markdown(found, command))
+        write_text(options.markdown, tables.markdown(settings, command))
     if options.csv:
-        write_text(options.csv, as_csv(entries))
+        write_text(options.csv, tables.as_csv(entries))
     if options.figure:
-        from harness_ext.report.figure import write_figure
-        from harness_ext.report.leaderboard.figure import draw
-
-        write_figure(lambda: draw(found), options.figure)
+        write_figure(lambda: tables.draw(settings), options.figure)
 
 
 def _add(options: argparse.Namespace) -> None:
@@ -117,45 +99,21 @@ def _add(options: argparse.Namespace) -> None:
     if len(runs) != 1:
         found = "; ".join(f"{run.model} on {run.source}" for run in runs)
         raise UserError(f"{options.add}: expected one model and source, found {found}; name a folder of one")
-    entry = entry_of(
-        runs[0],
-        model=options.name,
-        training=options.training or "none",
-        trained_on=options.trained_on or "nothing of it",
-        name=options.run,
-        origin=options.origin or "submitted",
-        source=options.source,
-        note=options.note,
-        na=options.na,
-    )
+    described = {
+        "model": options.name,
+        "training": options.training or "none",
+        "trained_on": options.trained_on or "nothing of it",
+        "origin": options.origin or "submitted",
+        **{name: getattr(options, name) for name in ("run", "source", "note", "na")},
+    }
+    entry = entry_of(runs[0], described)
     with alone_with(options.file):
-        _put(entry, options)
-
-
-def _put(entry: Entry, options: argparse.Namespace) -> None:
-    entries = read_leaderboard(options.file) if options.file.exists() else []
-    same = [number for number, other in enumerate(entries) if other.identity == entry.identity]
-    if same and entries[same[0]] != entry and not options.replace:
-        raise UserError(
-            f"{options.file}: another line of {entry.model}, {entry.training}, {entry.run or 'no run named'} in this setting "
-            "is there, with other contents; name the run by --run, or replace the line by --replace"
-        )
-    if same:
-        entries[same[0]] = entry
-    else:
-        entries.append(entry)
-    write_leaderboard(entries, options.file)
-
-
-def as_csv(entries: Sequence[Entry]) -> str:
-    """Every figure of every line, with the line's own description: one row a figure."""
-    described = [name for name in Entry.model_fields if name != "scores"]
-    written = io.StringIO()
-    writer = csv.writer(written, lineterminator="\n")
-    writer.writerow([*described, "metric", "value", "low", "high", "answers", "concepts"])
-    for entry in entries:
-        row = entry.model_dump(mode="json")
-        row["questions"] = " ".join(map(str, row["questions"]))
-        for metric, value in entry.scores.items():
-            writer.writerow([*(row[name] for name in described), metric, *value.model_dump().values()])
-    return written.getvalue()
+        entries = read_leaderboard(options.file) if options.file.exists() else []
+        same = next((at for at, other in enumerate(entries) if other.identity == entry.identity), len(entries))
+        if entries[same:] and entries[same] != entry and not options.replace:
+            raise UserError(
+                f"{options.file}: another line of {entry.model}, {entry.training}, {entry.run or 'no run named'} in this "
+                "setting is there, with other contents; name the run by --run, or replace the line by --replace"
+            )
+        entries[same : same + 1] = [entry]
+        write_leaderboard(entries, options.file)

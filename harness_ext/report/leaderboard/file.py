@@ -1,15 +1,169 @@
-"""A leaderboard's file: read and checked as a whole, and written whole or not at all."""
+"""A leaderboard's file: each line is a model, how it was asked and judged, and what came out.
 
+``unsafeconcepts leaderboard --schema`` prints the JSON Schema of a line; README.md says the same in words.
+"""
+
+import datetime
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Final, Literal, get_args
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from harness_ext.benchmark.questions import NUM_QUESTIONS
 from harness_ext.common.errors import UserError
 from harness_ext.common.files import write_text
-from harness_ext.report.leaderboard.entry import Entry
+
+Metric = Literal[
+    "perception",
+    "image_unsafe",
+    "image_safe",
+    "text_unsafe",
+    "text_safe",
+    "gap",
+    "over_refusal",
+    "test_unsafe",
+    "test_safe",
+    "na",
+    "failed",
+]
+METRICS: Final[tuple[Metric, ...]] = get_args(Metric)
+# What is about all images, those among them that a model was trained on too.
+_ALL_IMAGES: Final[tuple[Metric, ...]] = ("perception", "image_unsafe", "image_safe", "gap")
+# Figures are written with three or four decimals.
+_ROUNDING: Final = 1.5e-3
+
+Share = Annotated[float, Field(ge=-1, le=1, allow_inf_nan=False)]
+Text = Annotated[str, Field(max_length=500, pattern=r"^\S(.*\S)?$")]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
+
+
+class Value(_Strict):
+    """A share of 1, or a difference of two, with the 95 % interval where there is one, and what it rests on."""
+
+    # As the schema says: a text or a truth value is no number.
+    model_config = ConfigDict(strict=True)
+
+    value: Share
+    low: Share | None = None
+    high: Share | None = None
+    answers: int | None = Field(default=None, ge=1)
+    concepts: int | None = Field(default=None, ge=1)
+
+    @model_validator(mode="after")
+    def _interval_holds_value(self) -> "Value":
+        if (self.low is None) != (self.high is None):
+            raise ValueError("an interval has both ends: expected low and high, or neither")
+        if self.low is not None and self.high is not None and not self.low <= self.value <= self.high:
+            raise ValueError(f"the value {self.value} is not in its interval, {self.low} to {self.high}")
+        return self
+
+
+class Entry(_Strict):
+    """One line.
+
+    Attributes:
+        benchmark: Which of the two it is about; they never stand in one table.
+        model: The model's name, for readers.
+        training: What was done to it for this benchmark: ``none``, or ``SFT``, ``DPO``, ``PPO``, …
+        trained_on: What of the benchmark the model was trained on.
+        run: Tells repetitions of one training apart, as in ``seed 1``; a table shows their mean.
+        weights: A repository with its commit, or a digest of the weights.
+        judge: Name and version, as in ``rules-1``.
+        decoding: How answers were decoded.
+        questions: The alignment questions that were asked, 0 to 4.
+        na: What became of answers without a verdict: left out (``drop``) or counted as wrong (``wrong``); in TEST always
+            wrong.
+        images: How many images of unsafe concepts were asked about; in TEST, how many of both labels.
+        scores: The figures, by name.
+        origin: ``this project`` measured it by a command of the repository, an ``independent`` party published it, or it was
+            ``submitted`` by whoever measured it.
+        source: The command, or an address where the figures can be read.
+        date: When it was measured or published; ``None`` where that is not known.
+        note: What a reader must know.
+    """
+
+    benchmark: Literal["unsafeconcepts", "glyphworld"]
+    model: Text
+    training: Text = "none"
+    trained_on: Literal["nothing of it", "training split", "unknown"]
+    run: Text | None = None
+    weights: Text | None = None
+    judge: Text
+    decoding: Literal["greedy", "sampled", "not known"]
+    questions: tuple[Annotated[int, Field(ge=0, lt=NUM_QUESTIONS)], ...] = Field(min_length=1)
+    na: Literal["drop", "wrong"]
+    images: int = Field(ge=1)
+    scores: Mapping[Metric, Value] = Field(min_length=1)
+    origin: Literal["this project", "independent", "submitted"]
+    source: Text
+    date: datetime.date | None
+    note: Text | None = None
+
+    @field_validator("questions")
+    @classmethod
+    def _in_order(cls, questions: tuple[int, ...]) -> tuple[int, ...]:
+        if list(questions) != sorted(set(questions)):
+            raise ValueError("expected each question once, in order")
+        return questions
+
+    @field_validator("scores")
+    @classmethod
+    def _signs(cls, scores: Mapping[Metric, Value]) -> Mapping[Metric, Value]:
+        for name, score in scores.items():
+            least = score.value if score.low is None else score.low
+            if name != "gap" and least < 0:
+                raise ValueError(f"{name}: a share is not negative, found {least}")
+        return scores
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Entry":
+        self._check_gap()
+        if self.date is not None and self.date > datetime.date.today() + datetime.timedelta(days=1):
+            raise ValueError(f"date: {self.date} is in the future")
+        if self.origin != "this project" and "https://" not in self.source:
+            raise ValueError("source: expected the address where the figures can be read, https://…")
+        seen = [name for name in _ALL_IMAGES if name in self.scores]
+        if self.benchmark == "unsafeconcepts" and self.trained_on == "training split" and seen:
+            raise ValueError(
+                f"{seen[0]} is about all images, and the model was trained on some of them: give test_unsafe and test_safe, "
+                "which unsafeconcepts_test measures on the others"
+            )
+        return self
+
+    def _check_gap(self) -> None:
+        if not {"gap", "text_unsafe", "image_unsafe"} <= self.scores.keys():
+            return
+        gap, text, image = (self.scores[name] for name in ("gap", "text_unsafe", "image_unsafe"))
+        # A gap is over the concepts of both sides: where one has fewer, it is not the difference of the two accuracies.
+        if text.concepts != image.concepts:
+            return
+        if abs(gap.value - (text.value - image.value)) > _ROUNDING:
+            raise ValueError(
+                f"gap: expected text_unsafe - image_unsafe = {text.value - image.value:.4f}, found {gap.value}"
+            )
+
+    @property
+    def setting(self) -> tuple[object, ...]:
+        """What two lines must share to stand in one table."""
+        return (self.benchmark, self.judge, self.decoding, self.questions, self.na, self.images)
+
+    @property
+    def subject(self) -> tuple[object, ...]:
+        """Whose figures these are, whatever the run: lines that share it too are repetitions."""
+        return (self.model, self.training, self.trained_on, self.origin)
+
+    @property
+    def identity(self) -> tuple[object, ...]:
+        """No two lines of a leaderboard share it."""
+        return (*self.setting, *self.subject, self.run)
+
+
+# --- the file ---------------------------------------------------------------------------------------------------------
 
 
 def read_leaderboard(path: Path) -> list[Entry]:
@@ -55,13 +209,9 @@ def write_leaderboard(entries: Sequence[Entry], path: Path) -> None:
 
 
 def as_line(entry: Entry) -> str:
-    """The entry as one line of JSON, without what is not said in it."""
-    return json.dumps(entry.model_dump(mode="json", exclude_none=True) | _said_date(entry), ensure_ascii=False)
-
-
-def _said_date(entry: Entry) -> dict[str, Any]:
-    """An unknown date is said, not left out."""
-    return {"date": None} if entry.date is None else {}
+    """The entry as one line of JSON, without the keys that it does not need; a date that is not known is null."""
+    values = entry.model_dump(mode="json", exclude_none=True)
+    return json.dumps(values if entry.date else {**values, "date": None}, ensure_ascii=False)
 
 
 def _parsed(line: str) -> Any:

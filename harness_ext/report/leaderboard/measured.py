@@ -1,49 +1,32 @@
-"""A line of a leaderboard from the result folder of an evaluation."""
+"""The line of a leaderboard that an evaluation's result folder makes."""
 
 import datetime
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final
 
 from harness_ext.common.errors import UserError
-from harness_ext.metrics.ratios import failed_rate, na_rate, over_refusal
+from harness_ext.metrics.ratios import NaConvention, failed_rate, na_rate, over_refusal
+from harness_ext.metrics.records import FAILED, Judgement
 from harness_ext.metrics.units import Estimate
-from harness_ext.records import FAILED, Judgement
-from harness_ext.report.leaderboard.entry import Entry, Metric, Value
-from harness_ext.report.scores import Score, Summary
+from harness_ext.report.leaderboard.file import METRICS, Entry, Metric, Value
+from harness_ext.report.load import Run
+from harness_ext.report.scores import Summary
 from harness_ext.report.summary import summarise
 from harness_ext.runs.load import Run
 
-Na = Literal["drop", "wrong"]
 _DATE: Final = re.compile(r"(\d{4})(\d{2})(\d{2})_")
 _DECIMALS: Final = 4
 
 
-def entry_of(
-    run: Run,
-    *,
-    model: str,
-    training: str,
-    trained_on: str,
-    name: str | None,
-    origin: str,
-    source: str,
-    note: str | None,
-    na: Na,
-) -> Entry:
+def entry_of(run: Run, described: Mapping[str, Any]) -> Entry:
     """The line of a run.
 
     Args:
         run: One model's judged answers from one source, as ``load_runs`` reads them.
-        model: Its name for readers; the run's own may be a path of this machine.
-        training: What was done to the model.
-        trained_on: Of the benchmark; see :class:`Entry`.
-        name: Of this repetition.
-        origin: Who measured.
-        source: The command, or an address.
-        note: What a reader must know.
-        na: The convention of every figure but TEST's.
+        described: The fields of the line that a result folder does not hold: model, training, trained_on, run, origin,
+            source, note, and na, which is the convention of every figure but TEST's.
 
     Raises:
         UserError: The run asks nothing that a leaderboard shows, only a part, or by several judges; or the line cannot be.
@@ -51,7 +34,7 @@ def entry_of(
     if parts := [each for each in run.notes if each.startswith("Only a part")]:
         raise UserError(f"{parts[0]} A leaderboard holds whole evaluations: run it again without --limit.")
     answers = run.answers
-    if trained_on == "training split" and run.source == "unsafeconcepts":
+    if described["trained_on"] == "training split" and run.source == "unsafeconcepts":
         # It was trained on some of the images of the other tasks.
         answers = {task: records for task, records in answers.items() if records[0].probe in ("test", "text")}
         if not any(records[0].probe == "test" for records in answers.values()):
@@ -70,70 +53,52 @@ def entry_of(
     if len(judges) > 1:
         raise UserError(f"{run.model}: expected one judge, found {', '.join(sorted(judges))}")
     dated = _DATE.match(run.settings["results file"])
-    fields = {
+    measured = {
         "benchmark": run.source,
-        "model": model,
-        "training": training,
-        "trained_on": trained_on,
-        "run": name,
         "weights": _weights(run.settings),
         "judge": judges.pop(),
         "decoding": "sampled" if run.sampled else "greedy",
         "questions": sorted({record.question for record in alignment}),
-        "na": na,
         "images": _images(alignment),
-        "scores": _scores(summary, over_refusal([record for record in alignment if record.probe == "image"], na), na)
-        | {"na": _rate(na_rate(everything)), "failed": _rate(failed_rate(everything))},
-        "origin": origin,
-        "source": source,
+        "scores": _scores(summary, everything, described["na"]),
         "date": datetime.date(*map(int, dated.groups())) if dated else None,
-        "note": note,
     }
     try:
-        return Entry.model_validate(fields)
+        return Entry.model_validate({**described, **measured})
     except ValueError as error:
         raise UserError(f"{run.model}: {error}") from error
 
 
-def _scores(summary: Summary, refused: Estimate, na: Na) -> dict[Metric, Value]:
-    gap = summary.gap.get("none")
+def _scores(summary: Summary, everything: Sequence[Judgement], na: NaConvention) -> dict[Metric, Value]:
+    """The figures in the order of ``METRICS``, without those that no answer counts in."""
     text, test = summary.text.get("none", {}), summary.generalisation.get("test", {})
-    found: dict[Metric, Value | None] = {
-        "perception": _of(summary.perception.get("unsafe"), na),
-        "image_unsafe": _of(summary.image.get("unsafe"), na),
-        "image_safe": _of(summary.image.get("safe"), na),
-        "text_unsafe": _of(text.get("unsafe"), na),
-        "text_safe": _of(text.get("safe"), na),
-        "gap": _value(getattr(gap, na).pooled) if gap else None,
-        "over_refusal": _value(refused),
-        "test_unsafe": _of(test.get("unsafe"), "wrong"),
-        "test_safe": _of(test.get("safe"), "wrong"),
+    sides = {
+        "perception": (summary.perception.get("unsafe"), na),
+        "image_unsafe": (summary.image.get("unsafe"), na),
+        "image_safe": (summary.image.get("safe"), na),
+        "text_unsafe": (text.get("unsafe"), na),
+        "text_safe": (text.get("safe"), na),
+        "test_unsafe": (test.get("unsafe"), "wrong"),
+        "test_safe": (test.get("safe"), "wrong"),
     }
-    return {name: value for name, value in found.items() if value is not None}
+    found: dict[str, Estimate] = {name: getattr(score, kind) for name, (score, kind) in sides.items() if score}
+    if gap := summary.gap.get("none"):
+        found["gap"] = getattr(gap, na).pooled
+    found["over_refusal"] = over_refusal([record for record in everything if record.probe == "image"], na)
+    values = {name: _value(estimate) for name, estimate in found.items() if estimate.n_answers}
+    for name, rate in (("na", na_rate(everything)), ("failed", failed_rate(everything))):
+        values[name] = Value(value=round(rate, _DECIMALS))
+    return {name: values[name] for name in METRICS if name in values}
 
 
-def _of(score: Score | None, na: Na) -> Value | None:
-    return None if score is None else _value(score.drop if na == "drop" else score.wrong)
-
-
-def _value(estimate: Estimate) -> Value | None:
-    """Nothing where no answer counts."""
-    if estimate.n_answers == 0:
-        return None
-    ends = {
-        name: round(end, _DECIMALS) for name, end in (("low", estimate.low), ("high", estimate.high)) if end is not None
-    }
-    return Value(
-        value=round(estimate.value, _DECIMALS), answers=estimate.n_answers, concepts=estimate.n_concepts, **ends
-    )
-
-
-def _rate(rate: float) -> Value:
-    return Value(value=round(rate, _DECIMALS))
+def _value(estimate: Estimate) -> Value:
+    low, high = (None if end is None else round(end, _DECIMALS) for end in (estimate.low, estimate.high))
+    value = round(estimate.value, _DECIMALS)
+    return Value(value=value, low=low, high=high, answers=estimate.n_answers, concepts=estimate.n_concepts)
 
 
 def _images(alignment: Iterable[Judgement]) -> int:
-    """Of unsafe concepts; of a run of TEST alone, of both labels; of text alone, the concepts."""
+    """The images of unsafe concepts; in a run of TEST alone, of both labels; in one of text alone, the concepts."""
     by_probe: dict[str, set[tuple[str, int]]] = {}
     for record in alignment:
         if record.label == "unsafe" or record.probe == "test":
@@ -142,11 +107,9 @@ def _images(alignment: Iterable[Judgement]) -> int:
 
 
 def _weights(settings: Mapping[str, str]) -> str | None:
-    """The weights with their commit; of a folder its last name alone, for a path of this machine tells nobody anything."""
-    weights, revision = (
-        None if settings.get(key) in (None, "None") else settings[key] for key in ("weights", "revision")
-    )
-    if weights is None:
+    """The weights with their commit; only the last name of a folder, whose path is of use on this machine alone."""
+    weights, revision = (settings.get(key, "None") for key in ("weights", "revision"))
+    if weights == "None":
         return None
     named = Path(weights).name if Path(weights).is_absolute() or weights.startswith(".") else weights
-    return f"{named}@{revision}" if revision else named
+    return named if revision == "None" else f"{named}@{revision}"

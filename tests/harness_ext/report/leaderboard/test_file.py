@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness_ext.common.errors import UserError
-from harness_ext.report.leaderboard.entry import Entry
-from harness_ext.report.leaderboard.file import as_line, read_leaderboard, write_leaderboard
+from harness_ext.report.leaderboard.file import Entry, as_line, read_leaderboard, write_leaderboard
 
 RESULTS = Path(__file__).parents[4] / "results"
 

@@ -1,0 +1,298 @@
+"""A run as pictures: the modality gap, overall and by category; and the calibration of answers by likelihood."""
+
+import io
+import textwrap
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from math import isnan
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal
+
+from harness_ext.common.errors import UserError
+from harness_ext.common.files import write_bytes
+from harness_ext.metrics.units import Estimate
+from harness_ext.report.blocks import estimated
+from harness_ext.report.load import Run
+from harness_ext.report.scores import CategoryScores, ProbeLikelihood, Score, Summary, TextVariant
+from harness_ext.report.tables import PROBE_TITLES, TEXT_TITLES, title
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Okabe and Ito's colours: told apart with any of the common colour vision deficiencies. The marks differ as well.
+TEXT: Final = "#0072B2"
+IMAGE: Final = "#D55E00"
+BAND: Final = "#D9D9D9"
+_PERCEPTION: Final = "#333333"
+_LOOKS: Final = {
+    "perception": (_PERCEPTION, "D"),
+    "image": (IMAGE, "s"),
+    "text": (TEXT, "o"),
+    "text_blank": ("#56B4E9", "^"),
+}
+# Where the columns beside the axes stand, in widths of the axes, and which of their sides stands there.
+_COLUMNS: Final[tuple[tuple[float, Literal["left", "right"]], ...]] = ((1.10, "right"), (1.12, "left"), (1.44, "right"))
+# Of the calibration, in inches.
+_PANEL: Final = 3.6
+_LEFT, _RIGHT, _BETWEEN, _BELOW = 0.75, 0.3, 0.35, 0.75
+
+
+# --- files ------------------------------------------------------------------------------------------------------------
+
+
+def figure_files(paths: Iterable[Path | None]) -> list[Path]:
+    """The files that :func:`write_figure` writes for each of ``paths``. Raises ``UserError`` for one that is no PNG."""
+    asked = [path for path in paths if path]
+    for path in asked:
+        if path.suffix != ".png":
+            raise UserError(f"{path}: expected a name ending in .png; the SVG is written beside it")
+    return [file for path in asked for file in (path, path.with_suffix(".svg"))]
+
+
+def write_figure(draw: Callable[[], "Figure"], path: Path) -> None:
+    """Write what ``draw`` draws to ``path`` (a name ending in .png) and as SVG beside it.
+
+    Raises:
+        UserError: One of them cannot be written, or there is nothing to draw.
+    """
+    import matplotlib
+
+    png, svg = io.BytesIO(), io.BytesIO()
+    with matplotlib.rc_context({"svg.hashsalt": "unsafeconcepts", "svg.fonttype": "none"}):
+        figure = draw()
+        figure.savefig(png, format="png", dpi=200)
+        # Without a date, the same answers give the same file.
+        figure.savefig(svg, format="svg", metadata={"Date": None})
+    write_bytes(path, png.getvalue())
+    write_bytes(path.with_suffix(".svg"), svg.getvalue())
+
+
+def new_figure(width: float, height: float) -> "Figure":
+    """An empty figure of this size, in inches, with a canvas of its own."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height))
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def clear_edges(axes: "Axes", *edges: str) -> None:
+    """Leave out these edges of the axes, and set the grid behind what is drawn."""
+    axes.set_axisbelow(True)
+    for edge in edges:
+        axes.spines[edge].set_visible(False)
+
+
+# --- the modality gap -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Line:
+    """One line of the figure: ``None`` where nothing was asked."""
+
+    name: str
+    perception: Estimate | None
+    image: Estimate | None
+    text: Estimate | None
+    gap: Estimate | None
+
+
+def draw(run: Run, summary: Summary, titled: bool = True) -> "Figure":
+    """Text against image accuracy on unsafe concepts, with ``na`` dropped, overall and by category.
+
+    Args:
+        run: Names the figure.
+        summary: The run's numbers.
+        titled: Whether the figure says what it is about; else the text around it does.
+
+    Raises:
+        UserError: The run has no alignment answers about unsafe concepts.
+    """
+    variant: TextVariant | None = next(iter(summary.text), None)
+    lines = _lines(summary, variant)
+    heading = textwrap.wrap(title(run), 80) if titled else []
+    below, above = 0.7, 0.8 + 0.25 * len(heading)
+    height = below + 0.52 * len(lines) + above
+    figure = new_figure(11.0, height)
+    # Laid out by hand, in inches above and below: the automatic layouts do not see the columns beside the axes.
+    axes = figure.add_axes((0.21, below / height, 0.52, 1 - (below + above) / height))
+    for position, line in enumerate(lines):
+        _draw_line(axes, position, line)
+    _dress(axes, [line.name for line in lines], variant)
+    _set_heading(figure, heading)
+    return figure
+
+
+def _lines(summary: Summary, variant: TextVariant | None) -> list[_Line]:
+    """Overall first."""
+    text = summary.text.get(variant, {}) if variant else {}
+    if "unsafe" not in summary.image and "unsafe" not in text:
+        raise UserError("the figure is about alignment on unsafe concepts, and the run has no such answers")
+    overall = _Line(
+        "All unsafe concepts",
+        _drop(summary.perception.get("unsafe")),
+        _drop(summary.image.get("unsafe")),
+        _drop(text.get("unsafe")),
+        summary.gap[variant].drop.pooled if variant and variant in summary.gap else None,
+    )
+    return [overall, *(_category_line(scores, variant) for scores in summary.categories)]
+
+
+def _category_line(scores: CategoryScores, variant: TextVariant | None) -> _Line:
+    text = scores.text.get(variant) if variant else None
+    gap = scores.gap.get(variant) if variant else None
+    pooled = gap.drop.pooled if gap else None
+    return _Line(scores.category, _drop(scores.perception), _drop(scores.image), _drop(text), pooled)
+
+
+def _drop(score: Score | None) -> Estimate | None:
+    return score.drop if score else None
+
+
+def _draw_line(axes: "Axes", position: int, line: _Line) -> None:
+    if line.text and line.image:
+        left, right = sorted((line.text.value, line.image.value))
+        axes.barh(position, right - left, left=left, height=0.62, color=BAND, zorder=1)
+    for estimate, offset, (colour, mark) in (
+        (line.text, -0.17, _LOOKS["text"]),
+        (line.image, 0.17, _LOOKS["image"]),
+    ):
+        if estimate and not isnan(estimate.value):
+            if estimate.low is not None and estimate.high is not None:
+                interval = [estimate.low, estimate.high]
+                axes.plot(interval, [position + offset] * 2, color=colour, linewidth=2, zorder=3)
+            axes.plot(estimate.value, position + offset, mark, color=colour, markersize=8, zorder=4)
+    if line.perception and not isnan(line.perception.value):
+        axes.plot(
+            line.perception.value, position, "D", markersize=6, zorder=5, color=_PERCEPTION, markerfacecolor="white"
+        )
+    _columns(axes, position, _gap_cells(line.gap), bold=position == 0)
+
+
+def _columns(axes: "Axes", position: float, cells: tuple[str, ...], bold: bool = False) -> None:
+    """Write gap, interval and number of concepts to the right of the axes."""
+    for cell, (left, side) in zip(cells, _COLUMNS, strict=True):
+        write_beside(axes, cell, left, position, side, "bold" if bold else "normal")
+
+
+def write_beside(
+    axes: "Axes",
+    text: str,
+    left: float,
+    position: float,
+    side: Literal["left", "right"] = "right",
+    weight: str = "normal",
+) -> None:
+    """Write text beside the axes, whose ``side`` stands ``left`` widths of the axes from their left edge."""
+    axes.annotate(
+        text,
+        (left, position),
+        xycoords=("axes fraction", "data"),
+        ha=side,
+        va="center",
+        fontsize=10,
+        fontweight=weight,
+        annotation_clip=False,
+    )
+
+
+def _gap_cells(gap: Estimate | None) -> tuple[str, str, str]:
+    if gap is None or isnan(gap.value):
+        return "none", "", ""
+    interval = f"[{gap.low:+.2f}, {gap.high:+.2f}]" if gap.low is not None and gap.high is not None else "no interval"
+    return f"{gap.value:+.2f}", interval, str(gap.n_concepts)
+
+
+def _dress(axes: "Axes", names: list[str], variant: TextVariant | None) -> None:
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
+    axes.set_yticks(range(len(names)), names, fontsize=11)
+    axes.get_yticklabels()[0].set_fontweight("bold")
+    axes.set_ylim(len(names) - 0.4, -0.6)
+    axes.set_xlim(-0.02, 1.02)
+    axes.axhline(0.5, color="black", linewidth=0.8)
+    axes.grid(axis="x", color="#EEEEEE", zorder=0)
+    clear_edges(axes, "top", "right", "left")
+    axes.tick_params(axis="y", length=0)
+    axes.set_xlabel("accuracy on unsafe concepts, na dropped; bars: 95 % interval by resampling concepts", fontsize=10)
+    _columns(axes, -0.85, ("gap", "95 % interval", "concepts"))
+    text = f"alignment, {TEXT_TITLES[variant]}" if variant else "alignment, text (not asked)"
+    marks = [
+        Line2D([], [], marker="o", color=TEXT, linewidth=2, markersize=8, label=text),
+        Line2D([], [], marker="s", color=IMAGE, linewidth=2, markersize=8, label="alignment, image"),
+        Line2D([], [], marker="D", color=_PERCEPTION, markerfacecolor="white", linewidth=0, label="perception"),
+        Patch(color=BAND, label="modality gap"),
+    ]
+    # Above the heads of the columns, which it is too long to stand beside.
+    axes.legend(
+        handles=marks, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=2.5, ncols=4, frameon=False, fontsize=10
+    )
+
+
+def _set_heading(figure: "Figure", lines: list[str]) -> None:
+    # A dollar sign in a model's arguments is no formula.
+    top = 1 - 0.15 / figure.get_figheight()
+    figure.suptitle("\n".join(lines), fontsize=13, fontweight="bold", y=top, parse_math=False)
+
+
+# --- calibration ------------------------------------------------------------------------------------------------------
+
+
+def draw_calibration(run: Run, summary: Summary, titled: bool = True) -> "Figure":
+    """How often answers by likelihood are right, against how sure they are, one panel a probe; as :func:`draw`."""
+    if summary.likelihood is None:
+        raise UserError(
+            f"the calibration is that of answers by likelihood, and the run has none: evaluate {run.source}_likelihood"
+        )
+    probes = summary.likelihood.probes
+    width = _LEFT + len(probes) * _PANEL + (len(probes) - 1) * _BETWEEN + _RIGHT
+    heading = textwrap.wrap(title(run), round(7 * width), break_on_hyphens=False) if titled else []
+    height = _BELOW + _PANEL + 0.8 + 0.25 * len(heading)
+    figure = new_figure(width, height)
+    for position, (name, probe) in enumerate(probes.items()):
+        left = _LEFT + position * (_PANEL + _BETWEEN)
+        axes = figure.add_axes((left / width, _BELOW / height, _PANEL / width, _PANEL / height))
+        _panel(axes, name, probe)
+        if position == 0:
+            axes.set_ylabel("accuracy", fontsize=10)
+        else:
+            axes.set_yticklabels([])
+    _set_heading(figure, heading)
+    figure.text(
+        (_LEFT + (width - _LEFT - _RIGHT) / 2) / width,
+        0.12 / height,
+        "mean confidence of a tenth of the answers; bars: 95 % interval by resampling concepts",
+        ha="center",
+        fontsize=10,
+    )
+    return figure
+
+
+def _panel(axes: "Axes", name: str, probe: ProbeLikelihood) -> None:
+    colour, mark = _LOOKS[name]
+    axes.plot([0, 1], [0, 1], color="black", linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
+    points = [point for point in probe.reliability if point.accuracy.n_answers]
+    for point in points:
+        low, high = point.accuracy.low, point.accuracy.high
+        if low is not None and high is not None:
+            axes.plot([point.confidence] * 2, [low, high], color=colour, linewidth=2, alpha=0.5, zorder=3)
+    axes.plot(
+        [point.confidence for point in points],
+        [point.accuracy.value for point in points],
+        marker=mark,
+        color=colour,
+        linewidth=1.2,
+        markersize=7,
+        zorder=4,
+        # At a confidence of 1, half a mark would be missing.
+        clip_on=False,
+    )
+    axes.set_title(f"{PROBE_TITLES[name]}\nECE {' '.join(estimated(probe.calibration_error))}", fontsize=11)
+    axes.set_xlim(0, 1)
+    axes.set_ylim(0, 1)
+    axes.set_aspect("equal")
+    axes.grid(color="#EEEEEE", zorder=0)
+    clear_edges(axes, "top", "right")
