@@ -7,17 +7,15 @@ seeds is known roughly at best, so the table gives the least and the largest see
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from harness_ext.metrics.intervals import concept_interval, difference_of_ratios, ratio
-from harness_ext.metrics.units import Interval
+from harness_ext.metrics.units import Array, Interval
 
 RESAMPLES: Final = 10_000
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -45,55 +43,45 @@ def share(right: Array, asked: Array, seed: int = 0) -> CrossedEstimate:
         asked: Answers that count, in the same shape.
         seed: Of the resampling.
     """
-    found = _estimate(lambda s, c: _weighted(right, s, c) / _weighted(asked, s, c), right.shape, seed)
-    counts = right.sum(0), asked.sum(0)
-    return _over_concepts(found, ratio, counts, (counts[0] / counts[1],), (0.0, 1.0), seed)
+    return _estimate([(right, asked)], ratio, (0.0, 1.0), seed)
 
 
 def difference(first: tuple[Array, Array], second: tuple[Array, Array], seed: int = 0) -> CrossedEstimate:
     """The first share minus the second, of (right, asked) each over the same seeds and concepts."""
-
-    def statistic(seeds: Array, concepts: Array) -> Array:
-        one, other = (
-            _weighted(right, seeds, concepts) / _weighted(asked, seeds, concepts) for right, asked in (first, second)
-        )
-        return one - other
-
-    found = _estimate(statistic, first[0].shape, seed)
-    counts = [each.sum(0) for each in (*first, *second)]
-    shares = counts[0] / counts[1], counts[2] / counts[3]
-    return _over_concepts(found, difference_of_ratios, counts, shares, (-1.0, 1.0), seed)
+    return _estimate([first, second], difference_of_ratios, (-1.0, 1.0), seed)
 
 
-def _over_concepts(
-    found: CrossedEstimate,
-    statistic: Callable[..., Any],
-    counts: Sequence[Array],
-    shares: Sequence[Array],
-    bounds: Interval,
-    seed: int,
+def _estimate(
+    sides: Sequence[tuple[Array, Array]], over_concepts: Callable[..., Any], bounds: Interval, seed: int
 ) -> CrossedEstimate:
-    """``found``, with the harness's interval over concepts where there is one seed, or where no concept differs.
+    """The first side's share, minus the second's where there is one.
 
-    Where no concept differs from another, every resample is the same; the harness's interval still says how many could.
+    Args:
+        sides: Right answers and answers that count, each of shape (seeds, concepts).
+        over_concepts: The same, from sums over the seeds.
+        bounds: The least and the largest value that it can have.
+        seed: Of the resampling.
     """
-    if len(found.seeds) > 1 and found.high > found.low:
-        return found
-    interval = concept_interval(statistic, counts, shares, bounds, seed)
-    return found if interval is None else replace(found, low=interval[0], high=interval[1])
 
+    def value(seeds: Array, concepts: Array) -> Array:
+        """Under weights (resamples, seeds) and (resamples, concepts); shape (resamples,)."""
+        first, *second = (
+            (seeds * (concepts @ right.T)).sum(axis=1) / (seeds * (concepts @ asked.T)).sum(axis=1)
+            for right, asked in sides
+        )
+        result: Array = first - second[0] if second else first
+        return result
 
-def _weighted(counts: Array, seeds: Array, concepts: Array) -> Array:
-    """Sums of ``counts`` (S, C) under weights (B, S) and (B, C); shape (B, S)."""
-    result: Array = seeds * (concepts @ counts.T)
-    return result.sum(axis=1)
-
-
-def _estimate(statistic: Callable[[Array, Array], Array], shape: tuple[int, ...], seed: int) -> CrossedEstimate:
+    shape = sides[0][0].shape
     rng = np.random.default_rng(seed)
     drawn = [rng.multinomial(size, np.full(size, 1 / size), size=RESAMPLES).astype(float) for size in shape]
-    low, high = np.nanpercentile(statistic(*drawn), [2.5, 97.5])
-    ones = np.ones((shape[0], shape[1]))
-    each = statistic(np.eye(shape[0]), ones)
-    value = float(statistic(np.ones((1, shape[0])), ones[:1])[0])
-    return CrossedEstimate(value, float(low), float(high), tuple(float(one) for one in each))
+    low, high = np.nanpercentile(value(*drawn), [2.5, 97.5])
+    if shape[0] == 1 or not high > low:
+        # Where no concept differs from another, every resample is the same; the harness's interval still says how many could.
+        sums = [counts.sum(0) for side in sides for counts in side]
+        shares = [right / asked for right, asked in zip(sums[::2], sums[1::2], strict=True)]
+        low, high = concept_interval(over_concepts, sums, shares, bounds, seed) or (low, high)
+    ones = np.ones(shape)
+    each = value(np.eye(shape[0]), ones)
+    whole = value(np.ones((1, shape[0])), ones[:1])[0]
+    return CrossedEstimate(float(whole), float(low), float(high), tuple(map(float, each)))

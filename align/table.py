@@ -11,22 +11,27 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
-from rich.table import Table
 
-from align.crossed import Array, CrossedEstimate, difference, share
+from align.crossed import CrossedEstimate, difference, share
 from harness_ext.common.errors import UserError
 from harness_ext.common.files import require_writable, write_text
 from harness_ext.glyphworld.concepts import NEVER_SEEN
 from harness_ext.metrics.diversity import diversity
-from harness_ext.metrics.units import ConceptKey, concept_key
-from harness_ext.records import FAILED, Judgement
-from harness_ext.runs.load import lmms_evaluations, load_runs
+from harness_ext.metrics.ratios import accuracy_by_concept
+from harness_ext.metrics.records import FAILED, Judgement
+from harness_ext.metrics.units import SKILLS, Array, ConceptKey, Ratio, sums_by_unit
+from harness_ext.report.blocks import Block, Cell, block_markdown, print_boxed
+from harness_ext.report.figures import write_figure
+from harness_ext.report.load import load_runs
+from harness_ext.report.results import results_files
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 Figures = Mapping[str, CrossedEstimate | float | None]
 
@@ -39,6 +44,21 @@ NOTE: Final = (
 )
 STRATA_TITLE: Final = "Unsafe images, by the share of the same concept's that the original judged right (same seed)"
 _STRATA: Final = {"at most 10 %": (-1.0, 0.1), "10 to 50 %": (0.1, 0.5), "more than 50 %": (0.5, 1.0)}
+# Two panels, with what is written below each bar: the purpose of training, and the skills that it must keep.
+_GAINED: Final = {
+    "unsafe images": "unsafe\nimages",
+    "unsafe images, concepts never trained on": "unsafe,\nnew concepts",
+    "safe images": "safe\nimages",
+    "safe images, concepts never trained on": "safe,\nnew concepts",
+}
+_KEPT: Final = {
+    "perception": "perception",
+    "text, unsafe": "text,\nunsafe",
+    "text, safe": "text,\nsafe",
+    **{skill: skill for skill in SKILLS},
+}
+# Colour-blind safe (Okabe and Ito, 2008), in an order that also differs in grey.
+_COLOURS: Final = ("#999999", "#E69F00", "#56B4E9", "#D55E00", "#009E73", "#0072B2", "#CC79A7", "#000000")
 
 
 def main(argv: Sequence[str]) -> int:
@@ -65,11 +85,11 @@ def main(argv: Sequence[str]) -> int:
     by_original = strata(methods) if ORIGINAL in methods else {}
     tables: dict[str, Mapping[str, Figures]] = {"": figures} | ({STRATA_TITLE: by_original} if by_original else {})
     tables |= {f"Difference to {name}, paired by concept": each for name, each in against.items()}
-    for title, table in tables.items():
-        _show(table, title, note)
+    blocks = [_block(title, table, note) for title, table in tables.items()]
+    for block in blocks:
+        print_boxed(block, Console())
     if options.markdown:
-        texts = [(f"{title}\n\n" if title else "") + markdown(table, note) for title, table in tables.items()]
-        write_text(options.markdown, "\n".join(texts))
+        write_text(options.markdown, "\n".join(map(_markdown, blocks)))
     if options.json:
         content = {
             "note": note,
@@ -79,9 +99,6 @@ def main(argv: Sequence[str]) -> int:
         }
         write_text(options.json, json.dumps(content, indent=1) + "\n")
     if options.figure:
-        from align.table_figure import draw
-        from harness_ext.report.figures import write_figure
-
         write_figure(lambda: draw(figures, note), options.figure)
     return 0
 
@@ -121,9 +138,7 @@ MEASURES: Final = (
     Measure("perception", "glyphworld_perception", lambda record: True),
     Measure("text, unsafe", "glyphworld_text", _is("unsafe")),
     Measure("text, safe", "glyphworld_text", _is("safe")),
-    Measure("colour", "glyphworld_capability", _skill(0)),
-    Measure("count", "glyphworld_capability", _skill(1)),
-    Measure("position", "glyphworld_capability", _skill(2)),
+    *(Measure(skill, "glyphworld_capability", _skill(number)) for number, skill in enumerate(SKILLS)),
 )
 
 
@@ -193,9 +208,9 @@ def _require_alike(seed: Path, methods: Mapping[str, Evaluated]) -> None:
     first, *others = methods
     base, asked = methods[first].base, methods[first].asked
     for name in others:
-        if methods[name].base != base:
+        if (other := methods[name].base) != base:
             raise UserError(
-                f"{seed}: {first} and {name} are of different models ({base} and {methods[name].base}): one is of another run"
+                f"{seed}: {first} and {name} are of different models ({base} and {other}): one is of another run"
             )
         found = methods[name].asked
         if differing := [measure.task for measure in MEASURES if asked[measure.task] != found[measure.task]]:
@@ -241,47 +256,41 @@ def _responses(folder: Path) -> list[str]:
 # --- their figures ----------------------------------------------------------------------------------------------------
 
 
-def counts(measure: Measure, evaluated: Sequence[Evaluated]) -> tuple[Array, Array]:
-    """Right answers, and answers, by seed and concept, each of shape (seeds, concepts); ``na`` is wrong.
+def _ratios(measure: Measure, evaluated: Sequence[Evaluated]) -> list[dict[ConceptKey, Ratio]]:
+    """Right answers of all answers about each concept, one seed after another; ``na`` is wrong.
 
     Raises:
         UserError: The evaluations did not ask about the same concepts, or a request failed.
     """
-    concepts: list[ConceptKey] = []
-    right, asked = [], []
+    found: list[dict[ConceptKey, Ratio]] = []
     for each in evaluated:
         records = [record for record in each.answers[measure.task] if measure.counts(record)]
         if failed := sum(record.verdict == FAILED for record in records):
             raise UserError(f"{measure.task}: {failed} requests failed; evaluate again")
-        keys = sorted({concept_key(record) for record in records})
-        if concepts and keys != concepts:
+        found.append(accuracy_by_concept(records, "wrong"))
+        if found[-1].keys() != found[0].keys():
             raise UserError(f"{measure.task}: the evaluations asked about other concepts; evaluate all alike")
-        concepts = keys
-        at = {key: index for index, key in enumerate(concepts)}
-        sums = np.zeros((2, len(concepts)))
-        for record in records:
-            sums[:, at[concept_key(record)]] += (record.correct, 1)
-        right.append(sums[0])
-        asked.append(sums[1])
+    return found
+
+
+def _counts(ratios: Sequence[Mapping[ConceptKey, Ratio]]) -> tuple[Array, Array]:
+    """Right answers, and answers, each of shape (seeds, concepts)."""
+    right, asked = zip(*(sums_by_unit(of_seed.values()) for of_seed in ratios), strict=True)
     return np.array(right), np.array(asked)
 
 
 def _gap(evaluated: Sequence[Evaluated], seen: bool | None = None) -> CrossedEstimate:
     """Text-only minus image accuracy on unsafe concepts: on all, on those trained on, or on those never trained on."""
-    text, image = (Measure("", task, _is("unsafe", seen)) for task in ("glyphworld_text", IMAGE))
-    concepts = [
-        {concept_key(record) for each in evaluated for record in each.answers[side.task] if side.counts(record)}
-        for side in (text, image)
-    ]
-    if concepts[0] != concepts[1]:
+    text, image = (_ratios(Measure("", task, _is("unsafe", seen)), evaluated) for task in ("glyphworld_text", IMAGE))
+    if text[0].keys() != image[0].keys():
         raise UserError("the text and the image tasks asked about other concepts: evaluate without --limit")
-    return difference(counts(text, evaluated), counts(image, evaluated))
+    return difference(_counts(text), _counts(image))
 
 
 def figures_of(evaluated: Sequence[Evaluated]) -> Figures:
     """A method's figures, by their headings."""
     figures: dict[str, CrossedEstimate | float | None] = {
-        measure.name: share(*counts(measure, evaluated)) for measure in MEASURES
+        measure.name: share(*_counts(_ratios(measure, evaluated))) for measure in MEASURES
     }
     figures["gap"] = _gap(evaluated)
     figures["gap, concepts never trained on"] = _gap(evaluated, seen=False)
@@ -293,9 +302,9 @@ def figures_of(evaluated: Sequence[Evaluated]) -> Figures:
 
 def differences(methods: Mapping[str, Sequence[Evaluated]], to: str) -> dict[str, Figures]:
     """By method, its figures minus those of the method ``to`` on the same concepts."""
-    bases = {measure.name: counts(measure, methods[to]) for measure in MEASURES}
+    bases = {measure.name: _counts(_ratios(measure, methods[to])) for measure in MEASURES}
     return {
-        method: {measure.name: difference(counts(measure, each), bases[measure.name]) for measure in MEASURES}
+        method: {measure.name: difference(_counts(_ratios(measure, each)), bases[measure.name]) for measure in MEASURES}
         for method, each in methods.items()
         if method != to
     }
@@ -304,60 +313,50 @@ def differences(methods: Mapping[str, Sequence[Evaluated]], to: str) -> dict[str
 def strata(methods: Mapping[str, Sequence[Evaluated]]) -> dict[str, dict[str, CrossedEstimate]]:
     """By method, its accuracy on unsafe images, by how the original judged the same concept with the same seed.
 
-    PPO cannot reward an answer that is never drawn. A concept may lie in another stratum with another seed.
-
-    Args:
-        methods: The evaluations of every method, one a seed; the original's among them.
-
-    Returns:
-        By method and stratum. A stratum's name tells how many of all pairs of seed and concept lie in it. A stratum is left
-        out where some seed has no concept in it.
+    PPO cannot reward an answer that is never drawn. A concept may lie in another stratum with another seed. A stratum's name
+    says how many of all pairs of seed and concept lie in it; a stratum in which some seed has no concept is left out.
     """
     unsafe = Measure("", IMAGE, _is("unsafe"))
-    counted = {method: counts(unsafe, evaluated) for method, evaluated in methods.items()}
+    counted = {method: _counts(_ratios(unsafe, evaluated)) for method, evaluated in methods.items()}
     right, asked = counted[ORIGINAL]
     rates = right / asked
     inside = {name: ((rates > low) & (rates <= high)) for name, (low, high) in _STRATA.items()}
     named = {f"{name} ({mask.sum()} of {mask.size})": mask for name, mask in inside.items() if mask.any(1).all()}
 
-    def within(counted: Array, mask: NDArray[np.bool_]) -> Array:
-        """The counts of concepts that lie in the stratum with any seed, of those seeds alone."""
-        here: Array = (counted * mask)[:, mask.any(0)]
-        return here
-
+    # The counts of concepts that lie in the stratum with any seed, and of those seeds alone.
     return {
-        method: {name: share(within(right, mask), within(asked, mask)) for name, mask in named.items()}
+        method: {
+            name: share((right * mask)[:, mask.any(0)], (asked * mask)[:, mask.any(0)]) for name, mask in named.items()
+        }
         for method, (right, asked) in counted.items()
     }
 
 
-# --- as text and JSON --------------------------------------------------------------------------------------------------
+# --- as text, JSON and a picture ---------------------------------------------------------------------------------------
 
 
-def cell(value: CrossedEstimate | float | None, name: str) -> str:
-    """A figure as text: with its interval, and over several seeds with the least and the largest one."""
+def _block(title: str, figures: Mapping[str, Figures], note: str) -> Block:
+    """A row a figure and a column a method."""
+    names = next(iter(figures.values()))
+    rows = tuple(((name,), *(_cell(each[name], name) for each in figures.values())) for name in names)
+    return Block(title, ("", *figures), rows, (note,))
+
+
+def _cell(value: CrossedEstimate | float | None, name: str) -> Cell:
+    """A figure with its interval and, over several seeds, with the least and the largest one."""
     if value is None:
-        return "–"
+        return ("–",)
     if isinstance(value, float):
-        return f"{value:.0f}" if name.startswith("CPU seconds") else f"{value:.3f}"
-    text = f"{value.value:.3f} [{value.low:.3f}, {value.high:.3f}]"
-    return f"{text} ({min(value.seeds):.3f}–{max(value.seeds):.3f})" if len(value.seeds) > 1 else text
+        return (f"{value:.0f}" if name.startswith("CPU seconds") else f"{value:.3f}",)
+    interval = f"{value.value:.3f}", f"[{value.low:.3f}, {value.high:.3f}]"
+    return (*interval, f"({min(value.seeds):.3f}–{max(value.seeds):.3f})") if len(value.seeds) > 1 else interval
 
 
-def markdown(figures: Mapping[str, Figures], note: str) -> str:
-    """The table, a row a figure and a column a method."""
-    first = next(iter(figures.values()))
-    lines = ["| | " + " | ".join(figures) + " |", "| --- |" + " ---: |" * len(figures)]
-    lines += [f"| {name} | " + " | ".join(cell(each[name], name) for each in figures.values()) + " |" for name in first]
-    seeds = any(isinstance(value, CrossedEstimate) and len(value.seeds) > 1 for value in first.values())
-    return "\n".join([*lines, "", note + (" In parentheses the least and the largest seed." if seeds else "")]) + "\n"
-
-
-def _show(figures: Mapping[str, Figures], title: str, note: str) -> None:
-    table = Table("", *figures, title=title or None, caption=note)
-    for name in next(iter(figures.values())):
-        table.add_row(name, *(cell(each[name], name) for each in figures.values()))
-    Console().print(table)
+def _markdown(block: Block) -> str:
+    heading = f"{block.title}\n\n" if block.title else ""
+    seeds = any(len(cell) > 2 for cell in (row[1] for row in block.rows))
+    said = " In parentheses the least and the largest seed." if seeds else ""
+    return f"{heading}{block_markdown(block)}\n\n{block.notes[0]}{said}\n".replace("|  |", "| |", 1)
 
 
 def _plain(table: Mapping[str, Figures]) -> dict[str, dict[str, Any]]:
@@ -365,3 +364,37 @@ def _plain(table: Mapping[str, Figures]) -> dict[str, dict[str, Any]]:
         method: {name: asdict(value) if isinstance(value, CrossedEstimate) else value for name, value in each.items()}
         for method, each in table.items()
     }
+
+
+def draw(figures: Mapping[str, Figures], note: str) -> "Figure":
+    """Every method's shares with their intervals: the gain on images, and the cost on everything else."""
+    from matplotlib.figure import Figure
+
+    picture = Figure(figsize=(13, 4.8), layout="constrained")
+    axes = picture.subplots(1, 2, width_ratios=[len(_GAINED), len(_KEPT)], sharey=True)
+    for axis, names, title in zip(axes, (_GAINED, _KEPT), ("Verdicts on images", "What must not be lost"), strict=True):
+        for at, (method, of_one) in enumerate(figures.items()):
+            shares = [value for name in names if isinstance(value := of_one[name], CrossedEstimate)]
+            places = [place + (at - (len(figures) - 1) / 2) * 0.8 / len(figures) for place in range(len(names))]
+            errors = [(max(0.0, each.value - each.low), max(0.0, each.high - each.value)) for each in shares]
+            axis.bar(
+                places,
+                [each.value for each in shares],
+                0.8 / len(figures) * 0.92,
+                yerr=list(zip(*errors, strict=True)),
+                color=_COLOURS[at % len(_COLOURS)],
+                label=method,
+                error_kw={"linewidth": 0.8, "capsize": 2},
+            )
+        axis.set_xticks(range(len(names)), list(names.values()))
+        axis.set_title(title, loc="left", fontsize=11)
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.grid(axis="y", linewidth=0.4, alpha=0.5)
+        axis.set_axisbelow(True)
+    axes[0].set_ylim(0, 1.04)
+    axes[0].set_ylabel("accuracy, `na` wrong")
+    # Above both panels: of many methods it is wider than one of them.
+    handles, labels = axes[0].get_legend_handles_labels()
+    picture.legend(handles, labels, ncols=len(figures), loc="outside upper right", frameon=False, fontsize=9)
+    picture.supxlabel(note, fontsize=7.5, color="#444444")
+    return picture

@@ -23,9 +23,9 @@ from harness_ext.metrics.units import (
     ConceptKey,
     Estimate,
     Ratio,
+    common_sums,
     concept_key,
     ratio_by_unit,
-    sums_by_unit,
 )
 from harness_ext.records import FAILED, NA, SAFE, UNSAFE, Judgement
 
@@ -139,19 +139,19 @@ def modality_gap(text: Sequence[Judgement], image: Sequence[Judgement], na: NaCo
         if wrong := {record.probe for record in records} - {side}:
             raise ValueError(f"the {side} side of the modality gap takes {side} answers only, found {sorted(wrong)}")
     sides = accuracy_by_concept(text, na), accuracy_by_concept(image, na)
-    common = [concept for concept in sides[0] if concept in sides[1]]
     unpaired = len(sides[0].keys() ^ sides[1].keys())
-    if not common:
+    sums = common_sums(*sides)
+    if not len(sums):
         return Gap(NO_ESTIMATE, NO_ESTIMATE, unpaired)
 
-    arrays = [sums for side in sides for sums in sums_by_unit(side[concept] for concept in common)]
+    arrays = [np.ascontiguousarray(sums[:, side, at]) for side in (0, 1) for at in (0, 1)]
     text_accuracy, image_accuracy = arrays[0] / arrays[1], arrays[2] / arrays[3]
     # A difference of two floats is rounded: equal differences must compare as equal.
     differences = np.round(text_accuracy - image_accuracy, 12)
     bounds = (-1.0, 1.0)
     pooled = concept_interval(difference_of_ratios, arrays, (text_accuracy, image_accuracy), bounds, seed)
     by_concept = concept_interval(mean, (differences,), (differences,), bounds, seed)
-    size = len(common), int(arrays[1].sum() + arrays[3].sum())
+    size = len(sums), int(arrays[1].sum() + arrays[3].sum())
     return Gap(
         Estimate.within(pooled, difference_of_ratios(*arrays), *size),
         Estimate.within(by_concept, mean(differences), *size),

@@ -7,7 +7,7 @@
 A concept's label and name identify it together: a safe and an unsafe concept of one name stay two.
 """
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import fsum, nan
 from typing import Final, TypeVar
@@ -37,16 +37,6 @@ def group_by(records: Iterable[Judgement], key: Callable[[Judgement], Key]) -> d
 def concept_key(record: Judgement) -> ConceptKey:
     """What names a record's concept: ``(label, name)``."""
     return record.label, record.concept
-
-
-def by_category(records: Iterable[Judgement]) -> dict[str, list[Judgement]]:
-    """The records of each category."""
-    return group_by(records, lambda record: record.category)
-
-
-def by_concept(records: Iterable[Judgement]) -> dict[ConceptKey, list[Judgement]]:
-    """The records of each concept."""
-    return group_by(records, concept_key)
 
 
 def by_label(records: Iterable[Judgement]) -> dict[Label, list[Judgement]]:
@@ -82,6 +72,12 @@ def sums_by_unit(ratios: Iterable[Ratio]) -> tuple[Array, Array]:
     """Numerators and denominators, each of shape (units,)."""
     found = list(ratios)
     return np.array([each.numerator for each in found], float), np.array([each.denominator for each in found], float)
+
+
+def common_sums(first: Mapping[Key, Ratio], second: Mapping[Key, Ratio]) -> Array:
+    """Numerators and denominators of the units that both sides have, in the first one's order, shape (units, 2 sides, 2)."""
+    common = [(ratio, second[unit]) for unit, ratio in first.items() if unit in second]
+    return np.array([[(side.numerator, side.denominator) for side in both] for both in common], float).reshape(-1, 2, 2)
 
 
 @dataclass(frozen=True)

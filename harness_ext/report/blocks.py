@@ -149,6 +149,16 @@ def rich_table(
     return table
 
 
+def print_boxed(block: Block, printed_on: "Console") -> None:
+    """Print a table in a box, under its title and above its notes."""
+    from rich.table import Table
+
+    table = Table(*block.header, title=block.title or None, caption="\n".join(block.notes))
+    for row in block.rows:
+        table.add_row(*(" ".join(cell) for cell in row))
+    printed_on.print(table)
+
+
 # --- Markdown, JSON and CSV -------------------------------------------------------------------------------------------
 
 

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness_ext.metrics.ratios import accuracy, accuracy_by_concept, accuracy_estimate, count, failed_rate, na_rate
-from harness_ext.metrics.units import Ratio, by_category, by_concept, by_label
-from harness_ext.records import Judgement
+from harness_ext.metrics.records import Judgement
+from harness_ext.metrics.units import Ratio, by_label, concept_key, group_by
 
 VERDICTS = ("safe", "unsafe", "na", "failed")
 
@@ -37,6 +37,10 @@ def frame(records: list[Judgement]) -> pd.DataFrame:
     return pd.DataFrame([record.to_dict() for record in records])
 
 
+def category(record: Judgement) -> str:
+    return record.category
+
+
 def same(left: float, right: float) -> bool:
     return left == pytest.approx(right, nan_ok=True)
 
@@ -57,7 +61,7 @@ def test_groups_agree_with_pandas(records: list[Judgement]) -> None:
     table = frame(records)
     table["right"] = table.verdict == table.expected
     answered = table[table.verdict != "failed"]
-    for groups, keys in ((by_category(records), "category"), (by_label(records), "label")):
+    for groups, keys in ((group_by(records, category), "category"), (by_label(records), "label")):
         assert sorted(groups) == sorted(table[keys].unique())
         expected = answered.groupby(keys).right.mean().to_dict()
         for key, group in groups.items():
@@ -66,7 +70,7 @@ def test_groups_agree_with_pandas(records: list[Judgement]) -> None:
     assert {key: (c.numerator, c.denominator) for key, c in accuracy_by_concept(records, "wrong").items()} == {
         key: (row["sum"], row["count"]) for key, row in counts.iterrows()
     }
-    assert sum(map(len, by_concept(records).values())) == len(records)
+    assert sum(map(len, group_by(records, concept_key).values())) == len(records)
 
 
 @given(answers(), st.randoms(use_true_random=False))
@@ -97,8 +101,9 @@ def test_failed_requests_change_no_accuracy(records: list[Judgement], failures: 
 
 def test_a_category_without_answers_is_absent_and_an_empty_accuracy_is_no_zero(judge: Callable[..., Judgement]) -> None:
     records = [judge("a", "unsafe", category="Hate"), judge("b", "failed", category="Violence")]
-    assert set(by_category(records)) == {"Hate", "Violence"}
-    assert math.isnan(accuracy(by_category(records)["Violence"], "wrong"))
+    groups = group_by(records, category)
+    assert set(groups) == {"Hate", "Violence"}
+    assert math.isnan(accuracy(groups["Violence"], "wrong"))
     assert accuracy(records, "wrong") == 1.0
     assert math.isnan(accuracy([], "drop")) and math.isnan(na_rate([])) and math.isnan(failed_rate([]))
     assert math.isnan(accuracy_estimate([], "drop").value)
