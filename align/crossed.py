@@ -36,13 +36,7 @@ class CrossedEstimate:
 
 
 def share(right: Array, asked: Array, seed: int = 0) -> CrossedEstimate:
-    """The share of right answers.
-
-    Args:
-        right: Right answers by seed and concept, shape (seeds, concepts).
-        asked: Answers that count, in the same shape.
-        seed: Of the resampling.
-    """
+    """The share of right answers, from right answers and answers that count, each of shape (seeds, concepts)."""
     return _estimate([(right, asked)], ratio, (0.0, 1.0), seed)
 
 
@@ -54,14 +48,7 @@ def difference(first: tuple[Array, Array], second: tuple[Array, Array], seed: in
 def _estimate(
     sides: Sequence[tuple[Array, Array]], over_concepts: Callable[..., Any], bounds: Interval, seed: int
 ) -> CrossedEstimate:
-    """The first side's share, minus the second's where there is one.
-
-    Args:
-        sides: Right answers and answers that count, each of shape (seeds, concepts).
-        over_concepts: The same, from sums over the seeds.
-        bounds: The least and the largest value that it can have.
-        seed: Of the resampling.
-    """
+    """The first side's share, minus the second's where there is one; ``over_concepts`` is the same from sums over seeds."""
 
     def value(seeds: Array, concepts: Array) -> Array:
         """Under weights (resamples, seeds) and (resamples, concepts); shape (resamples,)."""

@@ -108,13 +108,7 @@ def main(argv: Sequence[str]) -> int:
 
 @dataclass(frozen=True)
 class Measure:
-    """A row of the table: a share of right answers.
-
-    Attributes:
-        name: Its heading.
-        task: The task whose answers it counts.
-        counts: Which of them it counts.
-    """
+    """A row of the table: the share of right answers among those of ``task`` that it ``counts``."""
 
     name: str
     task: str
@@ -169,9 +163,8 @@ def evaluations(
 ) -> dict[str, list[Evaluated]]:
     """The evaluations of every method, or of ``methods``, one a seed, or one of each seed in ``only``.
 
-    Raises:
-        UserError: There is nothing to compare, a seed lacks a method, or its methods were not trained from one model or not
-            asked about the same rows.
+    Raises ``UserError`` where there is nothing to compare, a seed lacks a method, or the methods of a seed were not trained
+    from one model or not asked about the same rows.
     """
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; expected one of `make align-demo` or `make align-results`")
@@ -259,8 +252,7 @@ def _responses(folder: Path) -> list[str]:
 def _ratios(measure: Measure, evaluated: Sequence[Evaluated]) -> list[dict[ConceptKey, Ratio]]:
     """Right answers of all answers about each concept, one seed after another; ``na`` is wrong.
 
-    Raises:
-        UserError: The evaluations did not ask about the same concepts, or a request failed.
+    Raises ``UserError`` where the evaluations did not ask about the same concepts, or a request failed.
     """
     found: list[dict[ConceptKey, Ratio]] = []
     for each in evaluated:

@@ -82,11 +82,9 @@ def counted(*counts: int) -> tuple[Cell, ...]:
 
 
 def console(piped_width: int, least_width: int = 0) -> "Console":
-    """A console for tables.
+    """A console of ``piped_width`` columns in a pipe, where Rich would cut lines at 80, and of ``least_width`` anywhere.
 
-    Args:
-        piped_width: The width where output goes into a pipe, which has none of its own: Rich would cut lines at 80 columns.
-        least_width: The width below which a table would lose cells; a narrower terminal breaks its lines instead.
+    A table would lose cells in a narrower one; a narrower terminal breaks its lines instead.
     """
     from rich.console import Console
 
@@ -128,12 +126,8 @@ def rich_table(
 ) -> "Table":
     """The cells of a table, for Rich to print.
 
-    Args:
-        block: The table.
-        join: What stands between a cell's parts.
-        left: The columns that are set flush left.
-        wrapped: The columns whose lines may be broken.
-        styles: Rich's style of a cell, by its text.
+    ``join`` stands between a cell's parts. The columns ``left`` are set flush left, the lines of the columns ``wrapped`` may
+    be broken. ``styles`` has Rich's style of a cell by its text.
     """
     from rich import box
     from rich.table import Table
@@ -243,14 +237,7 @@ def block_latex(block: Block, label: str) -> str:
 
 
 def latex_tabular(block: Block, columns: str, indent: str = "", plain: str = "") -> list[str]:
-    """The lines of a ``tabular`` of LaTeX.
-
-    Args:
-        block: The table.
-        columns: How each column is set, as in ``lrr``.
-        indent: What stands before each line within it.
-        plain: Signs that are written as they are, although LaTeX reads them in another way.
-    """
+    """The lines of a ``tabular`` of LaTeX, whose ``columns`` are set as in ``lrr``; signs in ``plain`` are not escaped."""
     head, *body = (
         " & ".join(_latex(" ".join(cell), plain) for cell in row) + r" \\"
         for row in (((name,) for name in block.header), *block.rows)

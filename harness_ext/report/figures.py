@@ -33,7 +33,7 @@ _LOOKS: Final = {
 }
 # Where the columns beside the axes stand, in widths of the axes, and which of their sides stands there.
 _COLUMNS: Final[tuple[tuple[float, Literal["left", "right"]], ...]] = ((1.10, "right"), (1.12, "left"), (1.44, "right"))
-# Of the calibration, in inches.
+# The calibration's, in inches.
 _PANEL: Final = 3.6
 _LEFT, _RIGHT, _BETWEEN, _BELOW = 0.75, 0.3, 0.35, 0.75
 
@@ -51,11 +51,7 @@ def figure_files(paths: Iterable[Path | None]) -> list[Path]:
 
 
 def write_figure(draw: Callable[[], "Figure"], path: Path) -> None:
-    """Write what ``draw`` draws to ``path`` (a name ending in .png) and as SVG beside it.
-
-    Raises:
-        UserError: One of them cannot be written, or there is nothing to draw.
-    """
+    """Write what ``draw`` draws as PNG to ``path``, and as SVG beside it. Raises ``UserError`` where that cannot be done."""
     import matplotlib
 
     png, svg = io.BytesIO(), io.BytesIO()
@@ -102,13 +98,7 @@ class _Line:
 def draw(run: Run, summary: Summary, titled: bool = True) -> "Figure":
     """Text against image accuracy on unsafe concepts, with ``na`` dropped, overall and by category.
 
-    Args:
-        run: Names the figure.
-        summary: The run's numbers.
-        titled: Whether the figure says what it is about; else the text around it does.
-
-    Raises:
-        UserError: The run has no alignment answers about unsafe concepts.
+    ``titled`` is false where the text around the figure names the run. Raises ``UserError`` for a run without such answers.
     """
     variant: TextVariant | None = next(iter(summary.text), None)
     lines = _lines(summary, variant)
@@ -185,7 +175,7 @@ def write_beside(
     side: Literal["left", "right"] = "right",
     weight: str = "normal",
 ) -> None:
-    """Write text beside the axes, whose ``side`` stands ``left`` widths of the axes from their left edge."""
+    """Write text whose ``side`` stands ``left`` widths of the axes from their left edge."""
     axes.annotate(
         text,
         (left, position),

@@ -45,17 +45,12 @@ PROBES: Final = ("perception", "image", *TEXT_PROBES.values())
 
 
 def summarise(answers: Answers, likelihood: Answers | None = None) -> Summary:
-    """The numbers of one run.
-
-    Args:
-        answers: The generated answers of each task, judged; a text task's name tells its variant (``…_text``,
-            ``…_text_blank``).
-        likelihood: The answers of each task that was asked by likelihood; only the summary's ``likelihood`` is about them.
+    """The numbers of one run, from its judged answers by task; only the summary's ``likelihood`` is about ``likelihood``.
 
     Raises:
-        UserError: If the answers are of several sources, if two tasks answer the same questions, or if a task of
-            text-only answers has another name.
-        ValueError: If an answer is on the wrong side of the two.
+        UserError: The answers are of several sources, two tasks answer the same questions, or the name of a text-only task
+            does not end in ``_text`` or ``_text_blank``.
+        ValueError: An answer is on the wrong side of the two.
     """
     for way, tasks in ((GENERATED, answers), (LIKELIHOOD, likelihood or {})):
         if wrong := [task for task, records in tasks.items() if any(record.way != way for record in records)]:

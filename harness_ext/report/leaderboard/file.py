@@ -31,6 +31,7 @@ Metric = Literal[
 METRICS: Final[tuple[Metric, ...]] = get_args(Metric)
 # What is about all images, those among them that a model was trained on too.
 _ALL_IMAGES: Final[tuple[Metric, ...]] = ("perception", "image_unsafe", "image_safe", "gap")
+_GAP: Final[tuple[Metric, ...]] = ("gap", "text_unsafe", "image_unsafe")
 # Figures are written with three or four decimals.
 _ROUNDING: Final = 1.5e-3
 
@@ -38,15 +39,11 @@ Share = Annotated[float, Field(ge=-1, le=1, allow_inf_nan=False)]
 Text = Annotated[str, Field(max_length=500, pattern=r"^\S(.*\S)?$")]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
-
-
-class Value(_Strict):
+class Value(BaseModel):
     """A share of 1, or a difference of two, with the 95 % interval where there is one, and what it rests on."""
 
     # As the schema says: a text or a truth value is no number.
-    model_config = ConfigDict(strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     value: Share
     low: Share | None = None
@@ -63,7 +60,7 @@ class Value(_Strict):
         return self
 
 
-class Entry(_Strict):
+class Entry(BaseModel):
     """One line.
 
     Attributes:
@@ -86,6 +83,8 @@ class Entry(_Strict):
         date: When it was measured or published; ``None`` where that is not known.
         note: What a reader must know.
     """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     benchmark: Literal["unsafeconcepts", "glyphworld"]
     model: Text
@@ -122,7 +121,12 @@ class Entry(_Strict):
 
     @model_validator(mode="after")
     def _consistent(self) -> "Entry":
-        self._check_gap()
+        gap, text, image = (self.scores.get(name) for name in _GAP)
+        # A gap is over the concepts of both sides: where one has fewer, it is not the difference of the two accuracies.
+        if gap and text and image and text.concepts == image.concepts:
+            expected = text.value - image.value
+            if abs(gap.value - expected) > _ROUNDING:
+                raise ValueError(f"gap: expected text_unsafe - image_unsafe = {expected:.4f}, found {gap.value}")
         if self.date is not None and self.date > datetime.date.today() + datetime.timedelta(days=1):
             raise ValueError(f"date: {self.date} is in the future")
         if self.origin != "this project" and "https://" not in self.source:
@@ -134,18 +138,6 @@ class Entry(_Strict):
                 "which unsafeconcepts_test measures on the others"
             )
         return self
-
-    def _check_gap(self) -> None:
-        if not {"gap", "text_unsafe", "image_unsafe"} <= self.scores.keys():
-            return
-        gap, text, image = (self.scores[name] for name in ("gap", "text_unsafe", "image_unsafe"))
-        # A gap is over the concepts of both sides: where one has fewer, it is not the difference of the two accuracies.
-        if text.concepts != image.concepts:
-            return
-        if abs(gap.value - (text.value - image.value)) > _ROUNDING:
-            raise ValueError(
-                f"gap: expected text_unsafe - image_unsafe = {text.value - image.value:.4f}, found {gap.value}"
-            )
 
     @property
     def setting(self) -> tuple[object, ...]:
@@ -167,12 +159,7 @@ class Entry(_Strict):
 
 
 def read_leaderboard(path: Path) -> list[Entry]:
-    """The lines of the file, in its order.
-
-    Raises:
-        UserError: Naming file and line, of everything that is wrong with it: no JSON, a key that is missing or unknown, a
-            figure that cannot be, a line that is there twice.
-    """
+    """The lines of the file, in its order. Raises ``UserError`` with everything that is wrong in it, by file and line."""
     try:
         lines = path.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
@@ -225,7 +212,7 @@ def _parsed(line: str) -> Any:
 
 
 def _no_key_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Of a key that is there twice JSON keeps the last, without a word."""
+    """JSON keeps the last of several values of a key, without a word."""
     keys = [key for key, _ in pairs]
     if twice := [key for key in keys if keys.count(key) > 1]:
         raise ValueError(f"the key {twice[0]!r} is there twice")

@@ -21,15 +21,10 @@ _DECIMALS: Final = 4
 
 
 def entry_of(run: Run, described: Mapping[str, Any]) -> Entry:
-    """The line of a run.
+    """The line of a run, with the fields ``described``, which a result folder does not hold.
 
-    Args:
-        run: One model's judged answers from one source, as ``load_runs`` reads them.
-        described: The fields of the line that a result folder does not hold: model, training, trained_on, run, origin,
-            source, note, and na, which is the convention of every figure but TEST's.
-
-    Raises:
-        UserError: The run asks nothing that a leaderboard shows, only a part, or by several judges; or the line cannot be.
+    ``described["na"]`` is the convention of every figure but TEST's. Raises ``UserError`` for a run that asks nothing that a
+    leaderboard shows, only a part of it, or by several judges; and where the line is not valid.
     """
     if parts := [each for each in run.notes if each.startswith("Only a part")]:
         raise UserError(f"{parts[0]} A leaderboard holds whole evaluations: run it again without --limit.")

@@ -161,10 +161,9 @@ def as_csv(entries: Sequence[Entry]) -> str:
 
 
 def draw(found: Sequence[Setting]) -> "Figure":
-    """For each row, accuracy on unsafe concepts in text and as images, and the gap between; one panel a setting.
+    """For each row, accuracy on unsafe concepts in text and as images, and the gap; one panel a setting.
 
-    Raises:
-        UserError: No line has either accuracy.
+    Raises ``UserError`` where no line has either accuracy.
     """
     sides: tuple[Metric, ...] = ("text_unsafe", "image_unsafe")
     drawn = [(each, [row for row in each.rows if any(row.mean(side) is not None for side in sides)]) for each in found]
