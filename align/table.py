@@ -18,17 +18,17 @@ from rich.console import Console
 from rich.progress import track
 
 from align.crossed import CrossedEstimate, difference, share
+from harness_ext.benchmark.probes import SKILLS
 from harness_ext.common.errors import UserError
 from harness_ext.common.files import require_writable, write_text
 from harness_ext.glyphworld.concepts import NEVER_SEEN
 from harness_ext.metrics.diversity import diversity
 from harness_ext.metrics.ratios import accuracy_by_concept
-from harness_ext.metrics.records import FAILED, Judgement
-from harness_ext.metrics.units import SKILLS, Array, ConceptKey, Ratio, sums_by_unit
+from harness_ext.metrics.units import Array, ConceptKey, Ratio, sums_by_unit
+from harness_ext.records import FAILED, Judgement
 from harness_ext.report.blocks import Block, Cell, block_markdown, print_boxed
 from harness_ext.report.figures import write_figure
-from harness_ext.report.load import load_runs
-from harness_ext.report.results import results_files
+from harness_ext.runs.load import lmms_evaluations, load_runs
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -221,7 +221,7 @@ def _read(folder: Path) -> Evaluated:
     answers = runs[0].answers
     if missing := sorted({measure.task for measure in MEASURES} - answers.keys()):
         raise UserError(f"{folder}: the evaluation lacks {', '.join(missing)}; run lmms_eval with --tasks glyphworld")
-    base = lmms_evaluations(folder)[0].content["config"].get("weights_identity")
+    base = lmms_evaluations(folder)[-1].content["config"].get("weights_identity")
     record = folder / "final" / "run.json"
     seconds = float(json.loads(record.read_text(encoding="utf-8"))["cpu_seconds"]) if record.is_file() else None
     return Evaluated(answers, diversity(_responses(folder)), seconds, base)

@@ -15,7 +15,7 @@ from harness_ext.common.errors import UserError, exit_status
 from harness_ext.common.files import require_writable, write_text
 from harness_ext.judges.registry import JUDGES, JudgeSpec, read_spec
 from harness_ext.report.agreement import Agreement, agree
-from harness_ext.report.terminal import console
+from harness_ext.report.blocks import console, json_document
 from harness_ext.runs.readings import read_labels, read_readings
 
 _PROG: Final = "unsafeconcepts agreement"

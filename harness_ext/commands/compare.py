@@ -12,9 +12,9 @@ from typing import Final
 
 from harness_ext.common.errors import UserError, exit_status
 from harness_ext.common.files import require_writable, write_text
+from harness_ext.report.blocks import console, json_document
 from harness_ext.report.compare.measures import Comparison
 from harness_ext.report.compare.pairs import MARGIN, compare
-from harness_ext.report.terminal import console
 
 _PROG: Final = "unsafeconcepts compare"
 _PIPED_WIDTH: Final = 160

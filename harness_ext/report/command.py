@@ -10,9 +10,9 @@ from typing import Final
 from harness_ext.common.errors import UserError, exit_status
 from harness_ext.common.files import require_writable, write_text
 from harness_ext.report.blocks import console, json_document
-from harness_ext.report.load import Run, load_runs
 from harness_ext.report.scores import Summary
 from harness_ext.report.summary import summarise
+from harness_ext.runs.load import Run, load_runs
 
 _PROG: Final = "unsafeconcepts table"
 _PIPED_WIDTH: Final = 120

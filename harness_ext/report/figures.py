@@ -8,13 +8,14 @@ from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
+from harness_ext.benchmark.probes import TextVariant
 from harness_ext.common.errors import UserError
 from harness_ext.common.files import write_bytes
 from harness_ext.metrics.units import Estimate
 from harness_ext.report.blocks import estimated
-from harness_ext.report.load import Run
-from harness_ext.report.scores import CategoryScores, ProbeLikelihood, Score, Summary, TextVariant
+from harness_ext.report.scores import CategoryScores, ProbeLikelihood, Score, Summary
 from harness_ext.report.tables import PROBE_TITLES, TEXT_TITLES, title
+from harness_ext.runs.load import Run
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

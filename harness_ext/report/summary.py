@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final, TypeVar
 
-from harness_ext.benchmark.probes import ALL, GENERALISATION, PROBES, SKILLS, VARIANTS, TextVariant, text_variant
+from harness_ext.benchmark.probes import ALL, GENERALISATION, SKILLS, TextVariant, text_variant
 from harness_ext.benchmark.taxonomy import CATEGORIES
 from harness_ext.common.errors import UserError
 from harness_ext.metrics.agreement import agreement
@@ -21,12 +21,9 @@ from harness_ext.metrics.ratios import (
     na_rate,
     over_refusal,
 )
-from harness_ext.metrics.records import FAILED, Judgement, Label
-from harness_ext.metrics.units import SKILLS, by_label, concept_key
+from harness_ext.metrics.units import by_label, concept_key
+from harness_ext.records import FAILED, GENERATED, LABELS, LIKELIHOOD, Judgement, Label
 from harness_ext.report.scores import (
-    ALL,
-    GENERALISATION,
-    LABELS,
     CategoryScores,
     ConceptScores,
     GapScore,
@@ -41,7 +38,7 @@ Answers = Mapping[str, Sequence[Judgement]]
 Key = TypeVar("Key")
 # The text-only probe by what it shows beside its question, and all probes that the modality gap is about.
 TEXT_PROBES: Final[Mapping[TextVariant, str]] = {"none": "text", "blank": "text_blank"}
-PROBES: Final = ("perception", "image", *TEXT_PROBES.values())
+GAP_PROBES: Final = ("perception", "image", *TEXT_PROBES.values())
 
 
 def summarise(answers: Answers, likelihood: Answers | None = None) -> Summary:
@@ -62,7 +59,7 @@ def summarise(answers: Answers, likelihood: Answers | None = None) -> Summary:
     if not likelihood:
         return summary
     asked, answered = _by_probe(likelihood), _by_probe(answers)
-    probes = {probe: _likelihood(probe, asked[probe], answered.get(probe)) for probe in PROBES if probe in asked}
+    probes = {probe: _likelihood(probe, asked[probe], answered.get(probe)) for probe in GAP_PROBES if probe in asked}
     return replace(summary, likelihood=LikelihoodScores(_summarise(likelihood), probes))
 
 
@@ -164,9 +161,9 @@ def _gaps(unsafe: Answers) -> dict[TextVariant, GapScore]:
 
 
 def _split(asked: Answers, key: Callable[[Judgement], Key]) -> dict[Key, dict[str, list[Judgement]]]:
-    """By key, the answers to each of ``PROBES``."""
+    """By key, the answers to each of ``GAP_PROBES``."""
     found: dict[Key, dict[str, list[Judgement]]] = {}
-    for probe in PROBES:
+    for probe in GAP_PROBES:
         for record in asked.get(probe, ()):
             found.setdefault(key(record), {}).setdefault(probe, []).append(record)
     return found

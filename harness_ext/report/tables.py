@@ -7,7 +7,8 @@ from typing import Final
 
 from rich.console import Console
 
-from harness_ext.metrics.records import Label
+from harness_ext.benchmark.probes import ALL, TextVariant
+from harness_ext.records import Label
 from harness_ext.report.blocks import (
     Block,
     Cell,
@@ -20,9 +21,9 @@ from harness_ext.report.blocks import (
     print_blocks,
     print_lines,
 )
-from harness_ext.report.load import Run
-from harness_ext.report.scores import ALL, CategoryScores, LikelihoodScores, Score, Summary, TextVariant
+from harness_ext.report.scores import CategoryScores, LikelihoodScores, Score, Summary
 from harness_ext.report.summary import TEXT_PROBES
+from harness_ext.runs.load import Run
 
 SOURCE_TITLES: Final = {
     "unsafeconcepts": "UnsafeConcepts (Qu, Backes, Zhang, USENIX Security 2025)",

@@ -14,16 +14,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from rich import box
 from rich.console import Console
 from rich.status import Status
-from rich.table import Table
 from rich.text import Text
 
 from harness_ext.common.errors import UserError
 from harness_ext.common.files import held, require_writable_folder
 from harness_ext.models.language_names import require_language_side
-from harness_ext.report import terminal
+from harness_ext.report.blocks import Block, console, print_lines, rich_table
 from harness_ext.report.compare import compare
 from harness_ext.report.compare.pairs import MARGIN, check_margin
 from harness_ext.report.compare.tables import print_tables
@@ -113,20 +111,20 @@ def _retention(options: argparse.Namespace) -> None:
         for suite in suites
         for role, model in models.items()
     }
-    console = terminal.console(_PIPED_WIDTH)
+    screen = console(_PIPED_WIDTH)
     with held(
         output / ".lock",
         cannot=lambda error: UserError(f"--output {output} cannot be written to ({error.strerror})"),
         busy=f"another process evaluates into {output}: wait for it, or choose another --output",
     ):
         shutil.rmtree(output / UNFINISHED, ignore_errors=True)
-        outcomes = _evaluate(planned, console)
+        outcomes = _evaluate(planned, screen)
     for suite in suites:
         before, after = ((suite, role) for role in models)
-        print_scores(suite, list(zip(asked[suite], outcomes[before], outcomes[after], strict=True)), console)
+        print_scores(suite, list(zip(asked[suite], outcomes[before], outcomes[after], strict=True)), screen)
         folders = [planned[key][0].models_folder for key in (before, after)]
         tasks = [benchmark.task for benchmark in asked[suite]]
-        print_tables(compare(folders, options.margin, tasks), console)
+        print_tables(compare(folders, options.margin, tasks), screen)
 
 
 def _without(options: argparse.Namespace) -> list[str]:
@@ -199,19 +197,18 @@ def print_scores(suite: Suite, rows: Sequence[tuple[Benchmark, Outcome, Outcome]
         console: Where to.
     """
     console.print(f"\n{TITLES[suite]}", style="bold", highlight=False)
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
-    for name in ("benchmark", "score", "before", "after", "difference", "asked"):
-        table.add_column(name, justify="left" if name in ("benchmark", "score") else "right", no_wrap=name != "score")
+    cells = []
     for benchmark, before, after in rows:
         task, asked = benchmark.task, str(before.asked)
         for metric, title in benchmark.metrics.items():
             was, now = before.scores[metric], after.scores[metric]
             change = None if was is None or now is None else now - was
-            table.add_row(task, title, _score(was), _score(now), _score(change, signed=True), asked)
+            row = (task, title, _score(was), _score(now), _score(change, signed=True), asked)
+            cells.append(tuple((cell,) for cell in row))
             task = asked = ""
-    console.print(table, highlight=False)
-    for note in _notes(rows):
-        console.print(note, highlight=False, markup=False)
+    header = ("benchmark", "score", "before", "after", "difference", "asked")
+    console.print(rich_table(Block("", header, tuple(cells)), left=(0, 1), wrapped=(1,)), highlight=False)
+    print_lines(_notes(rows), console)
 
 
 def _score(value: float | None, signed: bool = False) -> str:

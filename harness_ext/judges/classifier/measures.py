@@ -11,7 +11,7 @@ from scipy.stats import binomtest
 
 from harness_ext.judges.classifier.examples import Example, LabelledResponses
 from harness_ext.metrics.likelihood import calibration_error
-from harness_ext.report.terminal import console
+from harness_ext.report.blocks import console
 
 _PIPED_WIDTH = 120
 

@@ -23,7 +23,7 @@ from harness_ext.judges.llm.prompt import (
     request,
     schema,
 )
-from harness_ext.models.api_client import ChatClient, Server
+from harness_ext.models.api_client import ChatClient, Server, several_at_a_time
 from harness_ext.models.api_options import (
     MAX_TOKENS_KEYS,
     checked_url,

@@ -9,14 +9,13 @@ from typing import Final
 
 import numpy as np
 
-from harness_ext.metrics.harness import TESTED
-from harness_ext.metrics.records import NA, Judgement
-from harness_ext.metrics.units import SKILLS, Array, ConceptKey, Paired, concept_key, pair_scores
-from harness_ext.report.compare.answers import Answers
+from harness_ext.benchmark.probes import OF_RECORD, SKILLS, TESTED, manner, text_variant
+from harness_ext.metrics.units import Array, ConceptKey, Paired, concept_key, pair_scores
+from harness_ext.records import LABELS, NA, Judgement, Manner
 from harness_ext.report.compare.measures import Measure
-from harness_ext.report.scores import LABELS, Manner, manner, text_variant
 from harness_ext.report.tables import SET_TITLES as _SETS
 from harness_ext.report.tables import TEXT_TITLES
+from harness_ext.runs.answers import Answers
 
 Records = Sequence[tuple[Judgement, Judgement]]
 _MANNERS: Final[Mapping[Manner, str]] = {"greedy": "", "sampled": ", sampled", "likelihood": ", by likelihood"}

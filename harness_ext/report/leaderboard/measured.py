@@ -8,10 +8,9 @@ from typing import Any, Final
 
 from harness_ext.common.errors import UserError
 from harness_ext.metrics.ratios import NaConvention, failed_rate, na_rate, over_refusal
-from harness_ext.metrics.records import FAILED, Judgement
 from harness_ext.metrics.units import Estimate
+from harness_ext.records import FAILED, Judgement
 from harness_ext.report.leaderboard.file import METRICS, Entry, Metric, Value
-from harness_ext.report.load import Run
 from harness_ext.report.scores import Summary
 from harness_ext.report.summary import summarise
 from harness_ext.runs.load import Run

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Final
 from harness_ext.benchmark.taxonomy import CATEGORIES
 from harness_ext.common.errors import UserError
 from harness_ext.metrics.units import Estimate
-from harness_ext.report.generalisation_table import generalisation_scores
 from harness_ext.report.page.chapters import Shown
 from harness_ext.report.scores import Score
-from harness_ext.report.table import named_scores
+from harness_ext.report.tables import generalisation_scores, named_scores
 from harness_ext.runs.load import Run
 
 if TYPE_CHECKING:

@@ -15,14 +15,21 @@ from markupsafe import Markup
 
 from harness_ext import __version__
 from harness_ext.common.files import write_text
-from harness_ext.report.cells import Block
-from harness_ext.report.figure import write_figure
+from harness_ext.report.blocks import (
+    Block,
+    block_csv,
+    block_latex,
+    block_markdown,
+    numeric_columns,
+    short_columns,
+    spans,
+    whole_columns,
+)
+from harness_ext.report.figures import write_figure
 from harness_ext.report.page.chapters import Chapter
-from harness_ext.report.page.formats import csv_table, latex_table
-from harness_ext.report.page.layout import numeric_columns, short_columns, spans, whole_columns
 from harness_ext.report.page.responses import count_responses, encode, read_responses
 from harness_ext.report.page.sections import Picture, Section
-from harness_ext.report.table import SOURCE_TITLES, block_markdown
+from harness_ext.report.tables import SOURCE_TITLES
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -190,8 +197,8 @@ def write_assets(chapters: Chapters, folder: Path) -> None:
                 name = f"{chapter.source}-{section.name}" + (f"-{number}" if len(tables) > 1 else "")
                 titled = Block(f"{block.title}. {SOURCE_TITLES[chapter.source]}.", block.header, block.rows)
                 write_text(folder / f"{name}.md", f"{titled.title}\n\n{block_markdown(block)}\n")
-                write_text(folder / f"{name}.csv", csv_table(block))
-                write_text(folder / f"{name}.tex", latex_table(titled, name))
+                write_text(folder / f"{name}.csv", block_csv(block))
+                write_text(folder / f"{name}.tex", block_latex(titled, name))
             for part in section.parts:
                 if isinstance(part, Picture):
                     write_figure(part.draw, folder / f"{chapter.source}-{part.name}.png")

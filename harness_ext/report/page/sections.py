@@ -8,17 +8,69 @@ from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from harness_ext.report.blocks import Block
+from harness_ext.benchmark.probes import TextVariant
+from harness_ext.common.errors import UserError
+from harness_ext.metrics.ratios import over_refusal
+from harness_ext.metrics.units import Estimate
+from harness_ext.report.blocks import Block, estimated
+from harness_ext.report.compare import compare
+from harness_ext.report.compare.tables import block as compared_block
+from harness_ext.report.compare.tables import notes as compared_notes
 from harness_ext.report.figures import draw, draw_calibration
-from harness_ext.report.page.compared_figure import draw_compared
-from harness_ext.report.page.comparison import comparison_parts
-from harness_ext.report.page.monitor_figure import draw_monitor, is_watched
-from harness_ext.report.page.parts import Notes, Part, Picture
-from harness_ext.report.page.runs import Chapter, Shown
-from harness_ext.report.page.tables import headline, run_settings, settings_tables
-from harness_ext.report.page.training_figure import draw_training, panels
-from harness_ext.report.page.verdict_figure import draw_verdicts
-from harness_ext.report.tables import by_category, generalisation_blocks, likelihood_blocks, likelihood_notes, notes
+from harness_ext.report.page.chapters import Chapter, Shown
+from harness_ext.report.page.figures import draw_compared, draw_verdicts
+from harness_ext.report.page.training import Training
+from harness_ext.report.page.training_figures import draw_monitor, draw_training, is_watched, panels
+from harness_ext.report.scores import Score
+from harness_ext.report.tables import (
+    SCORE_HEADER,
+    TEXT_TITLES,
+    by_category,
+    generalisation_blocks,
+    generalisation_scores,
+    likelihood_blocks,
+    likelihood_notes,
+    named_scores,
+    notes,
+    score_cells,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# As a sentence names them.
+_SOURCES: Final = {"unsafeconcepts": "UnsafeConcepts", "glyphworld": "glyphworld (a stand-in)"}
+_IN_WORDS: Final[Mapping[TextVariant, str]] = {"none": "in words", "blank": "in words beside a blank image"}
+_NOTHING: Final = ("",)
+Cells = tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure to be drawn; ``name`` is unique within its chapter."""
+
+    name: str
+    caption: str
+    draw: "Callable[[], Figure]"
+
+
+@dataclass(frozen=True)
+class Notes:
+    """What a reader must know, a paragraph each."""
+
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One sentence about one run, with the number that it is about set apart: ``before``, ``number``, ``after``."""
+
+    before: str
+    number: str
+    after: str
+
+
+Part = Block | Picture | Notes | Answer
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness_ext.metrics.ratios import accuracy, accuracy_by_concept, accuracy_estimate, count, failed_rate, na_rate
-from harness_ext.metrics.records import Judgement
 from harness_ext.metrics.units import Ratio, by_label, concept_key, group_by
+from harness_ext.records import Judgement
 
 VERDICTS = ("safe", "unsafe", "na", "failed")
 

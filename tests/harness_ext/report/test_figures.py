@@ -9,9 +9,8 @@ import matplotlib.image
 import pytest
 
 from harness_ext.common.errors import UserError
-from harness_ext.metrics.records import Judgement
+from harness_ext.records import Judgement
 from harness_ext.report.figures import draw, draw_calibration, write_figure
-from harness_ext.report.load import Run
 from harness_ext.report.scores import Summary
 from harness_ext.report.summary import summarise
 from harness_ext.runs.load import Run

@@ -14,6 +14,7 @@ from harness_ext.metrics.ratios import accuracy_estimate, over_refusal
 from harness_ext.records import Judgement
 from harness_ext.report.summary import summarise
 from harness_ext.report.tables import print_tables
+from harness_ext.runs.load import load_runs
 
 Answers = dict[str, list[Judgement]]
 Make = Callable[..., Answers]

@@ -13,6 +13,7 @@ from harness_ext.records import Judgement
 from harness_ext.report.scores import Summary
 from harness_ext.report.summary import summarise
 from harness_ext.report.tables import markdown, print_tables
+from harness_ext.runs.load import Run, load_runs
 
 Answers = dict[str, list[Judgement]]
 Make = Callable[..., Answers]

@@ -3,9 +3,8 @@
 import re
 
 import pytest
-from matplotlib.figure import Figure
-
 from harness_ext.report.page.svg import inline_svg
+from matplotlib.figure import Figure
 
 
 def drawn(colour: str) -> Figure:
