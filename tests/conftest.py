@@ -3,16 +3,20 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Final
 
 import pytest
 from hypothesis import settings
+from warm import Warm
 
 # Nothing that the tests load is on a hub; a slip must fail at once, not hang.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HF_DATASETS_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+# Tensors this small are done before a second thread has started, and in one thread the sums are always the same.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Tables are as wide as the terminal, and a test process may have none.
 os.environ["COLUMNS"] = "120"
 # A test that asks a model must get its answer, not one that an earlier test was given.
@@ -22,6 +26,9 @@ os.environ.setdefault("UNSAFECONCEPTS_ANSWERS", "none")
 # as Hypothesis itself would have it there: a change is not refused for what another draw would have found before it.
 settings.register_profile("untimed", deadline=None, derandomize=bool(os.environ.get("CI")))
 settings.load_profile("untimed")
+
+# A command that takes so many seconds hangs.
+LONGEST: Final = 900
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -46,21 +53,47 @@ def untrained_vlm(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that is not the repository."""
+    return tmp_path_factory.mktemp("elsewhere")
+
+
+@pytest.fixture(scope="session")
+def run(elsewhere: Path) -> Run:
     """Run a command of this environment, as a user would, from a folder that is not the repository."""
-    elsewhere = tmp_path_factory.mktemp("elsewhere")
 
     def run(
         *command: str | Path, cwd: Path = elsewhere, env: Mapping[str, str] | None = None, **environment: str
     ) -> "subprocess.CompletedProcess[str]":
-        executable = Path(sys.executable).parent / str(command[0])
         return subprocess.run(
-            [str(executable), *map(str, command[1:])],
+            _command(*command),
             cwd=cwd,
-            env={**(os.environ if env is None else env), "COLUMNS": "120", **environment},
+            env=_environment(env, environment),
             capture_output=True,
             text=True,
-            timeout=900,
+            timeout=LONGEST,
         )
 
     return run
+
+
+@pytest.fixture(scope="session")
+def run_warm(elsewhere: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+    """As ``run``, in a process that need not import the libraries first, see ``warm``: for all that is not about starting."""
+    with Warm() as warm:
+
+        def run_warm(
+            *command: str | Path, cwd: Path = elsewhere, env: Mapping[str, str] | None = None, **environment: str
+        ) -> "subprocess.CompletedProcess[str]":
+            outputs = tmp_path_factory.mktemp("outputs")
+            return warm.run(_command(*command), cwd, _environment(env, environment), outputs, LONGEST)
+
+        yield run_warm
+
+
+def _command(program: str | Path, *arguments: str | Path) -> list[str]:
+    return [str(Path(sys.executable).parent / program), *map(str, arguments)]
+
+
+def _environment(env: Mapping[str, str] | None, more: Mapping[str, str]) -> dict[str, str]:
+    return {**(os.environ if env is None else env), "COLUMNS": "120", **more}

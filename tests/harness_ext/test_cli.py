@@ -82,8 +82,8 @@ def test_a_wrong_models_file_is_refused_at_once(run, tmp_path):
     assert finished.stderr.startswith(f"lmms_eval: {file}, line 2: model 'mine': unknown key wieghts; allowed are api,")
 
 
-def test_names_of_a_models_file_are_listed(run, models_file):
-    finished = run("lmms_eval", "models", "--models-file", models_file)
+def test_names_of_a_models_file_are_listed(run_warm, models_file):
+    finished = run_warm("lmms_eval", "models", "--models-file", models_file)
     assert finished.returncode == 0, finished.stderr
     harness, ours = finished.stdout.split("Models by name")
     assert "mine                        chat" in harness
@@ -91,11 +91,11 @@ def test_names_of_a_models_file_are_listed(run, models_file):
     assert "The paper's eight\n    llava-7b" in ours
 
 
-def test_names_of_a_models_file_reach_other_processes_and_runs_from_a_file(run, models_file, tmp_path):
+def test_names_of_a_models_file_reach_other_processes_and_runs_from_a_file(run_warm, models_file, tmp_path):
     runs = tmp_path / "runs.yaml"
     evaluation = {"model": "mine", "model_args": "device=cpu", "tasks": "glyphworld_text", "limit": 3}
     runs.write_text(json.dumps(evaluation | {"gen_kwargs": "max_new_tokens=2", "output_path": str(tmp_path / "out")}))
     torchrun = ("-m", "torch.distributed.run", "--nproc_per_node", "1", "--master_port", "29531")
-    finished = run("python", *torchrun, "-m", "harness_ext.cli", "--config", runs, f"--models-file={models_file}")
+    finished = run_warm("python", *torchrun, "-m", "harness_ext.cli", "--config", runs, f"--models-file={models_file}")
     assert finished.returncode == 0, finished.stderr
     assert json.loads(next(tmp_path.glob("out/*/*_results.json")).read_text())["n-samples"]["glyphworld_text"]

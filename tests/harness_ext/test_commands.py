@@ -43,7 +43,7 @@ def test_saved_responses_are_judged_in_order(run, tmp_path):
     ]
 
 
-def test_glyphworlds_actions_are_reached(run, tmp_path):
-    drawn = run("unsafeconcepts", "glyphworld", "sheet", tmp_path / "sheet.png")
+def test_glyphworlds_actions_are_reached(run_warm, tmp_path):
+    drawn = run_warm("unsafeconcepts", "glyphworld", "sheet", tmp_path / "sheet.png")
     assert drawn.returncode == 0, drawn.stderr
     assert (tmp_path / "sheet.png").stat().st_size > 50_000

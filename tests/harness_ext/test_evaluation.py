@@ -24,10 +24,10 @@ def sample_rows(folder):
 
 
 @pytest.fixture(scope="module")
-def evaluate(run, untrained_vlm, tmp_path_factory):
+def evaluate(run_warm, untrained_vlm, tmp_path_factory):
     """Evaluate the untrained VLM with a command of one's choice; returns the process and the result folder."""
 
-    def evaluate(tasks, *options, command=("lmms_eval",), limit=LIMIT, **environment):
+    def evaluate(tasks, *options, command=("lmms_eval",), limit=LIMIT, run=run_warm, **environment):
         out = tmp_path_factory.mktemp("out")
         model = ("--model", "hf-vlm", "--model_args", f"pretrained={untrained_vlm},device=cpu", "--batch_size", "8")
         written = ("--log_samples", "--output_path", out)
@@ -37,11 +37,11 @@ def evaluate(run, untrained_vlm, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def glyphworld(evaluate):
-    """One short evaluation of everything that glyphworld asks."""
+def glyphworld(evaluate, run):
+    """One short evaluation of everything that glyphworld asks, in a process that nothing was done for."""
     # As of somebody who logged in, and of somebody who pushes results.
     option = ("--hf_hub_log_args", f"token={TOKENS['option']}")
-    finished, out = evaluate("glyphworld", *option, HF_TOKEN=TOKENS["environment"])
+    finished, out = evaluate("glyphworld", *option, run=run, HF_TOKEN=TOKENS["environment"])
     assert finished.returncode == 0, finished.stdout + finished.stderr
     return finished, out
 
@@ -81,8 +81,8 @@ def test_the_table_reads_what_the_harness_wrote(glyphworld, run, tmp_path):
 
 
 @pytest.mark.parametrize("command", [("lmms-eval",), ("python", "-m", "lmms_eval")], ids=" ".join)
-def test_lmms_evals_own_commands_see_tasks_and_models(evaluate, glyphworld, command):
-    finished, out = evaluate("glyphworld_image", command=command)
+def test_lmms_evals_own_commands_see_tasks_and_models(evaluate, run, glyphworld, command):
+    finished, out = evaluate("glyphworld_image", command=command, run=run)
     assert finished.returncode == 0, finished.stderr
     assert sample_rows(out)["glyphworld_image"] == sample_rows(glyphworld[1])["glyphworld_image"]
 
@@ -102,14 +102,14 @@ def torchrun(port):
     )
 
 
-def test_two_processes_give_the_answers_and_the_numbers_of_one(run, tmp_path):
+def test_two_processes_give_the_answers_and_the_numbers_of_one(run_warm, tmp_path):
     # Of every tenth image or so, so that several categories, and a model's right and wrong answers, are in the sums.
     tasks = "glyphworld_gap,glyphworld_image_sampled,glyphworld_image_likelihood"
     evaluation = ("--model", "glyph-vlm", "--tasks", tasks, "--limit", "370", "--batch_size", "32")
     results = {}
     for name, command in (("one", ("lmms_eval",)), ("two", torchrun(29517))):
         out = tmp_path / name
-        finished = run(*command, *evaluation, "--log_samples", "--output_path", out, OMP_NUM_THREADS="1")
+        finished = run_warm(*command, *evaluation, "--log_samples", "--output_path", out)
         assert finished.returncode == 0, finished.stderr
         printed = json.loads(next(out.rglob("*_results.json")).read_text())["results"]
         results[name] = sample_rows(out), {task: _numbers(metrics) for task, metrics in printed.items()}
@@ -139,7 +139,7 @@ def test_a_failure_of_a_process_is_the_status_of_all(evaluate):
     assert "cannot load the processor of '/nowhere'" in finished.stderr
 
 
-def test_one_failing_run_of_several_does_not_end_the_others(run, untrained_vlm, tmp_path):
+def test_one_failing_run_of_several_does_not_end_the_others(run_warm, untrained_vlm, tmp_path):
     runs = [
         f"pretrained={untrained_vlm},device=cpu",
         "pretrained=/nowhere",
@@ -150,7 +150,7 @@ def test_one_failing_run_of_several_does_not_end_the_others(run, untrained_vlm, 
         {**common, "model_args": arguments, "output_path": str(tmp_path / str(at))} for at, arguments in enumerate(runs)
     ]
     (tmp_path / "runs.yaml").write_text(json.dumps(config))
-    finished = run("lmms_eval", "--config", tmp_path / "runs.yaml")
+    finished = run_warm("lmms_eval", "--config", tmp_path / "runs.yaml")
     assert finished.returncode == 2
     assert [bool(list((tmp_path / str(at)).rglob("*_results.json"))) for at in range(3)] == [True, False, True]
     assert finished.stdout.count("LMMs-Eval: Probing Intelligence") == 2
@@ -183,8 +183,8 @@ def test_images_stay_out_of_the_results_whatever_is_asked(evaluate):
     ],
     ids=["task", "repeats", "model_args", "nothing"],
 )
-def test_what_cannot_be_done_is_said_without_a_traceback(run, options, message):
-    finished = run("lmms_eval", "--model", "glyph-vlm", *options)
+def test_what_cannot_be_done_is_said_without_a_traceback(run_warm, options, message):
+    finished = run_warm("lmms_eval", "--model", "glyph-vlm", *options)
     assert finished.returncode == 2
     assert message in finished.stderr
     assert "Traceback" not in finished.stderr
@@ -199,8 +199,8 @@ def test_sampling_does_not_depend_on_the_batch_and_follows_the_seed(evaluate):
     assert runs[0] != runs[2]
 
 
-def test_a_failed_evaluation_exits_non_zero(run, tmp_path):
-    finished = run(
+def test_a_failed_evaluation_exits_non_zero(run_warm, tmp_path):
+    finished = run_warm(
         "lmms_eval", "--model", "hf-vlm", "--model_args", f"pretrained={tmp_path}", "--tasks", "glyphworld_text"
     )
     assert finished.returncode != 0
@@ -233,15 +233,15 @@ def test_a_wrong_model_file_is_an_error_not_a_missing_name(run, tmp_path):
     ("arguments", "names"),
     [(("models",), ["llava-7b", "glyph-vlm"]), (("tasks", "list"), ["unsafeconcepts_image", "glyphworld"])],
 )
-def test_listings_show_our_names(run, arguments, names):
-    listed = run("lmms_eval", *arguments).stdout.split()
+def test_listings_show_our_names(run_warm, arguments, names):
+    listed = run_warm("lmms_eval", *arguments).stdout.split()
     assert set(names) <= set(listed)
 
 
-def test_a_name_of_ones_own_gets_a_result_folder_of_its_own(run, untrained_vlm, tmp_path):
+def test_a_name_of_ones_own_gets_a_result_folder_of_its_own(run_warm, untrained_vlm, tmp_path):
     file = tmp_path / "models.yaml"
     file.write_text(f"mine.v2: {{weights: {untrained_vlm}}}\n")
-    finished = run(
+    finished = run_warm(
         "lmms_eval", "--model", "mine.v2", "--tasks", "glyphworld_text", *LIMIT, "--log_samples",
         "--output_path", tmp_path / "out",
         UNSAFECONCEPTS_MODELS=str(file),
@@ -257,7 +257,7 @@ def test_a_folder_with_a_tasks_name_is_not_taken_for_the_task(run, tmp_path):
     assert "is a folder here" in finished.stderr
 
 
-def test_lm_eval_runs_the_text_probe_on_a_language_model(run, untrained_vlm, tmp_path):
+def test_lm_eval_runs_the_text_probe_on_a_language_model(run, run_warm, untrained_vlm, tmp_path):
     import torch
     from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
@@ -269,7 +269,7 @@ def test_lm_eval_runs_the_text_probe_on_a_language_model(run, untrained_vlm, tmp
     LlamaForCausalLM(config).save_pretrained(tmp_path / "lm")
     tokenizer.save_pretrained(tmp_path / "lm")
     folder = run("unsafeconcepts", "tasks", "lm_eval").stdout.strip()
-    finished = run(
+    finished = run_warm(
         "lm_eval", "--model", "hf", "--model_args", f"pretrained={tmp_path / 'lm'}", "--include_path", folder,
         "--tasks", "unsafeconcepts_text", "--gen_kwargs", "max_gen_toks=4", "--device", "cpu",
         "--batch_size", "64", "--output_path", tmp_path / "out",
@@ -280,9 +280,9 @@ def test_lm_eval_runs_the_text_probe_on_a_language_model(run, untrained_vlm, tmp
     assert results["failed,none"] == 0
 
 
-def test_the_embedded_model_shows_its_gap_in_harness_and_table_alike(run, tmp_path):
+def test_the_embedded_model_shows_its_gap_in_harness_and_table_alike(run, run_warm, tmp_path):
     out = tmp_path / "out"
-    finished = run(
+    finished = run_warm(
         "lmms_eval", "--model", "glyph-vlm", "--tasks", "glyphworld_gap", "--limit", "375", "--batch_size", "64",
         "--log_samples", "--output_path", out,
     )  # fmt: skip

@@ -16,8 +16,8 @@ OPTIONS = Path(__file__).parents[3] / "shared" / "data" / "unsafeconcepts_percep
 
 
 @pytest.fixture(scope="module")
-def evaluate(run, untrained_vlm, tmp_path_factory):
-    def evaluate(tasks, environment, *options):
+def evaluate(run_warm, untrained_vlm, tmp_path_factory):
+    def evaluate(tasks, environment, *options, run=run_warm):
         out = tmp_path_factory.mktemp("out")
         finished = run(
             "lmms_eval", "--model", "hf-vlm", "--model_args", f"pretrained={untrained_vlm},device=cpu", "--tasks", tasks,
@@ -52,8 +52,8 @@ def test_without_access_two_lines_within_seconds(run, hub, tmp_path, token, reas
     assert "--tasks glyphworld" in lines[1]
 
 
-def test_with_access_the_hubs_rows_are_asked_about(evaluate, hub, tmp_path):
-    finished, rows = evaluate("unsafeconcepts_gap", hub.environment(tmp_path, GRANTED))
+def test_with_access_the_hubs_rows_are_asked_about(evaluate, run, hub, tmp_path):
+    finished, rows = evaluate("unsafeconcepts_gap", hub.environment(tmp_path, GRANTED), run=run)
     assert finished.returncode == 0, finished.stderr
     assert {task: len(lines) for task, lines in rows.items()} == {"unsafeconcepts_image": 6, "unsafeconcepts_text": 6}
     judged = [row["judgement"] for row in rows["unsafeconcepts_image"]]
@@ -108,7 +108,7 @@ def _encoded(image, form):
     return buffer.getvalue()
 
 
-def test_photographs_from_a_local_copy_go_through_the_whole_path(evaluate, run, tmp_path):
+def test_photographs_from_a_local_copy_go_through_the_whole_path(evaluate, tmp_path):
     folder = tmp_path / "copy"
     folder.mkdir()
     photographs(folder)

@@ -26,10 +26,10 @@ def environment(copies, tmp_path_factory):  # noqa: F811
 
 
 @pytest.fixture(scope="module")
-def evaluate(run, untrained_vlm, tmp_path_factory):
+def evaluate(run_warm, untrained_vlm, tmp_path_factory):
     def evaluate(tasks, environment, *options):
         out = tmp_path_factory.mktemp("out")
-        finished = run(
+        finished = run_warm(
             "lmms_eval", "--model", "hf-vlm", "--model_args", f"pretrained={untrained_vlm},device=cpu", "--tasks", tasks,
             "--limit", "10", "--gen_kwargs", "max_new_tokens=4", "--log_samples", "--output_path", out, *options,
             env=environment,

@@ -10,10 +10,10 @@ from harness_ext.glyphworld.evaluate import Checkpoint
 
 
 @pytest.fixture(scope="module")
-def both(run, tmp_path_factory):
+def both(run_warm, tmp_path_factory):
     """The embedded model asked in both ways, in text of the last unsafe and the first safe concepts."""
     out = tmp_path_factory.mktemp("both")
-    finished = run(
+    finished = run_warm(
         "lmms_eval", "--model", "glyph-vlm", "--tasks", "glyphworld_likelihood,glyphworld_gap,glyphworld_perception",
         "--offset", "350", "--limit", "100", "--batch_size", "64", "--log_samples", "--output_path", out,
     )  # fmt: skip

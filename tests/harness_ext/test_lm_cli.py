@@ -26,8 +26,8 @@ def test_our_tasks_are_known_where_tasks_are_asked_for():
         (("--model", "gpt-4v"), "model 'gpt-4v' (backend api) has no language side"),
     ],
 )
-def test_what_cannot_be_scored_is_said_without_a_traceback(run, arguments, message):
-    finished = run("unsafeconcepts", "lm_eval", *arguments, "--tasks", "unsafeconcepts_text")
+def test_what_cannot_be_scored_is_said_without_a_traceback(run_warm, arguments, message):
+    finished = run_warm("unsafeconcepts", "lm_eval", *arguments, "--tasks", "unsafeconcepts_text")
     assert finished.returncode == 2
     assert message in finished.stderr
     assert "Traceback" not in finished.stderr

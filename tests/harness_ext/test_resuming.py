@@ -57,14 +57,14 @@ def _leaves(value, path=""):
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(run, tmp_path_factory):
+def uninterrupted(run_warm, tmp_path_factory):
     here = tmp_path_factory.mktemp("uninterrupted")
-    finished = run("lmms_eval", *command(), cwd=here, UNSAFECONCEPTS_ANSWERS="none")
+    finished = run_warm("lmms_eval", *command(), cwd=here, UNSAFECONCEPTS_ANSWERS="none")
     assert finished.returncode == 0, finished.stderr
     return files(here / "out")
 
 
-def test_a_killed_run_resumes_and_ends_with_the_same_files(run, uninterrupted, tmp_path):
+def test_a_killed_run_resumes_and_ends_with_the_same_files(run_warm, uninterrupted, tmp_path):
     answers, out = tmp_path / "answers", tmp_path / "out"
     environment = {**os.environ, "UNSAFECONCEPTS_ANSWERS": str(answers)}
     executable = Path(sys.executable).with_name("lmms_eval")
@@ -78,7 +78,7 @@ def test_a_killed_run_resumes_and_ends_with_the_same_files(run, uninterrupted, t
     assert 12 <= len(before) < 400, "killed too late to say anything"
     assert not files(out)
 
-    finished = run("lmms_eval", *command(), cwd=tmp_path, UNSAFECONCEPTS_ANSWERS=str(answers))
+    finished = run_warm("lmms_eval", *command(), cwd=tmp_path, UNSAFECONCEPTS_ANSWERS=str(answers))
     assert finished.returncode == 0, finished.stderr
     assert "answers were given before" in finished.stdout + finished.stderr
     resumed = files(out)

@@ -129,7 +129,7 @@ def test_a_finished_run_asks_nothing_again_and_another_model_everything(tmp_path
         assert len(stub.asked) == 24
 
 
-def test_an_evaluation_by_command_through_every_usual_failure(run, tmp_path):
+def test_an_evaluation_by_command_through_every_usual_failure(run_warm, tmp_path):
     def message(asked):
         # Half a surrogate pair would keep lmms-eval from saving, and it would end with status 0 all the same.
         said = [{"type": "thinking", "thinking": "Hm."}, {"type": "text", "text": f"{answer_to(asked)} \ud83d"}]
@@ -141,7 +141,7 @@ def test_an_evaluation_by_command_through_every_usual_failure(run, tmp_path):
         evaluation = ("--model", "api-vlm", "--model_args", options, "--tasks", "glyphworld_image", "--limit", "6")
         written = ("--log_samples", "--output_path", tmp_path / "out")
         answers = {"UNSAFECONCEPTS_ANSWERS": str(tmp_path / "answers")}
-        finished = run("lmms_eval", *evaluation, *written, STUB_KEY=KEY, **answers)
+        finished = run_warm("lmms_eval", *evaluation, *written, STUB_KEY=KEY, **answers)
     assert finished.returncode == 0, finished.stderr
     assert f"asking {MODEL} at {stub.url}: 6 requests, 8 at a time" in finished.stdout
     (samples,) = (tmp_path / "out").rglob("*_samples_*.jsonl")

@@ -141,7 +141,7 @@ def test_the_harness_evaluates_it(checkpoint, task_manager, family):
         assert_answered(results["samples"][task])
 
 
-def test_the_command_evaluates_several_in_one_process(checkpoint, run, tmp_path):
+def test_the_command_evaluates_several_in_one_process(checkpoint, run_warm, tmp_path):
     """All of them this way would be the same at twice the time: lmms-eval reads all its tasks anew for each run."""
     families = ["qwen3_vl", "blip-2"]
     runs = [
@@ -159,7 +159,7 @@ def test_the_command_evaluates_several_in_one_process(checkpoint, run, tmp_path)
     ]
     config = tmp_path / "families.yaml"
     config.write_text(yaml.safe_dump(runs))
-    finished = run("lmms_eval", "--config", config)
+    finished = run_warm("lmms_eval", "--config", config)
     assert finished.returncode == 0, finished.stderr
     for family in families:
         for task in tasks(family):

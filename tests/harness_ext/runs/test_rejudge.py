@@ -37,12 +37,12 @@ def _judge(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def evaluated(run, tmp_path_factory):
+def evaluated(run_warm, tmp_path_factory):
     """A real evaluation of the embedded model, of every kind of task."""
     out = tmp_path_factory.mktemp("evaluated")
     tasks = "glyphworld_gap,glyphworld_perception,glyphworld_capability,glyphworld_test,glyphworld_image_likelihood"
     model = ("--model", "glyph-vlm", "--tasks", tasks, "--limit", "40", "--batch_size", "40")
-    finished = run("lmms_eval", *model, "--log_samples", "--output_path", out)
+    finished = run_warm("lmms_eval", *model, "--log_samples", "--output_path", out)
     assert finished.returncode == 0, finished.stderr
     return out
 
