@@ -27,10 +27,31 @@ os.environ.setdefault("UNSAFECONCEPTS_ANSWERS", "none")
 settings.register_profile("untimed", deadline=None, derandomize=bool(os.environ.get("CI")))
 settings.load_profile("untimed")
 
+# The files that take longest, for several processes at once: the first to begin, so that no process waits for another's last.
+LONG_FILES: Final = (
+    "test_retention.py",
+    "test_evaluation.py",
+    "test_processes.py",
+    "test_killed.py",
+    "test_families.py",
+    "test_arguments.py",
+    "test_lm_cli.py",
+    "test_sharing.py",
+    "test_gated.py",
+    "test_generalisation_evaluation.py",
+    "test_resuming.py",
+    "test_browser.py",
+)
 # A command that takes so many seconds hangs.
 LONGEST: Final = 900
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files first; the order within a file, and of the others, stays."""
+    places = {name: place for place, name in enumerate(LONG_FILES)}
+    items.sort(key=lambda item: places.get(item.path.name, len(places)))
 
 
 @pytest.fixture(scope="session")
