@@ -1,5 +1,6 @@
 """What several tests need: a tiny VLM on disk, and a way to run a command as a user would."""
 
+import gc
 import os
 import subprocess
 import sys
@@ -52,6 +53,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Long files first; the order within a file, and of the others, stays."""
     places = {name: place for place, name in enumerate(LONG_FILES)}
     items.sort(key=lambda item: places.get(item.path.name, len(places)))
+
+
+def pytest_collection_finish() -> None:
+    """What is imported stays: lmms-eval collects garbage after each evaluation, and would go through all of it."""
+    gc.freeze()
+
+
+def pytest_unconfigure() -> None:
+    gc.unfreeze()
 
 
 @pytest.fixture(scope="session")

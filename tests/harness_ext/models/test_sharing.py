@@ -35,13 +35,18 @@ def questions(images):
     return [(picture(index), question) for index in range(images) for question in IMAGE_QUESTIONS]
 
 
-@pytest.mark.parametrize("settings", [{"max_new_tokens": 24}, SAMPLED], ids=["greedy", "sampled"])
-@pytest.mark.parametrize("batch_size", [1, 4, 32])
-def test_every_answer_of_the_embedded_model_is_that_of_asking_one_by_one(settings, batch_size, told):
-    weights = ensure_model(0)
+@pytest.fixture(scope="module", params=[{"max_new_tokens": 24}, SAMPLED], ids=["greedy", "sampled"])
+def one_by_one(request):
+    """What the embedded model is asked, how, and what it answers to each question alone."""
     prompts = [*questions(24), (None, IMAGE_QUESTIONS[0])]
-    expected = ask(load(weights, batch_size=1, share_prefix=False), prompts, settings)
-    assert ask(load(weights, batch_size=batch_size), prompts, settings) == expected
+    alone = load(ensure_model(0), batch_size=1, share_prefix=False)
+    return prompts, request.param, ask(alone, prompts, request.param)
+
+
+@pytest.mark.parametrize("batch_size", [1, 4, 32])
+def test_every_answer_of_the_embedded_model_is_that_of_asking_one_by_one(one_by_one, batch_size, told):
+    prompts, settings, expected = one_by_one
+    assert ask(load(ensure_model(0), batch_size=batch_size), prompts, settings) == expected
     assert {answer.split()[0].strip(",.") for answer in expected} == {"Yes", "No"}
     assert not told
     assert provenance()["prefix_sharing"] == "on"
