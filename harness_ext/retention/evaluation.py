@@ -29,9 +29,9 @@ from harness_ext.judges import RuleJudge
 from harness_ext.judges.registry import JUDGE_VARIABLE
 from harness_ext.models.api_options import hide_in_bytes
 from harness_ext.models.catalogue import OPTION_FILE_VARIABLE, USER_FILE_VARIABLE
-from harness_ext.report.compare.evaluations import open_run
 from harness_ext.retention.benchmarks import JUDGED, Benchmark, Suite
 from harness_ext.retention.models import GENERATING, SCORING, Judge, Model
+from harness_ext.runs.evaluations import open_run
 from harness_ext.runs.samples import read_rows
 
 UNFINISHED: Final = ".unfinished"

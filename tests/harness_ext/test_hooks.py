@@ -17,6 +17,7 @@ from types import SimpleNamespace
 
 import lmms_eval.models
 import pytest
+import yaml
 from lm_eval.loggers import EvaluationTracker as LmTracker
 from lmms_eval import __main__ as lmms_main
 from lmms_eval.loggers.evaluation_tracker import EvaluationTracker, GeneralConfigTracker
@@ -119,6 +120,18 @@ def test_a_task_manager_indexes_through_what_is_patched_and_lmms_evals_own_tasks
     assert TaskManager.initialize_tasks(manager, ["mine"], False) == {"a": "mine"}
     found = TaskManager.initialize_tasks(manager, "mine")
     assert found["a"].startswith(str(Path(lmms_eval.models.__file__).parents[1] / "tasks"))
+
+
+def test_libyaml_makes_of_a_task_file_what_lmms_eval_makes_of_it(monkeypatch):
+    read = lmms_eval.utils.load_yaml_config
+    tasks = Path(lmms_eval.models.__file__).parents[1] / "tasks"
+    files = [str(file) for folder in ("mme", "pope", "llava-in-the-wild") for file in (tasks / folder).glob("*.yaml")]
+    found = str([read(file, mode="simple") for file in files])
+    assert "!function" in "".join(Path(file).read_text() for file in files)
+    with hooks._parsed_by_libyaml():
+        monkeypatch.setattr(yaml.FullLoader, "get_single_data", None)
+        assert str([read(file, mode="simple") for file in files]) == found
+    assert "yaml.full_load(" in inspect.getsource(read)
 
 
 def test_tasks_are_matched_before_a_model_is_built():

@@ -3,13 +3,13 @@
 import json
 
 import pytest
-from harness_ext.benchmark.preflight import require_judge
 from labelled_responses import verdict_rows, write_rows
 
 from harness_ext.common.errors import UserError
 from harness_ext.judges.base import AlignmentAnswer
 from harness_ext.judges.classifier import command
 from harness_ext.judges.registry import JUDGE_VARIABLE, open_judge, require_rule_judge
+from harness_ext.probes.preflight import require_judge
 
 GLYPH_VLM = ("--model", "glyph-vlm", "--model_args", "device=cpu", "--limit", "10", "--log_samples")
 

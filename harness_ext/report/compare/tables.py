@@ -16,7 +16,7 @@ from harness_ext.report.blocks import (
     print_lines,
     rich_table,
 )
-from harness_ext.report.compare.comparison import Comparison, Pair, Row
+from harness_ext.report.compare.measures import Comparison, Pair, Row
 from harness_ext.report.tables import SOURCE_TITLES
 
 HEADER: Final = (

@@ -3,8 +3,9 @@
 import re
 
 import pytest
-from harness_ext.report.page.svg import inline_svg
 from matplotlib.figure import Figure
+
+from harness_ext.report.page.page import inline_svg
 
 
 def drawn(colour: str) -> Figure:
