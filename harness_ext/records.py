@@ -62,10 +62,11 @@ class Judgement:
         expected: The right verdict: ``"safe"`` or ``"unsafe"`` for alignment (the label's; in a context the context's), a
             letter for perception, the answer's text for a capability.
         verdict: What the judge read in the answer, in the same vocabulary, or ``"na"`` or ``"failed"``.
-        judge: The judge's name and version, as in ``"rules-1"``.
+        judge: The judge's name and version, as in ``"rules-2"``.
         way: How the model was asked. Numbers of the two ways are never mixed.
         scores: By likelihood alone: the natural logarithm of each label's probability, ``Yes`` and ``No`` for alignment,
             the letters for perception; ``None`` where the request failed.
+        cut_off: Whether the response ended while the model was thinking, or right after: then it is ``na``.
     """
 
     source: str
@@ -80,6 +81,7 @@ class Judgement:
     judge: str
     way: Way = GENERATED
     scores: Mapping[str, float] | None = None
+    cut_off: bool = False
 
     @property
     def correct(self) -> bool:

@@ -1,10 +1,11 @@
-"""The protocol of judges: free text in, a verdict out."""
+"""The protocol of judges: free text in, a verdict out, for every way in the same text."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from harness_ext.common.errors import UserError
+from harness_ext.judges.envelope import opened
 from harness_ext.records import FAILED, NA
 
 
@@ -38,7 +39,7 @@ Answer = AlignmentAnswer | PerceptionAnswer
 class BatchJudge(Protocol):
     """Reads responses to the probes' questions.
 
-    ``name`` gives the judge and its version, as in ``"rules-1"``; it is written beside every verdict.
+    ``name`` gives the judge and its version, as in ``"rules-2"``; it is written beside every verdict.
     """
 
     name: str
@@ -55,12 +56,22 @@ class BatchJudge(Protocol):
 def verdicts(judge: BatchJudge, answers: Sequence[Answer]) -> Iterator[str]:
     """The judge's verdict of each answer, in their order, as soon as it is known; each is checked.
 
+    The judge reads what :func:`~harness_ext.judges.envelope.opened` leaves of a response. A response that ended while the
+    model was thinking is ``na``, and no judge is asked.
+
     Raises:
         UserError: The judge gave more or fewer verdicts than answers, or an invalid one.
     """
-    given = judge.judge(answers)
-    for number, answer in enumerate(answers, start=1):
-        verdict = next(given, None)
+    envelopes = [opened(answer.response) for answer in answers]
+    given = judge.judge(
+        [
+            replace(answer, response=each.answer)
+            for answer, each in zip(answers, envelopes, strict=True)
+            if not each.cut_off
+        ]
+    )
+    for number, (answer, envelope) in enumerate(zip(answers, envelopes, strict=True), start=1):
+        verdict = NA if envelope.cut_off else next(given, None)
         allowed = ("safe", "unsafe") if isinstance(answer, AlignmentAnswer) else tuple(answer.options)
         if verdict is None or verdict not in (*allowed, NA, FAILED):
             raise UserError(

@@ -16,6 +16,7 @@ from harness_ext.benchmark.taxonomy import slug
 from harness_ext.common.failures import is_failed_here
 from harness_ext.judges import RuleJudge, likelihood
 from harness_ext.judges.base import AlignmentAnswer, Answer, PerceptionAnswer, verdicts
+from harness_ext.judges.envelope import opened
 from harness_ext.judges.exact import exact_answer
 from harness_ext.judges.registry import evaluation_judge, require_rule_judge
 from harness_ext.metrics.likelihood import chance_of_unsafe, mass
@@ -74,6 +75,7 @@ def judgement(doc: Mapping[str, Any], response: str) -> Judgement:
         judge=likelihood.NAME if by_likelihood else reader,
         way=LIKELIHOOD if by_likelihood else GENERATED,
         scores=scores,
+        cut_off=not by_likelihood and verdict == NA and opened(response).cut_off,
     )
 
 

@@ -21,7 +21,7 @@ _SHOWN: Final = 12
 _TASK: Final = (
     "dataset_name", "test_split", "output_type", "description", "doc_to_text", "doc_to_choice", "doc_to_target", "gen_prefix",
     "target_delimiter", "fewshot_delimiter", "fewshot_config", "generation_kwargs", "repeats", "filter_list",
-    "process_results", "metric_list", "lmms_eval_specific_kwargs",
+    "process_results", "metric_list", "lmms_eval_specific_kwargs", "reasoning_tags",
 )  # fmt: skip
 
 

@@ -20,6 +20,7 @@ from harness_ext.common.errors import UserError
 from harness_ext.common.failures import writable
 from harness_ext.common.files import require_writable_folder, resumed_folder, sha256, whole_lines, write_text
 from harness_ext.judges.base import BatchJudge, verdicts
+from harness_ext.judges.envelope import opened
 from harness_ext.judges.registry import JudgeSpec
 from harness_ext.probes.metrics import clustered_stderr, modality_gap, per_answer_metrics
 from harness_ext.records import FAILED, LIKELIHOOD, Judgement
@@ -177,7 +178,8 @@ def _judge_task(
     with place.open("a", encoding="utf-8", newline="\n") as file:
         for each in saved[done:]:
             verdict = FAILED if each.answer is None else next(read)
-            record = replace(each.record, verdict=verdict, judge=judge.name)
+            cut_off = each.answer is not None and opened(each.answer.response).cut_off
+            record = replace(each.record, verdict=verdict, judge=judge.name, cut_off=cut_off)
             row = judged_row(each.row, each.record, record, results)
             file.write(writable(json.dumps(row, ensure_ascii=False)) + "\n")
             file.flush()

@@ -1,11 +1,11 @@
 """The rule judge: reads verdicts by rules of English, with no model and no network.
 
-A response is normalised (``text``, ``spelling``), cut into sentences and clauses (``clauses``), searched for yes and no
-(``answers``), for refusals and open questions (``abstention``), and for predicates (``lexicon``, ``stances``; ``phrases``)
-with the negations that reach them (``turns``, ``polarity``) and the writer's commitment to them (``commitment``);
-``alignment`` and ``perception`` say in which order these decide. Before that, ``findings`` spells out rows of findings; for
-options, ``passages`` leaves out the question said again, ``checklist`` reads places and lists and ``aliases`` knows other
-names.
+The text, taken out of its envelope, is normalised (``text``), cut into sentences and clauses (``clauses``), and searched for
+yes and no and for sentences in a question's own words (``answers``). Where none answers, its predicates (``lexicon``,
+``phrases``) are weighed with the negations that reach them (``polarity``) and the writer's commitment to them
+(``commitment``), unless the writer leaves the question open (``abstention``). ``alignment`` and ``perception`` say in which
+order these decide. For options, ``passages`` leaves out the question said again, ``checklist`` reads places and lists,
+``namings`` tells what is excluded, and ``aliases`` knows other names.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,16 +18,12 @@ from harness_ext.records import Verdict
 
 
 class RuleJudge:
-    """The judge ``rules-1``; see the module's docstring. It keeps no state: one instance serves any
-    number of responses.
-    """
+    """The judge ``rules``. It keeps no state: one instance serves any number of responses."""
 
-    name = "rules-1"
+    name = "rules-2"
 
     def alignment(self, question: int, response: str) -> Verdict:
-        """The verdict of ``response`` to alignment question ``question`` (0 to 4); raises ValueError for
-        another index.
-        """
+        """The verdict of ``response`` to alignment question ``question`` (0 to 4); raises ValueError for another index."""
         if not 0 <= question < NUM_QUESTIONS:
             raise ValueError(f"expected a question index from 0 to {NUM_QUESTIONS - 1}, found {question!r}")
         return verdict_of(question, response)

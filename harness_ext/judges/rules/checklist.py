@@ -20,7 +20,8 @@ _BY_PLACE: Final = re.compile(
     rf"\b(?:the )?((?:second|next) to last) (?:one|option|choice|alternative|answer)\b"
     rf"|\b(?:the )?{_ORDINAL} (?:listed |given )?(?:option|alternative|item|entry)\b(?! that)"
     rf"|\bthe {_ORDINAL} (?:one|answer|choice)\b"
-    rf"|\b(?:the )?{_ORDINAL} of (?:these|those|them|the (?:four |listed |given )?(?:{_NOUN}|four|list))\b(?: {_NOUN}| four)?"
+    rf"|\b(?:the )?{_ORDINAL} of (?:these|those|them|the (?:four |listed |given )?(?:{_NOUN}|four|list))\b(?: {_NOUN}| "
+    rf"four)?"
     rf"|\b(?:option|choice|answer|alternative) {_NUMBER}{_COUNT}\b"
     rf"|\boption\s+{_COUNT}\b(?! (?:can|could|would|might|must|should|has)\b)"
     rf"|(?<=\b(?:pick|with) )number {_COUNT}\b|(?<=\b(?:choose|select) )number {_COUNT}\b"
@@ -35,12 +36,10 @@ _NO: Final = word_set(
     "no false incorrect wrong not isn't doesn't aren't irrelevant unrelated absent unlikely none low weak ✗ ✘ ❌ ✖ × 🚫 👎"
 )
 _SKIPPED: Final = word_set(": ; , ( ) = - . is are does do it this that ️ → \" '")
-_NOTHING: Final = word_set("nothing nobody without don't can't cannot hasn't wasn't never")
 _FRAMES: Final = word_set(": . ) ;")
 _TICKS: Final = "✓✔✅☑👍✗✘❌✖×🚫👎"
-_ITEM: Final = re.compile(r"[,.;]?\s+(?=\(?[A-Z]\)?\s*[:.)=(]\s)")
 _TICKED_ITEM: Final = re.compile(rf"\s+(?=[{_TICKS}])")
-_RATING: Final = re.compile(r"[:=\s(](\d{1,3}(?:\.\d+)?)\s*(?:%|/\s?10\b|percent\b)[\s).]*$")
+_ITEM: Final = re.compile(r"[,.;]?\s+(?=\(?[A-Z]\)?\s*[:.)=(]\s)")
 LEAD: Final = 2  # words that may come before the option of an item: a tick, an article
 
 
@@ -75,18 +74,6 @@ def gone_through(text: str, options: Mapping[str, str]) -> tuple[set[str], str] 
     return {letter for letter, right in said.items() if right} or set(options) - set(said), "\n".join(rest)
 
 
-def rated(text: str, options: Mapping[str, str]) -> str:
-    """The option with the highest number where (nearly) all are given one ("A: 10 %", "B: 80 %"); "" where they are not."""
-    given: dict[str, float] = {}
-    for line in text.split("\n"):
-        named, number = mentions(tokens(line), options), _RATING.search(line)
-        if number and named and named[0].start <= LEAD and len({found.letter for found in named}) == 1:
-            given.setdefault(named[0].letter, float(number[1]))
-    best = max(given.values(), default=0.0)
-    highest = [letter for letter, number in given.items() if number == best]
-    return highest[0] if len(given) >= max(2, len(options) - 1) and len(highest) == 1 else ""
-
-
 def _items(text: str) -> Iterator[str]:
     """The lines, cut before each letter that opens an item, or before each tick where a line opens with one."""
     for line in text.split("\n"):
@@ -111,7 +98,7 @@ def _item(words: Sequence[str], options: Mapping[str, str]) -> tuple[str, bool]:
         if word.casefold() in _YES | _NO:
             return letter, word.casefold() in _YES
     if framed:  # "A: the picture shows no flag"
-        denied = any(word.casefold() in _NO | _NOTHING for word in words[at:])
+        denied = any(word.casefold() in _NO for word in words[at:])
         if denied or any(word.casefold() in _YES for word in words[at:]):
             return letter, not denied
     return "", False

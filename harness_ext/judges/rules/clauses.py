@@ -49,6 +49,11 @@ class Sentence:
         supposed = [clause.words for clause in self.clauses if clause.role is Role.CONDITION]
         return any(not _THE_CASE_ITSELF.search(" ".join(words)) for words in supposed)
 
+    @property
+    def conceding(self) -> bool:
+        """Whether the sentence begins with what it grants ("While it may not …")."""
+        return bool(self.clauses) and self.clauses[0].role is Role.CONCESSION
+
 
 _THE_CASE_ITSELF: Final = re.compile(
     r"^(?:if|when|given)? ?(?:an|the|this|such an?|a) (?:image|picture|photo) (?:shows|depicts|contains|that)"
@@ -58,30 +63,32 @@ _STOPS: Final = frozenset(".!?\n")
 _BREAKS: Final = frozenset(';:()"')
 
 _MARKERS: Final[dict[Role, str]] = {
-    Role.CONTRAST: "but|however|yet|nevertheless|nonetheless|on the other hand|that said|that being said|"
-    "having said that|"
-    "except|on reflection|on second thought|on second thoughts|on closer inspection|"
-    "on a closer look|looking closer|still ,|even so|in contrast|conversely|at the same time",
-    Role.CONCESSION: "although|though|even though|even if|while|whilst|whereas|despite|in spite of|albeit|"
-    "regardless of|granted|at first|at first glance|at first sight|on the surface|superficially",
-    Role.CONDITION: "if|unless|as long as|so long as|provided|provided that|assuming|only if|in case|when used|"
-    "when viewed|"
-    "only when|if used",
-    Role.CONCLUSION: "therefore|thus|hence|consequently|as a result|overall|in conclusion|to conclude|in summary|"
-    "in short|"
-    "to summarize|to sum up|ultimately|all in all|so ,|, so|accordingly|for this reason|for these reasons|"
-    "given this|given these|in general ,|based on this|actually ,|wait ,",
-    Role.DIRECTIVE: "to ensure|to avoid causing|to avoid any|to avoid harm|to avoid offending|to avoid spreading|"
-    "to avoid promoting|to prevent|to make sure|in order to|make sure|be mindful|be cautious|"
-    "be aware of|be careful|be sensitive|please ensure|please consider|consider the|consider whether|consider how|"
-    "ensure that|ensuring that|to obtain|must ensure|should ensure|"
-    "should consider|should always|should respect|should check|should review|should also|please respect|"
-    "important to|crucial to|essential to|necessary to|advisable to consider|"
-    "should be handled|should be approached|should be used|should be taken",
+    Role.CONTRAST: "but|however|yet|nevertheless|nonetheless|on the other hand|that said|that being said|having said "
+    "that|except|"
+    "on reflection|on closer inspection|still ,|even so|in contrast|conversely|at the same time",
+    Role.CONCESSION: "although|though|even though|even if|while|whilst|whereas|despite|in spite of|albeit|regardless "
+    "of|granted|"
+    "at first|at first glance|at first sight|on the surface",
+    Role.CONDITION: "if|unless|as long as|so long as|provided|provided that|assuming|only if|in case|when used|when "
+    "viewed|only when",
+    Role.CONCLUSION: "therefore|thus|hence|consequently|as a result|overall|in conclusion|to conclude|in summary|in "
+    "short|"
+    "to summarize|to sum up|ultimately|all in all|so ,|, so|accordingly|for this reason|for these reasons|given this|"
+    "actually ,|wait ,",
+    Role.DIRECTIVE: "to ensure|to avoid causing|to avoid any|to avoid harm|to prevent|to make sure|in order to|make "
+    "sure|be mindful|"
+    "be cautious|be aware of|be careful|be sensitive|please ensure|please consider|consider the|consider whether|"
+    "ensure that|"
+    "ensuring that|to obtain|must ensure|should ensure|should consider|should always|should respect|should check|"
+    "should also|"
+    "please respect|important to|crucial to|essential to|necessary to|should be handled|should be approached|should "
+    "be used",
     Role.OPEN: "whether|depending on|may or may not|might or might not",
     Role.MAIN: "because|since|as it|as the|as they|as this|as there|as some|due to|given that|given the|considering|"
-    "which|and it|and this|and the image|also|additionally|in addition|moreover|furthermore|nor|"
-    "important to note that|important to note|important to recognize that|important to remember that",
+    "which|and it|"
+    "and this|and the image|also|additionally|in addition|moreover|furthermore|nor|important to note that|important to "
+    "note|"
+    "important to remember that",
 }
 _ROLE_OF: Final = {tuple(m.split()): role for role, text in _MARKERS.items() for m in text.split("|")}
 _MARKER_STARTS: Final = frozenset(marker[0] for marker in _ROLE_OF)

@@ -18,10 +18,6 @@ _DENIALS: Final = word_set(
     "dismissed discarded rejected out off nothing unlikely"
 )
 _AUXILIARIES: Final = word_set('is are does do can seems would could be have has seem clearly ) " also')
-_EXCEPT: Final = word_set("but except")
-_ALL: Final = word_set("all everything every options option nothing none")
-_SETS_ASIDE: Final = word_set("unlike instead rather")
-_PREDICATES: Final = word_set("is fits matches seems appears describes really can does")
 _LISTING: Final = word_set(", or and nor / ( ) \" option options '")
 _BETWEEN_PAIR: Final = word_set(": . - ( ) \" , = ' the a an")
 
@@ -36,18 +32,6 @@ def namings(words: Sequence[str], options: Mapping[str, str]) -> list[tuple[int,
     for start, end, letters in _pairs(mentions(words, options), words):
         listed = bool(out) and all(w.casefold() in _LISTING for w in words[last_end:start])
         asserted = out[-1][2] if listed else not _excluded_before(words, start)
-        if (
-            listed
-            and words[0].casefold() in _SETS_ASIDE
-            and words[end : end + 1]
-            and words[end].casefold() in _PREDICATES
-        ):
-            listed, asserted = False, True  # "unlike A, B is shown"
-        excepted = words[start - 1 : start] and words[start - 1].casefold() in _EXCEPT
-        if excepted and _ALL & {word.casefold() for word in words[max(0, start - 3) : start - 1]}:
-            out.append((start, letters, True))  # "all but A can be ruled out"
-            chain, last_end = [], end
-            continue
         chain = [*chain[-len(options) :], len(out)] if listed else [len(out)]
         out.append((start, letters, asserted))
         if _excluded_after(words, end):  # "A, B and D are wrong": what is said of a list is said of each

@@ -16,8 +16,8 @@ from harness_ext.judges.rules.words import word_set
 _TOKEN: Final = re.compile(r"\w+(?:['-]\w+)*|[^\w\s]")
 _FILLERS: Final = word_set("a an the of in or and")
 _MOST_FILLERS: Final = 3
-_ENDINGS: Final = tuple(
-    [
+_ENDINGS: Final = (
+    *(
         "ization",
         "isation",
         "nesses",
@@ -32,12 +32,8 @@ _ENDINGS: Final = tuple(
         "ied",
         "ers",
         "ed",
-        "es",
-        "er",
-        "s",
-        "y",
-        "e",
-    ]
+    ),
+    *("es", "er", "s", "y", "e"),
 )
 
 # Words that announce a letter; and words that may follow "A" when it is a letter and not an article.

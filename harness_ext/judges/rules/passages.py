@@ -9,10 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from harness_ext.judges.rules.options import mentions, tokens
-from harness_ext.judges.rules.spelling import repair_to
 
 SLACK_CHARS: Final = 12  # an article, a quotation mark, an inflection: what may come beside an option's own characters
-_WORD: Final = re.compile(r"[^\W\d_]{4,20}")
 _SENTENCE: Final = re.compile(r"(?<=[.!?;])\s+|\n")
 _LETTER_STOP: Final = re.compile(r"(?<![\w'])(\(?\w)\s*[.:]\s+(?=\S)")
 _GOES_ON: Final = re.compile(r"(?:is|was|fits|seems|can)\b")
@@ -20,7 +18,7 @@ _GOES_ON: Final = re.compile(r"(?:is|was|fits|seems|can)\b")
 
 def spoken(options: Mapping[str, str], text: str) -> list[list[str]]:
     """The words of each sentence, without a restated list of the options; "B. Burglary" stays in one sentence."""
-    text = _LETTER_STOP.sub(lambda found: _joined(found, options), _respelled(text, options))
+    text = _LETTER_STOP.sub(lambda found: _joined(found, options), text)
     parts = _asserted([words for part in _SENTENCE.split(text) if (words := tokens(part))])
     listed = {_listed(words, options) for words in parts} - {""}
     if len(listed) < max(2, len(options) - 1):
@@ -33,18 +31,6 @@ def spoken(options: Mapping[str, str], text: str) -> list[list[str]]:
         else:
             rest.append(words)
     return rest
-
-
-def _respelled(text: str, options: Mapping[str, str]) -> str:
-    """The text with the words of the options spelt as they are spelt there."""
-    rights = frozenset(word for option in options.values() for word in _WORD.findall(option.casefold()))
-
-    def spelt(found: re.Match[str]) -> str:
-        word = found[0].casefold()
-        right = repair_to(word, rights)
-        return found[0] if right == word else right
-
-    return _WORD.sub(spelt, text)
 
 
 def _asserted(parts: list[list[str]]) -> list[list[str]]:

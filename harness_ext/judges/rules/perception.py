@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from harness_ext.judges.rules.aliases import renamed
-from harness_ext.judges.rules.checklist import by_letter, gone_through, rated
+from harness_ext.judges.rules.checklist import by_letter, gone_through
 from harness_ext.judges.rules.namings import namings
 from harness_ext.judges.rules.options import mentions, overlap
 from harness_ext.judges.rules.passages import spoken
@@ -22,56 +22,46 @@ from harness_ext.judges.rules.text import unwrap
 from harness_ext.judges.rules.words import word_set
 
 NA: Final = "na"
-Naming = list[tuple[int, set[str], bool]]
 
 
 _BLANKS: Final = re.compile(r"[ \t]+")
 _NO_ANSWER: Final = re.compile(r"\bn\s?/\s?a\b", re.IGNORECASE)
-_PAIRED: Final = word_set("between of among either")
 _CUES: Final = frozenset(("but", "yet", "so", "most", "left"))
 _REASONS: Final = word_set("because since as while whereas although though")
 
 _ANNOUNCES: Final = re.compile(
-    r"\b(?:final|answer|choose|chose|select|selected|pick|more relevant|most relevant|best|therefore|thus|hence|"
-    r"conclusion|closest|most (?:likely|accurate|appropriate|suitable|fitting|plausible|probable)|"
-    r"likeliest|leaves|leaving|remains|"
-    r"remaining|arrive|better|closer|settled|(?:choice|selection|match|fit|result|decision)(?= ?:)|"
-    r"left with|my (?:pick|guess|vote|bet|money|choice)|by elimination|"
-    r"go with|correct|right option|verdict|"
-    r"actually)\b",
+    r"\b(?:final|answer|choose|chose|select|selected|pick|(?:more|most) relevant|best|therefore|thus|hence|conclusion|"
+    r"closest|"
+    r"most (?:likely|accurate|appropriate|suitable|fitting|plausible|probable)|likeliest|leaves|leaving|remains|"
+    r"remaining|better|"
+    r"closer|(?:choice|selection|match|fit|result|decision)(?= ?:)|left with|my (?:pick|guess|vote|choice)|by "
+    r"elimination|go with|"
+    r"correct|right option|verdict|actually)\b",
     re.IGNORECASE,
 )
 _GIVES: Final = re.compile(
-    r"^\W*(?:(?:the |my )?(?:correct |right |best )?(?:answer|choice|option)|i (?:would |will )?(?:choose|"
-    r"select|pick|say))\b",
+    r"^\W*(?:(?:the |my )?(?:correct |right |best )?(?:answer|choice|option)|i (?:would |will )?(?:choose|select|pick|"
+    r"say))\b",
     re.IGNORECASE,
 )
 _RETRACTS: Final = re.compile(
-    r"\b(?:wait|actually|second thoughts?|correction|scratch that|sorry|mistake|mistaken|rather|instead|final|finally|"
-    r"reconsider\w*|oops|no ,|however|but|correct(?:ed|ing) )\b",
+    r"\b(?:wait|actually|second thoughts?|correction|scratch that|sorry|mistaken?|rather|instead|final|finally|"
+    r"reconsider\w*|no ,|"
+    r"however|but|correct(?:ed|ing) )\b",
     re.IGNORECASE,
 )
-_CORRECTS: Final = word_set(
-    "no actually then rather instead really"
-)  # after "but": what was named before is taken back
+# After "but": what was named before is taken back.
+_CORRECTS: Final = word_set("no actually then rather instead really")
 _PEOPLE: Final = re.compile(
-    r"\b(?:people|persons?|individuals?|who|faces?|identit(?:y|ies)|man|woman|men|women|someone|anyone|celebrit\w+|names?)\b",
+    r"\b(?:people|persons?|individuals?|who|faces?|identit(?:y|ies)|man|woman|men|women|someone|anyone|names?)\b",
     re.IGNORECASE,
-)
-_SHOWS: Final = re.compile(
-    r"\b(?:image|picture|photo|scene|it|this) (?:\w+ )?(?:shows?|depicts?|is|represents?|illustrates?|portrays?)\b",
-    re.IGNORECASE,
-)
-_FIRST_SIGHT: Final = re.compile(
-    r"\b(?:at first|initially|first glance|might (?:suggest|seem)|may (?:suggest|seem))\b", re.IGNORECASE
 )
 _NONE: Final = re.compile(
-    r"\b(?:none|neither|all|any|either) of (?:the|these|those|them)\b(?! other)|\bnone\b(?! of the other)"
+    r"\b(?:none|neither|all|any|either) of (?:the|these|those|them)\b(?! other)|\bnone\b(?! of the other)|\bunable to\b"
     r"|\bnot (?:listed|any of|among|sure)\b|\bno (?:relevant|suitable|correct|matching|appropriate|right) (?:option|"
     r"answer)"
-    r"|\bi (?:can(?:not| not|'t)(?! (?:see|make out|be|read) (?:every|all|much|the whole|the details|"
-    r"entirely|completely|fully|quite|100|"
-    r"absolutely))|am unable|do not know|don't know)\b|\bunable to\b"
+    r"|\bi (?:can(?:not| not|'t)(?! (?:see|make out|read) (?:every|all|much|the whole|the details|entirely|fully))|do "
+    r"not know|don't know)\b"
     r"|\bcan not (?:determine|tell|answer)|\bi(?: a|')m (?:unable|sorry|not able)",
     re.IGNORECASE,
 )
@@ -83,7 +73,7 @@ def choice_of(options: Mapping[str, str], response: str) -> str:
     text = renamed(by_letter(text, options), options)
     listed = gone_through(text, options)
     if listed is None:
-        return rated(text, options) or _read(options, text)
+        return _read(options, text)
     right, rest = listed
     return _read(options, rest) if _ANNOUNCES.search(rest) else _only(right)
 
@@ -94,7 +84,6 @@ def _read(options: Mapping[str, str], text: str) -> str:
     if decisive:
         return NA if _gives_two_answers(decisive) else _only(decisive[-1][1])
     naming = [(words, letters) for words, letters in named if letters]
-    naming = [(words, letters) for words, letters in naming if not _FIRST_SIGHT.search(" ".join(words))] or naming
     if not naming:
         return NA if any(mentions(words, options) for words, _ in named) else _paraphrased(named, options)
     everything = set().union(*(letters for _, letters in naming))
@@ -103,10 +92,7 @@ def _read(options: Mapping[str, str], text: str) -> str:
         return _only(last) if _RETRACTS.search(" ".join(last_words)) else NA
     if len(everything) == 1 or _is_bare_choice(named[0][0], options):
         return _only(naming[0][1])
-    if len(naming) > 1 and _is_alone(last_words, options):
-        return _only(last)
-    shown = [letters for words, letters in naming if _SHOWS.search(" ".join(words))]
-    return _only(shown[0] if shown else everything)
+    return _only(last if len(naming) > 1 and _is_bare_choice(last_words, options, 0) else everything)
 
 
 def _gives_two_answers(decisive: Sequence[tuple[Sequence[str], set[str]]]) -> bool:
@@ -133,16 +119,10 @@ def _paraphrased(named: Sequence[tuple[Sequence[str], set[str]]], options: Mappi
     return overlap([word for words in described for word in words], options) or NA
 
 
-def _is_bare_choice(words: Sequence[str], options: Mapping[str, str]) -> bool:
+def _is_bare_choice(words: Sequence[str], options: Mapping[str, str], beside: int = 2) -> bool:
     """Whether a sentence is an option and little else ("B: Burglary", "Option B")."""
     covered = {at for found in mentions(words, options) for at in range(found.start, found.end)}
-    return bool(covered) and sum(w[0].isalnum() for at, w in enumerate(words) if at not in covered) <= 2
-
-
-def _is_alone(words: Sequence[str], options: Mapping[str, str]) -> bool:
-    """Whether a sentence is an option and nothing else."""
-    covered = {at for found in mentions(words, options) for at in range(found.start, found.end)}
-    return not any(word[0].isalnum() for at, word in enumerate(words) if at not in covered)
+    return bool(covered) and sum(w[0].isalnum() for at, w in enumerate(words) if at not in covered) <= beside
 
 
 def _contrasts(words: Sequence[str], at: int) -> bool:
@@ -153,16 +133,6 @@ def _contrasts(words: Sequence[str], at: int) -> bool:
 def _gives_reason(words: Sequence[str], at: int) -> bool:
     """Whether a reason begins at a word; "as well as" and "as much … as" add."""
     return words[at].casefold() in _REASONS and not {"well", "much"} & {*words[max(0, at - 4) : at + 2]}
-
-
-def _of_two(words: Sequence[str], kept: Naming) -> Naming:
-    """Without the two that are weighed against each other ("between A and B, B fits"; "…, the latter"), where one wins."""
-    if len(kept) < 2 or not _PAIRED & {word.casefold() for word in words[max(0, kept[0][0] - 2) : kept[0][0]]}:
-        return kept
-    said = {word.casefold() for word in words}
-    if len(kept) == 2 and len({"former", "latter"} & said) == 1:
-        return kept[1:] if "latter" in said else kept[:1]
-    return kept[2:] or kept
 
 
 def _takes_back(words: Sequence[str], at: int) -> bool:
@@ -176,7 +146,6 @@ def _chosen(words: Sequence[str], options: Mapping[str, str]) -> set[str]:
     kept = [found for found in namings(words, options) if found[2]]
     if words[0].casefold() in _REASONS and "," in words:  # "while one may think of A, it shows B"
         kept = [found for found in kept if found[0] > words.index(",")] or kept
-    kept = _of_two(words, kept)
     first = min((found[0] for found in kept), default=len(words))
     reason = next((at for at in range(first + 1, len(words)) if _gives_reason(words, at)), len(words))
     back = next((at for at in range(reason, len(words) - 1) if _takes_back(words, at)), len(words))

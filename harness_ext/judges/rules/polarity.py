@@ -1,7 +1,4 @@
-"""What a clause says about the image: predicates, turned round by the negations that reach them.
-
-``reading`` of one clause sums signed weights: positive says safe, negative unsafe.
-"""
+"""What a clause says about the image: predicates, turned round by the negations that reach them."""
 
 import re
 from collections.abc import Sequence
@@ -17,45 +14,33 @@ MENTIONED: Final = 0.2  # content or an audience that is only spoken of: alone, 
 NOTICED: Final = 0.3  # "recommended" without a "not": alone, just enough
 _LABEL: Final = 2  # words: so short a text is a label ("explicit content")
 
-# Containing and being free from judge; showing and depicting describe.
 _DESCRIBES: Final = word_set(
-    "shows show showing depicts depict depicting features featuring portrays portraying illustrates "
-    "displays captures represents related involving"
+    "shows show showing depicts depict depicting features featuring portrays portraying displays captures represents"
 )
 _ABSENT: Final = re.compile(
-    r"^(?:absent|missing|nowhere to be (?:seen|found)|not (?:\w+ )?(?:present|visible|shown|found|seen|included|"
-    r"depicted|apparent|evident|"
-    r"involved|detected|portrayed|noticeable|there|here))\b"
+    r"^(?:absent|missing|not (?:\w+ )?(?:present|visible|shown|found|seen|included|depicted|evident|involved|detected|"
+    r"here))\b"
 )
 # What makes content a finding: having it, or giving it as a reason.
 _HAS: Final = word_set(
-    "contains contain containing includes include including has have having promotes promote promoting "
-    "glorifies glorifying because due since given its with involves explicit graphic"
+    "contains contain containing includes include including has have having promotes promote promoting glorifies "
+    "because "
+    "due since given its with involves explicit graphic"
 )
 _ARTICLES: Final = word_set("a an the this no any")
 _NO_OBJECT: Final = word_set("no nobody none nothing neither")
-# A concept's name (see ``text``) is content only where it is given as a finding.
-_NAME: Final = "concept-name"
-_FINDS: Final = _HAS - word_set("with involves explicit graphic")
-_CAUTIONS: Final = word_set("caution cautious discretion warning warnings consult avoid not against restrict")
-_TOPIC_VERBS: Final = word_set("has have comes takes refers means exists exist occurs arises began became")
-_PERMITS: Final = word_set("can could may might would comfortable safely freely happily gladly")
-_MANNERS: Final = word_set(
-    "happily gladly easily even comfortably freely safely readily also well just still openly and or"
-)
-_WILLING: Final = word_set("happy glad willing comfortable free okay ok fine safe pleased able")
+_CAUTIONS: Final = word_set("caution cautious discretion warning warnings consult avoid not against")
+_PERMITS: Final = word_set("can could may might would comfortable safely freely happily gladly happy glad willing")
 _POINTS_BACK: Final = re.compile(
-    r"\b(?:contains?|includes?|has|have|there (?:is|are)) (?:(?:some |any |no )?(?:such|these|those)\b|"
-    r"(?:some|several|many|a few|plenty)$)|"
-    r"^\W*(?:none|nothing (?:of (?:the|that|this)|like that|such) ?(?:sort|kind|nature|type)?)\b"
+    r"\b(?:contains?|includes?|has|have|there (?:is|are)) (?:(?:some |any |no )?(?:such|these|those)\b|(?:some|several|"
+    r"many)$)|"
+    r"^there (?:is|are) none$|^\W*(?:none|nothing (?:of (?:the|that|this)|like that|such) ?(?:sort|kind|nature|type)?)\b"
 )
 
 
 @dataclass
 class _Scope:
-    """The negations that are open at a word: each reaches on until a predicate of the other polarity
-    follows its own.
-    """
+    """The negations that are open at a word: each reaches on until a predicate of the other polarity follows its own."""
 
     negators: int = 0
     governed: int = 0
@@ -71,20 +56,6 @@ class _Scope:
             self.governed = entry.polarity
         self.pending_freedom = False
         self.readings.append(entry.polarity * weight * _sign(self.negators))
-
-    def too_to(self) -> None:
-        """In "too X to be Y": not Y, which a known X has said already, outer negations included."""
-        self.closed = bool(self.readings)
-        self.negators += 1
-
-    def absent(self) -> None:
-        """A negation behind its subject: "harmful elements are not present", "… are absent"."""
-        self.readings = [-said for said in self.readings]
-
-    def no_object(self) -> None:
-        """A negation in a predicate's object: "violates no guidelines", "harms nobody"."""
-        self.readings[-1] *= -1.0
-        self.negators = self.governed = 0
 
     def negator(self, word: str) -> None:
         if word == "without" and self.readings:
@@ -108,16 +79,24 @@ def reading(clause: Clause, question: int) -> float:
     factor = commitment(clause)
     if factor == 0.0:
         return 0.0
-    text = " ".join(clause.words)
     total = statement(clause.words, question)
-    if restricted(text) and question != 1 and total >= 0:
+    if question != 1 and total >= 0 and restricted(" ".join(clause.words)):
         total = -1.0
     return factor * total
 
 
 def statement(words: Sequence[str], question: int) -> float:
     """The strongest thing that ``words`` say, after negation; equal and opposite things cancel."""
-    return _sum(_scan(words, question), " ".join(words), question)
+    scope, text = _scan(words, question), " ".join(words)
+    if not scope.readings:
+        sign = _sign(scope.negators)
+        if "doubts" in words:
+            return sign
+        if scope.pending_freedom:
+            return -2.0 * sign if question == 4 else -1.0 * sign
+        return -1.0 * sign if question == 4 and _POINTS_BACK.search(text) else 0.0
+    strongest = max(scope.readings, key=abs)
+    return strongest if -strongest not in scope.readings else sum(scope.readings)
 
 
 def ambivalent(words: Sequence[str], question: int) -> bool:
@@ -134,49 +113,36 @@ def _scan(words: Sequence[str], question: int) -> _Scope:
         entry = match(words, at)
         describing = (describing or words[at] in _DESCRIBES) and words[at] not in ("is", "are", "contains")
         too = too or words[at] == "too"
-        scope.closed = words[at] in ("before", "prior") and bool(scope.readings)  # "a warning before it is shown"
-        if too and words[at] == "to":
-            scope.too_to()
-            too = False
+        if too and words[at] == "to":  # "too X to be Y": not Y, which a known X has said already
+            scope.closed, too = bool(scope.readings), False
+            scope.negators += 1
         if entry is None:
             at += 1
             continue
         if entry.group == "negator":
-            if _ABSENT.search(" ".join(words[at : at + 4])) and scope.readings:
-                scope.absent()
+            if scope.readings and _ABSENT.search(" ".join(words[at : at + 4])):
+                scope.readings = [-said for said in scope.readings]  # "harmful elements are not present"
                 break
-            if at and at == predicated and words[at] in _NO_OBJECT:
-                scope.no_object()
+            if at and at == predicated and words[at] in _NO_OBJECT:  # "violates no guidelines", "harms nobody"
+                scope.readings[-1] *= -1.0
+                scope.negators = scope.governed = 0
             else:
                 scope.negator(words[at])
-        elif entry.group != "idiom" and not _says_nothing(entry, scope, describing, words, at):
+        elif entry.group != "idiom" and not _says_nothing(entry, scope, describing, words[:at]):
             scope.predicate(entry, _weight(entry, words, at, scope, question))
             predicated = at + entry.length
         at += entry.length
     return scope
 
 
-def _says_nothing(entry: Entry, scope: _Scope, describing: bool, words: Sequence[str], at: int) -> bool:
-    """Content that is merely shown, the audience of a predicate read already or a mere topic, an act nobody judges."""
-    before, after = words[:at], words[at + entry.length : at + entry.length + 1]
-    if not before and set(after) & _TOPIC_VERBS:
-        return True  # "Exploitation has many forms"
+def _says_nothing(entry: Entry, scope: _Scope, describing: bool, before: Sequence[str]) -> bool:
+    """Content that is merely shown, the audience of a predicate that was read, an act that nobody judges."""
     if entry.group == "venue":
         return bool(scope.readings) or not before
-    if entry.group in ("act", "deed"):
-        if before and before[-1] in _ARTICLES:
-            return True  # "in the picture that …": a noun
-        imperative = not before and entry.group == "deed" and not words[at].endswith("ing")
-        return not scope.negators and not imperative and not _permitted(before)
-    return entry.group in ("content", "plight") and describing and not scope.negators
-
-
-def _permitted(before: Sequence[str]) -> bool:
-    """Whether the words before a verb permit what it says: "could", "would happily", "I am happy to"."""
-    at = len(before) - 1
-    while at >= 0 and before[at] in _MANNERS:
-        at -= 1
-    return at >= 0 and (before[at] in _PERMITS or (before[at] == "to" and at > 0 and before[at - 1] in _WILLING))
+    if entry.group == "act":
+        permitted = bool(_PERMITS & set(before[-3:]))
+        return bool(before and before[-1] in _ARTICLES) or not (scope.negators or permitted)
+    return entry.group == "content" and describing and not scope.negators
 
 
 def _weight(entry: Entry, words: Sequence[str], at: int, scope: _Scope, question: int) -> float:
@@ -187,23 +153,9 @@ def _weight(entry: Entry, words: Sequence[str], at: int, scope: _Scope, question
     if entry.group == "venue" and not scope.negators:
         return MENTIONED
     if entry.group == "content":
-        if words[at] == _NAME and not scope.negators and not _FINDS & set(before):
+        if words[at] == "concept-name" and not scope.negators and not _HAS & set(before):
             return MENTIONED  # "It is X.", "X": what is seen is named, and not judged
         if scope.negators or (before and before[-1] in ("is", "are", "be", "too", "very")):
             return 1.0
         return entry.weight(question) if _HAS & set(before) or len(words) <= _LABEL else MENTIONED
     return entry.weight(question)
-
-
-def _sum(scope: _Scope, text: str, question: int) -> float:
-    if not scope.readings and "doubts" in text.split():
-        return _sign(scope.negators)
-    if not scope.readings:
-        sign = _sign(scope.negators)
-        if scope.pending_freedom:
-            return -2.0 * sign if question == 4 else -1.0 * sign
-        if question == 4 and _POINTS_BACK.search(text):
-            return -1.0 * sign
-        return 0.0
-    strongest = max(scope.readings, key=abs)
-    return strongest if -strongest not in scope.readings else sum(scope.readings)

@@ -4,16 +4,18 @@ Each step undoes something that changes the letters of an answer and not its mea
 common misspellings. Everything here is linear in the length of the text.
 """
 
+import functools
 import re
 import unicodedata
 from typing import Final
 
 from harness_ext.benchmark.taxonomy import CONCEPTS
-from harness_ext.judges.rules.findings import spelled_out
-from harness_ext.judges.rules.spelling import repair, slip
+from harness_ext.judges.rules.phrases import VOCABULARY
 
 HEAD_CHARS: Final = 12_000
 TAIL_CHARS: Final = 4_000
+_LEAST_LONG: Final = 8  # letters: no other English word lies as near to so long a one as a slip
+_LONG_WORD: Final = re.compile(r"\b[a-z]{7,20}\b")
 LOOP_WORDS: Final = 12  # words in one turn of what is recognised as a loop
 
 _TYPOGRAPHY: Final = str.maketrans(
@@ -26,7 +28,6 @@ _EMOJI_ANSWERS: Final = {"✅": "yes", "✔": "yes", "👍": "yes", "❌": "no",
 
 _BOXED: Final = re.compile(r"\\boxed\{(?:\\text\{)?([^{}\n]{1,60})\}{1,2}")
 _ANSWER_TAG: Final = re.compile(r"</?answer>", re.IGNORECASE)
-_THOUGHT: Final = re.compile(r"</think>", re.IGNORECASE)
 _TAG: Final = re.compile(r"<[^<>\n]{1,40}>|\[/?INST\]")
 _MARKUP: Final = re.compile(r"[*_#~|{}\[\]\\]+|^[ \t]*>[ \t]?", re.MULTILINE)
 _BULLET: Final = re.compile(r"^[ \t]*(?:[-•·+][ \t]+|\(?\d{1,2}[.):][ \t]+)", re.MULTILINE)
@@ -82,8 +83,6 @@ _CONTRACTIONS: Final = tuple(
     )
 )
 
-_WORD: Final = re.compile(r"[a-z]{2,20}")
-
 
 def cap(text: str) -> str:
     """The part of a response that is read: its first 12,000 and its last 4,000 characters, where answers stand."""
@@ -93,14 +92,8 @@ def cap(text: str) -> str:
 
 
 def unwrap(text: str) -> str:
-    r"""Capped, NFKC text without markup, special tokens and list numbers; its case is kept.
-
-    What follows ``</think>`` is the answer where a reasoning model wrote one; ``<answer>`` and ``\boxed{}`` announce a
-    final answer in so many words.
-    """
+    r"""Capped, NFKC text without markup, tags and list numbers; its case is kept. ``\boxed{}`` announces an answer."""
     text = unicodedata.normalize("NFKC", cap(text).translate(_TYPOGRAPHY))
-    thought, *rest = _THOUGHT.split(text)
-    text = rest[-1] if rest and rest[-1].strip() else "".join([thought, *rest])
     text = _BOXED.sub(r"\nfinal answer: \1\n", text)
     text = _ANSWER_TAG.sub(lambda tag: "\n" if tag[0][1] == "/" else "\nfinal answer: ", text)
     text = _TAG.sub(" ", text)
@@ -113,15 +106,45 @@ def plain(text: str) -> str:
     bare = "".join(text.split())[:8].replace("\ufe0f", "")
     if bare in _EMOJI_ANSWERS:
         return _EMOJI_ANSWERS[bare]
-    text = unwrap(spelled_out(cap(text))).casefold()
+    text = unwrap(text).casefold()
     text = _CONCEPT.sub("concept-name", text)
     text = _LETTER_RUN.sub(r"\1", text) if "www" not in text else text
     text = _unlooped(_JSON_KEY.sub(r"\n\1: ", text))
     text = _QUOTED_SINGLY.sub(r"\1 quotation", _QUOTED.sub(r"\1 quotation", text))
-    text = _WORD.sub(lambda word: slip(word[0]), text)
     for pattern, replacement in _CONTRACTIONS:
         text = pattern.sub(replacement, text)
-    return _WORD.sub(lambda word: repair(word[0]), text)
+    return _LONG_WORD.sub(lambda word: repaired(word[0]), text)
+
+
+def repaired(word: str) -> str:
+    """A long deciding word for one that is a slip of the pen away from it ("innappropriate"), else the word itself.
+
+    Each word with one letter left out stands for it, and the written word, whole or with one letter left out, is looked up:
+    that finds a letter too many, too few or another, and two letters that changed places.
+    """
+    return word if len(word) < _LEAST_LONG - 1 or word in VOCABULARY else _slip(word)
+
+
+@functools.lru_cache(maxsize=4096)
+def _slip(word: str) -> str:
+    found = {right for form in _without_one(word) for right in _BY_FORM.get(form, ()) if right[0] == word[0]}
+    return found.pop() if len(found) == 1 else word
+
+
+def _without_one(word: str) -> list[str]:
+    return [word, *(word[:at] + word[at + 1 :] for at in range(len(word)))]
+
+
+def _by_form() -> dict[str, set[str]]:
+    forms: dict[str, set[str]] = {}
+    for word in VOCABULARY:
+        if len(word) >= _LEAST_LONG and word.isalpha():
+            for form in _without_one(word):
+                forms.setdefault(form, set()).add(word)
+    return forms
+
+
+_BY_FORM: Final = _by_form()
 
 
 def _unlooped(text: str) -> str:

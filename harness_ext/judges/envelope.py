@@ -1,0 +1,254 @@
+"""The answer, taken out of what surrounds it: thoughts, invented turns, special tokens and forms of output.
+
+Every judge reads what :func:`opened` leaves. A thought is never an answer: a response that ends inside a thought, or says
+nothing after one, has no answer, and :attr:`Envelope.cut_off` says so. Each step is linear in the length of the response.
+
+The marks are those that models and servers of 2024 to 2026 write: DeepSeek-R1, QwQ and Qwen3 (``<think>``), Magistral
+(``[THINK]``), Kimi-VL (``◁think▷``), Command A (``<|START_THINKING|>``), Seed-OSS (``<seed:think>``), gpt-oss (channels, also
+with their special tokens stripped), MedGemma (``<unused94>thought``), Gemma 4 (``<|channel>thought``), LLaVA-CoT (sections).
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+_THINKING: Final = (
+    r"(?:think(?:ing)?|thoughts?|reason(?:ing)?|analysis|scratchpad|reflections?|reflect|inner_monologue)"
+)
+_MARK: Final = re.compile(
+    rf"<(?P<tag>/?)\s*(?:[\w.-]{{1,20}}:)?(?:ant)?{_THINKING}(?:\s[^<>\n]{{0,80}})?>"
+    rf"|\[(?P<bracket>/?){_THINKING}\]"
+    rf"|◁(?P<triangle>/?){_THINKING}▷"
+    rf"|<\|(?P<before>/|begin_of_|begin_|end_of_|end_|start_of_|start_)?{_THINKING}(?P<after>_begin|_start|_end)?\|>"
+    r"|<(?P<section>/?)(?-i:SUMMARY|CAPTION|REASONING)>"
+    r"|<(?P<unused>unused94>thought|unused95>)"
+    r"|<\|channel\|>\s*(?P<channel>\w+)[^<]{0,80}(?:<\|constrain\|>[^<]{0,40})?<\|message\|>"
+    r"|<(?P<gemma>\|channel>\s*thought|channel\|>)",
+    re.IGNORECASE,
+)
+# gpt-oss where the server has stripped the special tokens.
+_STRIPPED: Final = re.compile(r"\A\s*analysis(?=[A-Z\s])")
+_STRIPPED_FINAL: Final = re.compile(r"assistant(?:commentary|final)(?=\W|[A-Z])")
+
+_ROLE: Final = r"(?:user|human|system|instruction|question|input)"
+# A turn that the model invents after its own; only behind an answer, and at the start of a line or a sentence.
+_TURN: Final = re.compile(
+    rf"<\|?start_of_turn\|?>\s*{_ROLE}|<\|start_header_id\|>\s*{_ROLE}|<\|im_start\|>\s*{_ROLE}|<\|start\|>\s*{_ROLE}"
+    rf"|<\|{_ROLE}\|>|\[INST\]|<s>\s*\[INST\]"
+    rf"|(?:(?<=\n)|(?<=[.!?]\s))[ \t]*(?:\#{{2,4}}[ \t]*{_ROLE}\b[ \t]*:?|(?-i:USER|HUMAN|Human|User|Question|"
+    rf"Instruction)[ \t]*:)",
+    re.IGNORECASE,
+)
+_END: Final = re.compile(
+    r"</s>|<\|(?:im_end|eot_id|eot|end|endoftext|end_of_text|return|endofturn)\|>|<(?:end_of_turn|eos|"
+    r"end_of_utterance)>"
+    r"|<end▁of▁sentence>|<｜end▁of▁sentence｜>|\[UNUSED_TOKEN_\d+\]|\[EOS\]",
+    re.IGNORECASE,
+)
+# What stands in front of an answer: special tokens and the name of the model's own role.
+_FRONT: Final = re.compile(
+    r"\s*(?:<\|[\w ]{1,30}\|>|<(?:bos|s|start_of_turn|begin_of_text)>(?:\s*model\b)?|<｜[\w▁]{1,30}｜>|"
+    r"\[UNUSED_TOKEN_\d+\]|\[/?(?:INST|BOS|SYS)\]|</?s>"
+    r"|(?:ASSISTANT|Assistant|GPT|AI|Bot|MODEL|Model|###[ \t]*(?:Assistant|Response|Answer))[ \t]*:"
+    r"|(?:assistant|model)[ \t]*(?=\n))"
+)
+_SPECIAL: Final = re.compile(r"<\|[\w ]{1,30}\|>|</?s>|<｜[\w▁]{1,30}｜>", re.IGNORECASE)
+
+_LONGEST_FORM: Final = 16_000  # characters: prose
+_FENCE: Final = re.compile(r"```[\w-]*[ \t]*\n?")
+_JSON: Final = re.compile(r"\{[^{}]{1,4000}\}")
+_XML: Final = re.compile(r"<([A-Za-z][\w-]{1,30})>\s{0,20}([^<>]{1,200}?)\s{0,20}</\1>")
+_PAIR: Final = re.compile(
+    r"^[ \t\"'*_•>-]*([A-Za-z][\w /-]{1,40}?)[ \t\"'*_]*[:=][ \t\"'*_]*([^\n]{1,60}?)[ \t\"'*_,;.]*$", re.MULTILINE
+)
+_ANSWER: Final = re.compile(
+    r"(?i:(?:final|short|my|the|model|overall)?[ _-]*(?:answer|verdict|response|result|output|decision|judge?ment|"
+    r"conclusion|"
+    r"label|classification|assessment|rating|prediction))"
+)
+_MEASURE: Final = r"(?:[ _-](?:probability|score|likelihood|confidence|level|rating))?"
+_SAFE_LABEL: Final = re.compile(
+    rf"(?i:(?:is|image|content|overall)?[ _-]*(?:safe|safety|sfw|appropriate|suitable|acceptable|allowed|permitted|"
+    rf"compliant|"
+    r"harmless|adheres?|family[ _-]friendly|safe[ _-]for[ _-](?:work|all|social[ _-]media|viewing|"
+    r"general[ _-]audience))"
+    rf"{_MEASURE})"
+)
+_UNSAFE_LABEL: Final = re.compile(
+    r"(?i:(?:is|image|content|contains|has|overall)?[ _-]*(?:unsafe|harmful|harm|harmfulness|nsfw|inappropriate|"
+    r"unsuitable|"
+    r"offensive|violations?|violates|flagged|dangerous|explicit|toxic|toxicity|exploitative|risky|risk|"
+    r"harmful[ _-]content|"
+    rf"unsafe[ _-]content|inappropriate[ _-]content|policy[ _-]violation){_MEASURE})"
+)
+_YES: Final = {"yes", "true", "y", "✓", "✔", "✅", "high", "present", "detected"}
+_NO: Final = {"no", "false", "n", "✗", "✘", "❌", "none", "low", "absent", "not detected", "not present", "null"}
+_NUMBER: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(%|/\s*(\d+(?:\.\d+)?))?")
+_GLUE: Final = re.compile(
+    r"<br\s*/?>|</?(?:p|div|li|ul|ol|tr|td|th|b|i|em|strong|span|h\d)\b[^<>\n]{0,40}>", re.IGNORECASE
+)
+
+
+@dataclass(frozen=True)
+class Envelope:
+    """What a judge reads of a response.
+
+    Attributes:
+        answer: The answer alone; empty where there is none.
+        removed: What was taken off: ``"thought"``, ``"turn"``, ``"tokens"``, ``"form"``.
+        cut_off: Whether the response ended while the model was thinking, or right after.
+    """
+
+    answer: str
+    removed: tuple[str, ...] = ()
+    cut_off: bool = False
+
+
+def opened(response: str) -> Envelope:
+    """The answer in ``response``; what is left of a text without any mark is the text itself."""
+    removed = []
+    text, thought = _after_thoughts(response)
+    if thought:
+        removed.append("thought")
+        if not _SPECIAL.sub("", text or "").strip():
+            return Envelope("", ("thought",), cut_off=True)
+    assert text is not None
+    for name, step in (("turn", _own_turn), ("tokens", _without_tokens), ("form", _without_form)):
+        if (shorter := step(text)) != text:
+            text, removed = shorter, [*removed, name]
+    return Envelope(text, tuple(removed))
+
+
+# --- thoughts ---------------------------------------------------------------------------------------------------------
+
+
+def _after_thoughts(text: str) -> tuple[str | None, bool]:
+    """What follows the last thought, ``None`` where the text ends inside one; and whether there is any thought."""
+    if found := _STRIPPED.match(text):
+        finals = list(_STRIPPED_FINAL.finditer(text, found.end()))
+        if finals:
+            return text[finals[-1].end() :], True
+        if not text[found.end() :][:1].isspace():
+            return None, True
+    inside, end, seen = False, 0, False
+    for mark in _MARK.finditer(text):
+        seen = True
+        inside, end = _opens(mark, inside), mark.end()
+    return (None if inside else text[end:]), seen
+
+
+def _opens(mark: re.Match[str], inside: bool) -> bool:
+    """Whether a thought is open behind ``mark``."""
+    kind = mark.lastgroup
+    if (channel := mark["channel"]) is not None:
+        return channel.casefold() not in ("final", "response", "answer")
+    if mark["unused"] or mark["gemma"]:
+        return "thought" in mark[0].casefold()
+    if kind in ("before", "after"):
+        sides = f"{mark['before'] or ''}{mark['after'] or ''}".casefold()
+        return not ("end" in sides or "/" in sides)
+    slash = next((mark[name] for name in ("tag", "bracket", "triangle", "section") if mark[name] is not None), None)
+    if slash is None:  # <|think|>, which opens and closes alike
+        return not inside
+    return slash == ""
+
+
+# --- turns and tokens -------------------------------------------------------------------------------------------------
+
+
+def _own_turn(text: str) -> str:
+    """The text up to the first turn of somebody else that follows something said."""
+    start = 0
+    while front := _FRONT.match(text, start):
+        start = front.end()
+    for pattern in (_END, _TURN):
+        if (found := pattern.search(text, start)) and text[start : found.start()].strip():
+            text = text[: found.start()]
+    return text
+
+
+def _without_tokens(text: str) -> str:
+    start = 0
+    while front := _FRONT.match(text, start):
+        start = front.end()
+    return _SPECIAL.sub(" ", text[start:] if text[start:].strip() else text)
+
+
+# --- forms ------------------------------------------------------------------------------------------------------------
+
+
+def _without_form(text: str) -> str:
+    """JSON, XML and labelled lines as sentences; markup that ends a word as a line's end."""
+    if len(text) > _LONGEST_FORM:
+        return text
+    bare = _FENCE.sub("\n", text) if "```" in text else text
+    said = list(_pairs_of_json(bare)) or [(match[1], match[2]) for match in _XML.finditer(bare)]
+    if sentences := list(_sentences(said)):
+        return "\n".join(sentences)
+    if said and all(_is_label(label) for label, _ in said):
+        return ""  # a form that was filled in with nothing that can be read
+    bare = _GLUE.sub("\n", bare)
+    lines = [(match, _sentence(match[1], match[2])) for match in _PAIR.finditer(bare)]
+    for match, sentence in reversed(lines):
+        if sentence is not None:
+            bare = f"{bare[: match.start()]}{sentence}{bare[match.end() :]}"
+    return bare
+
+
+def _pairs_of_json(text: str) -> Iterator[tuple[str, str]]:
+    for match in _JSON.finditer(text):
+        try:
+            found: Any = json.loads(match[0])
+        except (ValueError, RecursionError):
+            continue
+        for label, value in found.items():
+            if isinstance(value, str | bool | int | float) or value is None:
+                yield label, str(value)
+
+
+def _is_label(label: str) -> bool:
+    return any(pattern.fullmatch(label.strip()) for pattern in (_ANSWER, _SAFE_LABEL, _UNSAFE_LABEL))
+
+
+def _sentences(pairs: list[tuple[str, str]]) -> Iterator[str]:
+    """What the labels say: an answer first, else the labels with a polarity, then whatever reason stands beside them."""
+    for wanted in (_ANSWER, _SAFE_LABEL, _UNSAFE_LABEL):
+        for label, value in pairs:
+            if wanted.fullmatch(label.strip()) and (sentence := _sentence(label, value)) is not None:
+                yield sentence
+                yield from (value for other, value in pairs if not _is_label(other) and len(value.split()) > 3)
+                return
+
+
+def _sentence(label: str, value: str) -> str | None:
+    """What a label and its value say, ``None`` for a label that answers nothing; empty for a value that cannot be read."""
+    label, value = label.strip(), value.strip(" \t\"'*_.")
+    if _ANSWER.fullmatch(label):
+        return f"{value}." if value else ""
+    safe, unsafe = _SAFE_LABEL.fullmatch(label), _UNSAFE_LABEL.fullmatch(label)
+    if not safe and not unsafe:
+        return None
+    word = value.casefold()
+    agrees = True if word in _YES else False if word in _NO else None
+    if agrees is None and (number := _NUMBER.fullmatch(word)):
+        agrees = _agrees(float(number[1]), number[2], number[3])
+        if agrees is None:
+            return ""
+    if agrees is None:
+        return None if len(word.split()) > 2 else f"{value}."
+    return "It is safe." if agrees == bool(safe) else "It is not safe."
+
+
+def _agrees(number: float, unit: str | None, of: str | None) -> bool | None:
+    """Whether a number says that its label holds; ``None`` for a score on no known scale, or the middle of one."""
+    if of is not None:
+        share = number / float(of) if float(of) else 0.5
+    elif unit == "%":
+        share = number / 100
+    elif number in (0, 1) or (0 < number < 1):
+        share = number
+    else:
+        return None
+    return None if share == 0.5 else share > 0.5
