@@ -25,7 +25,7 @@ from harness_ext.records import Judgement
 TASK = "unsafeconcepts_image"
 DATE = "20260101_120000"
 VOCABULARY = 5000
-_COMMAND = "import sys; from harness_ext.report.page.command import main; sys.exit(main())"
+_COMMAND = "import sys; from harness_ext.commands.report import main; sys.exit(main())"
 
 
 def write_run(folder: Path, responses: int, words: int) -> None:

@@ -43,27 +43,63 @@ def test_what_a_package_never_imports(files: str, never: set[str]) -> None:
     assert not wrong
 
 
-BELOW = {
-    "records": set(),
-    "benchmark": {"records", "common"},
-    "metrics": {"records", "common", "benchmark"},
-    "sources": {"records", "common", "benchmark", "glyphworld"},
-    "probes": {"records", "common", "benchmark", "glyphworld", "sources", "judges", "metrics"},
-}
+# The floors of harness_ext, from the ground up: a package imports from the floors below its own, and from no other.
+FLOORS = (
+    ("records",),
+    ("common",),
+    ("benchmark",),
+    ("metrics", "glyphworld"),
+    ("sources", "models"),
+    ("judges",),
+    ("probes",),
+    ("runs",),
+    ("report",),
+    ("retention",),
+    ("hooks", "options"),
+    ("plugin", "lm_cli"),
+    ("commands", "cli"),
+)
+FLOOR_OF = {package: floor for floor, packages in enumerate(FLOORS) for package in packages}
+# What starts a program, or changes a harness, is for nobody else to import.
+NOT_FOR_ALIGN = {"hooks", "plugin", "lm_cli", "commands", "cli"}
 
 
-@pytest.mark.parametrize("package", BELOW)
-def test_a_package_imports_only_what_is_below_it(package: str) -> None:
-    folder = ROOT / "harness_ext" / package
-    files = folder.rglob("*.py") if folder.is_dir() else [folder.with_suffix(".py")]
+def ours_imported(file: Path) -> set[str]:
+    """The packages and files directly in harness_ext that a file names in an import, wherever it does."""
     found = set()
-    for file in files:
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-            modules = (
-                [f"{node.module}.{alias.name}" for alias in node.names] if isinstance(node, ast.ImportFrom) else []
-            )
-            found |= {module.split(".")[1] for module in modules if module.startswith("harness_ext.")}
-    assert found - {package} <= BELOW[package]
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        if isinstance(node, ast.ImportFrom):
+            modules = [f"{node.module}.{alias.name}" for alias in node.names]
+        found |= {module.split(".")[1] for module in modules if module.startswith("harness_ext.")}
+    return found - {"__version__"}
+
+
+def test_every_package_has_a_floor() -> None:
+    there = {
+        path.stem
+        for path in (ROOT / "harness_ext").iterdir()
+        if path.suffix == ".py" or (path / "__init__.py").exists()
+    }
+    assert there - {"__init__"} == FLOOR_OF.keys()
+
+
+@pytest.mark.parametrize("package", FLOOR_OF)
+def test_a_package_imports_from_the_floors_below(package: str) -> None:
+    folder = ROOT / "harness_ext" / package
+    files = list(folder.rglob("*.py")) if folder.is_dir() else [folder.with_suffix(".py")]
+    wrong = {
+        f"{file.relative_to(ROOT)} imports {other}"
+        for file in files
+        for other in ours_imported(file) - {package}
+        if FLOOR_OF[other] >= FLOOR_OF[package]
+    }
+    assert not wrong
+
+
+def test_align_imports_neither_a_command_nor_a_patch() -> None:
+    wrong = {file: found for file in (ROOT / "align").rglob("*.py") if (found := ours_imported(file) & NOT_FOR_ALIGN)}
+    assert not wrong
 
 
 def test_judges_by_name_bring_no_torch_until_one_that_needs_it_is_opened() -> None:

@@ -36,13 +36,13 @@ def _agreement(arguments: Sequence[str]) -> int:
 
 
 def _train_judge(arguments: Sequence[str]) -> int:
-    from harness_ext.judges.classifier.command import main
+    from harness_ext.commands.train_judge import main
 
     return main(arguments)
 
 
 def _table(arguments: Sequence[str]) -> int:
-    from harness_ext.report.command import main
+    from harness_ext.commands.table import main
 
     return main(arguments)
 
@@ -54,19 +54,19 @@ def _compare(arguments: Sequence[str]) -> int:
 
 
 def _report(arguments: Sequence[str]) -> int:
-    from harness_ext.report.page.command import main
+    from harness_ext.commands.report import main
 
     return main(arguments)
 
 
 def _leaderboard(arguments: Sequence[str]) -> int:
-    from harness_ext.report.leaderboard.command import main
+    from harness_ext.commands.leaderboard import main
 
     return main(arguments)
 
 
 def _glyphworld(arguments: Sequence[str]) -> int:
-    from harness_ext.glyphworld.__main__ import main
+    from harness_ext.commands.glyphworld import main
 
     return main(arguments)
 
@@ -81,7 +81,7 @@ def _tasks(arguments: Sequence[str]) -> int:
 
 
 def _retention(arguments: Sequence[str]) -> int:
-    from harness_ext.retention.command import main
+    from harness_ext.commands.retention import main
 
     return main(arguments)
 

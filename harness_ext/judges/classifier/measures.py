@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import yaml
+from rich.console import Console
 from rich.table import Table
 from scipy.stats import binomtest
 
 from harness_ext.judges.classifier.examples import Example, LabelledResponses
 from harness_ext.metrics.likelihood import calibration_error
-from harness_ext.report.blocks import console
 
 _PIPED_WIDTH = 120
 
@@ -62,12 +62,11 @@ def measure(
     )
 
 
-def show(measures: Measures) -> None:
+def show(measures: Measures, shown: Console) -> None:
     """Print the measures."""
     table = Table("labelled \\ read", *measures.confusion)
     for label, found in measures.confusion.items():
         table.add_row(label, *map(str, found.values()))
-    shown = console(_PIPED_WIDTH)
     accuracy = _figure(measures.accuracy, *measures.interval)
     shown.print(
         f"held out: {measures.right} of {measures.responses} read right, {accuracy}", highlight=False, markup=False

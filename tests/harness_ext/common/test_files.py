@@ -9,6 +9,9 @@ from full_disk import full_disk
 
 from harness_ext.commands.agreement import main as agreement
 from harness_ext.commands.compare import main as compare
+from harness_ext.commands.leaderboard import main as leaderboard
+from harness_ext.commands.report import main as report
+from harness_ext.commands.table import main as table
 from harness_ext.common.errors import UserError
 from harness_ext.common.failures import writable
 from harness_ext.common.files import (
@@ -21,9 +24,6 @@ from harness_ext.common.files import (
     write_bytes,
     write_text,
 )
-from harness_ext.report.command import main as table
-from harness_ext.report.leaderboard.command import main as leaderboard
-from harness_ext.report.page.command import main as report
 
 
 def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:

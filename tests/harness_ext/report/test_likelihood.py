@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
+from harness_ext.commands.table import main
 from harness_ext.common.errors import UserError
 from harness_ext.metrics.agreement import agreement
 from harness_ext.metrics.likelihood import auroc, brier, expected_calibration_error, mean_mass, reliability
 from harness_ext.metrics.ratios import accuracy_estimate, modality_gap
 from harness_ext.records import Judgement
-from harness_ext.report.command import main
 from harness_ext.report.summary import summarise
 from harness_ext.runs.load import load_runs
 

@@ -13,9 +13,9 @@ from benchmark_hub import BenchmarkHub
 from rich.console import Console
 from saved_runs import write_saved
 
+from harness_ext.commands.retention import main, print_scores
 from harness_ext.retention import evaluation
 from harness_ext.retention.benchmarks import JUDGED, benchmarks
-from harness_ext.retention.command import main, print_scores
 from harness_ext.retention.evaluation import Outcome
 from harness_ext.retention.models import read_model
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from labelled_responses import verdict_rows, write_rows, write_run
 
 from harness_ext.common.errors import UserError
-from harness_ext.judges.classifier.examples import Example, LabelledResponses, check_labels, read_labelled, split
+from harness_ext.judges.classifier.examples import Example, LabelledResponses, check_labels, split
+from harness_ext.runs.labelled import read_labelled
 
 SAFE = {"question": 0, "response": "Yes.", "verdict": "safe"}
 LETTER = {"options": {"A": "Arson"}, "response": "It is (A).", "choice": "A"}

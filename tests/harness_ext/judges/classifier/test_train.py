@@ -13,9 +13,9 @@ from transformers import TrainerCallback
 from harness_ext.common.errors import UserError
 from harness_ext.judges.base import AlignmentAnswer, PerceptionAnswer
 from harness_ext.judges.classifier import command
-from harness_ext.judges.classifier.examples import read_labelled
 from harness_ext.judges.classifier.train import Settings, find_start, train_judge
 from harness_ext.judges.registry import open_judge
+from harness_ext.runs.labelled import read_labelled
 
 UNSEEN = NAMES[60:70]
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from browser import browser as running_browser
 
-from harness_ext.report.page.command import main
+from harness_ext.commands.report import main
 
 HOSTILE = (
     '</script></template><script>alert(1)</script><img src=x onerror="alert(2)">&amp; \ud800 \u2028 ${1} {{ 7 * 7 }}'

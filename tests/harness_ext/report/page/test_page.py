@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
+from harness_ext.commands.report import main
 from harness_ext.metrics.ratios import accuracy, modality_gap
 from harness_ext.records import FAILED, Judgement
 from harness_ext.report.compare import compare
-from harness_ext.report.page.command import main
 
 Answers = dict[str, list[Judgement]]
 Make = Callable[..., Answers]

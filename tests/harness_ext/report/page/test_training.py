@@ -9,8 +9,8 @@ import pytest
 from transformers import TrainerState
 
 from align.record import TimeTaken, write_record
+from harness_ext.commands.report import main
 from harness_ext.common.errors import UserError
-from harness_ext.report.page.command import main
 from harness_ext.report.page.training import read_trainings
 from harness_ext.report.page.training_figures import draw_monitor, draw_training, panels, smoothed
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from harness_ext.commands.table import main
 from harness_ext.metrics.ratios import accuracy
 from harness_ext.records import Judgement
-from harness_ext.report.command import main
 
 Answers = dict[str, list[Judgement]]
 Make = Callable[..., Answers]

@@ -1,24 +1,118 @@
-"""Glyphworld's own check of a checkpoint: the figures that make it a fair stand-in, by real generation.
+"""``unsafeconcepts glyphworld``: build the model, check its figures, draw the contact sheet.
+
+build     train and cache the model of a seed, and print its folder (prints it at once where it is cached already)
+evaluate  the figures of a seed's model, or of an adapter of it, as a table, and with ``--json`` as a file: on the test
+          renders, or, to choose settings by, on the development renders
+sheet     one picture of all concepts with their names
+
+Glyphworld's own check of a checkpoint: the figures that make it a fair stand-in, by real generation.
 
 Greedy answers on fresh renders through the saved checkpoint, read by exact comparison with what was taught, or by the
 first word for a verdict. Evaluation tasks go through a harness and the judges; this check is independent of both.
 """
 
+import argparse
+import json
 import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
 import torch
 from PIL import Image
+from rich.console import Console
+from rich.table import Table
 from tqdm import tqdm
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from harness_ext.benchmark.questions import IMAGE_QUESTIONS, NUM_QUESTIONS, perception_question, text_question
-from harness_ext.glyphworld.concepts import CATEGORIES, CONCEPTS, NEVER_SEEN
+from harness_ext.common.errors import UserError
+from harness_ext.common.files import require_writable, write_text
+from harness_ext.glyphworld.build import ensure_model, remove_model
+from harness_ext.glyphworld.concepts import CATEGORIES, CONCEPTS, NEVER_SEEN, items
 from harness_ext.glyphworld.questions import CAPABILITIES, NAMING_QUESTION, perception_options
-from harness_ext.glyphworld.render import Glyph, render
+from harness_ext.glyphworld.render import DEVELOPMENT_SEEDS, TEST_SEEDS, Glyph, render
 from harness_ext.models.loading import check_adapter, put_adapter
+
+_COLUMNS: Final = 10  # of the sheet: the concepts of the largest category
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Read the command line and run one of the three commands."""
+    parser = argparse.ArgumentParser(prog="unsafeconcepts glyphworld", description=__doc__.splitlines()[0])
+    commands = parser.add_subparsers(required=True, dest="command")
+    build = commands.add_parser("build", help="train and cache the model of a seed")
+    build.add_argument("--seed", type=int, default=0)
+    build.add_argument("--force", action="store_true", help="build anew even if it is cached")
+    build.set_defaults(run=_build)
+    check = commands.add_parser("evaluate", help="the figures of a seed's model, or of an adapter of it")
+    check.add_argument("--seed", type=int, default=0)
+    check.add_argument("--adapter", type=Path, help="a PEFT folder to put on it, such as OUTPUT_DIR/final of `align`")
+    check.add_argument("--renders", type=int, default=10, help="renders of each concept")
+    check.add_argument("--development", action="store_true", help="on development renders, not those that are reported")
+    check.add_argument("--json", type=Path, help="write the figures to this file too")
+    check.set_defaults(run=_evaluate)
+    sheet = commands.add_parser("sheet", help="one picture of all concepts with their names")
+    sheet.add_argument("out", type=Path)
+    sheet.set_defaults(run=_draw_sheet)
+    options = parser.parse_args(argv)
+    options.run(options)
+    return 0
+
+
+def _build(options: argparse.Namespace) -> None:
+    if options.force:
+        remove_model(options.seed)
+    print(ensure_model(options.seed))
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    require_writable([options.json])
+    kind, seeds = ("development", DEVELOPMENT_SEEDS) if options.development else ("test", TEST_SEEDS)
+    if not 1 <= options.renders <= len(seeds):
+        raise UserError(f"--renders: expected 1 to {len(seeds)}, found {options.renders}")
+    torch.set_num_threads(1)
+    seed, adapter, renders = options.seed, options.adapter, options.renders
+    figures = evaluate(Checkpoint(ensure_model(seed), adapter), seeds[:renders])
+    if options.json is not None:
+        about = {"seed": seed, "adapter": adapter and str(adapter), "renders": renders, "of": kind}
+        write_text(options.json, json.dumps({**about, **figures}, indent=2) + "\n")
+    name = f"glyphworld's model{f' with {adapter}' if adapter else ''}"
+    table = Table("figure", f"seed {seed}", title=f"{name} on {renders} {kind} renders a concept")
+    for name, value in figures.items():
+        rows = value.items() if isinstance(value, Mapping) else [("", value)]
+        for part, number in rows:
+            table.add_row(f"{name} {part}".strip(), f"{number:.3f}")
+    Console().print(table)
+
+
+def _draw_sheet(options: argparse.Namespace) -> None:
+    """Draw one render of every concept with its name, a category a row, unsafe names in red."""
+    import matplotlib.pyplot as plt
+    import numpy as np
+
+    figure, axes = plt.subplots(len(CATEGORIES), _COLUMNS, figsize=(17, 2.0 * len(CATEGORIES)), layout="constrained")
+    for row, category in zip(axes, CATEGORIES, strict=True):
+        for axis in row:
+            axis.set_axis_off()
+        for axis, concept in zip(row, items(category), strict=False):
+            axis.imshow(np.asarray(render(concept, DEVELOPMENT_SEEDS[0]).image), interpolation="nearest")
+            ink = "firebrick" if CONCEPTS[concept].label == "unsafe" else "black"
+            axis.set_title(_wrapped(CONCEPTS[concept].name), fontsize=9, color=ink)
+        row[0].text(-0.12, 0.5, category, transform=row[0].transAxes, rotation=90, ha="right", va="center", fontsize=10)
+    figure.savefig(options.out, dpi=90)
+
+
+def _wrapped(name: str) -> str:
+    """Break a long name into two lines at the space nearest to its middle."""
+    spaces = [index for index, letter in enumerate(name) if letter == " "]
+    if len(name) <= 16 or not spaces:
+        return name
+    middle = min(spaces, key=lambda index: abs(index - len(name) / 2))
+    return f"{name[:middle]}\n{name[middle + 1 :]}"
+
+
+# --- the figures ------------------------------------------------------------------------------------------------------
 
 NEW_TOKENS: Final = 24  # longer than any sentence taught
 _BATCH: Final = 150

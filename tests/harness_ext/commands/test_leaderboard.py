@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
+from harness_ext.commands.leaderboard import main
 from harness_ext.metrics.ratios import accuracy
 from harness_ext.records import Judgement
-from harness_ext.report.leaderboard.command import main
 from harness_ext.report.leaderboard.file import read_leaderboard
 
 Answers = dict[str, list[Judgement]]

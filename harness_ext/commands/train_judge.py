@@ -17,9 +17,11 @@ from pydantic import ValidationError
 from harness_ext.common.errors import UserError, exit_status
 from harness_ext.common.options import problem
 from harness_ext.judges.classifier import LABELS
-from harness_ext.judges.classifier.examples import read_labelled
+from harness_ext.report.blocks import console
+from harness_ext.runs.labelled import read_labelled
 
 _PROG: Final = "unsafeconcepts train-judge"
+_PIPED_WIDTH: Final = 100
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -77,7 +79,7 @@ def _train(given: argparse.Namespace) -> None:
         print(origin)
     begun, used = time.perf_counter(), time.process_time()
     measures = train_judge(labelled, find_start(given.base, given.base_revision), settings, given.output)
-    show(measures)
+    show(measures, console(_PIPED_WIDTH))
     print(f"{time.perf_counter() - begun:.0f} s, {time.process_time() - used:.0f} s of them on the CPU")
     print(f"As a judge: classifier, with {labelled.kind}={given.output}")
 
