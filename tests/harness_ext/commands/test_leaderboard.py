@@ -176,7 +176,7 @@ def test_the_schema_and_the_check(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert main(["--schema"]) == 0
     schema: dict[str, Any] = json.loads(capsys.readouterr().out)
     assert {"model", "judge", "scores"} <= set(schema["required"])
-    references = Path(__file__).parents[4] / "results" / "references.jsonl"
+    references = Path(__file__).parents[3] / "results" / "references.jsonl"
     assert main([str(references), "--check"]) == 0
     assert capsys.readouterr().out.endswith("1 lines, nothing wrong\n")
 
