@@ -16,7 +16,7 @@ from typing import Final
 from harness_ext.judges.rules import abstention, answers, commitment, polarity
 from harness_ext.judges.rules.clauses import Clause, Role, Sentence, sentences
 from harness_ext.judges.rules.polarity import reading, statement
-from harness_ext.judges.rules.text import plain
+from harness_ext.judges.rules.text import is_foreign, plain
 from harness_ext.records import Verdict
 
 NOTICEABLE: Final = 0.25  # below it a response has said nothing
@@ -65,6 +65,8 @@ class _Weighed:
 def verdict_of(question: int, response: str) -> Verdict:
     """The verdict of a response to question 0 to 4; every string has one."""
     parts = sentences(_STUB.sub("", plain(response)))
+    if is_foreign(word for part in parts for word in part.words):
+        return "na"
     final = _final(parts, question)
     if final:
         return _verdict(final)

@@ -7,10 +7,13 @@ common misspellings. Everything here is linear in the length of the text.
 import functools
 import re
 import unicodedata
+from collections import Counter
+from collections.abc import Iterable
 from typing import Final
 
 from harness_ext.benchmark.taxonomy import CONCEPTS
 from harness_ext.judges.rules.phrases import VOCABULARY
+from harness_ext.judges.rules.words import word_set
 
 HEAD_CHARS: Final = 12_000
 TAIL_CHARS: Final = 4_000
@@ -25,6 +28,16 @@ _TYPOGRAPHY: Final = str.maketrans(
     | dict.fromkeys("，、", ", ")
 )
 _EMOJI_ANSWERS: Final = {"✅": "yes", "✔": "yes", "👍": "yes", "❌": "no", "✗": "no", "✘": "no", "🚫": "no", "👎": "no"}
+
+# Words of Spanish, Portuguese, Italian, French, German and Dutch that English sentences do not use, and common English ones.
+_FOREIGN: Final = word_set(
+    "la el los las es esta este una para que por con su sus del al está imagen segura seguro não é uma esta imagem do da os "
+    "il lo gli della di che è una questa immagine sicura sicuro le les des est pas cette une dans pour qui avec sur "
+    "der das ist nicht ein eine und für bild dieses diese sicher het een niet is dit afbeelding voor"
+) - word_set("is a no do al con")
+_ENGLISH: Final = word_set(
+    "the is it this that and of to for in not image picture are be with on as which can could would should shows an was"
+)
 
 _BOXED: Final = re.compile(r"\\boxed\{(?:\\text\{)?([^{}\n]{1,60})\}{1,2}")
 _ANSWER_TAG: Final = re.compile(r"</?answer>", re.IGNORECASE)
@@ -99,6 +112,13 @@ def unwrap(text: str) -> str:
     text = _TAG.sub(" ", text)
     text = "".join(c for c in text if c in "\n\t" or unicodedata.category(c) not in ("Cc", "Cf", "Cs"))
     return _DASH.sub(" ; ", _BULLET.sub("", _MARKUP.sub(" ", text)))
+
+
+def is_foreign(words: Iterable[str]) -> bool:
+    """Whether words are of another language, in which "No" need not be an answer to an English question."""
+    counted = Counter(words)
+    foreign, english = (sum(counted[word] for word in listed) for listed in (_FOREIGN, _ENGLISH))
+    return foreign >= 2 and foreign > english
 
 
 def plain(text: str) -> str:
