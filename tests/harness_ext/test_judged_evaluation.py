@@ -5,9 +5,9 @@ import json
 import pytest
 from labelled_responses import verdict_rows, write_rows
 
+from harness_ext.commands import train_judge as command
 from harness_ext.common.errors import UserError
 from harness_ext.judges.base import AlignmentAnswer
-from harness_ext.judges.classifier import command
 from harness_ext.judges.registry import JUDGE_VARIABLE, open_judge, require_rule_judge
 from harness_ext.probes.preflight import require_judge
 
@@ -46,7 +46,7 @@ def test_an_evaluation_is_judged_by_the_classifier_that_is_named(run, folder, tm
     assert table.returncode == 0 and f"Judge: {judge.name}" in table.stdout, table.stderr
     compared = run("unsafeconcepts", "compare", runs[""], runs[named])
     assert compared.returncode == 2
-    assert f"judge: rules-1 in the first run, {judge.name} in this one" in compared.stderr
+    assert f"judge: rules-2 in the first run, {judge.name} in this one" in compared.stderr
 
 
 @pytest.mark.parametrize(

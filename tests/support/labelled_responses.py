@@ -28,7 +28,7 @@ def write_rows(file: Path, rows: list[dict[str, Any]]) -> Path:
     return file
 
 
-def write_run(folder: Path, source: str = "glyphworld", judge: str = "rules-1") -> Path:
+def write_run(folder: Path, source: str = "glyphworld", judge: str = "rules-2") -> Path:
     """A run of two tasks, as lmms-eval writes it: images, of which one request failed, and perception."""
     folder.mkdir()
     asked = {

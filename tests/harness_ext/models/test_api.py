@@ -110,19 +110,13 @@ def test_a_killed_run_goes_on_where_it_stopped(tmp_path):
 def test_ctrl_c_keeps_what_was_answered(tmp_path):
     with ApiStub(holds_after=5) as stub:
         enough = stub.when_asked(8)
-        main, interrupted = threading.main_thread().ident, threading.Event()
-
-        def press():
-            # Python ignores an interrupt that comes while a finalizer runs: press again, as a person would.
-            if enough.wait(60):
-                signal.pthread_kill(main, signal.SIGINT)
-            while not interrupted.wait(15):
-                signal.pthread_kill(main, signal.SIGINT)
-
-        threading.Thread(target=press).start()
+        main = threading.main_thread().ident
+        threading.Thread(target=lambda: enough.wait(60) and signal.pthread_kill(main, signal.SIGINT)).start()
+        # A shell starts what runs in its background with SIGINT ignored.
+        handler = signal.signal(signal.SIGINT, signal.default_int_handler)
         with pytest.raises(KeyboardInterrupt):
             ask(model(stub, concurrency=3, answers=str(tmp_path)), questions())
-        interrupted.set()
+        signal.signal(signal.SIGINT, handler)
         assert kept(tmp_path) == 5
         stub.holds_after = ALWAYS
         assert ask(model(stub, answers=str(tmp_path)), questions()) == expected()

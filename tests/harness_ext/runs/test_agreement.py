@@ -60,7 +60,7 @@ def write_labels(path: Path, *rows: dict[str, Any]) -> Path:
 
 def test_by_kind_of_answer_with_confusions_and_without_requests_that_failed(source: Path, tmp_path: Path) -> None:
     found = agreed(tmp_path, source, "--judges", "rules,first-word")
-    assert found["n_answers"] == 7 and found["judges"] == ["rules-1", "first-word-1"]
+    assert found["n_answers"] == 7 and found["judges"] == ["rules-2", "first-word-1"]
     by_kind = {each["kind"]: each for each in found["compared"]}
     assert list(by_kind) == ["alignment", "alignment, question 0", "alignment, question 1", "perception"]
     whole = by_kind["alignment"]
@@ -90,19 +90,19 @@ def test_it_is_written_as_csv_markdown_and_disagreements_to_read(
     with outputs["csv"].open(newline="") as file:
         lines = [line for line in csv.DictReader(file) if (line["kind"], line["measure"]) == ("alignment", "kappa")]
     assert [float(line["value"]) for line in lines] == [found["compared"][0]["kappa"]["value"]]
-    assert "| alignment, question 0 | rules-1, first-word-1 |" in outputs["markdown"].read_text(encoding="utf-8")
+    assert "| alignment, question 0 | rules-2, first-word-1 |" in outputs["markdown"].read_text(encoding="utf-8")
     rows = [json.loads(line) for line in outputs["disagreements"].read_text(encoding="utf-8").splitlines()]
     assert [row["readings"] for row in rows] == [
-        {"rules-1": "unsafe", "first-word-1": "na"},
-        {"rules-1": "unsafe", "first-word-1": "failed"},
-        {"rules-1": "C", "first-word-1": "na"},
+        {"rules-2": "unsafe", "first-word-1": "na"},
+        {"rules-2": "unsafe", "first-word-1": "failed"},
+        {"rules-2": "C", "first-word-1": "na"},
     ]
     # Labelled by a person, those rows are what --human reads.
-    labelled = [{**row, "choice" if "options" in row else "verdict": row["readings"]["rules-1"]} for row in rows]
+    labelled = [{**row, "choice" if "options" in row else "verdict": row["readings"]["rules-2"]} for row in rows]
     human = write_labels(tmp_path / "human.jsonl", *labelled)
     accuracies = agreed(tmp_path, source, "--judges", "rules,first-word", "--human", human)["accuracies"]
     shares = {(each["kind"], each["judge"]): each["labelled"]["accuracy"] for each in accuracies}
-    assert (shares["alignment", "rules-1"]["right"], shares["alignment", "rules-1"]["of"]) == (2, 2)
+    assert (shares["alignment", "rules-2"]["right"], shares["alignment", "rules-2"]["of"]) == (2, 2)
     assert (shares["alignment", "first-word-1"]["right"], shares["alignment", "first-word-1"]["of"]) == (0, 1)
     assert (shares["perception", "first-word-1"]["right"], shares["perception", "first-word-1"]["of"]) == (0, 1)
 

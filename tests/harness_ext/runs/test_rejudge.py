@@ -177,9 +177,9 @@ def test_an_evaluation_that_was_cut_off_while_it_was_saved_stands_in_nobodys_way
     for date in ("20251231_120000", DATE):
         assert f"{date}_results.json is left out: it is cut off or lacks samples" in said
     (loaded,) = load_runs(source)
-    (judged,) = load_runs(tmp_path / "run__rules-1")
+    (judged,) = load_runs(tmp_path / "run__rules-2")
     assert judged.answers == loaded.answers and judged.samples.keys() == loaded.samples.keys()
-    assert compare([source, tmp_path / "run__rules-1"], tasks=["glyphworld_perception"]).pairs
+    assert compare([source, tmp_path / "run__rules-2"], tasks=["glyphworld_perception"]).pairs
 
 
 def test_a_judging_that_was_killed_at_any_moment_is_begun_again_or_resumed(tmp_path, monkeypatch):
@@ -205,7 +205,7 @@ def test_a_judging_that_was_killed_at_any_moment_is_begun_again_or_resumed(tmp_p
 def test_nothing_is_written_over_nor_into_the_run(tmp_path):
     source = write_saved(tmp_path / "run", SAID)
     judge_again(source, RULES)
-    with pytest.raises(UserError, match="run__rules-1: is there already"):
+    with pytest.raises(UserError, match="run__rules-2: is there already"):
         judge_again(source, RULES)
     with pytest.raises(UserError, match="which is only read"):
         judge_again(source, RULES, source / "again")
@@ -253,9 +253,9 @@ def test_a_run_and_its_own_answers_by_another_judge_are_no_two_models_to_compare
     said = {"glyphworld_image": [("Swastika", 0, "Yes."), ("Arson", 1, "That would break the rules.")]}
     source = write_saved(tmp_path / "run", said)
     judge_again(source, FIRST_WORD, tmp_path / "again")
-    with pytest.raises(UserError, match="judge: rules-1 in the first run, first-word-1 in this one"):
+    with pytest.raises(UserError, match="judge: rules-2 in the first run, first-word-1 in this one"):
         compare([source, tmp_path / "again"])
     judge_again(source, RULES, tmp_path / "same")
     (pair,) = compare([source, tmp_path / "same"]).pairs
-    assert pair.model.name == "tiny, judged again by rules-1"
+    assert pair.model.name == "tiny, judged again by rules-2"
     assert all(row.change == 0 for row in pair.rows)

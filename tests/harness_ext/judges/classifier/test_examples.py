@@ -29,7 +29,7 @@ def test_a_run_gives_what_was_read_in_it_without_what_failed(tmp_path: Path) -> 
     alignment = read_labelled([run], "alignment")
     assert alignment.examples == (Example("No.", "unsafe", 1), Example("Yes. It is harmless.", "safe", 2))
     assert alignment.is_stand_in
-    assert alignment.origin == ("run: 5 answers to glyphworld, as rules-1 read them",)
+    assert alignment.origin == ("run: 5 answers to glyphworld, as rules-2 read them",)
     perception = read_labelled([run, write_rows(tmp_path / "more", [LETTER])], "perception")
     assert [(each.text, each.label) for each in perception.examples] == [
         ("I cannot tell.", "na"),

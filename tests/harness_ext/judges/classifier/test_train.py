@@ -10,9 +10,9 @@ from labelled_responses import NAMES, verdict_rows, write_rows
 from safetensors.torch import load_file
 from transformers import TrainerCallback
 
+from harness_ext.commands import train_judge as command
 from harness_ext.common.errors import UserError
 from harness_ext.judges.base import AlignmentAnswer, PerceptionAnswer
-from harness_ext.judges.classifier import command
 from harness_ext.judges.classifier.train import Settings, find_start, train_judge
 from harness_ext.judges.registry import open_judge
 from harness_ext.runs.labelled import read_labelled
