@@ -32,6 +32,7 @@ from harness_ext.common.failures import (
 )
 from harness_ext.common.files import digest
 from harness_ext.common.provenance import forget_model
+from harness_ext.common.thoughts import after_thoughts
 from harness_ext.models.generation import Generated, GenerationSettings
 from harness_ext.models.sanity import unlikely
 from harness_ext.models.store import AnswerStore, answer_key, answers_folder
@@ -84,6 +85,12 @@ def image_digest(image: Image.Image) -> str:
 
 class TooManyFailures(UserError):
     """More requests failed than the run may bear."""
+
+
+_THINKS_FIRST: Final = (
+    "{}: the model's chat template opens a thought before the answer, where the likelihood of a verdict says nothing of the "
+    "verdict. Ask the tasks that generate, or turn thinking off in the template."
+)
 
 
 @dataclass(frozen=True)
@@ -247,6 +254,8 @@ class AnsweringModel(lmms):
             numbered = replace(question, repeat=seen[same])
             questions[at] = replace(numbered, key=self._key(numbered))
             seen[same] += 1
+            if question.candidates and not question.failure and after_thoughts(question.prompt)[0] is None:
+                raise UserError(_THINKS_FIRST.format(question.task))
         return questions
 
     def _with_prompt(self, question: Question) -> Question:

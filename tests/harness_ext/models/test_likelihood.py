@@ -76,6 +76,16 @@ def teacher_forced(vlm, doc, tokens):
     return sum(float(logits[length - 1 + at].log_softmax(-1)[token]) for at, token in enumerate(tokens))
 
 
+def test_a_template_that_thinks_first_is_refused(glyph_vlm):
+    vlm = HuggingFaceVLM(pretrained=glyph_vlm, device="cpu", dtype="float32", batch_size=1)
+    tokenizer = vlm._decoder.processor
+    tokenizer.chat_template = tokenizer.chat_template + "{% if add_generation_prompt %}<think>\n{% endif %}"
+    with pytest.raises(UserError, match="task: the model's chat template opens a thought before the answer"):
+        ask(vlm, questions(VERDICTS))
+    tokenizer.chat_template = tokenizer.chat_template.replace("<think>\n", "<think>\n\n</think>\n\n")
+    assert len(ask(vlm, questions(VERDICTS))) == 15
+
+
 @pytest.mark.parametrize("candidates", [VERDICTS, MIXED], ids=["verdicts", "mixed"])
 @pytest.mark.parametrize(
     "options", [{"batch_size": 8}, {"batch_size": 1, "share_prefix": False}], ids=["shared", "alone"]
