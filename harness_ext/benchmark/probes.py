@@ -35,7 +35,6 @@ ImageCollection = Literal["all", "test", "smid", "nsfw"]
 Asks = Literal["perception", "alignment", "capability"]
 # The two forms of a text-only question: nothing beside the text, or a blank image as the authors' code sends.
 TextVariant = Literal["none", "blank"]
-VARIANTS: Final[tuple[TextVariant, ...]] = ("none", "blank")
 Need = Literal["images", "options", "safe", "contexts", "smid", "nsfw", "block"]
 # The pool of the answers of both labels to a probe of generalisation.
 ALL: Final = "all"

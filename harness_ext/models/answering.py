@@ -67,11 +67,6 @@ def _part(part: Mapping[str, Any]) -> dict[str, Any]:
     raise UserError(f"this backend takes text and images, found a part of type {part['type']!r}")
 
 
-def has_image(turns: Conversation) -> bool:
-    """Whether any turn shows an image."""
-    return any(part["type"] == "image" for turn in turns for part in turn["content"])
-
-
 def images_of(turns: Conversation) -> list[Any]:
     """The images of all turns, in their order."""
     return [part["image"] for turn in turns for part in turn["content"] if part["type"] == "image"]

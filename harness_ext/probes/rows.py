@@ -124,7 +124,7 @@ def _in_context(task: Task, context: Label) -> Dataset:
     rows = rows_of(task.source, task.probe.collection)
     if task.source == "glyphworld":
         from harness_ext.glyphworld.concepts import CONCEPTS
-        from harness_ext.glyphworld.contexts import context_question
+        from harness_ext.glyphworld.questions import context_question
 
         question_of = {(each.label, each.name): context_question(at, context) for at, each in enumerate(CONCEPTS)}
         prompts = [question_of[key] for key in zip(rows["label"], rows["concept"], strict=True)]
