@@ -45,29 +45,26 @@ _PAIR: Final = re.compile(
 )
 _ANSWER: Final = re.compile(
     r"(?i:(?:final|short|my|the|model|overall)?[ _-]*(?:answer|verdict|response|result|output|decision|judge?ment|"
-    r"conclusion|"
-    r"label|classification|assessment|rating|prediction))"
+    r"conclusion|label|classification|assessment|rating|prediction))"
 )
 _MEASURE: Final = r"(?:[ _-](?:probability|score|likelihood|confidence|level|rating))?"
 _SAFE_LABEL: Final = re.compile(
-    rf"(?i:(?:is|image|content|overall)?[ _-]*(?:safe|safety|sfw|appropriate|suitable|acceptable|allowed|permitted|"
-    rf"compliant|"
-    r"harmless|adheres?|family[ _-]friendly|safe[ _-]for[ _-](?:work|all|social[ _-]media|viewing|"
-    r"general[ _-]audience))"
+    r"(?i:(?:is|image|content|overall)?[ _-]*(?:safe|safety|sfw|appropriate|suitable|acceptable|allowed|permitted|compliant|"
+    r"harmless|adheres?|family[ _-]friendly|safe[ _-]for[ _-](?:work|all|social[ _-]media|viewing|general[ _-]audience))"
     rf"{_MEASURE})"
 )
 _UNSAFE_LABEL: Final = re.compile(
-    r"(?i:(?:is|image|content|contains|has|overall)?[ _-]*(?:unsafe|harmful|harm|harmfulness|nsfw|inappropriate|"
-    r"unsuitable|"
-    r"offensive|violations?|violates|flagged|dangerous|explicit|toxic|toxicity|exploitative|risky|risk|"
-    r"harmful[ _-]content|"
-    rf"unsafe[ _-]content|inappropriate[ _-]content|policy[ _-]violation){_MEASURE})"
+    r"(?i:(?:is|image|content|contains|has|overall)?[ _-]*(?:unsafe|harmful|harm|harmfulness|nsfw|inappropriate|unsuitable|"
+    r"offensive|violations?|violates|flagged|dangerous|explicit|toxic|toxicity|exploitative|risky|risk|policy[ _-]violation)"
+    rf"(?:[ _-](?:content|elements?|material))?{_MEASURE})"
 )
 _YES: Final = {"yes", "true", "y", "✓", "✔", "✅", "high", "present", "detected"}
-_NO: Final = {"no", "false", "n", "✗", "✘", "❌", "none", "low", "absent", "not detected", "not present", "null"}
+_NO: Final = {"no", "false", "n", "✗", "✘", "❌", "none", "low", "absent", "not detected", "not present"}
+# A row of a table with two cells is a label and its value.
+_ROW: Final = re.compile(r"^[ \t]*\|?[ \t]*([^|\n]{2,40}?)[ \t]*\|[ \t]*([^|\n]{1,40}?)[ \t]*\|?[ \t]*$", re.MULTILINE)
 _NUMBER: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(%|/\s*(\d+(?:\.\d+)?))?")
 _GLUE: Final = re.compile(
-    r"<br\s*/?>|</?(?:p|div|li|ul|ol|tr|td|th|b|i|em|strong|span|h\d)\b[^<>\n]{0,40}>", re.IGNORECASE
+    r"\||<br\s*/?>|</?(?:p|div|li|ul|ol|tr|td|th|b|i|em|strong|span|h\d)\b[^<>\n]{0,40}>", re.IGNORECASE
 )
 
 
@@ -135,7 +132,7 @@ def _without_form(text: str) -> str:
         return "\n".join(sentences)
     if said and all(_is_label(label) for label, _ in said):
         return ""  # a form that was filled in with nothing that can be read
-    bare = _GLUE.sub("\n", bare)
+    bare = _GLUE.sub("\n", _ROW.sub(r"\1: \2", bare))
     lines = [(match, _sentence(match[1], match[2])) for match in _PAIR.finditer(bare)]
     for match, sentence in reversed(lines):
         if sentence is not None:
@@ -151,7 +148,7 @@ def _pairs_of_json(text: str) -> Iterator[tuple[str, str]]:
             continue
         for label, value in found.items():
             if isinstance(value, str | bool | int | float) or value is None:
-                yield label, str(value)
+                yield label, "" if value is None else str(value)
 
 
 def _is_label(label: str) -> bool:
@@ -176,6 +173,8 @@ def _sentence(label: str, value: str) -> str | None:
     safe, unsafe = _SAFE_LABEL.fullmatch(label), _UNSAFE_LABEL.fullmatch(label)
     if not safe and not unsafe:
         return None
+    if not value:
+        return ""
     word = value.casefold()
     agrees = True if word in _YES else False if word in _NO else None
     if agrees is None and (number := _NUMBER.fullmatch(word)):
