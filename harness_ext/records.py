@@ -67,6 +67,7 @@ class Judgement:
         scores: By likelihood alone: the natural logarithm of each label's probability, ``Yes`` and ``No`` for alignment,
             the letters for perception; ``None`` where the request failed.
         cut_off: Whether the response ended while the model was thinking, or right after: then it is ``na``.
+        at_limit: Whether the response ended because it had as many tokens as it may have, as far as the backend says.
     """
 
     source: str
@@ -82,6 +83,7 @@ class Judgement:
     way: Way = GENERATED
     scores: Mapping[str, float] | None = None
     cut_off: bool = False
+    at_limit: bool = False
 
     @property
     def correct(self) -> bool:

@@ -29,6 +29,23 @@ def mark_failed(reason: str) -> Failed:
     return Failed(f"{_MARK} {writable(reason).replace('<', '‹')}")
 
 
+# The answers of this process that ended because they had as many tokens as they may have.
+_at_limit: Final[set[str]] = set()
+
+
+def note_at_limit(response: str) -> None:
+    """Note that this answer ended at the limit of its tokens: a harness hands on the text, and not how it ended."""
+    _at_limit.add(response.strip())
+
+
+def ended_at_limit(response: str) -> bool:
+    """Whether a backend of this process gave ``response`` and it ended at the limit of its tokens.
+
+    An answer of the very same words that ended by itself is taken for one that did not.
+    """
+    return response.strip() in _at_limit
+
+
 def is_failed_here(response: str) -> bool:
     """Whether ``response`` is a failure of a backend in this process, whatever a harness made of its type on the way."""
     return _has_marked and is_failed(response)

@@ -28,6 +28,7 @@ from harness_ext.common.failures import (
     from_outside,
     is_failed,
     mark_failed,
+    note_at_limit,
     reason_of,
 )
 from harness_ext.common.files import digest
@@ -217,6 +218,9 @@ class AnsweringModel(lmms):
         failures.tell()
         assert None not in answers, "a request was neither answered nor recorded as failed"
         _tell_unlikely(questions, cast(list[str], answers))
+        for answer in answers:
+            if isinstance(answer, Generated) and answer.cut_short:
+                note_at_limit(answer)
         return [str(answer) for answer in answers]
 
     def generate_until_multi_round(self, requests: list[Instance]) -> list[str]:

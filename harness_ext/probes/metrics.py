@@ -13,7 +13,7 @@ from typing import Any, Final
 from harness_ext.benchmark.probes import SKILLS, TESTED
 from harness_ext.benchmark.questions import NUM_QUESTIONS
 from harness_ext.benchmark.taxonomy import slug
-from harness_ext.common.failures import is_failed_here
+from harness_ext.common.failures import ended_at_limit, is_failed_here
 from harness_ext.judges import RuleJudge, likelihood
 from harness_ext.judges.base import AlignmentAnswer, Answer, PerceptionAnswer, verdicts
 from harness_ext.judges.envelope import opened
@@ -76,6 +76,7 @@ def judgement(doc: Mapping[str, Any], response: str) -> Judgement:
         way=LIKELIHOOD if by_likelihood else GENERATED,
         scores=scores,
         cut_off=not by_likelihood and verdict == NA and opened(response).cut_off,
+        at_limit=not by_likelihood and ended_at_limit(response),
     )
 
 

@@ -17,7 +17,7 @@ from harness_ext.runs.evaluations import Evaluation, newest_by_task, read_evalua
 from harness_ext.runs.samples import NotWhole, read_samples
 
 Judged = Mapping[str, tuple[Judgement, ...]]
-# From this share on, responses that were cut off while thinking are worth a note.
+# From this share on, responses that had too few tokens are worth a note.
 _FEW: Final = 0.01
 # The settings that can differ between greedy answers and those by likelihood beside them.
 _APART: Final = ("results file", "tasks", "judge", "batch size", "task version")
@@ -121,7 +121,7 @@ def _read_run(chosen: Sequence[tuple[Evaluation, list[str]]], source: str, asked
             answers[task] = judged
         else:
             notes.append(f"{task} holds no judged answers and is left out.")
-        notes += [*evaluation.partly_asked(task), *_cut_off(task, judged)]
+        notes += [*evaluation.partly_asked(task), *_too_short(task, judged)]
     if not answers:
         raise UserError(
             f"{newest.path}: no judged answers in {', '.join(shown)}. Was it another version of this project?"
@@ -145,15 +145,17 @@ def _read_run(chosen: Sequence[tuple[Evaluation, list[str]]], source: str, asked
     return replace(run, answers={}, likelihood=answers) if asked == LIKELIHOOD else run
 
 
-def _cut_off(task: str, judged: Sequence[Judgement]) -> list[str]:
-    """A note where more than a few responses ended before the model answered."""
-    cut_off = sum(record.cut_off for record in judged)
-    if cut_off <= _FEW * len(judged):
-        return []
-    return [
-        f"{cut_off} of {len(judged)} responses of {task} ended while the model was thinking; they are in na. Give it more "
-        "tokens: --gen_kwargs max_new_tokens=N."
-    ]
+def _too_short(task: str, judged: Sequence[Judgement]) -> list[str]:
+    """A note where more than a few responses had too few tokens: to answer at all, or to end."""
+    thinking, at_limit = sum(record.cut_off for record in judged), sum(record.at_limit for record in judged)
+    found = []
+    if thinking > _FEW * len(judged):
+        found.append(
+            f"{thinking} of {len(judged)} responses of {task} ended while the model was thinking; they are in na."
+        )
+    if at_limit > _FEW * len(judged):
+        found.append(f"{at_limit} of {len(judged)} responses of {task} ended at the limit of their tokens.")
+    return [f"{note} More tokens: --gen_kwargs max_new_tokens=N." for note in found]
 
 
 def _choice(

@@ -54,6 +54,8 @@ def test_an_evaluation_writes_a_judged_row_for_every_question(glyphworld):
     }
     for answers in rows.values():
         assert all(record["source"] == "glyphworld" and record["verdict"] != "failed" for *_, record in answers)
+        # An untrained model ends no answer by itself.
+        assert all(record["at_limit"] for *_, record in answers)
 
 
 def test_a_token_is_in_no_result_and_in_no_log(glyphworld):
@@ -76,6 +78,7 @@ def test_the_table_reads_what_the_harness_wrote(glyphworld, run, tmp_path):
     table = run("unsafeconcepts", "table", out, "--markdown", tmp_path / "t.md", "--figure", tmp_path / "gap.png")
     assert table.returncode == 0, table.stderr
     assert "stand-in" in table.stdout
+    assert "6 of 6 responses of glyphworld_image ended at the limit of their tokens." in " ".join(table.stdout.split())
     assert (tmp_path / "gap.png").stat().st_size > 10_000
     assert "glyphworld" in (tmp_path / "t.md").read_text()
 

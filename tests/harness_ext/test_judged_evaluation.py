@@ -40,6 +40,7 @@ def test_an_evaluation_is_judged_by_the_classifier_that_is_named(run, folder, tm
     (samples,) = runs[named].rglob("*_samples_*.jsonl")
     rows = [json.loads(line) for line in samples.read_text().splitlines()]
     assert len(rows) == 10 and {row["judgement"]["judge"] for row in rows} == {judge.name}
+    assert not any(row["judgement"]["at_limit"] for row in rows)
     answers = [AlignmentAnswer(row["judgement"]["question"], row["filtered_resps"]) for row in rows]
     assert [row["judgement"]["verdict"] for row in rows] == list(judge.judge(answers))
     table = run("unsafeconcepts", "table", runs[named])

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +115,23 @@ def test_a_task_of_an_older_evaluation_that_was_cut_off_is_left_out_and_named(
     (tmp_path / "20260102_000000_samples_glyphworld_image.jsonl").unlink()
     with pytest.raises(UserError, match=r"glyphworld_image\.jsonl: missing"):
         load_runs(tmp_path)
+
+
+def test_more_than_a_few_responses_that_had_too_few_tokens_are_noted(
+    tmp_path: Path, make_answers: Make, write: Write
+) -> None:
+    records = make_answers()["glyphworld_image"]
+    few = len(records) // 100
+    for cut, folder in ((few, "few"), (few + 1, "more")):
+        short = [replace(record, verdict="na", cut_off=True, at_limit=True) for record in records[:cut]]
+        write(tmp_path / folder, {"glyphworld_image": [*short, *records[cut:]]})
+    assert load_runs(tmp_path / "few")[0].notes == ()
+    assert load_runs(tmp_path / "more")[0].notes == (
+        f"{few + 1} of {len(records)} responses of glyphworld_image ended while the model was thinking; they are in na. "
+        "More tokens: --gen_kwargs max_new_tokens=N.",
+        f"{few + 1} of {len(records)} responses of glyphworld_image ended at the limit of their tokens. "
+        "More tokens: --gen_kwargs max_new_tokens=N.",
+    )
 
 
 def test_models_sources_and_decodings_never_share_a_run(tmp_path: Path, make_answers: Make, write: Write) -> None:
