@@ -15,6 +15,7 @@ from harness_ext.judges import RuleJudge
 from harness_ext.judges.base import AlignmentAnswer, BatchJudge, verdicts
 from harness_ext.judges.classifier import VERDICTS
 from harness_ext.judges.classifier.text_classifier import TextClassifier
+from harness_ext.judges.envelope import opened
 from harness_ext.judges.registry import open_judge
 from harness_ext.records import FAILED, Verdict
 
@@ -148,6 +149,6 @@ def classify(
     classifier: TextClassifier, completions: Sequence[Any], label: Sequence[str]
 ) -> tuple[list[Verdict], Tensor]:
     """The likeliest verdict on each of B responses, and the log-probability of its image's label, shape (B,), in nats."""
-    found = classifier.log_probabilities(responses(completions))
+    found = classifier.log_probabilities([opened(response).answer for response in responses(completions)])
     likeliest = [VERDICTS[at] for at in found.argmax(dim=-1).tolist()]
     return likeliest, found[range(len(label)), [VERDICTS.index(each) for each in label]]

@@ -12,6 +12,9 @@ from typing import Any, Final
 
 from harness_ext.common.thoughts import after_thoughts
 
+# Raised when the same response is opened to another answer.
+VERSION: Final = "1"
+
 _ROLE: Final = r"(?:user|human|system|instruction|question|input)"
 # A turn that the model invents after its own; only behind an answer, and at the start of a line or a sentence.
 _TURN: Final = re.compile(

@@ -16,6 +16,7 @@ from harness_ext.common.errors import UserError
 from harness_ext.common.options import InvalidOptionError, checked
 from harness_ext.common.provenance import record_provenance
 from harness_ext.judges.base import Answer, BatchJudge, verdicts
+from harness_ext.judges.envelope import VERSION
 
 DEFAULT: Final = "rules"
 # The judge of evaluations.
@@ -58,14 +59,13 @@ def open_judge(name: str, options: Mapping[str, str]) -> BatchJudge:
 def evaluation_judge() -> BatchJudge:
     """The judge that ``UNSAFECONCEPTS_JUDGE`` names as ``--judge`` would; the rule judge by default. Opened once a process.
 
-    One that is named is noted for the result file.
+    One that is named is noted for the result file, and so is the version of the envelope.
 
     Raises:
         UserError: There is no such judge, or it cannot be loaded.
     """
     named = os.environ.get(JUDGE_VARIABLE, "").strip()
-    if named:
-        record_provenance(evaluation_judge=named)
+    record_provenance(envelope=VERSION, **({"evaluation_judge": named} if named else {}))
     try:
         return _opened(named or DEFAULT)
     except UserError as error:

@@ -13,7 +13,7 @@ from typing import Any, Final
 from harness_ext.benchmark.probes import source_of
 from harness_ext.common.errors import UserError
 from harness_ext.runs.answers import Answers, Key
-from harness_ext.runs.evaluations import Evaluation, RunFiles
+from harness_ext.runs.evaluations import ENVELOPE, Evaluation, RunFiles
 
 _SHOWN: Final = 12
 # The keys of a task's configuration that put the question and read the answer. The rest says where the data lie; that the
@@ -145,6 +145,7 @@ def _settings(evaluation: Evaluation, task: str) -> dict[str, str]:
         "few-shot examples as turns": content.get("fewshot_as_multiturn") if shots else None,
         "chat template": "applied" if _template(evaluation) else "the backend's own way",
         "system instruction": content.get("system_instruction"),
+        "envelope of the answers": config.get(ENVELOPE) if source_of(task) else None,
         "copy of the images": config.get("unsafeconcepts_source") if source_of(task) == "unsafeconcepts" else None,
     }
     found |= {f"{name} (task)": content["configs"].get(task, {}).get(name) for name in _TASK}

@@ -33,6 +33,8 @@ _MODEL: Final = (
 # In the results of a run that was judged again: the judge, and whose answers it read.
 JUDGED_BY: Final = "judged_by"
 JUDGED_FROM: Final = "judged_from"
+# Which version of judges/envelope.py took the answers out of the responses.
+ENVELOPE: Final = "envelope"
 # What this project writes into lmms-eval's results, as a table shows it.
 _PROVENANCE: Final = (
     "weights", "revision", "adapter", "dtype", "unsafeconcepts_source", "test_source", "smid_source", "nsfw_source",

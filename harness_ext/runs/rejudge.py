@@ -20,12 +20,12 @@ from harness_ext.common.errors import UserError
 from harness_ext.common.failures import writable
 from harness_ext.common.files import require_writable_folder, resumed_folder, sha256, whole_lines, write_text
 from harness_ext.judges.base import BatchJudge, verdicts
-from harness_ext.judges.envelope import opened
+from harness_ext.judges.envelope import VERSION, opened
 from harness_ext.judges.registry import JudgeSpec
 from harness_ext.probes.metrics import clustered_stderr, modality_gap, per_answer_metrics
 from harness_ext.records import FAILED, LIKELIHOOD, Judgement
 from harness_ext.runs.answers import read_saved
-from harness_ext.runs.evaluations import JUDGED_BY, JUDGED_FROM, Evaluation
+from harness_ext.runs.evaluations import ENVELOPE, JUDGED_BY, JUDGED_FROM, Evaluation
 from harness_ext.runs.load import lmms_evaluations
 from harness_ext.runs.samples import NotWhole, read_samples
 
@@ -214,7 +214,7 @@ def _content(
         content["groups"] = groups
     about = dict(made_from) | {"kept": dict(outcome.kept), "judge_failed": dict(outcome.judge_failed)}
     origin = f"{evaluation.of.path.resolve()} (sha256 {sha256(evaluation.of.path)})"
-    config = dict(old["config"]) | {JUDGED_BY: judge.name, JUDGED_FROM: origin}
+    config = dict(old["config"]) | {JUDGED_BY: judge.name, JUDGED_FROM: origin, ENVELOPE: VERSION}
     return content | {"results": results, "config": config, "judged_again": about}
 
 

@@ -59,7 +59,7 @@ def write_run(folder: Path, source: str = "glyphworld", judge: str = "rules-2") 
         "configs": {task: {"task": task, "generation_kwargs": {}} for task in tasks},
         "versions": dict.fromkeys(tasks, 1.0),
         "n-samples": {task: {"original": count, "effective": count} for task, count in tasks.items()},
-        "config": {"model": "tiny", "model_args": ""},
+        "config": {"model": "tiny", "model_args": "", "envelope": "1"},
         "model_name": "",
     }
     (folder / "20260101_120000_results.json").write_text(json.dumps({"results": {}, "model": "tiny", **results}))

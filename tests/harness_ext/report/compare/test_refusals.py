@@ -278,6 +278,14 @@ def test_other_judges_and_rows_are_refused(
         compare([tmp_path / "a", tmp_path / "b"])
 
 
+def test_answers_out_of_another_envelope_are_refused(tmp_path: Path, make_answers: Make, write: Write) -> None:
+    answers = answered(make_answers())
+    write(tmp_path / "a", answers, envelope="1")
+    write(tmp_path / "b", answers, envelope="2")
+    with pytest.raises(UserError, match="envelope of the answers: 1 in the first run, 2 in this one"):
+        compare([tmp_path / "a", tmp_path / "b"])
+
+
 def test_another_prompt_and_a_failed_request_are_refused(tmp_path: Path, make_answers: Make, write: Write) -> None:
     answers = answered(make_answers())
     write(tmp_path / "a", answers)
