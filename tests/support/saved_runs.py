@@ -41,7 +41,15 @@ def write_saved(
         "configs": {task: {"task": task, "generation_kwargs": {"max_new_tokens": 64}} for task in answers},
         "versions": dict.fromkeys(answers, 1.0),
         "n-samples": {task: {"original": len(said), "effective": len(said)} for task, said in answers.items()},
-        "config": {"model": model, "model_args": "", "batch_size": "8", "limit": None, "offset": 0, "gen_kwargs": ""}
+        "config": {
+            "model": model,
+            "model_args": "",
+            "batch_size": "8",
+            "limit": None,
+            "offset": 0,
+            "gen_kwargs": "",
+            "envelope": "1",
+        }
         | config,
         "model_name": model,
     }
