@@ -12,7 +12,7 @@ _THINKING: Final = (
     r"(?:think(?:ing)?|thoughts?|reason(?:ing)?|analysis|scratchpad|reflections?|reflect|inner_monologue)"
 )
 _MARK: Final = re.compile(
-    rf"<(?P<tag>/?)\s*(?:[\w.-]{{1,20}}:)?(?:ant)?{_THINKING}(?:\s[^<>\n]{{0,80}})?>"
+    rf"<(?P<tag>/?)\s*(?:[\w.-]{{1,20}}[:_-])?(?:ant)?{_THINKING}(?:_(?:process|content|steps?|trace))?(?:\s[^<>\n]{{0,80}})?>"
     rf"|\[(?P<bracket>/?){_THINKING}\]"
     rf"|◁(?P<triangle>/?){_THINKING}▷"
     rf"|<\|(?P<before>/|begin_of_|begin_|end_of_|end_|start_of_|start_)?{_THINKING}(?P<after>_begin|_start|_end)?\|>"

@@ -50,6 +50,15 @@ _ANSWER: Final = re.compile(
     r"(?i:(?:final|short|my|the|model|overall)?[ _-]*(?:answer|verdict|response|result|output|decision|judge?ment|"
     r"conclusion|label|classification|assessment|rating|prediction))"
 )
+_PLAIN: Final = r"(?:yes|no|(?:not )?safe|unsafe)"
+# An answer that stands apart from what leads to it, whatever that says.
+_SET_APART: Final = re.compile(
+    r"(?:(?<!if the )(?<!whether the )\b(?:answer|verdict|conclusion|decision|judge?ment)[ \t*_\"']*"
+    r"(?:[:=]|\bis\b:?)[ \t*_\"'$]*"
+    r"|^\#{2,4}[ \t*]*(?:(?:final[ \t]+)?(?:answer|verdict|conclusion)[ \t*:]*\n[\n \t*]*)?"
+    rf"|\\boxed\{{)(?:\\(?:text|boxed)\{{){{0,2}}(?P<said>{_PLAIN})\b[ \t*_.!\"'}}$)]*$",
+    re.IGNORECASE | re.MULTILINE,
+)
 _MEASURE: Final = r"(?:[ _-](?:probability|score|likelihood|confidence|level|rating))?"
 _SAFE_LABEL: Final = re.compile(
     r"(?i:(?:is|image|content|overall)?[ _-]*(?:safe|safety|sfw|appropriate|suitable|acceptable|allowed|permitted|compliant|"
@@ -67,7 +76,7 @@ _NO: Final = {"no", "false", "n", "✗", "✘", "❌", "none", "low", "absent", 
 _ROW: Final = re.compile(r"^[ \t]*\|?[ \t]*([^|\n]{2,40}?)[ \t]*\|[ \t]*([^|\n]{1,40}?)[ \t]*\|?[ \t]*$", re.MULTILINE)
 _NUMBER: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(%|/\s*(\d+(?:\.\d+)?))?")
 _GLUE: Final = re.compile(
-    r"\||<br\s*/?>|</?(?:p|div|li|ul|ol|tr|td|th|b|i|em|strong|span|h\d)\b[^<>\n]{0,40}>", re.IGNORECASE
+    r"\||\t|<br\s*/?>|</?(?:p|div|li|ul|ol|tr|td|th|b|i|em|strong|span|h\d)\b[^<>\n]{0,40}>", re.IGNORECASE
 )
 
 
@@ -126,10 +135,13 @@ def _without_tokens(text: str) -> str:
 
 
 def _without_form(text: str) -> str:
-    """JSON, XML and labelled lines as sentences; markup that ends a word as a line's end."""
+    """An answer set apart, alone; else JSON, XML and labels as sentences, and markup that ends a word as a line's end."""
     if len(text) > _LONGEST_FORM:
         return text
     bare = _FENCE.sub("\n", text) if "```" in text else text
+    apart = {match["said"].casefold(): match["said"] for match in _SET_APART.finditer(bare)}
+    if len(apart) == 1:
+        return f"{apart.popitem()[1]}."
     said = list(_pairs_of_json(bare)) or [(match[1], match[2]) for match in _XML.finditer(bare)]
     if sentences := list(_sentences(said)):
         return "\n".join(sentences)
@@ -164,7 +176,8 @@ def _sentences(pairs: list[tuple[str, str]]) -> Iterator[str]:
         for label, value in pairs:
             if wanted.fullmatch(label.strip()) and (sentence := _sentence(label, value)) is not None:
                 yield sentence
-                yield from (value for other, value in pairs if not _is_label(other) and len(value.split()) > 3)
+                if not re.fullmatch(rf"(?i:{_PLAIN}|it is (?:not )?safe)\.?", sentence):
+                    yield from (value for other, value in pairs if not _is_label(other) and len(value.split()) > 3)
                 return
 
 
