@@ -1,8 +1,11 @@
 """One way to write a file: whole or not at all, whatever its name stands for."""
 
 import hashlib
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from subprocess import PIPE
 
 import pytest
 from full_disk import full_disk
@@ -124,8 +127,13 @@ def test_a_lock_is_waited_for_or_said_to_be_taken(tmp_path: Path) -> None:
         return UserError(f"cannot: {error.strerror}")
 
     lock = tmp_path / "deep" / "a.lock"
-    with held(lock, cannot, "taken"), pytest.raises(UserError, match=r"^taken$"), held(lock, cannot, "taken"):
-        pass
+    holds = "import sys; from filelock import FileLock\nwith FileLock(sys.argv[1]): print(flush=True); sys.stdin.read()"
+    lock.parent.mkdir()
+    with subprocess.Popen([sys.executable, "-c", holds, str(lock)], stdin=PIPE, stdout=PIPE) as other:
+        assert other.stdin and other.stdout and other.stdout.readline()
+        with pytest.raises(UserError, match=r"^taken$"), held(lock, cannot, "taken"):
+            pass
+        other.stdin.close()
     with held(lock, cannot), pytest.raises(UserError, match=r"^cannot: Is a directory$"), held(tmp_path, cannot):
         pass
 
