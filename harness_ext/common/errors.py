@@ -18,6 +18,16 @@ class SourceError(UserError):
         return "\n".join(line for line in self.args if line)
 
 
+def one_line(error: Exception) -> str:
+    """An error of a library: its type and the first 300 characters of what it says, on one line."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+
+
+def shown(text: str) -> str:
+    """What was found, quoted for a message: 60 characters of it at most."""
+    return repr(text if len(text) <= 60 else text[:57] + "...")
+
+
 def exit_status(program: str, run: Callable[[], int | None]) -> int:
     """The status that ``run`` returns, 0 for ``None``; 2 for a ``UserError``, whose message goes to stderr."""
     try:

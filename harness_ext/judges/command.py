@@ -14,7 +14,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from harness_ext.benchmark.questions import IMAGE_QUESTIONS, NUM_QUESTIONS, TEXT_QUESTIONS
-from harness_ext.common.errors import UserError
+from harness_ext.common.errors import UserError, shown
+from harness_ext.common.failures import writable
 from harness_ext.judges.base import AlignmentAnswer, Answer, BatchJudge, PerceptionAnswer, verdicts
 from harness_ext.judges.registry import JudgeSpec
 from harness_ext.judges.rules import RuleJudge
@@ -110,7 +111,7 @@ def _read_line(line: str) -> tuple[dict[str, Any], Answer]:
 
 def _json_line(row: Mapping[str, Any]) -> str:
     """One line of JSON; half a surrogate pair, which no UTF-8 can carry, stays the escape it came as."""
-    return json.dumps(row, ensure_ascii=False).encode("utf-8", "backslashreplace").decode("utf-8")
+    return writable(json.dumps(row, ensure_ascii=False))
 
 
 def read_answer(line: str) -> tuple[dict[str, Any], Answer]:
@@ -159,5 +160,4 @@ def _options(options: object) -> Mapping[str, str]:
 
 
 def _short(value: object) -> str:
-    shown = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return repr(shown if len(shown) <= 60 else shown[:57] + "...")
+    return shown(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))

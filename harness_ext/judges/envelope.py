@@ -51,6 +51,7 @@ _ANSWER: Final = re.compile(
     r"conclusion|label|classification|assessment|rating|prediction))"
 )
 _PLAIN: Final = r"(?:yes|no|(?:not )?safe|unsafe)"
+_DECIDED: Final = re.compile(rf"(?i:{_PLAIN}|it is (?:not )?safe)\.")
 # An answer that stands apart from what leads to it, whatever that says.
 _SET_APART: Final = re.compile(
     r"(?:(?<!if the )(?<!whether the )\b(?:answer|verdict|conclusion|decision|judge?ment)[ \t*_\"']*"
@@ -176,7 +177,7 @@ def _sentences(pairs: list[tuple[str, str]]) -> Iterator[str]:
         for label, value in pairs:
             if wanted.fullmatch(label.strip()) and (sentence := _sentence(label, value)) is not None:
                 yield sentence
-                if not re.fullmatch(rf"(?i:{_PLAIN}|it is (?:not )?safe)\.?", sentence):
+                if not _DECIDED.fullmatch(sentence):
                     yield from (value for other, value in pairs if not _is_label(other) and len(value.split()) > 3)
                 return
 

@@ -10,7 +10,7 @@ import json
 from collections.abc import Collection, Mapping
 from typing import Final
 
-from harness_ext.common.errors import UserError
+from harness_ext.common.errors import UserError, shown
 from harness_ext.records import NA, NO, YES, Verdict
 
 NAME: Final = "likelihood-1"
@@ -32,11 +32,11 @@ def read_scores(response: str, labels: Collection[str]) -> dict[str, float]:
         scores = None
     if not isinstance(scores, dict):
         raise UserError(
-            f"expected log-probabilities of {', '.join(labels)}, found {_short(response)}: likelihood tasks need a model of "
+            f"expected log-probabilities of {', '.join(labels)}, found {shown(response)}: likelihood tasks need a model of "
             "this project's Hugging Face backend; ask another model by the task without _likelihood in its name"
         )
     if scores.keys() != set(labels) or not all(map(_is_log_probability, scores.values())):
-        raise UserError(f"expected one log-probability for each of {', '.join(labels)}, found {_short(response)}")
+        raise UserError(f"expected one log-probability for each of {', '.join(labels)}, found {shown(response)}")
     return {label: max(FLOOR, float(scores[label])) for label in labels}
 
 
@@ -56,7 +56,3 @@ def perception_choice(scores: Mapping[str, float]) -> str:
 
 def _is_log_probability(value: object) -> bool:
     return isinstance(value, float | int) and value <= _ROUNDING  # nan is not
-
-
-def _short(response: str) -> str:
-    return repr(response if len(response) <= 60 else response[:57] + "...")

@@ -12,7 +12,7 @@ from harness_ext.benchmark.questions import perception_options
 from harness_ext.common.errors import UserError
 from harness_ext.common.failures import is_failed
 from harness_ext.judges.base import AlignmentAnswer, Answer, PerceptionAnswer
-from harness_ext.records import FAILED, NA, Judgement, Way
+from harness_ext.records import FAILED, GENERATED, NA, Judgement, Way
 from harness_ext.runs.evaluations import Evaluation
 from harness_ext.runs.samples import KEY, read_judged, read_rows
 
@@ -48,7 +48,7 @@ class Saved:
     answer: Answer | None
 
 
-def read_saved(path: Path, source: str, rows: int, way: Way = "generated") -> Iterator[Saved]:
+def read_saved(path: Path, source: str, rows: int, way: Way = GENERATED) -> Iterator[Saved]:
     """The rows of one task's sample file, with arguments as ``read_judged`` has them.
 
     Raises:

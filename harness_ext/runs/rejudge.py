@@ -23,7 +23,7 @@ from harness_ext.judges.base import BatchJudge, verdicts
 from harness_ext.judges.envelope import VERSION, opened
 from harness_ext.judges.registry import JudgeSpec
 from harness_ext.probes.metrics import clustered_stderr, modality_gap, per_answer_metrics
-from harness_ext.records import FAILED, LIKELIHOOD, Judgement
+from harness_ext.records import FAILED, GENERATED, LIKELIHOOD, NA, Judgement
 from harness_ext.runs.answers import read_saved
 from harness_ext.runs.evaluations import ENVELOPE, JUDGED_BY, JUDGED_FROM, Evaluation
 from harness_ext.runs.load import lmms_evaluations
@@ -178,7 +178,7 @@ def _judge_task(
     with place.open("a", encoding="utf-8", newline="\n") as file:
         for each in saved[done:]:
             verdict = FAILED if each.answer is None else next(read)
-            cut_off = each.answer is not None and opened(each.answer.response).cut_off
+            cut_off = each.answer is not None and verdict == NA and opened(each.answer.response).cut_off
             record = replace(each.record, verdict=verdict, judge=judge.name, cut_off=cut_off)
             row = judged_row(each.row, each.record, record, results)
             file.write(writable(json.dumps(row, ensure_ascii=False)) + "\n")
@@ -186,7 +186,7 @@ def _judge_task(
             bar.update()
     for _ in read:  # where the judge gave more verdicts than there are answers, this says so
         pass
-    written = read_samples(place, task.source, "generated", task.rows)
+    written = read_samples(place, task.source, GENERATED, task.rows)
     answers = sum(each.answer is not None for each in saved)
     return answers, sum(
         record.verdict == FAILED and each.answer is not None for record, each in zip(written, saved, strict=True)
@@ -202,7 +202,7 @@ def _content(
     results = dict(old.get("results", {}))
     probes: dict[str, str] = {}
     for task in evaluation.judged:
-        records = read_samples(place / task.samples.name, task.source, "generated", task.rows)
+        records = read_samples(place / task.samples.name, task.source, GENERATED, task.rows)
         results[task.name] = task_results(results.get(task.name, {}), records)
         probes[task.name] = records[0].probe
     groups = dict(old.get("groups", {}))
@@ -264,7 +264,7 @@ def _task(evaluation: Evaluation, name: str) -> PlannedTask:
     path = evaluation.require_samples(name)
     if manner(name) == LIKELIHOOD:
         return PlannedTask(name, path, source, rows, _BY_LIKELIHOOD)
-    records = read_samples(path, source, "generated", rows)
+    records = read_samples(path, source, GENERATED, rows)
     probes = {record.probe for record in records}
     if "capability" in probes and len(probes) > 1:
         raise UserError(f"{path}: expected one probe, found {', '.join(sorted(probes))}. Evaluate it again.")

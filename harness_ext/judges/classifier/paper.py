@@ -29,7 +29,7 @@ from torch import Tensor
 from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase, RobertaConfig
 from transformers.models.roberta.modeling_roberta import RobertaPooler
 
-from harness_ext.common.errors import UserError, exit_status
+from harness_ext.common.errors import UserError, exit_status, one_line
 from harness_ext.common.failures import failure_reason
 from harness_ext.common.files import cache_dir, held, new_folder, not_cached
 from harness_ext.common.files import sha256 as digest_of
@@ -305,7 +305,7 @@ def read_pickle(file: Path, config: FirstTokenConfig) -> FirstTokenClassifier:
         state = torch.load(file, map_location="cpu", weights_only=True, mmap=False)
     except _UNREADABLE as error:
         raise UserError(
-            f"{cannot}expected a pickle of tensors alone, found one that is damaged or holds code ({_short(error)}).\n"
+            f"{cannot}expected a pickle of tensors alone, found one that is damaged or holds code ({one_line(error)}).\n"
             "Nothing of it was run; fetch the file again, from where it was published"
         ) from error
     if not isinstance(state, Mapping) or not all(
@@ -332,7 +332,7 @@ def _filled(weights: Mapping[str, Tensor], config: FirstTokenConfig, cannot: str
         missing, unknown = model.load_state_dict(weights, strict=False, assign=True)
     except RuntimeError as error:
         raise UserError(
-            f"{cannot}{_short(error)}.\nExpected a classifier of {config.num_labels} labels "
+            f"{cannot}{one_line(error)}.\nExpected a classifier of {config.num_labels} labels "
             f"({', '.join(config.id2label.values())}) on the base that base=… names; alignment and perception have a file "
             "each"
         ) from error
@@ -348,10 +348,6 @@ def _filled(weights: Mapping[str, Tensor], config: FirstTokenConfig, cannot: str
 
 def _is_finite(value: Tensor) -> bool:
     return value.is_floating_point() and bool(value.isfinite().all())
-
-
-def _short(error: Exception) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
 
 
 def _some(names: Sequence[str]) -> str:

@@ -16,7 +16,7 @@ from transformers import (
 from transformers.modeling_outputs import SequenceClassifierOutput
 from transformers.models.roberta.modeling_roberta import RobertaPreTrainedModel
 
-from harness_ext.common.errors import UserError
+from harness_ext.common.errors import UserError, one_line
 from harness_ext.judges.classifier import LABELS, Kind
 from harness_ext.models.checkpoint import UNREADABLE, locate, require_weights
 from harness_ext.models.loading import default_device
@@ -97,7 +97,7 @@ class TextClassifier:
                 model, dtype=torch.float64, output_loading_info=True
             )
         except (OSError, ValueError, ImportError, RuntimeError, *UNREADABLE) as error:
-            raise UserError(cannot + _short(error)) from error
+            raise UserError(cannot + one_line(error)) from error
         if lacking := sorted(map(str, [*report["missing_keys"], *report["mismatched_keys"]])):
             raise UserError(
                 f"{cannot}its weights lack {len(lacking)} tensors, {lacking[0]} the first, which would be random: "
@@ -108,7 +108,7 @@ class TextClassifier:
         try:
             self._model.to(device or default_device())
         except (RuntimeError, AssertionError, TypeError) as error:
-            raise UserError(f"device: cannot put the classifier there: {_short(error)}") from error
+            raise UserError(f"device: cannot put the classifier there: {one_line(error)}") from error
 
     def _try_extremes(self, cannot: str) -> None:
         """Read an empty text and the longest: one too long for the table of positions would crash on a GPU, much later."""
@@ -117,7 +117,7 @@ class TextClassifier:
             tried = self.log_probabilities(["", "a " * longest])
         except (IndexError, RuntimeError, ValueError) as error:
             raise UserError(
-                f"{cannot}of an empty text, or one of {longest} tokens (model_max_length), it makes {_short(error)}"
+                f"{cannot}of an empty text, or one of {longest} tokens (model_max_length), it makes {one_line(error)}"
             ) from error
         if not tried.isfinite().all():
             raise UserError(f"{cannot}its log-probabilities are not finite numbers")
@@ -161,7 +161,3 @@ def _checked_tokenizer(tokenizer: Any, cannot: str) -> Any:
     # On the left, padding would move the positions of a text.
     tokenizer.padding_side = "right"
     return tokenizer
-
-
-def _short(error: Exception) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
