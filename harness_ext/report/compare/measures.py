@@ -1,7 +1,7 @@
 """A comparison as plain data, and the statistics of one measure of two runs."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Final, Literal
 
 from harness_ext.common.files import without_nan
@@ -19,8 +19,8 @@ Difference = Literal["better", "worse", "not shown"]
 
 
 @dataclass(frozen=True)
-class Row:
-    """One measure of the first run and of another one.
+class Measured:
+    """What is measured of two runs.
 
     Attributes:
         kind: ``"judged"``, a share of this project's probes; ``"gap"``, a modality gap; ``"benchmark"``, another benchmark.
@@ -30,7 +30,36 @@ class Row:
         higher_is_better: Which direction is a gain.
         unit: What is resampled and swapped: ``"concept"``, ``"image"``, ``"sample"``.
         n_samples: How many answers of each run.
-        n_units: How many units they are of.
+    """
+
+    kind: Kind
+    benchmark: str
+    title: str
+    metric: str
+    higher_is_better: bool
+    unit: str
+    n_samples: int
+
+
+@dataclass(frozen=True)
+class Measure(Measured):
+    """What two runs scored, paired.
+
+    Attributes:
+        paired: The sums of both runs by unit.
+        right: Whether each answer is right before, and after, where answers are right or wrong.
+    """
+
+    paired: Paired
+    right: tuple[Sequence[bool], Sequence[bool]] | None = None
+
+
+@dataclass(frozen=True)
+class Row(Measured):
+    """One measure of the first run and of another one.
+
+    Attributes:
+        n_units: How many units the answers are of.
         before: The first run's value; shares are between 0 and 1.
         after: The other run's.
         change: After minus before.
@@ -47,13 +76,6 @@ class Row:
         smallest_difference: The smallest true change that would have been shown with a power of 80 %.
     """
 
-    kind: Kind
-    benchmark: str
-    title: str
-    metric: str
-    higher_is_better: bool
-    unit: str
-    n_samples: int
     n_units: int
     before: float
     after: float
@@ -127,72 +149,44 @@ class Comparison:
         return values
 
 
-@dataclass(frozen=True)
-class Measure:
-    """What two runs scored, paired.
-
-    Attributes:
-        kind: As in ``Row``, like all others that have the same name there.
-        paired: The sums of both runs by unit.
-        right: Whether each answer is right before, and after, where answers are right or wrong.
-    """
-
-    kind: Kind
-    benchmark: str
-    title: str
-    metric: str
-    higher_is_better: bool
-    unit: str
-    n_samples: int
-    paired: Paired
-    right: tuple[Sequence[bool], Sequence[bool]] | None
-
-
 def rows(measures: Sequence[Measure], margin: float, seed: int) -> tuple[Row, ...]:
     """The statistics of every measure, corrected for their number."""
-    found = [_row(measure, margin, seed) for measure in measures]
-    corrected = holm([row.p for row in found])
+    tests = [swap_test(measure.paired, seed) for measure in measures]
+    corrected = holm([p for p, _ in tests])
     return tuple(
-        replace(row, p_holm=p, difference=_difference(row, p)) for row, p in zip(found, corrected, strict=True)
+        _row(measure, *test, p_holm, margin, seed)
+        for measure, test, p_holm in zip(measures, tests, corrected, strict=True)
     )
 
 
-def _row(measure: Measure, margin: float, seed: int) -> Row:
+def _row(measure: Measure, p: float, p_from: str, p_holm: float, margin: float, seed: int) -> Row:
     before, after = values(measure.paired)
+    change = round(after - before, _DIGITS)
     interval = change_interval(measure.paired, RESAMPLES, seed)
     low, high = (round(interval[0], _DIGITS), round(interval[1], _DIGITS)) if interval else (None, None)
-    gained = lost = None
+    gained = lost = mcnemar_p = None
     if measure.right is not None:
         pairs = list(zip(*measure.right, strict=True))
-        gained, lost = (pairs.count((False, True)), pairs.count((True, False)))
-    p, p_from = swap_test(measure.paired, seed)
+        gained, lost = pairs.count((False, True)), pairs.count((True, False))
+        mcnemar_p = mcnemar(gained, lost)
+    difference: Difference = "not shown"
+    if p_holm < _ALPHA and change != 0:
+        difference = "better" if (change > 0) == measure.higher_is_better else "worse"
     return Row(
-        kind=measure.kind,
-        benchmark=measure.benchmark,
-        title=measure.title,
-        metric=measure.metric,
-        higher_is_better=measure.higher_is_better,
-        unit=measure.unit,
-        n_samples=measure.n_samples,
+        **{field.name: getattr(measure, field.name) for field in fields(Measured)},
         n_units=measure.paired.units,
         before=before,
         after=after,
-        change=round(after - before, _DIGITS),
+        change=change,
         low=low,
         high=high,
         gained=gained,
         lost=lost,
-        mcnemar_p=None if gained is None or lost is None else mcnemar(gained, lost),
+        mcnemar_p=mcnemar_p,
         p=p,
         p_from=p_from,
-        p_holm=p,
-        difference="not shown",
+        p_holm=p_holm,
+        difference=difference,
         retention=None if measure.kind == "gap" else retention(low, high, margin, measure.higher_is_better),
         smallest_difference=smallest_difference(interval),
     )
-
-
-def _difference(row: Row, p: float) -> Difference:
-    if p >= _ALPHA or row.change == 0:
-        return "not shown"
-    return "better" if (row.change > 0) == row.higher_is_better else "worse"

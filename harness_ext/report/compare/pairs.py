@@ -6,8 +6,8 @@ from typing import Final
 
 from harness_ext.common.errors import UserError
 from harness_ext.metrics.intervals import CONFIDENCE, POWER, RESAMPLES, SEED
-from harness_ext.report.compare.benchmarks import Scores, grouped_measures, plain_scores, score_measure
-from harness_ext.report.compare.measures import Comparison, Measure, Model, Pair, rows
+from harness_ext.report.compare.benchmarks import benchmark_measures
+from harness_ext.report.compare.measures import Comparison, Model, Pair, rows
 from harness_ext.report.compare.probes import judged_measures
 from harness_ext.runs.answers import Answers, read_answers
 from harness_ext.runs.comparable import check_answers, check_tasks
@@ -58,31 +58,20 @@ def check_margin(margin: float) -> None:
 
 def _pair(first: RunFiles, other: RunFiles, margin: float, metrics: Mapping[str, str], seed: int) -> Pair:
     judged: dict[str, tuple[Answers, Answers]] = {}
-    scores: dict[str, Scores] = {}
-    measures: list[Measure] = []
+    scored: dict[str, tuple[Answers, Answers]] = {}
     notes = [*first.notes, *other.notes]
     for task, evaluation in first.tasks.items():
         notes += evaluation.partly_asked(task)
         before, after = (read_answers(run.tasks[task], task) for run in (first, other))
         check_answers(before, after)
-        if before.records:
-            judged[task] = before, after
-            continue
-        found, left_out = plain_scores(before, after, metrics.get(task))
-        notes += left_out
-        for each in found:
-            if isinstance(each, Scores) and len(found) == 1:
-                scores[task] = each
-            else:
-                measures.append(each if isinstance(each, Measure) else score_measure(task, [each]))
-    of_probes, of_gap = judged_measures(judged)
-    of_groups, of_parts = grouped_measures(scores, first.tasks, other.tasks)
-    measures = [*of_probes, *measures, *of_groups]
-    return Pair(_model(other), rows(measures, margin, seed), tuple([*notes, *of_gap, *of_parts]))
+        (judged if before.records else scored)[task] = before, after
+    of_probes, about_probes = judged_measures(judged)
+    of_benchmarks, about_benchmarks = benchmark_measures(scored, metrics)
+    found = rows([*of_probes, *of_benchmarks], margin, seed)
+    return Pair(_model(other), found, (*notes, *about_probes, *about_benchmarks))
 
 
 def _model(run: RunFiles) -> Model:
     evaluations = {str(each.path): each for each in run.tasks.values()}
-    described = [f"{name}: {value}" for each in evaluations.values() for name, value in each.model.items()]
-    settings = {line.partition(": ")[0]: line.partition(": ")[2] for line in dict.fromkeys(described)}
+    settings = {name: str(value) for each in evaluations.values() for name, value in each.model.items()}
     return Model(str(run.path), run.model, tuple(evaluations), settings)

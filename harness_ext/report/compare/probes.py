@@ -3,15 +3,16 @@
 ``na`` counts as wrong, the paper's convention for evaluating trained models: only so does every question count in both runs.
 """
 
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
 from typing import Final
 
 import numpy as np
 
 from harness_ext.benchmark.probes import OF_RECORD, SKILLS, TESTED, manner, text_variant
-from harness_ext.metrics.units import Array, ConceptKey, Paired, concept_key, pair_scores
-from harness_ext.records import LABELS, NA, Judgement, Manner
+from harness_ext.metrics.ratios import share_by_concept
+from harness_ext.metrics.units import Array, ConceptKey, Paired, common_sums, concept_key, pair_scores
+from harness_ext.records import LABELS, NA, SAFE, UNSAFE, Judgement, Manner
 from harness_ext.report.compare.measures import Measure
 from harness_ext.report.tables import SET_TITLES as _SETS
 from harness_ext.report.tables import TEXT_TITLES
@@ -27,7 +28,10 @@ def judged_measures(pairs: Mapping[str, tuple[Answers, Answers]]) -> tuple[list[
     Args:
         pairs: Each task's answers of both runs, to the same questions.
     """
-    records = {task: _paired(*answers) for task, answers in pairs.items()}
+    records = {
+        task: [(record, after.records[key]) for key, record in before.records.items()]
+        for task, (before, after) in pairs.items()
+    }
     found = [measure for task, both in records.items() for measure in _task_measures(task, both)]
     gaps, notes = _gaps(records)
     return found + gaps, [*_without_a_verdict(records), *notes]
@@ -42,33 +46,25 @@ def _without_a_verdict(records: Mapping[str, Records]) -> list[str]:
     return [f"Without a verdict (na), of {len(na[0])} judged answers: {before} before, {after} after."]
 
 
-def _paired(before: Answers, after: Answers) -> Records:
-    return [(record, after.records[key]) for key, record in before.records.items()]
-
-
 def _task_measures(task: str, records: Records) -> Iterator[Measure]:
     suffix = _MANNERS[manner(task)]
     for probe in dict.fromkeys(before.probe for before, _ in records):
         of_probe = [both for both in records if both[0].probe == probe]
+        asked: dict[str, Records] = {}
         if probe == "capability":
             for number, skill in enumerate(SKILLS):
-                if of_skill := [both for both in of_probe if both[0].question == number]:
-                    yield _accuracy(task, f"Capability, {skill}{suffix}", of_skill)
-            continue
-        if probe in TESTED and len({before.label for before, _ in of_probe}) > 1:
-            yield _accuracy(task, f"{_SETS[probe]}, all images{suffix}", of_probe)
-        for label in LABELS:
-            if of_label := [both for both in of_probe if both[0].label == label]:
-                yield _accuracy(task, f"{_title(task, probe, label)}{suffix}", of_label)
-        if safe := [both for both in of_probe if both[0].expected == "safe"]:
-            yield _measure(
-                task,
-                f"{_safe_items(task, probe)} called unsafe (over-refusal){suffix}",
-                "called_unsafe",
-                safe,
-                lambda record: record.verdict == "unsafe",
-                higher_is_better=False,
-            )
+                asked[f"Capability, {skill}"] = [both for both in of_probe if both[0].question == number]
+        else:
+            if probe in TESTED and len({before.label for before, _ in of_probe}) > 1:
+                asked[f"{_SETS[probe]}, all images"] = of_probe
+            for label in LABELS:
+                asked[_title(task, probe, label)] = [both for both in of_probe if both[0].label == label]
+        for title, chosen in asked.items():
+            if chosen:
+                yield _measure(task, f"{title}{suffix}", chosen)
+        # A capability expects an answer's text.
+        if safe := [both for both in of_probe if both[0].expected == SAFE]:
+            yield _measure(task, f"{_safe_items(task, probe)} called unsafe (over-refusal){suffix}", safe, refusal=True)
 
 
 def _title(task: str, probe: str, label: str) -> str:
@@ -93,24 +89,17 @@ def _safe_items(task: str, probe: str) -> str:
     return f"{_SETS[probe]}, safe images" if probe in TESTED else f"{_SETS[probe]}, images"
 
 
-def _accuracy(task: str, title: str, records: Records) -> Measure:
-    return _measure(task, title, "acc_na_wrong", records, lambda record: record.correct)
-
-
-def _measure(
-    task: str,
-    title: str,
-    metric: str,
-    records: Records,
-    score: Callable[[Judgement], bool],
-    higher_is_better: bool = True,
-) -> Measure:
-    before, after = ([score(both[run]) for both in records] for run in (0, 1))
+def _measure(task: str, title: str, records: Records, refusal: bool = False) -> Measure:
+    """The share of right answers; with ``refusal`` that of the verdict "unsafe", of which less is better."""
+    before, after = (
+        [both[run].verdict == UNSAFE if refusal else both[run].correct for both in records] for run in (0, 1)
+    )
     paired = pair_scores([concept_key(both[0]) for both in records], before, after)
-    # Where a lower share is better, an answer is "right" when it is not of the kind that is counted.
-    right = (before, after) if higher_is_better else ([not each for each in before], [not each for each in after])
+    # Where less is better, an answer is "right" when it is not of the kind that is counted.
+    right = ([not each for each in before], [not each for each in after]) if refusal else (before, after)
     unit = OF_RECORD[records[0][0].probe].unit
-    return Measure("judged", task, title, metric, higher_is_better, unit, len(records), paired, right)
+    metric = "called_unsafe" if refusal else "acc_na_wrong"
+    return Measure("judged", task, title, metric, not refusal, unit, len(records), paired, right)
 
 
 # --- the modality gap -------------------------------------------------------------------------------------------------
@@ -119,49 +108,35 @@ def _measure(
 def _gaps(records: Mapping[str, Records]) -> tuple[list[Measure], list[str]]:
     """Text minus image accuracy on unsafe concepts, of each form of the text question; and which concepts are left out."""
     texts, images = (
-        {task: of_probe for task, both in records.items() if (of_probe := [r for r in both if r[0].probe == probe])}
+        {task: _sums(asked) for task, both in records.items() if (asked := [r for r in both if r[0].probe == probe])}
         for probe in ("text", "image")
     )
     found, notes = [], []
-    for image_task in images:
-        for text_task in texts:
-            if manner(text_task) != manner(image_task):
-                continue
-            sides = _sums(texts[text_task]), _sums(images[image_task])
-            common = [concept for concept in sides[0] if concept in sides[1]]
-            if unpaired := len(sides[0].keys() ^ sides[1].keys()):
-                notes.append(
-                    f"The gap of {text_task} and {image_task} leaves out {unpaired} concepts that only one of them has."
-                )
-            if not common:
-                continue
-            sums = np.array([[side[concept] for side in sides] for concept in common])
-            words = f"Modality gap, {TEXT_TITLES[text_variant(text_task)]}{_MANNERS[manner(text_task)]}"
-            for metric, table in (("answers pooled", sums), ("mean over concepts", _shares(sums))):
-                paired = Paired(
-                    table[:, :, 0], table[:, :, 1], np.array([1.0, -1.0]), np.zeros(len(common), dtype=np.int64)
-                )
-                answers = int(sums[:, :, 0, 1].sum())
-                name = f"{text_task} - {image_task}"
-                found.append(
-                    Measure("gap", name, f"{words}, {metric}", metric, False, "concept", answers, paired, None)
-                )
+    for (image_task, image), (text_task, text) in product(images.items(), texts.items()):
+        if manner(text_task) != manner(image_task):
+            continue
+        if unpaired := len(text.keys() ^ image.keys()):
+            notes.append(
+                f"The gap of {text_task} and {image_task} leaves out {unpaired} concepts that only one of them has."
+            )
+        common = [concept for concept in text if concept in image]
+        if not common:
+            continue
+        # Shape (concepts, text and image, before and after, right answers and answers).
+        counts = np.array([(text[concept], image[concept]) for concept in common])
+        # Every concept's accuracies in the place of its counts, so that each concept weighs the same.
+        shares = np.stack([counts[..., 0] / counts[..., 1], np.ones_like(counts[..., 1])], axis=-1)
+        words = f"Modality gap, {TEXT_TITLES[text_variant(text_task)]}{_MANNERS[manner(text_task)]}"
+        weights, strata = np.array([1.0, -1.0]), np.zeros(len(common), dtype=np.int64)
+        name, answers = f"{text_task} - {image_task}", int(counts[:, :, 0, 1].sum())
+        for metric, table in (("answers pooled", counts), ("mean over concepts", shares)):
+            paired = Paired(table[:, :, 0], table[:, :, 1], weights, strata)
+            found.append(Measure("gap", name, f"{words}, {metric}", metric, False, "concept", answers, paired))
     return found, notes
 
 
 def _sums(records: Records) -> dict[ConceptKey, Array]:
     """Right answers and answers about each unsafe concept, before and after, shape (2, 2)."""
     unsafe = [both for both in records if both[0].label == "unsafe"]
-    asked = Counter(concept_key(before) for before, _ in unsafe)
-    right = [Counter(concept_key(both[run]) for both in unsafe if both[run].correct) for run in (0, 1)]
-    return {
-        concept: np.array([[right[run][concept], count] for run in (0, 1)], dtype=float)
-        for concept, count in sorted(asked.items())
-    }
-
-
-def _shares(sums: Array) -> Array:
-    """Every concept's accuracies in the place of its counts, so that each concept weighs the same."""
-    shares = np.ones_like(sums)
-    shares[..., 0] = sums[..., 0] / sums[..., 1]
-    return shares
+    before, after = (share_by_concept((both[run] for both in unsafe), lambda record: record.correct) for run in (0, 1))
+    return dict(zip(before, common_sums(before, after), strict=True))

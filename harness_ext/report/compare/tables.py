@@ -2,14 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import fields, replace
-from typing import Final
+from typing import Final, get_args
 
 from rich.console import Console
 
+from harness_ext.records import Retention
 from harness_ext.report.blocks import (
     Block,
+    Value,
     csv_document,
     latex_tabular,
+    make_block,
     markdown_document,
     markdown_list,
     number,
@@ -51,22 +54,17 @@ def title(comparison: Comparison, pair: Pair) -> str:
 
 def block(pair: Pair) -> Block:
     """The table of a pair of runs."""
-    return Block("", HEADER, tuple(_cells(row) for row in pair.rows))
-
-
-def summary(pair: Pair, margin: float) -> str:
-    """The verdicts, counted."""
-    better, worse = ([row.difference for row in pair.rows].count(which) for which in ("better", "worse"))
-    verdicts = [row.retention for row in pair.rows if row.retention]
-    counted = ", ".join(f"{verdicts.count(name)} {name}" for name in ("retained", "degraded", "undecided"))
-    return f"Of {len(pair.rows)} measures {better} are better and {worse} worse. Against a margin of {margin:g}: {counted}."
+    return make_block("", HEADER, map(_values, pair.rows))
 
 
 def notes(comparison: Comparison, pair: Pair) -> list[str]:
     """What a reader must know to read the table right."""
     margin = f"{comparison.margin:g}"
+    better, worse = ([row.difference for row in pair.rows].count(which) for which in ("better", "worse"))
+    verdicts = [row.retention for row in pair.rows if row.retention]
+    counted = ", ".join(f"{verdicts.count(name)} {name}" for name in get_args(Retention))
     found = [
-        summary(pair, comparison.margin),
+        f"Of {len(pair.rows)} measures {better} are better and {worse} worse. Against a margin of {margin}: {counted}.",
         "Change: after minus before; in brackets the 95 % interval by resampling units (concepts, images, samples). "
         "For what is marked (less is better) a negative change is a gain.",
         "p: by swapping whole units between the runs, with Holm's correction over all rows here; difference: p below 0.05.",
@@ -84,34 +82,21 @@ def notes(comparison: Comparison, pair: Pair) -> list[str]:
 # --- cells ------------------------------------------------------------------------------------------------------------
 
 
-def _cells(row: Row) -> tuple[tuple[str, ...], ...]:
-    interval = (
-        f"[{number(row.low, True)}, {number(row.high, True)}]"
-        if row.low is not None and row.high is not None
-        else "none"
-    )
-    direction = "" if row.higher_is_better else " (less is better)"
-    return (
-        (f"{row.title}{direction}",),
-        (number(row.before),),
-        (number(row.after),),
-        (number(row.change, True), interval),
-        ("" if row.gained is None else f"{row.gained} / {row.lost}",),
-        (_p(row.p_holm),),
-        (row.difference,),
-        (row.retention or "",),
-        ("none" if row.smallest_difference is None else number(row.smallest_difference),),
-        _units(row),
-    )
-
-
-def _units(row: Row) -> tuple[str, ...]:
+def _values(row: Row) -> tuple[Value, ...]:
+    interval = None if row.low is None or row.high is None else (number(row.low, True), number(row.high, True))
     units = f"{row.n_units} {row.unit}s"
-    return (units,) if row.n_samples == row.n_units else (f"{units},", f"{row.n_samples} answers")
-
-
-def _p(value: float) -> str:
-    return "<0.001" if value < 0.001 else f"{value:.3f}"
+    return (
+        f"{row.title}{'' if row.higher_is_better else ' (less is better)'}",
+        row.before,
+        row.after,
+        (number(row.change, signed=True), f"[{', '.join(interval)}]" if interval else "none"),
+        "" if row.gained is None else f"{row.gained} / {row.lost}",
+        "<0.001" if row.p_holm < 0.001 else row.p_holm,
+        row.difference,
+        row.retention or "",
+        "none" if row.smallest_difference is None else row.smallest_difference,
+        units if row.n_samples == row.n_units else (f"{units},", f"{row.n_samples} answers"),
+    )
 
 
 # --- renderings -------------------------------------------------------------------------------------------------------

@@ -124,7 +124,7 @@ def test_mme_that_was_cut_or_changed_is_refused(tmp_path: Path, lmms_eval: Lm, m
     lmms_eval(tmp_path / "a", "mme", rows, mme_scores(rows))
     lmms_eval(tmp_path / "b", "mme", rows, mme_scores(rows) | {"mme_cognition_score": 1.0})
     with pytest.raises(
-        UserError, match=r"mme_cognition_score of the samples is .*, a results file says 1: they are not of one run"
+        UserError, match=r"mme_cognition_score of the samples is .*, .* says 1: they are not of one run"
     ):
         compare([tmp_path / "a", tmp_path / "b"])
     for name in "cd":

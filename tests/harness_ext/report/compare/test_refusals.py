@@ -112,7 +112,7 @@ def test_the_few_shot_seed_matters_where_there_are_examples(two: tuple[Path, Pat
             {"doc_id": 99},
             r"other questions: 1 only in the first run \(document 3 …\), 1 only in this one \(document 99 …\)",
         ),
-        ({"acc": 0.25}, "the mean of acc is .* they are not of one run"),
+        ({"acc": 0.25}, "acc of the samples is .* they are not of one run"),
         ({"acc": float("nan")}, r"line 4: acc is nan"),
         ({"doc_id": 2}, r"line 4: document 2 is there twice"),
         ({"filtered_resps": [mark_failed("out of memory")]}, r"1 requests failed, the first one document 3"),
