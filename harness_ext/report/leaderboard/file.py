@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from harness_ext.benchmark.questions import NUM_QUESTIONS
-from harness_ext.common.errors import UserError
+from harness_ext.common.errors import UserError, shown
 from harness_ext.common.files import write_text
 
 Metric = Literal[
@@ -171,18 +171,17 @@ def read_leaderboard(path: Path) -> list[Entry]:
         if not line.strip():
             continue
         try:
-            entry = Entry.model_validate(_parsed(line))
+            entry = Entry.model_validate(json.loads(line, object_pairs_hook=_no_key_twice))
         except ValidationError as error:
             problems += [f"line {number}: {_said(each)}" for each in error.errors()]
-            continue
         except ValueError as error:
-            problems.append(f"line {number}: {error}")
-            continue
-        if (first := line_of.setdefault(entry.identity, number)) != number:
-            problems.append(
-                f"line {number}: the same model, run and setting as line {first}; give each repetition a `run` of its own"
-            )
-        entries.append(entry)
+            problems.append(f"line {number}: expected one JSON object, found {shown(line)} ({error})")
+        else:
+            entries.append(entry)
+            if (first := line_of.setdefault(entry.identity, number)) != number:
+                problems.append(
+                    f"line {number}: the same model, run and setting as line {first}; give each repetition its own `run`"
+                )
     if problems:
         raise UserError("\n".join(f"{path}, {problem}" for problem in problems))
     if not entries:
@@ -199,16 +198,6 @@ def as_line(entry: Entry) -> str:
     """The entry as one line of JSON, without the keys that it does not need; a date that is not known is null."""
     values = entry.model_dump(mode="json", exclude_none=True)
     return json.dumps(values if entry.date else {**values, "date": None}, ensure_ascii=False)
-
-
-def _parsed(line: str) -> Any:
-    try:
-        row = json.loads(line, object_pairs_hook=_no_key_twice)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"expected one JSON object, found {line[:60]!r} ({error.msg})") from error
-    if not isinstance(row, dict):
-        raise ValueError(f"expected one JSON object, found {line[:60]!r}")
-    return row
 
 
 def _no_key_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

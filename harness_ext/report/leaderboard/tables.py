@@ -1,8 +1,7 @@
 """A leaderboard as tables and as a picture, one for each setting: only what was asked and judged alike is compared."""
 
 import textwrap
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from statistics import fmean
 from typing import TYPE_CHECKING, Final
 
@@ -10,8 +9,8 @@ from rich.console import Console
 
 from harness_ext.benchmark.questions import NUM_QUESTIONS
 from harness_ext.common.errors import UserError
-from harness_ext.report.blocks import Block, Cell, csv_document, markdown_document, print_block, print_lines
-from harness_ext.report.figures import BAND, IMAGE, TEXT, clear_edges, new_figure, write_beside
+from harness_ext.report.blocks import Block, Cell, csv_document, make_block, markdown_document, print_block, print_lines
+from harness_ext.report.figures import BAND, IMAGE, TEXT, legend_above, name_rows, plot_estimate, write_beside
 from harness_ext.report.leaderboard.file import METRICS, Entry, Metric
 from harness_ext.report.tables import SOURCE_TITLES
 
@@ -35,77 +34,16 @@ _EXPLAINED: Final = (
     "minus image accuracy on unsafe concepts; over-refusal: safe images judged unsafe. No figure alone says that a model "
     "judges well: one that calls everything unsafe has no gap."
 )
+# The sides of the gap in the picture: colour and mark, and the label.
+_SIDES: Final[Mapping[Metric, tuple[tuple[str, str], str]]] = {
+    "text_unsafe": ((TEXT, "o"), "in text"),
+    "image_unsafe": ((IMAGE, "s"), "as images"),
+}
+# The repetitions of one model and training in one setting, at least one; and what was asked and judged alike, best first.
+Row = Sequence[Entry]
+Setting = Sequence[Row]
 # Of a panel, in inches.
 _LINE, _ABOVE, _BELOW = 0.42, 0.95, 0.65
-
-
-@dataclass(frozen=True)
-class Row:
-    """The repetitions of one model and training in one setting: one or more lines of the file."""
-
-    entries: tuple[Entry, ...]
-
-    @property
-    def name(self) -> str:
-        """The model, what was done to it, and who says so where it is not this project."""
-        first = self.entries[0]
-        trained = "" if first.training == "none" else f", {first.training}"
-        origin = "" if first.origin == "this project" else f" ({first.origin})"
-        return f"{first.model}{trained}{origin}"
-
-    def mean(self, metric: Metric) -> float | None:
-        """Over the repetitions; ``None`` where one of them lacks it."""
-        values = [entry.scores[metric].value for entry in self.entries if metric in entry.scores]
-        return fmean(values) if len(values) == len(self.entries) else None
-
-    def ends(self, metric: Metric) -> tuple[float, ...]:
-        """The interval of a single run, if it has one; the least and the greatest of several. All of them have the metric."""
-        scores = [entry.scores[metric] for entry in self.entries]
-        if len(scores) > 1:
-            return min(score.value for score in scores), max(score.value for score in scores)
-        low, high = scores[0].low, scores[0].high
-        return () if low is None or high is None else (low, high)
-
-    def cell(self, metric: Metric) -> Cell:
-        """The mean and its ends, with as many decimals as a line has: none of a published figure's is lost."""
-        if (mean := self.mean(metric)) is None:
-            return ("not available",)
-        written, *ends = (f"{value:{'+' if metric == 'gap' else ''}.4f}" for value in (mean, *self.ends(metric)))
-        if not ends:
-            return (written,)
-        return written, f"[{', '.join(ends)}]" if len(self.entries) == 1 else f"({'–'.join(ends)})"
-
-
-@dataclass(frozen=True)
-class Setting:
-    """What was asked and judged alike, best first."""
-
-    title: str
-    rows: tuple[Row, ...]
-
-    def block(self) -> Block:
-        """The table and its sources; without the columns that no row has."""
-        shown = [metric for metric in METRICS if any(row.mean(metric) is not None for row in self.rows)]
-        header = ("model", *(_TITLES.get(metric, metric) for metric in shown), "runs")
-        rows = tuple(
-            ((row.name,), *(row.cell(metric) for metric in shown), (str(len(row.entries)),)) for row in self.rows
-        )
-        return Block(self.title, header, rows, self._notes())
-
-    def _notes(self) -> tuple[str, ...]:
-        said: dict[str, None] = {}
-        for row in self.rows:
-            for source in dict.fromkeys(entry.source for entry in row.entries):
-                dates = sorted({str(entry.date) for entry in row.entries if entry.source == source and entry.date})
-                said[f"{row.name}: {source}" + (f" ({', '.join(dates)})" if dates else "")] = None
-            for entry in row.entries:
-                if entry.trained_on == "unknown":
-                    said[f"{row.name}: nobody said whether it was trained on {entry.benchmark}"] = None
-                elif entry.trained_on == "training split":
-                    said[f"{row.name}: trained on the training split of {entry.benchmark}"] = None
-                if entry.note:
-                    said[f"{row.name}: {entry.note}"] = None
-        return tuple(f"{each.rstrip('.')}." for each in said)
 
 
 def settings(entries: Sequence[Entry], sort: Metric) -> list[Setting]:
@@ -115,34 +53,91 @@ def settings(entries: Sequence[Entry], sort: Metric) -> list[Setting]:
         grouped.setdefault(entry.setting, {}).setdefault(entry.subject, []).append(entry)
 
     def rank(row: Row) -> tuple[bool, float]:
-        mean = row.mean(sort)
-        return (mean is None, 0.0 if mean is None else mean if sort in _LESS else -mean)
+        mean, *_ = _figures(row, sort) or (0.0,)
+        return not _figures(row, sort), mean if sort in _LESS else -mean
 
-    found = []
-    for subjects in grouped.values():
-        rows = sorted((Row(tuple(lines)) for lines in subjects.values()), key=rank)
-        found.append(Setting(_title(rows[0].entries[0]), tuple(rows)))
-    return found
+    return [sorted(subjects.values(), key=rank) for subjects in grouped.values()]
 
 
-def _title(entry: Entry) -> str:
+def _figures(row: Row, metric: Metric) -> tuple[float, ...]:
+    """The mean and its ends: the interval of a single run, if it has one; the least and the greatest of several.
+
+    Empty where a repetition lacks the metric.
+    """
+    scores = [entry.scores[metric] for entry in row if metric in entry.scores]
+    if len(scores) < len(row):
+        return ()
+    if len(scores) > 1:
+        values = [score.value for score in scores]
+        return fmean(values), min(values), max(values)
+    ends = (scores[0].low, scores[0].high)
+    return scores[0].value, *(end for end in ends if end is not None)
+
+
+def _title(setting: Setting) -> str:
+    entry = setting[0][0]
     numbers = ", ".join(str(question + 1) for question in entry.questions)
     asked = "all five questions" if len(entry.questions) == NUM_QUESTIONS else f"question {numbers}"
-    na = "na dropped" if entry.na == "drop" else "na wrong"
     decoding = "" if entry.decoding == "not known" else f", {entry.decoding}"
-    return f"{SOURCE_TITLES[entry.benchmark]}; {entry.images:,} images, {asked}, judge {entry.judge}{decoding}, {na}"
+    judged = f"judge {entry.judge}{decoding}, na {'dropped' if entry.na == 'drop' else 'wrong'}"
+    return f"{SOURCE_TITLES[entry.benchmark]}; {entry.images:,} images, {asked}, {judged}"
+
+
+def _name(row: Row) -> str:
+    """The model, what was done to it, and who says so where it is not this project."""
+    first = row[0]
+    trained = "" if first.training == "none" else f", {first.training}"
+    origin = "" if first.origin == "this project" else f" ({first.origin})"
+    return f"{first.model}{trained}{origin}"
+
+
+# --- the table --------------------------------------------------------------------------------------------------------
+
+
+def _block(setting: Setting) -> Block:
+    """The table and its sources; without the columns that no row has."""
+    shown = [metric for metric in METRICS if any(_figures(row, metric) for row in setting)]
+    return make_block(
+        _title(setting),
+        ("model", *(_TITLES.get(metric, metric) for metric in shown), "runs"),
+        ((_name(row), *(_cell(row, metric) for metric in shown), len(row)) for row in setting),
+        list(dict.fromkeys(f"{_name(row)}: {said.rstrip('.')}." for row in setting for said in _said(row))),
+    )
+
+
+def _cell(row: Row, metric: Metric) -> Cell:
+    """The mean and its ends, with as many decimals as a line has: none of a published figure's is lost."""
+    written = tuple(f"{value:{'+' if metric == 'gap' else ''}.4f}" for value in _figures(row, metric))
+    if len(written) < 2:
+        return written or ("not available",)
+    mean, *ends = written
+    return mean, f"[{', '.join(ends)}]" if len(row) == 1 else f"({'–'.join(ends)})"
+
+
+def _said(row: Row) -> Iterator[str]:
+    """The sources with their dates, what the model was trained on, and notes."""
+    for source in dict.fromkeys(entry.source for entry in row):
+        dates = sorted({str(entry.date) for entry in row if entry.source == source and entry.date})
+        yield f"{source} ({', '.join(dates)})" if dates else source
+    for entry in row:
+        if entry.trained_on == "unknown":
+            yield f"nobody said whether it was trained on {entry.benchmark}"
+        elif entry.trained_on == "training split":
+            yield f"trained on the training split of {entry.benchmark}"
+        if entry.note:
+            yield entry.note
 
 
 def print_tables(found: Sequence[Setting], console: Console) -> None:
     """Print for the terminal."""
     for setting in found:
-        print_block(setting.block(), console)
+        print_block(_block(setting), console)
     print_lines([f"\n{_EXPLAINED}"], console)
 
 
 def markdown(found: Sequence[Setting], command: Sequence[str]) -> str:
     """All tables as Markdown, with the command that made them."""
-    return markdown_document(command, [_EXPLAINED, *(setting.block() for setting in found)])
+    return markdown_document(command, [_EXPLAINED, *map(_block, found)])
 
 
 def as_csv(entries: Sequence[Entry]) -> str:
@@ -165,55 +160,41 @@ def draw(found: Sequence[Setting]) -> "Figure":
 
     Raises ``UserError`` where no line has either accuracy.
     """
-    sides: tuple[Metric, ...] = ("text_unsafe", "image_unsafe")
-    drawn = [(each, [row for row in each.rows if any(row.mean(side) is not None for side in sides)]) for each in found]
-    panels = [(setting, rows) for setting, rows in drawn if rows]
+    from matplotlib.figure import Figure
+
+    panels = {}
+    for setting in found:
+        if rows := [row for row in setting if any(_figures(row, side) for side in _SIDES)]:
+            panels[_title(setting)] = rows
     if not panels:
         raise UserError("no line has text_unsafe or image_unsafe, which the figure is about")
-    heights = [_ABOVE + _LINE * len(rows) + _BELOW for _, rows in panels]
-    top = whole = sum(heights)
-    figure = new_figure(10.0, whole)
-    for (setting, rows), height in zip(panels, heights, strict=True):
+    top = whole = sum(_ABOVE + _LINE * len(rows) + _BELOW for rows in panels.values())
+    figure = Figure(figsize=(10.0, whole))
+    for title, rows in panels.items():
         # Laid out by hand, in inches: a panel is as high as it has rows.
-        bottom = (top - height + _BELOW) / whole
-        _panel(figure.add_axes((0.27, bottom, 0.58, _LINE * len(rows) / whole)), setting, rows)
-        top -= height
+        height = _LINE * len(rows)
+        top -= _ABOVE + height
+        axes = figure.add_axes((0.27, top / whole, 0.58, height / whole))
+        top -= _BELOW
+        axes.set_title(textwrap.fill(title, 95), fontsize=10, fontweight="bold", loc="left", x=-0.45, pad=30)
+        _draw_rows(axes, rows)
     return figure
 
 
-def _panel(axes: "Axes", setting: Setting, rows: Sequence[Row]) -> None:
-    from matplotlib.lines import Line2D
-
-    for position, row in enumerate(rows):
-        _row(axes, position, row)
-    axes.set_yticks(range(len(rows)), [textwrap.fill(row.name, 30) for row in rows], fontsize=10)
-    axes.set_ylim(len(rows) - 0.5, -0.5)
-    axes.set_xlim(-0.02, 1.02)
+def _draw_rows(axes: "Axes", rows: Sequence[Row]) -> None:
+    for place, row in enumerate(rows):
+        sides = {metric: figures for metric in _SIDES if (figures := _figures(row, metric))}
+        if len(sides) == len(_SIDES):
+            left, right = sorted(mean for mean, *_ in sides.values())
+            axes.barh(place, right - left, left=left, height=0.5, color=BAND, zorder=1)
+        for metric, (mean, *ends) in sides.items():
+            plot_estimate(axes, mean, ends, place, _SIDES[metric][0], markersize=7)
+        gap = _figures(row, "gap")
+        write_beside(axes, f"{gap[0]:+.4f}" if gap else "none", 1.12, place)
+    for (colour, mark), label in _SIDES.values():
+        axes.plot([], [], marker=mark, color=colour, linewidth=2, markersize=7, label=label)
+    write_beside(axes, "gap", 1.12, -0.7)
+    name_rows(axes, [textwrap.fill(_name(row), 30) for row in rows])
     axes.grid(axis="x", color="#EEEEEE")
-    clear_edges(axes, "top", "right", "left")
-    axes.tick_params(axis="y", length=0)
     axes.set_xlabel("accuracy on unsafe concepts", fontsize=9)
-    axes.annotate(
-        "gap", (1.12, 1.0), xycoords="axes fraction", ha="right", va="bottom", fontsize=10, annotation_clip=False
-    )
-    axes.set_title(textwrap.fill(setting.title, 95), fontsize=10, fontweight="bold", loc="left", x=-0.45, pad=30)
-    marks = [
-        Line2D([], [], marker="o", color=TEXT, linewidth=2, markersize=7, label="in text"),
-        Line2D([], [], marker="s", color=IMAGE, linewidth=2, markersize=7, label="as images"),
-    ]
-    axes.legend(
-        loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.3, ncols=2, frameon=False, fontsize=9, handles=marks
-    )
-
-
-def _row(axes: "Axes", position: int, row: Row) -> None:
-    text, image, gap = row.mean("text_unsafe"), row.mean("image_unsafe"), row.mean("gap")
-    if text is not None and image is not None:
-        axes.barh(position, abs(text - image), left=min(text, image), height=0.5, color=BAND, zorder=1)
-    sides: tuple[tuple[Metric, str, str], ...] = (("text_unsafe", TEXT, "o"), ("image_unsafe", IMAGE, "s"))
-    for metric, colour, mark in sides:
-        if (mean := row.mean(metric)) is not None:
-            if ends := row.ends(metric):
-                axes.plot(ends, [position] * 2, color=colour, linewidth=2, zorder=3)
-            axes.plot(mean, position, mark, color=colour, markersize=7, zorder=4)
-    write_beside(axes, "none" if gap is None else f"{gap:+.4f}", 1.12, position)
+    legend_above(axes, 2, 9, borderaxespad=0.3)
