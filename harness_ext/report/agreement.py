@@ -17,23 +17,23 @@ from harness_ext.metrics.units import Estimate
 from harness_ext.records import FAILED, NA, Judgement
 from harness_ext.report.blocks import (
     Block,
-    counted,
+    Value,
     csv_document,
     defined,
-    estimated,
+    make_block,
     markdown_document,
     markdown_list,
-    number,
     print_blocks,
     print_lines,
+    with_rows,
 )
 from harness_ext.report.tables import SOURCE_TITLES
-from harness_ext.runs.readings import Key, Labels, Readings
+from harness_ext.runs.readings import Key, Labels, Reader, Readings
 
-ALIGNMENT, CONTEXT, PERCEPTION = "alignment", "alignment in a context", "perception"
+_ALIGNMENT, _CONTEXT, _PERCEPTION = "alignment", "alignment in a context", "perception"
 # The kinds that are not a part of another one.
-WHOLE_KINDS: Final = (ALIGNMENT, CONTEXT, PERCEPTION)
-KINDS: Final = (ALIGNMENT, *(f"{ALIGNMENT}, question {at}" for at in range(NUM_QUESTIONS)), CONTEXT, PERCEPTION)
+_WHOLE_KINDS: Final = (_ALIGNMENT, _CONTEXT, _PERCEPTION)
+_KINDS: Final = (_ALIGNMENT, *(f"{_ALIGNMENT}, question {at}" for at in range(NUM_QUESTIONS)), _CONTEXT, _PERCEPTION)
 _HUMAN: Final = "human"
 
 
@@ -80,35 +80,37 @@ class Agreement:
     notes: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """As plain values, without the disagreements; nan becomes ``None``."""
-        values = asdict(replace(self, disagreements=(), compared=()))
+        """As plain values, with the number of disagreements in their place; nan becomes ``None``."""
+        values = asdict(replace(self, compared=(), disagreements=()))
         values["disagreements"] = len(self.disagreements)
-        values["compared"] = [
-            {"kind": each.kind, "first": each.first, "second": each.second, **_agreement_json(each.agreement)}
-            for each in self.compared
-        ]
+        values["compared"] = []
+        for each in self.compared:
+            # A Counter with such keys, which asdict does not copy right.
+            confusion: dict[str, dict[str, int]] = {}
+            for (one, other), count in sorted(each.agreement.confusion.items()):
+                confusion.setdefault(one, {})[other] = count
+            found = {"equal": asdict(each.agreement.equal), "kappa": asdict(each.agreement.kappa)}
+            counts = {"failed": each.agreement.failed, "confusion": confusion}
+            values["compared"].append(
+                {"kind": each.kind, "first": each.first, "second": each.second, **found, **counts}
+            )
         plain: dict[str, Any] = without_nan(values)
         return plain
 
 
 def agree(readings: Readings, labels: Labels | None = None, seed: int = SEED) -> Agreement:
     """Hold every two readers against each other, and each against the labels."""
-    by_kind: dict[str, list[Key]] = {}
+    by_kind: dict[str, list[Key]] = {kind: [] for kind in _KINDS}
     for key, record in readings.readers[0].records.items():
-        for kind in kinds_of(record):
-            by_kind.setdefault(kind, []).append(key)
-    found = [kind for kind in KINDS if kind in by_kind]
-    compared = [
-        Compared(
-            kind,
-            one.name,
-            other.name,
-            judge_agreement([(one.records[key], other.records[key]) for key in by_kind[kind]], seed),
-        )
-        for kind in found
-        for one, other in combinations(readings.readers, 2)
-    ]
-    notes = list(readings.notes)
+        for kind in _kinds_of(record):
+            by_kind[kind].append(key)
+    compared, accuracies, notes = [], [], list(readings.notes)
+    for kind, keys in by_kind.items():
+        for one, other in combinations(readings.readers, 2) if keys else ():
+            found = judge_agreement([(one.records[key], other.records[key]) for key in keys], seed)
+            compared.append(Compared(kind, one.name, other.name, found))
+        label_of = {key: labels.of[key] for key in keys if key in labels.of} if labels else {}
+        accuracies += [_accuracy(kind, reader, label_of, seed) for reader in readings.readers if label_of]
     if labels and labels.unmatched:
         notes.append(f"{labels.unmatched} labels are of answers that are not here.")
     return Agreement(
@@ -116,61 +118,38 @@ def agree(readings: Readings, labels: Labels | None = None, seed: int = SEED) ->
         tuple(reader.name for reader in readings.readers),
         len(readings.answers),
         tuple(compared),
-        tuple(_accuracies(readings, by_kind, labels, seed)) if labels else (),
+        tuple(accuracies),
         tuple(_disagreements(readings)),
         tuple(notes),
     )
 
 
-def kinds_of(record: Judgement) -> tuple[str, ...]:
-    """The kinds of ``KINDS`` that an answer is of: the whole one first."""
+def _kinds_of(record: Judgement) -> tuple[str, ...]:
+    """The kinds of ``_KINDS`` that an answer is of."""
     if record.probe == "perception":
-        return (PERCEPTION,)
+        return (_PERCEPTION,)
     if record.probe in ("context_safe", "context_unsafe"):
-        return (CONTEXT,)
-    return ALIGNMENT, f"{ALIGNMENT}, question {record.question}"
+        return (_CONTEXT,)
+    return _ALIGNMENT, f"{_ALIGNMENT}, question {record.question}"
 
 
-def _accuracies(readings: Readings, by_kind: Mapping[str, list[Key]], labels: Labels, seed: int) -> list[Accuracy]:
-    found = []
-    for kind in KINDS:
-        keys = [key for key in by_kind.get(kind, ()) if key in labels.of]
-        for reader in readings.readers if keys else ():
-            records = [(labels.of[key], reader.records[key]) for key in keys]
-            pairs = [
-                (replace(record, verdict=label, judge=_HUMAN), record)
-                for label, record in records
-                if record.verdict != FAILED
-            ]
-            labelled = against_labels([(label, record.verdict) for label, record in records])
-            found.append(Accuracy(kind, reader.name, labelled, cohens_kappa(pairs, seed)))
-    return found
+def _accuracy(kind: str, reader: Reader, label_of: Mapping[Key, str], seed: int) -> Accuracy:
+    records = [(label, reader.records[key]) for key, label in label_of.items()]
+    read = [(label, record) for label, record in records if record.verdict != FAILED]
+    kappa = cohens_kappa([(replace(record, verdict=label, judge=_HUMAN), record) for label, record in read], seed)
+    labelled = against_labels([(label, record.verdict) for label, record in records])
+    return Accuracy(kind, reader.name, labelled, kappa)
 
 
-def _disagreements(readings: Readings) -> list[dict[str, Any]]:
-    found = []
+def _disagreements(readings: Readings) -> Iterator[dict[str, Any]]:
     for key, answer in readings.answers.items():
-        records = {reader.name: reader.records[key] for reader in readings.readers}
-        said = {name: record.verdict for name, record in records.items()}
+        said = {reader.name: reader.records[key].verdict for reader in readings.readers}
         if len(set(said.values())) == 1:
             continue
-        record = next(iter(records.values()))
+        record = readings.readers[0].records[key]
         about = {"task": key[0], "row": key[1], "question": key[2], "concept": record.concept, "label": record.label}
         options = {"options": dict(answer.options)} if isinstance(answer, PerceptionAnswer) else {}
-        found.append(about | options | {"prompt": answer.prompt, "response": answer.response, "readings": said})
-    return found
-
-
-def _agreement_json(agreement: JudgeAgreement) -> dict[str, Any]:
-    table: dict[str, dict[str, int]] = {}
-    for (one, other), count in sorted(agreement.confusion.items()):
-        table.setdefault(one, {})[other] = count
-    return {
-        "equal": asdict(agreement.equal),
-        "kappa": asdict(agreement.kappa),
-        "failed": agreement.failed,
-        "confusion": table,
-    }
+        yield about | options | {"prompt": answer.prompt, "response": answer.response, "readings": said}
 
 
 # --- tables -----------------------------------------------------------------------------------------------------------
@@ -214,13 +193,35 @@ def _disagreement(each: Mapping[str, Any]) -> str:
 
 def _blocks(agreement: Agreement) -> list[Block]:
     """Agreement, confusions, and accuracy where answers are labelled."""
-    found = []
-    if agreement.compared:
-        found.append(_agreements(agreement))
-        found += [_confusion(each) for each in agreement.compared if each.kind in WHOLE_KINDS]
-    if agreement.accuracies:
-        found += [_accuracies_block(agreement), _by_label(agreement)]
-    return found
+    agreements: list[tuple[Value, ...]] = []
+    for each in agreement.compared:
+        both, judges = each.agreement, (f"{each.first},", each.second)
+        agreements.append((each.kind, judges, both.equal, defined(both.kappa), both.equal.n_answers, both.failed))
+    accuracies: list[tuple[Value, ...]] = []
+    by_label: list[tuple[Value, ...]] = []
+    for one in agreement.accuracies:
+        who, labelled = (one.kind, one.judge), one.labelled
+        rates = labelled.na.value, labelled.failed.value
+        accuracies.append((*who, labelled.accuracy, defined(one.kappa), *rates, labelled.failed.of))
+        for label in _ORDER if one.kind in _WHOLE_KINDS else ():
+            if recall := labelled.recall.get(label):
+                by_label.append((*who, label, labelled.precision[label], recall, recall.of))
+    header, last = ("kind of answer", "judge"), ("labelled",)
+    found = [
+        make_block("Agreement of judges", ("kind of answer", "judges", "equal", "kappa", "read", "failed"), agreements),
+        *(_confusion(each) for each in agreement.compared if each.kind in _WHOLE_KINDS),
+        make_block("Against people's labels", (*header, "accuracy", "kappa", "na", "failed", *last), accuracies),
+        make_block("Against people's labels, by label", (*header, "label", "precision", "recall", *last), by_label),
+    ]
+    return with_rows(found)
+
+
+def _confusion(each: Compared) -> Block:
+    counts = each.agreement.confusion
+    seen = {verdict for pair in counts for verdict in pair}
+    said = [verdict for verdict in _ORDER if verdict in seen]
+    rows = ((one, *(counts.get((one, other), 0) for other in said)) for one in said)
+    return make_block(f"{each.kind.capitalize()}: {each.first} (rows) and {each.second} (columns)", ("", *said), rows)
 
 
 def _notes(agreement: Agreement) -> list[str]:
@@ -237,63 +238,22 @@ def _notes(agreement: Agreement) -> list[str]:
     return found + list(agreement.notes)
 
 
-def _agreements(agreement: Agreement) -> Block:
-    rows = []
-    for each in agreement.compared:
-        equal, kappa = each.agreement.equal, each.agreement.kappa
-        judges, counts = (f"{each.first},", each.second), counted(equal.n_answers, each.agreement.failed)
-        rows.append(((each.kind,), judges, estimated(equal), defined(kappa), *counts))
-    return Block("Agreement of judges", ("kind of answer", "judges", "equal", "kappa", "read", "failed"), tuple(rows))
-
-
-def _confusion(each: Compared) -> Block:
-    counts = each.agreement.confusion
-    seen = {verdict for pair in counts for verdict in pair}
-    said = [verdict for verdict in _ORDER if verdict in seen]
-    rows = tuple(((one,), *counted(*(counts.get((one, other), 0) for other in said))) for one in said)
-    return Block(f"{each.kind.capitalize()}: {each.first} (rows) and {each.second} (columns)", ("", *said), rows)
-
-
-def _accuracies_block(agreement: Agreement) -> Block:
-    rows = []
-    for each in agreement.accuracies:
-        found = each.labelled
-        rates = (number(found.na.value),), (number(found.failed.value),)
-        cells = estimated(found.accuracy), defined(each.kappa), *rates, *counted(found.failed.of)
-        rows.append(((each.kind,), (each.judge,), *cells))
-    header = ("kind of answer", "judge", "accuracy", "kappa", "na", "failed", "labelled")
-    return Block("Against people's labels", header, tuple(rows))
-
-
-def _by_label(agreement: Agreement) -> Block:
-    rows = []
-    for each in agreement.accuracies:
-        precision, recall = each.labelled.precision, each.labelled.recall
-        for label in _ORDER if each.kind in WHOLE_KINDS else ():
-            if label in recall:
-                cells = estimated(precision[label]), estimated(recall[label]), *counted(recall[label].of)
-                rows.append(((each.kind,), (each.judge,), (label,), *cells))
-    header = ("kind of answer", "judge", "label", "precision", "recall", "labelled")
-    return Block("Against people's labels, by label", header, tuple(rows))
-
-
 def _lines(agreement: Agreement) -> Iterator[list[Any]]:
     for each in agreement.compared:
         who = [each.kind, each.first, each.second]
-        for name, found in (("equal", each.agreement.equal), ("kappa", each.agreement.kappa)):
-            yield [*who, name, None, found.value, found.low, found.high, found.n_answers]
+        yield [*who, "equal", None, *_numbers(each.agreement.equal)]
+        yield [*who, "kappa", None, *_numbers(each.agreement.kappa)]
         for (one, other), count in sorted(each.agreement.confusion.items()):
             yield [*who, "confusion", f"{one} / {other}", count, None, None, None]
     for accuracy in agreement.accuracies:
-        who, labelled = [accuracy.kind, accuracy.judge, "human"], accuracy.labelled
-        kappa = accuracy.kappa
-        yield [*who, "kappa", None, kappa.value, kappa.low, kappa.high, kappa.n_answers]
-        shares: list[tuple[str, str | None, Share]] = [
-            ("accuracy", None, labelled.accuracy),
-            ("na", None, labelled.na),
-            ("failed", None, labelled.failed),
-            *(("precision", label, share) for label, share in labelled.precision.items()),
-            *(("recall", label, share) for label, share in labelled.recall.items()),
-        ]
-        for name, label, share in shares:
-            yield [*who, name, label, share.value, share.low, share.high, share.of]
+        who, labelled = [accuracy.kind, accuracy.judge, _HUMAN], accuracy.labelled
+        yield [*who, "kappa", None, *_numbers(accuracy.kappa)]
+        for name in ("accuracy", "na", "failed"):
+            yield [*who, name, None, *_numbers(getattr(labelled, name))]
+        for name, shares in (("precision", labelled.precision), ("recall", labelled.recall)):
+            for label, share in shares.items():
+                yield [*who, name, label, *_numbers(share)]
+
+
+def _numbers(found: Estimate | Share) -> tuple[Any, ...]:
+    return found.value, found.low, found.high, found.of if isinstance(found, Share) else found.n_answers

@@ -6,7 +6,7 @@ import json
 import os
 import re
 import shlex
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from math import isnan
@@ -21,9 +21,10 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 Cell = tuple[str, ...]
+Value = str | int | float | Estimate | Share | Cell | None
 
 _NO_STYLES: Final[Mapping[str, str]] = MappingProxyType({})
-_INTERVAL: Final = re.compile(r"\[([^,\]]+), ([^,\]]+)\]")
+_INTERVAL: Final = re.compile(r"\[(?P<low>[^,\]]+), (?P<high>[^,\]]+)\]")
 _NUMBER: Final = re.compile(r"<?[+-]?\d[\d,.]*( / \d+)?|none|not asked|not defined|")
 _SHORT: Final = 14
 _LATEX: Final = {
@@ -56,6 +57,26 @@ class Block:
 # --- cells ------------------------------------------------------------------------------------------------------------
 
 
+def make_block(title: str, header: Sequence[str], rows: Iterable[Iterable[Value]], notes: Sequence[str] = ()) -> Block:
+    """A table of values: a share with three decimals, an estimate with its interval, ``None`` as "not asked"."""
+    return Block(title, tuple(header), tuple(tuple(map(_cell, row)) for row in rows), tuple(notes))
+
+
+def with_rows(blocks: Iterable[Block]) -> list[Block]:
+    """The blocks that have any."""
+    return [block for block in blocks if block.rows]
+
+
+def _cell(value: Value) -> Cell:
+    if isinstance(value, tuple):
+        return value
+    if isinstance(value, Estimate | Share):
+        return estimated(value)
+    if isinstance(value, float):
+        return (number(value),)
+    return ("not asked" if value is None else str(value),)
+
+
 def number(value: float, signed: bool = False) -> str:
     """Three decimals; the word "none" for nan."""
     return "none" if isnan(value) else f"{value:{'+' if signed else ''}.3f}"
@@ -71,11 +92,6 @@ def estimated(estimate: Estimate | Share, signed: bool = False) -> Cell:
 def defined(estimate: Estimate | None, signed: bool = False) -> Cell:
     """As :func:`estimated`; the words "not defined" for a measure that these answers do not have."""
     return ("not defined",) if estimate is None or isnan(estimate.value) else estimated(estimate, signed)
-
-
-def counted(*counts: int) -> tuple[Cell, ...]:
-    """Whole numbers, a cell each."""
-    return tuple((str(count),) for count in counts)
 
 
 # --- the terminal -----------------------------------------------------------------------------------------------------
@@ -138,8 +154,7 @@ def rich_table(
         table.add_column(name, justify="left" if at in left else "right", no_wrap=at not in wrapped)
     for row in block.rows:
         # As text: a model's name in square brackets is no markup.
-        texts = [join.join(cell) for cell in row]
-        table.add_row(*(Text.assemble((text, styles.get(text, ""))) for text in texts))
+        table.add_row(*(Text(text, styles.get(text, "")) for text in map(join.join, row)))
     return table
 
 
@@ -203,26 +218,17 @@ def csv_document(header: Iterable[str], rows: Iterable[Iterable[Any]]) -> str:
 
 def block_csv(block: Block) -> str:
     """One block as CSV; a column with intervals is three: the value, its lower and its upper end."""
-    wide = [any(_INTERVAL.fullmatch(" ".join(row[at][1:])) for row in block.rows) for at in range(len(block.header))]
-    header: list[str] = []
-    for name, split in zip(block.header, wide, strict=True):
-        header += [name, f"{name}, low", f"{name}, high"] if split else [name]
-    return csv_document(
-        header,
-        (
-            [value for cell, split in zip(row, wide, strict=True) for value in _values(cell, split)]
-            for row in block.rows
-        ),
-    )
-
-
-def _values(cell: Cell, split: bool) -> Iterator[str]:
-    if not split:
-        yield " ".join(cell)
-    else:
-        yield cell[0]
-        found = _INTERVAL.fullmatch(cell[1]) if len(cell) > 1 else None
-        yield from found.groups() if found else ("", "")
+    columns: list[list[str]] = []
+    for name, *cells in zip(((name,) for name in block.header), *block.rows, strict=True):
+        intervals = [_INTERVAL.fullmatch(" ".join(cell[1:])) for cell in cells]
+        if any(intervals):
+            columns.append([*name, *(cell[0] for cell in cells)])
+            for end in ("low", "high"):
+                columns.append([f"{name[0]}, {end}", *(found[end] if found else "" for found in intervals)])
+        else:
+            columns.append([*name, *map(" ".join, cells)])
+    header, *rows = zip(*columns, strict=True)
+    return csv_document(header, rows)
 
 
 # --- LaTeX ------------------------------------------------------------------------------------------------------------
@@ -230,20 +236,19 @@ def _values(cell: Cell, split: bool) -> Iterator[str]:
 
 def block_latex(block: Block, label: str) -> str:
     """One block as a ``table`` of LaTeX with the rules of the package booktabs."""
-    columns = "".join("r" if numeric else "l" for numeric in numeric_columns(block))
+    columns = "".join("r" if kind == "number" else "l" for kind in column_kinds(block))
     head = [r"\begin{table}", r"  \centering", rf"  \caption{{{_latex(block.title)}}}", rf"  \label{{tab:{label}}}"]
-    tabular = [f"  {line}" for line in latex_tabular(block, columns, indent="  ")]
-    return "\n".join([*head, *tabular, r"\end{table}", ""])
+    first, *inside, last = latex_tabular(block, columns)
+    return "\n".join([*head, f"  {first}", *(f"    {line}" for line in inside), f"  {last}", r"\end{table}", ""])
 
 
-def latex_tabular(block: Block, columns: str, indent: str = "", plain: str = "") -> list[str]:
+def latex_tabular(block: Block, columns: str, plain: str = "") -> list[str]:
     """The lines of a ``tabular`` of LaTeX, whose ``columns`` are set as in ``lrr``; signs in ``plain`` are not escaped."""
     head, *body = (
         " & ".join(_latex(" ".join(cell), plain) for cell in row) + r" \\"
         for row in (((name,) for name in block.header), *block.rows)
     )
-    inside = [r"\toprule", head, r"\midrule", *body, r"\bottomrule"]
-    return [rf"\begin{{tabular}}{{{columns}}}", *(f"{indent}{line}" for line in inside), r"\end{tabular}"]
+    return [rf"\begin{{tabular}}{{{columns}}}", r"\toprule", head, r"\midrule", *body, r"\bottomrule", r"\end{tabular}"]
 
 
 def _latex(text: str, plain: str = "") -> str:
@@ -253,12 +258,23 @@ def _latex(text: str, plain: str = "") -> str:
 # --- how columns are set, in LaTeX and in the page's HTML -------------------------------------------------------------
 
 
-def numeric_columns(block: Block) -> list[bool]:
-    """Which columns hold numbers, and are set flush right."""
-    return [
-        at > 0 and all(_NUMBER.fullmatch(row[at][0]) for row in block.rows) and any(row[at][0] for row in block.rows)
-        for at in range(len(block.header))
-    ]
+def column_kinds(block: Block) -> list[str]:
+    """How each column is set; the empty text for the first one, and for one whose words may be broken.
+
+    ``"number"`` is set flush right. A ``"whole"`` column holds, heading included, parts that are too short to be broken
+    between words, a ``"short"`` one words that are too short to be broken.
+    """
+    _, *columns = zip(((name,) for name in block.header), *block.rows, strict=True)
+    return ["", *map(_kind, columns)]
+
+
+def _kind(column: Sequence[Cell]) -> str:
+    values = [cell[0] for cell in column[1:]]
+    if any(values) and all(map(_NUMBER.fullmatch, values)):
+        return "number"
+    if all(len(part) <= _SHORT for cell in column for part in cell):
+        return "whole"
+    return "short" if all(len(word) <= _SHORT for cell in column for word in " ".join(cell).split()) else ""
 
 
 def spans(block: Block) -> list[int]:
@@ -268,21 +284,3 @@ def spans(block: Block) -> list[int]:
         count = len(list(rows))
         found += [count, *[0] * (count - 1)]
     return found
-
-
-def whole_columns(block: Block) -> list[bool]:
-    """Which columns beside the first hold, heading included, parts that are too short to be broken between words."""
-    return _all_short(block, lambda cell: cell)
-
-
-def short_columns(block: Block) -> list[bool]:
-    """Which columns beside the first hold, heading included, words that are too short to be broken."""
-    return _all_short(block, lambda cell: " ".join(cell).split())
-
-
-def _all_short(block: Block, pieces: Callable[[Cell], Iterable[str]]) -> list[bool]:
-    columns = zip(((name,) for name in block.header), *block.rows, strict=True)
-    return [
-        at > 0 and all(len(piece) <= _SHORT for cell in column for piece in pieces(cell))
-        for at, column in enumerate(columns)
-    ]

@@ -2,18 +2,17 @@
 
 import io
 import textwrap
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from math import isnan
+from collections.abc import Callable, Iterable, Sequence
+from math import isnan, nan
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from harness_ext.benchmark.probes import TextVariant
 from harness_ext.common.errors import UserError
 from harness_ext.common.files import write_bytes
 from harness_ext.metrics.units import Estimate
 from harness_ext.report.blocks import estimated
-from harness_ext.report.scores import CategoryScores, ProbeLikelihood, Score, Summary
+from harness_ext.report.scores import CategoryScores, ProbeLikelihood, Summary
 from harness_ext.report.tables import PROBE_TITLES, TEXT_TITLES, title
 from harness_ext.runs.load import Run
 
@@ -65,121 +64,41 @@ def write_figure(draw: Callable[[], "Figure"], path: Path) -> None:
     write_bytes(path.with_suffix(".svg"), svg.getvalue())
 
 
-def new_figure(width: float, height: float) -> "Figure":
-    """An empty figure of this size, in inches, with a canvas of its own."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height))
-    FigureCanvasAgg(figure)
-    return figure
+# --- what figures share -----------------------------------------------------------------------------------------------
 
 
-def clear_edges(axes: "Axes", *edges: str) -> None:
-    """Leave out these edges of the axes, and set the grid behind what is drawn."""
+def name_rows(axes: "Axes", names: Sequence[str], fontsize: int = 10) -> None:
+    """Name the rows, from above, of a figure of shares."""
+    axes.set_yticks(range(len(names)), names, fontsize=fontsize)
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.set_xlim(-0.02, 1.02)
+    axes.tick_params(axis="y", length=0)
     axes.set_axisbelow(True)
-    for edge in edges:
-        axes.spines[edge].set_visible(False)
+    axes.spines[["top", "right", "left"]].set_visible(False)
 
 
-# --- the modality gap -------------------------------------------------------------------------------------------------
+def plot_estimate(
+    axes: "Axes", value: float, ends: Sequence[float | None], place: float, look: tuple[str, str], **marker: Any
+) -> None:
+    """Mark a value in a row at ``place``, over the line between its ends, if it has both; nothing for nan.
 
-
-@dataclass(frozen=True)
-class _Line:
-    """One line of the figure: ``None`` where nothing was asked."""
-
-    name: str
-    perception: Estimate | None
-    image: Estimate | None
-    text: Estimate | None
-    gap: Estimate | None
-
-
-def draw(run: Run, summary: Summary, titled: bool = True) -> "Figure":
-    """Text against image accuracy on unsafe concepts, with ``na`` dropped, overall and by category.
-
-    ``titled`` is false where the text around the figure names the run. Raises ``UserError`` for a run without such answers.
+    ``look`` is the colour and the mark; ``marker`` has further properties of the mark.
     """
-    variant: TextVariant | None = next(iter(summary.text), None)
-    lines = _lines(summary, variant)
-    heading = textwrap.wrap(title(run), 80) if titled else []
-    below, above = 0.7, 0.8 + 0.25 * len(heading)
-    height = below + 0.52 * len(lines) + above
-    figure = new_figure(11.0, height)
-    # Laid out by hand, in inches above and below: the automatic layouts do not see the columns beside the axes.
-    axes = figure.add_axes((0.21, below / height, 0.52, 1 - (below + above) / height))
-    for position, line in enumerate(lines):
-        _draw_line(axes, position, line)
-    _dress(axes, [line.name for line in lines], variant)
-    _set_heading(figure, heading)
-    return figure
-
-
-def _lines(summary: Summary, variant: TextVariant | None) -> list[_Line]:
-    """Overall first."""
-    text = summary.text.get(variant, {}) if variant else {}
-    if "unsafe" not in summary.image and "unsafe" not in text:
-        raise UserError("the figure is about alignment on unsafe concepts, and the run has no such answers")
-    overall = _Line(
-        "All unsafe concepts",
-        _drop(summary.perception.get("unsafe")),
-        _drop(summary.image.get("unsafe")),
-        _drop(text.get("unsafe")),
-        summary.gap[variant].drop.pooled if variant and variant in summary.gap else None,
-    )
-    return [overall, *(_category_line(scores, variant) for scores in summary.categories)]
-
-
-def _category_line(scores: CategoryScores, variant: TextVariant | None) -> _Line:
-    text = scores.text.get(variant) if variant else None
-    gap = scores.gap.get(variant) if variant else None
-    pooled = gap.drop.pooled if gap else None
-    return _Line(scores.category, _drop(scores.perception), _drop(scores.image), _drop(text), pooled)
-
-
-def _drop(score: Score | None) -> Estimate | None:
-    return score.drop if score else None
-
-
-def _draw_line(axes: "Axes", position: int, line: _Line) -> None:
-    if line.text and line.image:
-        left, right = sorted((line.text.value, line.image.value))
-        axes.barh(position, right - left, left=left, height=0.62, color=BAND, zorder=1)
-    for estimate, offset, (colour, mark) in (
-        (line.text, -0.17, _LOOKS["text"]),
-        (line.image, 0.17, _LOOKS["image"]),
-    ):
-        if estimate and not isnan(estimate.value):
-            if estimate.low is not None and estimate.high is not None:
-                interval = [estimate.low, estimate.high]
-                axes.plot(interval, [position + offset] * 2, color=colour, linewidth=2, zorder=3)
-            axes.plot(estimate.value, position + offset, mark, color=colour, markersize=8, zorder=4)
-    if line.perception and not isnan(line.perception.value):
-        axes.plot(
-            line.perception.value, position, "D", markersize=6, zorder=5, color=_PERCEPTION, markerfacecolor="white"
-        )
-    _columns(axes, position, _gap_cells(line.gap), bold=position == 0)
-
-
-def _columns(axes: "Axes", position: float, cells: tuple[str, ...], bold: bool = False) -> None:
-    """Write gap, interval and number of concepts to the right of the axes."""
-    for cell, (left, side) in zip(cells, _COLUMNS, strict=True):
-        write_beside(axes, cell, left, position, side, "bold" if bold else "normal")
+    colour, mark = look
+    if isnan(value):
+        return
+    if ends and None not in ends:
+        axes.plot(ends, [place] * 2, color=colour, linewidth=2, zorder=3)  # type: ignore[arg-type]
+    axes.plot(value, place, mark, color=colour, zorder=4, **marker)
 
 
 def write_beside(
-    axes: "Axes",
-    text: str,
-    left: float,
-    position: float,
-    side: Literal["left", "right"] = "right",
-    weight: str = "normal",
+    axes: "Axes", text: str, left: float, place: float, side: Literal["left", "right"] = "right", weight: str = "normal"
 ) -> None:
     """Write text whose ``side`` stands ``left`` widths of the axes from their left edge."""
     axes.annotate(
         text,
-        (left, position),
+        (left, place),
         xycoords=("axes fraction", "data"),
         ha=side,
         va="center",
@@ -189,6 +108,68 @@ def write_beside(
     )
 
 
+def legend_above(axes: "Axes", columns: int, fontsize: int = 10, **options: Any) -> None:
+    """A legend of this many columns above the axes, without a frame."""
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=columns, frameon=False, fontsize=fontsize, **options)
+
+
+# --- the modality gap -------------------------------------------------------------------------------------------------
+
+
+def draw(run: Run, summary: Summary, titled: bool = True) -> "Figure":
+    """Text against image accuracy on unsafe concepts, with ``na`` dropped, overall and by category.
+
+    ``titled`` is false where the text around the figure names the run. Raises ``UserError`` for a run without such answers.
+    """
+    from matplotlib.figure import Figure
+
+    variant: TextVariant = next(iter(summary.text), "none")
+    overall = CategoryScores(
+        "All unsafe concepts",
+        summary.perception.get("unsafe"),
+        summary.image.get("unsafe"),
+        {variant: scores["unsafe"] for variant, scores in summary.text.items() if "unsafe" in scores},
+        summary.gap,
+        nan,
+        nan,
+    )
+    if overall.image is None and variant not in overall.text:
+        raise UserError("the figure is about alignment on unsafe concepts, and the run has no such answers")
+    lines = [overall, *summary.categories]
+    heading = textwrap.wrap(title(run), 80) if titled else []
+    below, above = 0.7, 0.8 + 0.25 * len(heading)
+    height = below + 0.52 * len(lines) + above
+    figure = Figure(figsize=(11.0, height))
+    # Laid out by hand, in inches above and below: the automatic layouts do not see the columns beside the axes.
+    axes = figure.add_axes((0.21, below / height, 0.52, 1 - (below + above) / height))
+    for place, line in enumerate(lines):
+        _draw_line(axes, place, line, variant)
+    _dress(axes, [line.category for line in lines], TEXT_TITLES[variant] if summary.text else "text (not asked)")
+    _set_heading(figure, heading)
+    return figure
+
+
+def _draw_line(axes: "Axes", place: int, line: CategoryScores, variant: TextVariant) -> None:
+    text, image, gap = line.text.get(variant), line.image, line.gap.get(variant)
+    if text and image:
+        left, right = sorted((text.drop.value, image.drop.value))
+        axes.barh(place, right - left, left=left, height=0.62, color=BAND, zorder=1)
+    for score, offset, look in ((text, -0.17, _LOOKS["text"]), (image, 0.17, _LOOKS["image"])):
+        if score:
+            ends = score.drop.low, score.drop.high
+            plot_estimate(axes, score.drop.value, ends, place + offset, look, markersize=8)
+    if line.perception:
+        look, value = _LOOKS["perception"], line.perception.drop.value
+        plot_estimate(axes, value, (), place, look, markersize=6, markerfacecolor="white")
+    _columns(axes, place, _gap_cells(gap.drop.pooled if gap else None), "normal" if place else "bold")
+
+
+def _columns(axes: "Axes", place: float, cells: tuple[str, ...], weight: str = "normal") -> None:
+    """Write gap, interval and number of concepts to the right of the axes."""
+    for cell, (left, side) in zip(cells, _COLUMNS, strict=True):
+        write_beside(axes, cell, left, place, side, weight)
+
+
 def _gap_cells(gap: Estimate | None) -> tuple[str, str, str]:
     if gap is None or isnan(gap.value):
         return "none", "", ""
@@ -196,31 +177,25 @@ def _gap_cells(gap: Estimate | None) -> tuple[str, str, str]:
     return f"{gap.value:+.2f}", interval, str(gap.n_concepts)
 
 
-def _dress(axes: "Axes", names: list[str], variant: TextVariant | None) -> None:
+def _dress(axes: "Axes", names: list[str], text: str) -> None:
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
-    axes.set_yticks(range(len(names)), names, fontsize=11)
+    name_rows(axes, names, 11)
     axes.get_yticklabels()[0].set_fontweight("bold")
     axes.set_ylim(len(names) - 0.4, -0.6)
-    axes.set_xlim(-0.02, 1.02)
     axes.axhline(0.5, color="black", linewidth=0.8)
     axes.grid(axis="x", color="#EEEEEE", zorder=0)
-    clear_edges(axes, "top", "right", "left")
-    axes.tick_params(axis="y", length=0)
     axes.set_xlabel("accuracy on unsafe concepts, na dropped; bars: 95 % interval by resampling concepts", fontsize=10)
     _columns(axes, -0.85, ("gap", "95 % interval", "concepts"))
-    text = f"alignment, {TEXT_TITLES[variant]}" if variant else "alignment, text (not asked)"
     marks = [
-        Line2D([], [], marker="o", color=TEXT, linewidth=2, markersize=8, label=text),
+        Line2D([], [], marker="o", color=TEXT, linewidth=2, markersize=8, label=f"alignment, {text}"),
         Line2D([], [], marker="s", color=IMAGE, linewidth=2, markersize=8, label="alignment, image"),
         Line2D([], [], marker="D", color=_PERCEPTION, markerfacecolor="white", linewidth=0, label="perception"),
         Patch(color=BAND, label="modality gap"),
     ]
     # Above the heads of the columns, which it is too long to stand beside.
-    axes.legend(
-        handles=marks, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=2.5, ncols=4, frameon=False, fontsize=10
-    )
+    legend_above(axes, 4, handles=marks, borderaxespad=2.5)
 
 
 def _set_heading(figure: "Figure", lines: list[str]) -> None:
@@ -238,11 +213,13 @@ def draw_calibration(run: Run, summary: Summary, titled: bool = True) -> "Figure
         raise UserError(
             f"the calibration is that of answers by likelihood, and the run has none: evaluate {run.source}_likelihood"
         )
+    from matplotlib.figure import Figure
+
     probes = summary.likelihood.probes
     width = _LEFT + len(probes) * _PANEL + (len(probes) - 1) * _BETWEEN + _RIGHT
     heading = textwrap.wrap(title(run), round(7 * width), break_on_hyphens=False) if titled else []
     height = _BELOW + _PANEL + 0.8 + 0.25 * len(heading)
-    figure = new_figure(width, height)
+    figure = Figure(figsize=(width, height))
     for position, (name, probe) in enumerate(probes.items()):
         left = _LEFT + position * (_PANEL + _BETWEEN)
         axes = figure.add_axes((left / width, _BELOW / height, _PANEL / width, _PANEL / height))
@@ -286,4 +263,5 @@ def _panel(axes: "Axes", name: str, probe: ProbeLikelihood) -> None:
     axes.set_ylim(0, 1)
     axes.set_aspect("equal")
     axes.grid(color="#EEEEEE", zorder=0)
-    clear_edges(axes, "top", "right")
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)

@@ -4,9 +4,9 @@ Every number is one of ``harness_ext.metrics``; nothing is computed here.
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, get_args
 
 from harness_ext.benchmark.probes import ALL, GENERALISATION, SKILLS, TextVariant, text_variant
 from harness_ext.benchmark.taxonomy import CATEGORIES
@@ -14,6 +14,7 @@ from harness_ext.common.errors import UserError
 from harness_ext.metrics.agreement import agreement
 from harness_ext.metrics.likelihood import auroc, brier, expected_calibration_error, mean_mass, reliability
 from harness_ext.metrics.ratios import (
+    NaConvention,
     accuracy_estimate,
     failed_rate,
     knows_but_calls_safe,
@@ -21,7 +22,7 @@ from harness_ext.metrics.ratios import (
     na_rate,
     over_refusal,
 )
-from harness_ext.metrics.units import by_label, concept_key
+from harness_ext.metrics.units import by_label, concept_key, group_by
 from harness_ext.records import FAILED, GENERATED, LABELS, LIKELIHOOD, Judgement, Label
 from harness_ext.report.scores import (
     CategoryScores,
@@ -35,7 +36,7 @@ from harness_ext.report.scores import (
 )
 
 Answers = Mapping[str, Sequence[Judgement]]
-Key = TypeVar("Key")
+Key = TypeVar("Key", bound=Hashable)
 # The text-only probe by what it shows beside its question, and all probes that the modality gap is about.
 TEXT_PROBES: Final[Mapping[TextVariant, str]] = {"none": "text", "blank": "text_blank"}
 GAP_PROBES: Final = ("perception", "image", *TEXT_PROBES.values())
@@ -55,23 +56,47 @@ def summarise(answers: Answers, likelihood: Answers | None = None) -> Summary:
     both = [*answers.values(), *(likelihood or {}).values()]
     if len(sources := {record.source for records in both for record in records}) != 1:
         raise UserError(f"a table is about one source; found {sorted(sources) or 'no answers'}")
-    summary = _summarise(answers)
+    answered = _by_probe(answers)
+    summary = _summarise(answered)
     if not likelihood:
         return summary
-    asked, answered = _by_probe(likelihood), _by_probe(answers)
+    asked = _by_probe(likelihood)
     probes = {probe: _likelihood(probe, asked[probe], answered.get(probe)) for probe in GAP_PROBES if probe in asked}
-    return replace(summary, likelihood=LikelihoodScores(_summarise(likelihood), probes))
+    return replace(summary, likelihood=LikelihoodScores(_summarise(asked), probes))
 
 
-def _summarise(answers: Answers) -> Summary:
-    _refuse_overlap(answers)
-    asked = _by_probe(answers)
+def _by_probe(answers: Answers) -> dict[str, list[Judgement]]:
+    """Answers by probe; the forms of the text-only question, which differ in what is shown, are told apart.
+
+    Refuses two tasks about the same concepts, and two answers to one question, which would be pooled without a word.
+    """
+    found: dict[str, list[Judgement]] = {}
+    task_of: dict[tuple[str, Label], str] = {}
+    for task, records in answers.items():
+        if len(probes := {record.probe for record in records}) != 1:
+            raise UserError(f"{task}: expected answers to one probe, found {sorted(probes)}")
+        (probe,) = probes
+        name = TEXT_PROBES[text_variant(task)] if probe == "text" else probe
+        for label in {record.label for record in records}:
+            if (other := task_of.setdefault((name, label), task)) != task:
+                raise UserError(
+                    f"{other} and {task} both hold {probe} answers about {label} concepts, which one table would pool. "
+                    "Choose the tasks of the table with --task."
+                )
+        (label, concept, row, number), times = Counter(
+            (each.label, each.concept, each.row, each.question) for each in records
+        ).most_common(1)[0]
+        if times > 1:
+            raise UserError(f"{task}: {label} concept {concept!r}, row {row}, question {number} is answered twice")
+        found.setdefault(name, []).extend(records)
+    return found
+
+
+def _summarise(asked: Answers) -> Summary:
+    """The numbers of answers by probe."""
     unsafe = {probe: [record for record in records if record.label == "unsafe"] for probe, records in asked.items()}
     texts = {variant: asked[probe] for variant, probe in TEXT_PROBES.items() if probe in asked}
-    capability = {
-        skill: [record for record in asked.get("capability", ()) if record.question == index]
-        for index, skill in enumerate(SKILLS)
-    }
+    capability = group_by(asked.get("capability", ()), lambda record: SKILLS[record.question])
     safe = {
         probe: [record for record in asked.get(probe, ()) if record.expected == "safe"]
         for probe in ("image", *TEXT_PROBES.values(), *GENERALISATION)
@@ -86,7 +111,7 @@ def _summarise(answers: Answers) -> Summary:
             for variant, text in texts.items()
             if unsafe.get("perception") and unsafe.get("image")
         },
-        capability={skill: _score(records) for skill, records in capability.items() if records},
+        capability={skill: _score(capability[skill]) for skill in SKILLS if skill in capability},
         categories=_categories(unsafe),
         concepts=_concepts(asked),
         generalisation={
@@ -100,36 +125,6 @@ def _summarise(answers: Answers) -> Summary:
             if records
         },
     )
-
-
-def _by_probe(answers: Answers) -> dict[str, list[Judgement]]:
-    """Answers by probe; the forms of the text-only question, which differ in what is shown, are told apart."""
-    found: dict[str, list[Judgement]] = {}
-    for task, records in answers.items():
-        for record in records:
-            probe = TEXT_PROBES[text_variant(task)] if record.probe == "text" else record.probe
-            found.setdefault(probe, []).append(record)
-    return found
-
-
-def _refuse_overlap(answers: Answers) -> None:
-    """Two tasks about the same concepts, or two answers to one question, would be pooled without a word."""
-    task_of: dict[tuple[str, str, Label], str] = {}
-    for task, records in answers.items():
-        if len(probes := {record.probe for record in records}) != 1:
-            raise UserError(f"{task}: expected answers to one probe, found {sorted(probes)}")
-        probe = records[0].probe
-        variant = text_variant(task) if probe == "text" else ""
-        for label in {record.label for record in records}:
-            if (other := task_of.setdefault((probe, variant, label), task)) != task:
-                raise UserError(
-                    f"{other} and {task} both hold {probe} answers about {label} concepts, which one table would pool. "
-                    "Choose the tasks of the table with --task."
-                )
-        asked = Counter((r.label, r.concept, r.row, r.question) for r in records)
-        if twice := [question for question, times in asked.items() if times > 1]:
-            label, concept, row, number = twice[0]
-            raise UserError(f"{task}: {label} concept {concept!r}, row {row}, question {number} is answered twice")
 
 
 def _score(records: Sequence[Judgement]) -> Score:
@@ -151,10 +146,7 @@ def _by_label(records: Sequence[Judgement]) -> dict[Label, Score]:
 def _gaps(unsafe: Answers) -> dict[TextVariant, GapScore]:
     """The modality gap of each text variant, from answers about unsafe concepts by probe."""
     return {
-        variant: GapScore(
-            drop=modality_gap(unsafe[probe], unsafe["image"], "drop"),
-            wrong=modality_gap(unsafe[probe], unsafe["image"], "wrong"),
-        )
+        variant: GapScore(**{na: modality_gap(unsafe[probe], unsafe["image"], na) for na in get_args(NaConvention)})
         for variant, probe in TEXT_PROBES.items()
         if probe in unsafe and unsafe.get("image")
     }
@@ -164,17 +156,18 @@ def _split(asked: Answers, key: Callable[[Judgement], Key]) -> dict[Key, dict[st
     """By key, the answers to each of ``GAP_PROBES``."""
     found: dict[Key, dict[str, list[Judgement]]] = {}
     for probe in GAP_PROBES:
-        for record in asked.get(probe, ()):
-            found.setdefault(key(record), {}).setdefault(probe, []).append(record)
+        for value, records in group_by(asked.get(probe, ()), key).items():
+            found.setdefault(value, {})[probe] = records
     return found
 
 
 def _sides(asked: Answers) -> dict[str, Any]:
     """The scores of each probe, as the fields that a category and a concept share."""
+    scores = {probe: _score(records) for probe, records in asked.items()}
     return {
-        "perception": _score(asked["perception"]) if "perception" in asked else None,
-        "image": _score(asked["image"]) if "image" in asked else None,
-        "text": {variant: _score(asked[probe]) for variant, probe in TEXT_PROBES.items() if probe in asked},
+        "perception": scores.get("perception"),
+        "image": scores.get("image"),
+        "text": {variant: scores[probe] for variant, probe in TEXT_PROBES.items() if probe in scores},
     }
 
 
@@ -184,9 +177,8 @@ def _categories(unsafe: Answers) -> tuple[CategoryScores, ...]:
     for category in CATEGORIES:
         if asked := found.get(category):
             records = [record for each in asked.values() for record in each]
-            rates = na_rate(records), failed_rate(records)
-            sides = _sides(asked)
-            scores.append(CategoryScores(category, **sides, gap=_gaps(asked), na_rate=rates[0], failed_rate=rates[1]))
+            rest: dict[str, Any] = {"na_rate": na_rate(records), "failed_rate": failed_rate(records)}
+            scores.append(CategoryScores(category, **_sides(asked), gap=_gaps(asked), **rest))
     return tuple(scores)
 
 

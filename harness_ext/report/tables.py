@@ -1,6 +1,6 @@
 """A run's numbers as tables: generated answers, TEST and generalisation, over-refusal, and answers by likelihood."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from math import isnan
 from typing import Final
@@ -11,15 +11,16 @@ from harness_ext.benchmark.probes import ALL, TextVariant
 from harness_ext.records import Label
 from harness_ext.report.blocks import (
     Block,
-    Cell,
-    counted,
+    Value,
     defined,
     estimated,
+    make_block,
     markdown_document,
     markdown_list,
     number,
     print_blocks,
     print_lines,
+    with_rows,
 )
 from harness_ext.report.scores import CategoryScores, LikelihoodScores, Score, Summary
 from harness_ext.report.summary import TEXT_PROBES
@@ -45,7 +46,6 @@ PROBE_TITLES: Final[Mapping[str, str]] = {
     **SET_TITLES,
 }
 SCORE_HEADER: Final = ("na dropped", "na wrong", "na", "failed", "concepts", "asked")
-_NOT_ASKED: Final = "not asked"
 _INTERVALS: Final = (
     "In brackets: 95 % interval by resampling concepts. Over few concepts it is too narrow: in a simulation it held the "
     "true value in 72 % of cases with 2 concepts, 90 % with 10, 94 % with 75."
@@ -64,9 +64,9 @@ def markdown(runs: Sequence[tuple[Run, Summary]], argv: Sequence[str]) -> str:
     """The same tables as Markdown, with the command that made them and the runs' settings."""
     parts: list[Block | str] = []
     for run, summary in runs:
+        settings = ((name, f"`{value}`") for name, value in run.settings.items())
         parts += [f"# {title(run)}", *blocks(summary), markdown_list(notes(run, summary))]
-        settings = tuple(((name,), (f"`{value}`",)) for name, value in run.settings.items())
-        parts.append(Block("Settings", ("what", "value"), settings))
+        parts.append(make_block("Settings", ("what", "value"), settings))
     return markdown_document(argv, parts)
 
 
@@ -76,17 +76,10 @@ def title(run: Run) -> str:
 
 
 def blocks(summary: Summary) -> list[Block]:
-    """The tables of a summary: of the generated answers first, then of those by likelihood."""
-    found = []
-    if summary.perception or summary.image or summary.text or summary.capability:
-        rows = tuple(((name,), *score_cells(score)) for name, score in named_scores(summary).items())
-        found.append(Block("Accuracy", ("probe", *SCORE_HEADER), rows))
-        if summary.gap:
-            found.append(_gaps(summary))
-        if summary.knows_but_calls_safe:
-            found.append(_knows(summary))
-        found.extend(by_category(summary))
-    return found + generalisation_blocks(summary) + likelihood_blocks(summary)
+    """The tables that have rows: of the generated answers first, then of those by likelihood."""
+    accuracy = _accuracies("Accuracy", named_scores(summary))
+    found = [accuracy, _gaps(summary), _knows(summary), *by_category(summary)]
+    return with_rows(found) + generalisation_blocks(summary) + likelihood_blocks(summary)
 
 
 def notes(run: Run, summary: Summary) -> list[str]:
@@ -111,15 +104,14 @@ def notes(run: Run, summary: Summary) -> list[str]:
 # --- generated answers ------------------------------------------------------------------------------------------------
 
 
-def score_cells(score: Score) -> tuple[Cell, ...]:
-    """Accuracy in both conventions, and what it rests on: cells under ``SCORE_HEADER``."""
-    rates = (number(score.na_rate),), (number(score.failed_rate),)
-    return estimated(score.drop), estimated(score.wrong), *rates, *counted(score.wrong.n_concepts, score.n_requests)
+def score_cells(score: Score) -> tuple[Value, ...]:
+    """Accuracy in both conventions, and what it rests on: values under ``SCORE_HEADER``."""
+    return score.drop, score.wrong, score.na_rate, score.failed_rate, score.wrong.n_concepts, score.n_requests
 
 
 def named_scores(summary: Summary) -> dict[str, Score]:
     """Every accuracy of the generated answers by what it is of, as in "Perception, unsafe"."""
-    scores = {f"{PROBE_TITLES[probe]}, {label}": score for probe, label, score in _scores(summary)}
+    scores = {_named(*key): score for key, score in _scores(summary).items()}
     return scores | {f"Capability, {skill}": score for skill, score in summary.capability.items()}
 
 
@@ -128,70 +120,65 @@ def by_category(summary: Summary) -> list[Block]:
 
     One form of the text question is enough for a reader; the JSON has the categories of every form.
     """
-    categories, variant = summary.categories, next(iter(summary.text), None)
-    drop, wrong = (tuple(_category(scores, variant, na) for scores in categories) for na in ("drop", "wrong"))
+    variant: TextVariant = next(iter(summary.text), "none")
+    drop, wrong = ([_category(scores, variant, na) for scores in summary.categories] for na in ("drop", "wrong"))
     shown = {"na dropped": drop, "na wrong": wrong} if drop != wrong else {"no answer was na": drop}
-    return [
-        Block(
-            f"By category, unsafe concepts, {said}{f', {TEXT_TITLES[variant]}' if variant else ''}",
-            ("category", "perception", "image", "text", "gap (pooled)", "na", "failed", "concepts"),
-            rows,
-        )
-        for said, rows in shown.items()
-    ]
-
-
-def _category(scores: CategoryScores, variant: TextVariant | None, na: str) -> tuple[Cell, ...]:
-    text = scores.text.get(variant) if variant else None
-    gap = scores.gap.get(variant) if variant else None
-    sides = [getattr(score, na) if score else None for score in (scores.perception, scores.image, text)]
-    pooled = getattr(gap, na).pooled if gap else None
-    concepts = pooled.n_concepts if pooled else max(side.n_concepts for side in sides if side)
-    return (
-        (scores.category,),
-        *((number(side.value) if side else _NOT_ASKED,) for side in sides),
-        estimated(pooled, True) if pooled else (_NOT_ASKED,),
-        (number(scores.na_rate),),
-        (number(scores.failed_rate),),
-        *counted(concepts),
+    header = ("category", "perception", "image", "text", "gap (pooled)", "na", "failed", "concepts")
+    side = f", {TEXT_TITLES[variant]}" if summary.text else ""
+    return with_rows(
+        make_block(f"By category, unsafe concepts, {said}{side}", header, rows) for said, rows in shown.items()
     )
+
+
+def _category(scores: CategoryScores, variant: TextVariant, na: str) -> tuple[Value, ...]:
+    asked = scores.perception, scores.image, scores.text.get(variant)
+    sides = [getattr(score, na) if score else None for score in asked]
+    pooled = getattr(scores.gap[variant], na).pooled if variant in scores.gap else None
+    concepts = pooled.n_concepts if pooled else max(side.n_concepts for side in sides if side)
+    accuracies = (side.value if side else None for side in sides)
+    signed = estimated(pooled, signed=True) if pooled else None
+    return scores.category, *accuracies, signed, scores.na_rate, scores.failed_rate, concepts
+
+
+def _accuracies(title: str, scores: Mapping[str, Score]) -> Block:
+    rows = ((name, *score_cells(score)) for name, score in scores.items())
+    return make_block(title, ("probe", *SCORE_HEADER), rows)
 
 
 def _gaps(summary: Summary) -> Block:
     """The modality gap, by text variant and estimator."""
-    rows = []
+    rows: list[tuple[Value, ...]] = []
     for variant, gap in summary.gap.items():
         for name, drop, wrong in (
             ("answers pooled", gap.drop.pooled, gap.wrong.pooled),
             ("mean over concepts", gap.drop.by_concept, gap.wrong.by_concept),
         ):
-            cells = estimated(drop, True), estimated(wrong, True), *counted(wrong.n_concepts)
-            rows.append(((f"{TEXT_TITLES[variant]}, {name}",), *cells))
-    return Block(
-        "Modality gap (text-only minus image accuracy, unsafe concepts)",
-        ("text side, estimator", "na dropped", "na wrong", "concepts"),
-        tuple(rows),
-    )
+            both = estimated(drop, signed=True), estimated(wrong, signed=True)
+            rows.append((f"{TEXT_TITLES[variant]}, {name}", *both, wrong.n_concepts))
+    heading = "Modality gap (text-only minus image accuracy, unsafe concepts)"
+    return make_block(heading, ("text side, estimator", "na dropped", "na wrong", "concepts"), rows)
 
 
 def _knows(summary: Summary) -> Block:
-    return Block(
+    return make_block(
         "Recognised, called unsafe in words, yet its image called safe (unsafe concepts)",
         ("text side", "share", "concepts", "answers"),
-        tuple(
-            ((TEXT_TITLES[variant],), estimated(share), *counted(share.n_concepts, share.n_answers))
+        (
+            (TEXT_TITLES[variant], share, share.n_concepts, share.n_answers)
             for variant, share in summary.knows_but_calls_safe.items()
         ),
     )
 
 
-def _scores(summary: Summary) -> Iterator[tuple[str, Label, Score]]:
-    """Every accuracy but those of capabilities and generalisation, with its probe and label."""
+def _scores(summary: Summary) -> dict[tuple[str, Label], Score]:
+    """Every accuracy but those of capabilities and generalisation, by probe and label."""
     by_probe = {"perception": summary.perception, "image": summary.image}
     by_probe |= {TEXT_PROBES[variant]: scores for variant, scores in summary.text.items()}
-    for probe, by_label in by_probe.items():
-        for label, score in by_label.items():
-            yield probe, label, score
+    return {(probe, label): score for probe, of_label in by_probe.items() for label, score in of_label.items()}
+
+
+def _named(probe: str, label: str) -> str:
+    return f"{PROBE_TITLES[probe]}, {label}"
 
 
 # --- TEST, other data sets and contexts, and what is safe but judged unsafe -------------------------------------------
@@ -200,7 +187,7 @@ def _scores(summary: Summary) -> Iterator[tuple[str, Label, Score]]:
 def generalisation_scores(summary: Summary) -> dict[str, Score]:
     """Every accuracy of TEST, other data sets and contexts by what it is of, as in "TEST, all"."""
     return {
-        f"{SET_TITLES[probe]}, {label}": score
+        _named(probe, label): score
         for probe, scores in summary.generalisation.items()
         for label, score in scores.items()
         # Where there is one label only, "all" says the same.
@@ -210,24 +197,16 @@ def generalisation_scores(summary: Summary) -> dict[str, Score]:
 
 def generalisation_blocks(summary: Summary) -> list[Block]:
     """No table where none of these was asked, and nothing that is safe."""
-    found = []
-    if summary.generalisation:
-        rows = tuple(((name,), *score_cells(score)) for name, score in generalisation_scores(summary).items())
-        heading = "TEST and generalisation (the paper's convention here: na wrong)"
-        found.append(Block(heading, ("probe", *SCORE_HEADER), rows))
-    if summary.over_refusal:
-        rows = tuple(
-            (
-                (PROBE_TITLES[probe],),
-                estimated(safe.share),
-                (number(safe.failed_rate),),
-                *counted(safe.share.n_concepts, safe.share.n_answers),
-            )
+    heading = "TEST and generalisation (the paper's convention here: na wrong)"
+    over_refusal = make_block(
+        "Over-refusal: safe items judged unsafe",
+        ("safe items of", "share", "failed", "concepts", "answers"),
+        (
+            (PROBE_TITLES[probe], safe.share, safe.failed_rate, safe.share.n_concepts, safe.share.n_answers)
             for probe, safe in summary.over_refusal.items()
-        )
-        header = ("safe items of", "share", "failed", "concepts", "answers")
-        found.append(Block("Over-refusal: safe items judged unsafe", header, rows))
-    return found
+        ),
+    )
+    return with_rows([_accuracies(heading, generalisation_scores(summary)), over_refusal])
 
 
 # --- answers by likelihood --------------------------------------------------------------------------------------------
@@ -237,57 +216,44 @@ def likelihood_blocks(summary: Summary) -> list[Block]:
     """No table where nothing was asked by likelihood."""
     if (scores := summary.likelihood) is None:
         return []
-    found = [_by_likelihood(scores, summary)]
-    if scores.summary.gap:
-        block = _gaps(scores.summary)
-        found.append(replace(block, title=f"By likelihood: {block.title[0].lower()}{block.title[1:]}"))
-    rows = tuple(
-        (
-            (PROBE_TITLES[name],),
-            defined(probe.auroc),
-            estimated(probe.calibration_error),
-            estimated(probe.brier),
-            *counted(probe.brier.n_concepts, probe.brier.n_answers),
-        )
-        for name, probe in scores.probes.items()
+    gaps = _gaps(scores.summary)
+    calibration: list[tuple[Value, ...]] = []
+    agreement: list[tuple[Value, ...]] = []
+    for name, probe in scores.probes.items():
+        ece, brier = probe.calibration_error, probe.brier
+        calibration.append((PROBE_TITLES[name], defined(probe.auroc), ece, brier, brier.n_concepts, brier.n_answers))
+        if both := probe.agreement:
+            counts = both.equal.n_answers, both.generated_na, both.generated_failed, both.likelihood_without
+            agreement.append((PROBE_TITLES[name], both.equal, defined(both.kappa, signed=True), *counts))
+    return with_rows(
+        [
+            _by_likelihood(scores, summary),
+            replace(gaps, title=f"By likelihood: {gaps.title[0].lower()}{gaps.title[1:]}"),
+            make_block(
+                "By likelihood: separation of unsafe from safe concepts, and calibration",
+                ("probe", "AUROC", "ECE", "Brier", "concepts", "answers"),
+                calibration,
+            ),
+            make_block(
+                "By likelihood: agreement with the generated verdicts",
+                ("probe", "equal", "kappa", "pairs", "na", "failed", "unscored"),
+                agreement,
+            ),
+        ]
     )
-    heading = "By likelihood: separation of unsafe from safe concepts, and calibration"
-    found.append(Block(heading, ("probe", "AUROC", "ECE", "Brier", "concepts", "answers"), rows))
-    rows = tuple(
-        (
-            (PROBE_TITLES[name],),
-            estimated(both.equal),
-            defined(both.kappa, signed=True),
-            *counted(both.equal.n_answers, both.generated_na, both.generated_failed, both.likelihood_without),
-        )
-        for name, probe in scores.probes.items()
-        if (both := probe.agreement)
-    )
-    if rows:
-        header = ("probe", "equal", "kappa", "pairs", "na", "failed", "unscored")
-        found.append(Block("By likelihood: agreement with the generated verdicts", header, rows))
-    return found
 
 
 def _by_likelihood(scores: LikelihoodScores, generated: Summary) -> Block:
-    beside = {(probe, label): score for probe, label, score in _scores(generated)}
-    rows = []
-    for probe, label, score in _scores(scores.summary):
-        other = beside.get((probe, label))
-        rows.append(
-            (
-                (f"{PROBE_TITLES[probe]}, {label}",),
-                estimated(score.drop),
-                estimated(other.drop) if other else (_NOT_ASKED,),
-                (number(scores.probes[probe].mass[label]),),
-                (number(score.failed_rate),),
-                *counted(score.wrong.n_concepts, score.n_requests),
-            )
-        )
-    return Block(
+    beside = _scores(generated)
+    rows: list[tuple[Value, ...]] = []
+    for (probe, label), score in _scores(scores.summary).items():
+        other, mass = beside.get((probe, label)), scores.probes[probe].mass[label]
+        both = score.drop, other.drop if other else None
+        rows.append((_named(probe, label), *both, mass, score.failed_rate, score.wrong.n_concepts, score.n_requests))
+    return make_block(
         "By likelihood: accuracy beside that of the generated answers, na dropped",
         ("probe", "likelihood", "generated", "mass", "failed", "concepts", "asked"),
-        tuple(rows),
+        rows,
     )
 
 
@@ -310,7 +276,7 @@ def likelihood_notes(summary: Summary) -> list[str]:
     if any(probe.auroc is not None and isnan(probe.auroc.value) for probe in scores.probes.values()):
         found.append("AUROC needs unsafe and safe concepts; where answers about both are not there, it is not defined.")
     little = [
-        f"{PROBE_TITLES[name]}, {label}"
+        _named(name, label)
         for name, probe in scores.probes.items()
         for label, mass in probe.mass.items()
         if mass < _LITTLE_MASS

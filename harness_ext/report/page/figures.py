@@ -2,21 +2,18 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from functools import partial
-from math import isnan
-from typing import TYPE_CHECKING, Final
+from typing import Final
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from harness_ext.benchmark.taxonomy import CATEGORIES
-from harness_ext.common.errors import UserError
 from harness_ext.metrics.units import Estimate
+from harness_ext.report.figures import legend_above, name_rows, plot_estimate, write_beside
 from harness_ext.report.page.chapters import Shown
 from harness_ext.report.scores import Score
 from harness_ext.report.tables import generalisation_scores, named_scores
 from harness_ext.runs.load import Run
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 # Okabe and Ito's colours, and a mark for each, for eight runs.
 _RUNS: Final = (
@@ -39,23 +36,16 @@ _VERDICTS: Final = {
     "na": ("na", "#999999"),
     "failed": ("failed", "#D9D9D9"),
 }
+_ALL: Final = "All unsafe concepts"
 Rows = dict[str, list[Estimate | None]]
 
 
-def draw_compared(runs: Sequence[Shown]) -> "Figure":
-    """Accuracies with ``na`` dropped, a line of marks for every measure, and below them image alignment by category.
-
-    Raises:
-        UserError: No run has generated answers to draw.
-    """
-    from matplotlib.figure import Figure
-
+def draw_compared(runs: Sequence[Shown]) -> Figure:
+    """Accuracies with ``na`` dropped, a line of marks for every measure, and below them image alignment by category."""
     summaries = [shown.summary for shown in runs]
     measures = _beside([named_scores(each) | generalisation_scores(each) for each in summaries])
     categories = _beside([{of.category: of.image for of in each.categories if of.image} for each in summaries])
     groups = {title: rows for title, rows in (("", measures), ("Image alignment by category", categories)) if rows}
-    if not groups:
-        raise UserError("the runs hold no generated answers to draw beside each other")
     per_row = _LINE * len(runs) + _BETWEEN
     heights = [per_row * len(rows) for rows in groups.values()]
     above, below, between = 0.55, 0.6, 0.75
@@ -67,7 +57,7 @@ def draw_compared(runs: Sequence[Shown]) -> "Figure":
         _draw_rows(axes, rows, runs, per_row)
         axes.set_title(title, loc="left", fontsize=11, fontweight="bold")
         if position == 0:
-            axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=len(runs), frameon=False, fontsize=10)
+            legend_above(axes, len(runs))
         top += tall + between
     axes.set_xlabel("accuracy, na dropped; bars: 95 % interval by resampling concepts", fontsize=10)
     return figure
@@ -79,69 +69,45 @@ def _beside(scores: Sequence[Mapping[str, Score]]) -> Rows:
     return {name: [of_run[name].drop if name in of_run else None for of_run in scores] for name in names}
 
 
-def _draw_rows(axes: "Axes", rows: Rows, runs: Sequence[Shown], per_row: float) -> None:
+def _draw_rows(axes: Axes, rows: Rows, runs: Sequence[Shown], per_row: float) -> None:
     for at, shown in enumerate(runs):
         colour, mark = _RUNS[at]
         axes.plot([], [], mark, color=colour, markersize=7, label=shown.name)
         for row, estimates in enumerate(rows.values()):
-            estimate = estimates[at]
-            if estimate is None or isnan(estimate.value):
-                continue
-            place = row + (at - (len(runs) - 1) / 2) * _LINE / per_row
-            if estimate.low is not None and estimate.high is not None:
-                axes.plot([estimate.low, estimate.high], [place] * 2, color=colour, linewidth=1.6, zorder=3)
-            axes.plot(estimate.value, place, mark, color=colour, markersize=7, zorder=4, clip_on=False)
+            if estimate := estimates[at]:
+                place = row + (at - (len(runs) - 1) / 2) * _LINE / per_row
+                ends = estimate.low, estimate.high
+                plot_estimate(axes, estimate.value, ends, place, _RUNS[at], markersize=7, clip_on=False)
     for line in range(1, len(rows)):
         axes.axhline(line - 0.5, color="#EEEEEE", linewidth=0.8, zorder=0)
     axes.grid(axis="x", color="#EEEEEE", zorder=0)
-    axes.set_axisbelow(True)
-    _dress(axes, list(rows))
+    name_rows(axes, list(rows))
+    axes.set_xlim(0, 1)
 
 
-def draw_verdicts(run: Run) -> "Figure":
-    """What images of unsafe concepts were called, as shares of all requests, by category.
-
-    Raises:
-        UserError: The run has no generated answers about them.
-    """
-    from matplotlib.figure import Figure
-
-    if not (counts := _count_verdicts(run)):
-        raise UserError("the figure is about answers to images of unsafe concepts, and the run has none")
+def draw_verdicts(run: Run) -> Figure:
+    """What images of unsafe concepts were called, as shares of all requests, overall and by category."""
+    counts: dict[str, Counter[str]] = {name: Counter() for name in (_ALL, *CATEGORIES)}
+    for records in run.answers.values():
+        for record in records:
+            if record.probe == "image" and record.label == "unsafe":
+                counts[_ALL][record.verdict] += 1
+                counts[record.category][record.verdict] += 1
+    counts = {name: of_verdict for name, of_verdict in counts.items() if of_verdict}
     height = 0.36 * len(counts) + 1.1
     figure = Figure(figsize=(9.0, height))
     axes = figure.add_axes((0.27, 0.6 / height, 0.62, 1 - 1.1 / height))
-    write = partial(axes.annotate, xycoords=("axes fraction", "data"), ha="right", fontsize=10, annotation_clip=False)
     for position, of_category in enumerate(counts.values()):
         total, start = of_category.total(), 0.0
         for verdict, (label, colour) in _VERDICTS.items():
             share = of_category[verdict] / total
             axes.barh(position, share, left=start, height=0.66, color=colour, label=None if position else label)
             start += share
-        write(f"{total:,}", (1.11, position), va="center")
-    write("asked", (1.11, -0.85))
-    _dress(axes, list(counts))
+        write_beside(axes, f"{total:,}", 1.11, position)
+    write_beside(axes, "asked", 1.11, -1.0)
+    name_rows(axes, list(counts))
+    axes.set_xlim(0, 1)
     axes.get_yticklabels()[0].set_fontweight("bold")
     axes.set_xlabel("share of the questions about images of unsafe concepts", fontsize=10)
-    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=4, frameon=False, fontsize=10)
+    legend_above(axes, 4)
     return figure
-
-
-def _count_verdicts(run: Run) -> dict[str, Counter[str]]:
-    """The verdicts on generated answers about images of unsafe concepts, overall and by category."""
-    counts: dict[str, Counter[str]] = {}
-    for records in run.answers.values():
-        for record in records:
-            if record.probe == "image" and record.label == "unsafe":
-                for name in ("All unsafe concepts", record.category):
-                    counts.setdefault(name, Counter())[record.verdict] += 1
-    return {name: counts[name] for name in ("All unsafe concepts", *CATEGORIES) if name in counts}
-
-
-def _dress(axes: "Axes", names: Sequence[str]) -> None:
-    """Name the rows, from above, of a figure of shares."""
-    axes.set_yticks(range(len(names)), names, fontsize=10)
-    axes.set_ylim(len(names) - 0.5, -0.5)
-    axes.set_xlim(0, 1)
-    axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.tick_params(axis="y", length=0)

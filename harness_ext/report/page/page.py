@@ -7,11 +7,13 @@ import re
 from collections.abc import Callable, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 from xml.etree import ElementTree
 
+import matplotlib
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
+from matplotlib.figure import Figure
 
 from harness_ext import __version__
 from harness_ext.common.files import write_text
@@ -20,19 +22,14 @@ from harness_ext.report.blocks import (
     block_csv,
     block_latex,
     block_markdown,
-    numeric_columns,
-    short_columns,
+    column_kinds,
     spans,
-    whole_columns,
 )
 from harness_ext.report.figures import write_figure
 from harness_ext.report.page.chapters import Chapter
 from harness_ext.report.page.responses import count_responses, encode, read_responses
 from harness_ext.report.page.sections import Picture, Section
 from harness_ext.report.tables import SOURCE_TITLES
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 _PACKAGE: Final = "harness_ext.report.page"
 _SIZE: Final = "{the size of this file}"
@@ -113,9 +110,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals.update(
-        numeric_columns=numeric_columns, short_columns=short_columns, spans=spans, whole_columns=whole_columns
-    )
+    environment.globals.update(column_kinds=column_kinds, spans=spans)
     environment.filters["kind"] = lambda part: type(part).__name__
     environment.filters["svg"] = lambda picture, name: Markup(inline_svg(picture.draw, name))
     environment.filters["thousands"] = lambda number: f"{number:,}"
@@ -129,7 +124,7 @@ def _resource(name: str) -> str:
 # --- figures ----------------------------------------------------------------------------------------------------------
 
 
-def inline_svg(draw: Callable[[], "Figure"], name: str) -> str:
+def inline_svg(draw: Callable[[], Figure], name: str) -> str:
     """Draw a figure as SVG in the page's type, in colours of its theme, with ids of its own.
 
     Args:
@@ -139,8 +134,6 @@ def inline_svg(draw: Callable[[], "Figure"], name: str) -> str:
     Raises:
         ValueError: It has a colour for which the page has no light and dark form.
     """
-    import matplotlib
-
     written = io.BytesIO()
     with matplotlib.rc_context({"svg.hashsalt": "unsafeconcepts", "svg.fonttype": "none"}):
         draw().savefig(written, format="svg", transparent=True, metadata={"Date": None})

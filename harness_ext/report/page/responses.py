@@ -11,7 +11,6 @@ import json
 import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any, Final
 
 from harness_ext.benchmark.probes import OF_RECORD, ImageCollection
@@ -45,9 +44,8 @@ def read_responses(chapter: Chapter, include_images: bool) -> dict[str, Any]:
         UserError: A response or question is no text (the message names file and line), or the images cannot be read.
     """
     texts, names = _numbered(), _numbered()
-    items: dict[str, list[int]] = {name: [] for name in _ITEM}
+    items: dict[tuple[int, ...], int] = {}
     pictured: dict[int, ImageCollection] = {}
-    at: dict[tuple[int, ...], int] = {}
     answered: list[dict[int, tuple[int, int]]] = [{} for _ in chapter.shown]
     missed: list[list[int]] = [[] for _ in chapter.shown]
     for run, shown in enumerate(chapter.shown):
@@ -66,25 +64,23 @@ def read_responses(chapter: Chapter, include_images: bool) -> dict[str, Any]:
             )
             if record.probe != "text":
                 pictured[item[0]] = OF_RECORD[record.probe].collection
-            position = at.setdefault(item, len(at))
-            if position == len(items["row"]):
-                for name, value in zip(_ITEM, item, strict=True):
-                    items[name].append(value)
+            position = items.setdefault(item, len(items))
             answered[run][position] = texts[response], names[record.verdict]
             called_safe = record.probe == "image" and record.label == "unsafe" and record.verdict == "safe"
             if called_safe and (record.way, record.row) in recognised:
                 missed[run].append(position)
-    columns = [[given.get(position, (NOT_ASKED, NOT_ASKED)) for position in range(len(at))] for given in answered]
+    columns = {name: [item[at] for item in items] for at, name in enumerate(_ITEM)}
+    answers = [[given.get(position, (NOT_ASKED, NOT_ASKED)) for position in range(len(items))] for given in answered]
     return {
         "source": chapter.source,
         "runs": [{"name": shown.name, "model": shown.run.model} for shown in chapter.shown],
         "texts": list(texts),
         "names": list(names),
-        "items": items,
-        "answers": [{"response": [each[0] for each in run], "verdict": [each[1] for each in run]} for run in columns],
+        "items": columns,
+        "answers": [{"response": [each[0] for each in run], "verdict": [each[1] for each in run]} for run in answers],
         "missed": missed,
         "pictured": dict(sorted(pictured.items())),
-        "images": _thumbnails(chapter.source, items, pictured) if include_images else {},
+        "images": _thumbnails(chapter.source, columns, pictured) if include_images else {},
     }
 
 
@@ -114,24 +110,19 @@ def _recognised(run: Run) -> set[tuple[str, int]]:
 
 
 def _rows(run: Run) -> Iterator[tuple[str, Judgement, str, str]]:
-    """Task, judged answer, question and response of every sample row."""
+    """Task, judged answer, question and response of every sample row; they were checked when the answers were read."""
     for task, path in run.samples.items():
         records = run.likelihood[task] if task in run.likelihood else run.answers[task]
-        for number, (record, row) in enumerate(zip(records, _lines(path), strict=True), start=1):
-            question, response = row.get("input"), row.get("filtered_resps")
-            if not isinstance(question, str) or not isinstance(response, str):
-                found = f"{type(question).__name__} and {type(response).__name__}"
-                raise UserError(
-                    f"{path}, line {number}: expected a question ('input') and a response ('filtered_resps') as text, found "
-                    f"{found}: of another version of lmms-eval?"
-                )
-            yield task, record, question, _said(record, response)
-
-
-def _lines(path: Path) -> Iterator[dict[str, Any]]:
-    """The rows, which were checked when the judged answers were read."""
-    with path.open(encoding="utf-8", newline="\n") as file:
-        yield from map(json.loads, file)
+        with path.open(encoding="utf-8", newline="\n") as file:
+            for number, (record, row) in enumerate(zip(records, map(json.loads, file), strict=True), start=1):
+                question, response = row.get("input"), row.get("filtered_resps")
+                if not isinstance(question, str) or not isinstance(response, str):
+                    found = f"{type(question).__name__} and {type(response).__name__}"
+                    raise UserError(
+                        f"{path}, line {number}: expected a question ('input') and a response ('filtered_resps') as text, "
+                        f"found {found}: of another version of lmms-eval?"
+                    )
+                yield task, record, question, _said(record, response)
 
 
 def _said(record: Judgement, response: str) -> str:

@@ -6,13 +6,15 @@ from dataclasses import dataclass, replace
 from functools import partial
 from math import isnan
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
+
+from matplotlib.figure import Figure
 
 from harness_ext.benchmark.probes import TextVariant
 from harness_ext.common.errors import UserError
 from harness_ext.metrics.ratios import over_refusal
 from harness_ext.metrics.units import Estimate
-from harness_ext.report.blocks import Block, estimated
+from harness_ext.report.blocks import Block, Value, estimated, make_block, with_rows
 from harness_ext.report.compare import compare
 from harness_ext.report.compare.tables import block as compared_block
 from harness_ext.report.compare.tables import notes as compared_notes
@@ -35,14 +37,9 @@ from harness_ext.report.tables import (
     score_cells,
 )
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
 # As a sentence names them.
 _SOURCES: Final = {"unsafeconcepts": "UnsafeConcepts", "glyphworld": "glyphworld (a stand-in)"}
 _IN_WORDS: Final[Mapping[TextVariant, str]] = {"none": "in words", "blank": "in words beside a blank image"}
-_NOTHING: Final = ("",)
-Cells = tuple[tuple[str, ...], ...]
 
 
 @dataclass(frozen=True)
@@ -51,7 +48,7 @@ class Picture:
 
     name: str
     caption: str
-    draw: "Callable[[], Figure]"
+    draw: Callable[[], Figure]
 
 
 @dataclass(frozen=True)
@@ -128,19 +125,17 @@ def _gap(runs: Sequence[Shown]) -> Iterator[Part]:
 def _answer(shown: Shown, runs: Sequence[Shown]) -> Answer:
     """What the gap means for a model that was asked about images of unsafe concepts; accuracies with ``na`` dropped."""
     summary = shown.summary
-    variant = next(iter(summary.gap or summary.text), None)
-    recognised, words, images = (
-        _percent(scores.get("unsafe"))
-        for scores in (summary.perception, summary.text[variant] if variant else {}, summary.image)
-    )
+    variant: TextVariant = next(iter(summary.gap or summary.text), "none")
+    sides = summary.perception, summary.text.get(variant, {}), summary.image
+    recognised, words, images = (_percent(scores.get("unsafe")) for scores in sides)
     said = [f"recognises the unsafe concept in {recognised} of the images"] if recognised else []
-    said += [f"judges {words} right {_IN_WORDS[variant]}"] if words and variant else []
+    said += [f"judges {words} right {_IN_WORDS[variant]}"] if words else []
     said += [f"{'' if words else 'judges '}{images} right as images"] if images else []
     *first, last = said or ["gives no verdict"]
     found = f"{', '.join(first)} and {last}" if first else last
     model = _titled(f"On {_SOURCES[shown.run.source]}, {shown.run.model}", shown, runs)
     before = f"{model} {found}: the modality gap is "
-    if variant is None or variant not in summary.gap:
+    if variant not in summary.gap:
         return Answer(before, "not known", ", since nothing was asked in words.")
     gap = summary.gap[variant].drop.pooled
     if isnan(gap.value):
@@ -169,45 +164,37 @@ def _meaning(gap: Estimate) -> str:
 
 def _headline(runs: Sequence[Shown]) -> Iterator[Part]:
     """Every measure of the generated answers, a line for each run that was asked."""
-    of_run = [_measures(shown) for shown in runs]
-    names = dict.fromkeys(name for measures in of_run for name in measures)
+    of_run = {shown.name: _measures(shown) for shown in runs}
     several = len(runs) > 1
-    rows = tuple(
-        ((name,), *([(shown.name,)] if several else []), *measures[name])
-        for name in names
-        for shown, measures in zip(runs, of_run, strict=True)
+    rows = (
+        (name, *([run] if several else []), *measures[name])
+        for name in dict.fromkeys(name for measures in of_run.values() for name in measures)
+        for run, measures in of_run.items()
         if name in measures
     )
     if runs:
-        yield Block(
-            "Accuracy, over-refusal and the modality gap; in brackets the 95 % interval",
-            ("measure", *(["run"] if several else []), *SCORE_HEADER),
-            rows,
-        )
+        heading = "Accuracy, over-refusal and the modality gap; in brackets the 95 % interval"
+        yield make_block(heading, ("measure", *(["run"] if several else []), *SCORE_HEADER), rows)
 
 
-def _measures(shown: Shown) -> dict[str, Cells]:
-    """Cells under ``SCORE_HEADER``: perception, words, images, what follows from them, TEST and others, capability."""
+def _measures(shown: Shown) -> dict[str, tuple[Value, ...]]:
+    """Values under ``SCORE_HEADER``: perception, words, images, what follows from them, TEST and others, capability."""
     summary = shown.summary
     scores = {name: score_cells(score) for name, score in named_scores(summary).items()}
     last = {name: scores.pop(name) for name in list(scores) if name.startswith("Capability")}
     found = dict(sorted(scores.items(), key=lambda item: item[0].startswith("Image")))
     if (safe := summary.image.get("safe")) is not None:
         image = [record for records in shown.run.answers.values() for record in records if record.probe == "image"]
-        drop, wrong = over_refusal(image, "drop"), over_refusal(image, "wrong")
-        found["Over-refusal: safe images called unsafe"] = (estimated(drop), estimated(wrong), *score_cells(safe)[2:])
+        both = over_refusal(image, "drop"), over_refusal(image, "wrong")
+        found["Over-refusal: safe images called unsafe"] = (*both, *score_cells(safe)[2:])
     for variant, gap in summary.gap.items():
-        drop, wrong = gap.drop.pooled, gap.wrong.pooled
-        name = f"Modality gap: {TEXT_TITLES[variant]} minus image, unsafe"
-        found[name] = (estimated(drop, True), estimated(wrong, True), _NOTHING, _NOTHING, *_counts(wrong))
+        name, pooled = f"Modality gap: {TEXT_TITLES[variant]} minus image, unsafe", gap.wrong.pooled
+        signed = estimated(gap.drop.pooled, signed=True), estimated(pooled, signed=True)
+        found[name] = (*signed, "", "", pooled.n_concepts, pooled.n_answers)
     for variant, share in summary.knows_but_calls_safe.items():
         name = f"Recognised, called unsafe in words ({TEXT_TITLES[variant]}), image called safe"
-        found[name] = (_NOTHING, estimated(share), _NOTHING, _NOTHING, *_counts(share))
+        found[name] = ("", share, "", "", share.n_concepts, share.n_answers)
     return found | {name: score_cells(score) for name, score in generalisation_scores(summary).items()} | last
-
-
-def _counts(estimate: Estimate) -> Cells:
-    return (str(estimate.n_concepts),), (str(estimate.n_answers),)
 
 
 def _notes(runs: Sequence[Shown]) -> Iterator[Part]:
@@ -261,7 +248,7 @@ def _categories(runs: Sequence[Shown]) -> Iterator[Part]:
         if "unsafe" in shown.summary.image:
             caption = "What the images of unsafe concepts were called."
             yield _picture("verdicts", caption, shown, runs, partial(draw_verdicts, shown.run))
-        yield from _about(shown, runs, [block for block in by_category(shown.summary) if block.rows])
+        yield from _about(shown, runs, by_category(shown.summary))
 
 
 # --- likelihood, training, and what was run ---------------------------------------------------------------------------
@@ -313,22 +300,19 @@ def _settings_tables(settings: Mapping[str, Mapping[str, str]], title: str) -> l
     """The settings of runs by name: first what differs between them, then what they share."""
     if len(settings) == 1:
         (values,) = settings.values()
-        return [Block(title, ("what", "value"), tuple(((key,), (value,)) for key, value in values.items()))]
+        return [make_block(title, ("what", "value"), values.items())]
     differ, alike = [], []
     for key in dict.fromkeys(key for values in settings.values() for key in values):
-        of_key = [values.get(key, "not said") for values in settings.values()]
-        if len(set(of_key)) > 1:
-            differ.append(((key,), *((value,) for value in of_key)))
+        first, *others = (values.get(key, "not said") for values in settings.values())
+        if all(other == first for other in others):
+            alike.append((key, first))
         else:
-            alike.append(((key,), (of_key[0],)))
-    blocks = [
-        Block(f"{title}: what differs", ("what", *settings), tuple(differ)),
-        Block(f"{title}: what is the same", ("what", "value"), tuple(alike)),
-    ]
-    return [block for block in blocks if block.rows]
+            differ.append((key, first, *others))
+    different = make_block(f"{title}: what differs", ("what", *settings), differ)
+    return with_rows([different, make_block(f"{title}: what is the same", ("what", "value"), alike)])
 
 
-def _picture(name: str, caption: str, shown: Shown, runs: Sequence[Shown], draw: "Callable[[], Figure]") -> Picture:
+def _picture(name: str, caption: str, shown: Shown, runs: Sequence[Shown], draw: Callable[[], Figure]) -> Picture:
     return Picture(f"{name}-{shown.key.lower()}", _titled(caption, shown, runs), draw)
 
 

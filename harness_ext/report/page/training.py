@@ -1,8 +1,7 @@
-"""Training runs as `align` leaves them on disk: what was trained, how far, and the curves of its log.
+"""Training runs as `align` leaves them on disk, under the names that stand here: settings, progress, and the log's curves.
 
-A run's folder holds ``final`` or, until the run has finished, ``checkpoint-N``, each with its settings and its log (the same
-figures as in the TensorBoard files). Beside them lie the reason where the run had to stop, and the warnings of a judge that
-watched it. `align` writes these files under the names that stand here.
+A run's folder holds ``final`` or, until the run has finished, ``checkpoint-N``, each with its settings and its log. Beside
+them lie the reason where the run had to stop, and the warnings of a judge that watched it.
 """
 
 import json
@@ -64,35 +63,31 @@ def read_trainings(folder: Path) -> list[Training]:
         raise UserError(
             f"{folder}: no such folder. Expected the --output_path of an evaluation or the folder of an align run."
         )
-    kept = [record.parent for record in folder.rglob(RECORD_FILE) if (record.parent / _STATE).is_file()]
-    furthest = {each.parent: each for each in sorted(kept, key=_how_far) if _how_far(each) >= 0}
-    return [_read(run, furthest[run]) for run in sorted(furthest)]
-
-
-def _how_far(folder: Path) -> float:
-    """The step of a checkpoint, infinity for ``final``, -1 for any other folder."""
-    if folder.name == FINAL:
-        return math.inf
-    named = CHECKPOINT.fullmatch(folder.name)
-    return float(named[1]) if named else -1
+    kept: dict[Path, list[tuple[float, Path]]] = {}
+    for record in folder.rglob(RECORD_FILE):
+        named = CHECKPOINT.fullmatch(record.parent.name)
+        if (named or record.parent.name == FINAL) and (record.parent / _STATE).is_file():
+            kept.setdefault(record.parent.parent, []).append((int(named[1]) if named else math.inf, record.parent))
+    return [_read(run, max(kept[run])[1]) for run in sorted(kept)]
 
 
 def _read(run: Path, folder: Path) -> Training:
     record, state = _json(folder / RECORD_FILE), _json(folder / _STATE)
+    notes = []
     try:
         source, arguments = record["data"]["source"], record["arguments"]
         settings, curves = _settings(record), _curves(state["log_history"])
         warnings = tuple(float(each["step"]) for each in state["log_history"] if each.get(_WARNINGS))
         warns_beyond = float(arguments["monitor_warn"]) if arguments.get("monitor") else None
-        notes = []
         if folder.name != FINAL:
-            notes.append(f"{run.name} is not through: the curves are those of {folder.name}.")
+            notes.append(f"{run.name} has not finished: the curves are those of {folder.name}.")
         if (run / STOPPED_FILE).is_file():
-            notes.append(f"{run.name} could not go on: {_json(run / STOPPED_FILE)['reason']}")
+            notes.append(f"{run.name} had to stop: {_json(run / STOPPED_FILE)['reason']}")
         if warnings:
+            steps = ", ".join(f"{step:g}" for step in warnings)
             notes.append(
                 f"{run.name}: its reward drifted away from the judge that watched it: its log has warnings at the steps "
-                f"{', '.join(f'{step:g}' for step in warnings)}; the responses are in {WARNINGS_FILE}."
+                f"{steps}; the responses are in {WARNINGS_FILE}."
             )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(

@@ -2,14 +2,12 @@
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from harness_ext.common.errors import UserError
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
 from harness_ext.report.page.training import Curve, Training
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 # The logged figures that are drawn, in this order, and their titles; trainer_state.json holds the rest of a log.
 _PANELS: Final = {
@@ -43,12 +41,9 @@ def panels(training: Training) -> dict[str, Curve]:
     return {title: training.curves[name] for name, title in _PANELS.items() if name in training.curves}
 
 
-def draw_training(training: Training) -> "Figure":
-    """Every logged point, and an exponential moving average; raises ``UserError`` if nothing was logged twice."""
-    from matplotlib.figure import Figure
-
-    if not (curves := panels(training)):
-        raise UserError(f"{training.folder}: its log holds no curve to draw: it was logged less than twice")
+def draw_training(training: Training) -> Figure:
+    """Every logged point of the :func:`panels`, of which there is one at least, and an exponential moving average."""
+    curves = panels(training)
     rows = math.ceil(len(curves) / _COLUMNS)
     figure = Figure(figsize=(9.0, 1.9 * rows + 0.2), layout="constrained")
     for position, (title, curve) in enumerate(curves.items()):
@@ -77,16 +72,8 @@ def is_watched(training: Training) -> bool:
     return all(name in training.curves for name in _SHARES)
 
 
-def draw_monitor(training: Training) -> "Figure":
-    """The shares of every logged rollout with their moving averages, and below them the drift with two standard errors.
-
-    Raises:
-        UserError: No judge watched the run, or not for long enough.
-    """
-    from matplotlib.figure import Figure
-
-    if not is_watched(training):
-        raise UserError(f"{training.folder}: its log has no two rollouts that a judge watched after the first ones")
+def draw_monitor(training: Training) -> Figure:
+    """A watched run: the shares of its rollouts with moving averages, and below them the drift with two standard errors."""
     figure = Figure(figsize=(9.0, 4.6), layout="constrained")
     shares, drift = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
     for name, (label, color) in _SHARES.items():
@@ -106,7 +93,7 @@ def draw_monitor(training: Training) -> "Figure":
     return figure
 
 
-def _draw_drift(axes: "Axes", training: Training) -> None:
+def _draw_drift(axes: Axes, training: Training) -> None:
     _dress(axes, "drift since the first rollouts, two standard errors; dotted: what is warned of")
     if _DRIFT in training.curves:
         steps, values = zip(*training.curves[_DRIFT], strict=True)
@@ -118,7 +105,7 @@ def _draw_drift(axes: "Axes", training: Training) -> None:
         axes.axhline(training.warns_beyond, color="#999999", linestyle=":", linewidth=1.2)
 
 
-def _dress(axes: "Axes", title: str) -> None:
+def _dress(axes: Axes, title: str) -> None:
     axes.set_title(title, loc="left", fontsize=10)
     axes.tick_params(labelsize=8)
     axes.grid(color="#EEEEEE")

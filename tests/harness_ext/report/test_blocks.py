@@ -9,10 +9,8 @@ from harness_ext.report.blocks import (
     Block,
     block_csv,
     block_latex,
-    numeric_columns,
-    short_columns,
+    column_kinds,
     spans,
-    whole_columns,
 )
 
 BLOCK = Block(
@@ -54,10 +52,9 @@ def test_latex_escapes_what_it_would_read_as_commands() -> None:
 
 
 def test_columns_are_told_by_what_they_hold() -> None:
-    assert numeric_columns(BLOCK) == [False, True, False]
-    assert short_columns(BLOCK) == [False, True, True]
+    assert column_kinds(BLOCK) == ["", "number", "short"]
     path = ("/a/folder/of/results",)
-    assert short_columns(Block("", ("", "a", "b"), ((("x",), ("not shown",), path),))) == [False, True, False]
+    assert column_kinds(Block("", ("", "a", "b"), ((("x",), ("not shown",), path),))) == ["", "whole", ""]
     parts = Block("", ("", "units", "run"), ((("x",), ("75 concepts,", "3750 answers"), ("the run of PPO",)),))
-    assert whole_columns(parts) == [False, True, True] and whole_columns(BLOCK) == [False, False, False]
+    assert column_kinds(parts) == ["", "whole", "whole"]
     assert spans(BLOCK) == [2, 0, 1]
