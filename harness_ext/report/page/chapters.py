@@ -27,7 +27,6 @@ class Shown:
     Attributes:
         key: A letter that names it within its chapter.
         role: ``"before"`` for the runs of the first of several folders, ``"after"`` for the others; else empty.
-        folder: The folder that was given.
     """
 
     key: str
@@ -58,7 +57,9 @@ def read_chapters(folders: Sequence[Path]) -> list[Chapter]:
         UserError: Naming the folder or file: nothing is found, what is found is incomplete or of another version, a folder is
             given twice or lies in another one, or there are more runs of a source than a page can tell apart.
     """
-    _refuse_nested(folders)
+    for one, other in combinations([folder.resolve() for folder in folders], 2):
+        if one.is_relative_to(other) or other.is_relative_to(one):
+            raise UserError(f"{other}: given twice, or inside another folder: its runs would be shown twice")
     trainings = {folder: read_trainings(folder) for folder in folders}
     runs = [
         (folder, run)
@@ -87,12 +88,3 @@ def read_chapters(folders: Sequence[Path]) -> list[Chapter]:
         if shown or trained:
             chapters.append(Chapter(source, shown, trained))
     return chapters
-
-
-def _refuse_nested(folders: Sequence[Path]) -> None:
-    for one, other in combinations(folders, 2):
-        earlier, later = one.resolve(), other.resolve()
-        if earlier.is_relative_to(later) or later.is_relative_to(earlier):
-            raise UserError(
-                f"{other}: given twice, or one of the folders lies in another: its runs would be shown twice"
-            )

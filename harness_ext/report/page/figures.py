@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from harness_ext.benchmark.taxonomy import CATEGORIES
 from harness_ext.metrics.units import Estimate
-from harness_ext.report.figures import legend_above, name_rows, plot_estimate, write_beside
+from harness_ext.report.figures import legend_above, name_rows, plot_estimate, stacked, write_beside
 from harness_ext.report.page.chapters import Shown
 from harness_ext.report.scores import Score
 from harness_ext.report.tables import generalisation_scores, named_scores
@@ -48,18 +48,12 @@ def draw_compared(runs: Sequence[Shown]) -> Figure:
     groups = {title: rows for title, rows in (("", measures), ("Image alignment by category", categories)) if rows}
     per_row = _LINE * len(runs) + _BETWEEN
     heights = [per_row * len(rows) for rows in groups.values()]
-    above, below, between = 0.55, 0.6, 0.75
-    height = above + sum(heights) + between * (len(groups) - 1) + below
-    figure = Figure(figsize=(9.0, height))
-    top = above
-    for position, ((title, rows), tall) in enumerate(zip(groups.items(), heights, strict=True)):
-        axes = figure.add_axes((0.32, 1 - (top + tall) / height, 0.65, tall / height))
+    figure, panels = stacked(heights, above=0.55, below=0.6, between=0.75, width=9.0, left=0.32, share=0.65)
+    for axes, (title, rows) in zip(panels, groups.items(), strict=True):
         _draw_rows(axes, rows, runs, per_row)
         axes.set_title(title, loc="left", fontsize=11, fontweight="bold")
-        if position == 0:
-            legend_above(axes, len(runs))
-        top += tall + between
-    axes.set_xlabel("accuracy, na dropped; bars: 95 % interval by resampling concepts", fontsize=10)
+    legend_above(panels[0], len(runs))
+    panels[-1].set_xlabel("accuracy, na dropped; bars: 95 % interval by resampling concepts", fontsize=10)
     return figure
 
 
@@ -94,9 +88,7 @@ def draw_verdicts(run: Run) -> Figure:
                 counts[_ALL][record.verdict] += 1
                 counts[record.category][record.verdict] += 1
     counts = {name: of_verdict for name, of_verdict in counts.items() if of_verdict}
-    height = 0.36 * len(counts) + 1.1
-    figure = Figure(figsize=(9.0, height))
-    axes = figure.add_axes((0.27, 0.6 / height, 0.62, 1 - 1.1 / height))
+    figure, (axes,) = stacked([0.36 * len(counts)], above=0.5, below=0.6, width=9.0, left=0.27, share=0.62)
     for position, of_category in enumerate(counts.values()):
         total, start = of_category.total(), 0.0
         for verdict, (label, colour) in _VERDICTS.items():

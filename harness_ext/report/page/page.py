@@ -11,7 +11,7 @@ from typing import Final
 from xml.etree import ElementTree
 
 import matplotlib
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
@@ -27,7 +27,7 @@ from harness_ext.report.blocks import (
 )
 from harness_ext.report.figures import write_figure
 from harness_ext.report.page.chapters import Chapter
-from harness_ext.report.page.responses import count_responses, encode, read_responses
+from harness_ext.report.page.responses import NOT_ASKED, encode, read_responses
 from harness_ext.report.page.sections import Picture, Section
 from harness_ext.report.tables import SOURCE_TITLES
 
@@ -59,40 +59,31 @@ Chapters = Sequence[tuple[Chapter, Sequence[Section]]]
 
 
 def render(chapters: Chapters, command: str, include_images: bool = False) -> tuple[str, int, int]:
-    """Make the page.
+    """Make the page: the file's content, and how many responses and images are in it.
 
-    Args:
-        chapters: Each with its sections.
-        command: The command that makes it, for whoever wants to make it again.
-        include_images: Whether images are put in, which are blurred until they are asked for.
-
-    Returns:
-        The file's content, and how many responses and images are in it.
+    ``command`` is the one that makes it. With ``include_images`` images are put in, blurred until they are asked for.
 
     Raises:
         UserError: A response is no text, or the images cannot be read.
     """
     responses = [read_responses(chapter, include_images) for chapter, _ in chapters]
-    count, images = sum(map(count_responses, responses)), sum(len(each["images"]) for each in responses)
+    images = sum(len(each["images"]) for each in responses)
+    count = sum(verdict != NOT_ASKED for each in responses for run in each["answers"] for verdict in run["verdict"])
     script = Markup(_resource("page.js"))
-    html = (
-        _environment()
-        .get_template("page.html.jinja")
-        .render(
-            chapters=chapters,
-            titles=SOURCE_TITLES,
-            models=list(dict.fromkeys(shown.run.model for chapter, _ in chapters for shown in chapter.shown)),
-            gated_images=any(each["images"] and each["source"] != "glyphworld" for each in responses),
-            command=command,
-            version=__version__,
-            responses=count,
-            images=images,
-            size=_SIZE,
-            payload=encode(responses) if count else "",
-            style=Markup(_resource("page.css")),
-            script=script,
-            script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii"),
-        )
+    html = _template().render(
+        chapters=chapters,
+        titles=SOURCE_TITLES,
+        models=list(dict.fromkeys(shown.run.model for chapter, _ in chapters for shown in chapter.shown)),
+        gated_images=any(each["images"] and each["source"] != "glyphworld" for each in responses),
+        command=command,
+        version=__version__,
+        responses=count,
+        images=images,
+        size=_SIZE,
+        payload=encode(responses) if count else "",
+        style=Markup(_resource("page.css")),
+        script=script,
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii"),
     )
     return html.replace(_SIZE, file_size(len(html.encode("utf-8"))), 1), count, images
 
@@ -102,19 +93,16 @@ def file_size(count: int) -> str:
     return f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{count / 1e3:.0f} kB"
 
 
-def _environment() -> Environment:
+def _template() -> Template:
+    loader = PackageLoader(_PACKAGE, "")
     environment = Environment(
-        loader=PackageLoader(_PACKAGE, ""),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.globals.update(column_kinds=column_kinds, spans=spans)
     environment.filters["kind"] = lambda part: type(part).__name__
     environment.filters["svg"] = lambda picture, name: Markup(inline_svg(picture.draw, name))
     environment.filters["thousands"] = lambda number: f"{number:,}"
-    return environment
+    return environment.get_template("page.html.jinja")
 
 
 def _resource(name: str) -> str:
@@ -127,9 +115,7 @@ def _resource(name: str) -> str:
 def inline_svg(draw: Callable[[], Figure], name: str) -> str:
     """Draw a figure as SVG in the page's type, in colours of its theme, with ids of its own.
 
-    Args:
-        draw: Makes it.
-        name: Unique among the page's figures: ``<name>-title`` is the id of the caption that describes it.
+    ``name`` is unique among the page's figures; ``NAME-title`` is the id of the caption that describes it.
 
     Raises:
         ValueError: It has a colour for which the page has no light and dark form.
@@ -178,11 +164,7 @@ def _variable(found: re.Match[str]) -> str:
 
 
 def write_assets(chapters: Chapters, folder: Path) -> None:
-    """Write ``<source>-<name>`` files: figures as PNG and SVG, tables as Markdown, CSV and LaTeX.
-
-    Raises:
-        UserError: One cannot be written.
-    """
+    """Write ``<source>-<name>`` files: figures as PNG and SVG, tables as Markdown, CSV and LaTeX. Raises ``UserError``."""
     for chapter, sections in chapters:
         for section in sections:
             tables = [part for part in section.parts if isinstance(part, Block)]

@@ -84,11 +84,6 @@ def read_responses(chapter: Chapter, include_images: bool) -> dict[str, Any]:
     }
 
 
-def count_responses(chapter: Mapping[str, Any]) -> int:
-    """How many responses :func:`read_responses` found."""
-    return sum(verdict != NOT_ASKED for answers in chapter["answers"] for verdict in answers["verdict"])
-
-
 def encode(chapters: Sequence[Mapping[str, Any]]) -> str:
     """What :func:`read_responses` found, as base64 of gzip of JSON; the same answers give the same text."""
     # Responses may hold lone surrogates, which are no UTF-8; escaped, they are what the model said.

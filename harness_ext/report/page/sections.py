@@ -1,9 +1,10 @@
 """A chapter as sections of tables, figures and notes: what the page shows, and what is written beside it."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 from math import isnan
 from pathlib import Path
 from typing import Final
@@ -17,7 +18,6 @@ from harness_ext.metrics.units import Estimate
 from harness_ext.report.blocks import Block, Value, estimated, make_block, with_rows
 from harness_ext.report.compare import compare
 from harness_ext.report.compare.tables import block as compared_block
-from harness_ext.report.compare.tables import notes as compared_notes
 from harness_ext.report.figures import draw, draw_calibration
 from harness_ext.report.page.chapters import Chapter, Shown
 from harness_ext.report.page.figures import draw_compared, draw_verdicts
@@ -52,13 +52,6 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class Notes:
-    """What a reader must know, a paragraph each."""
-
-    lines: tuple[str, ...]
-
-
-@dataclass(frozen=True)
 class Answer:
     """One sentence about one run, with the number that it is about set apart: ``before``, ``number``, ``after``."""
 
@@ -67,7 +60,9 @@ class Answer:
     after: str
 
 
-Part = Block | Picture | Notes | Answer
+# What a reader must know, a paragraph each.
+Notes = tuple[str, ...]
+Part = Block | Picture | Answer | Notes
 
 
 @dataclass(frozen=True)
@@ -81,15 +76,11 @@ class Section:
 
 
 def sections(chapter: Chapter, margin: float) -> list[Section]:
-    """The sections that have something to show: the answer first, what was run last.
-
-    Args:
-        chapter: What they are about.
-        margin: The loss that counts as acceptable in a comparison.
-    """
+    """The sections that have something to show; ``margin`` is the loss that counts as acceptable in a comparison."""
     runs = chapter.shown
     generated = [shown for shown in runs if shown.run.answers]
     compared = "Before and after" if any(shown.role for shown in runs) else "The runs beside each other"
+    elsewhere = "TEST, other data sets, and over-refusal"
     trainings = _named(chapter.trainings)
     headline: list[Part] = [*_headline(generated)]
     settings: list[Part] = [*_settings(runs)]
@@ -101,8 +92,10 @@ def sections(chapter: Chapter, margin: float) -> list[Section]:
         Section("headline", "Headline", tuple(headline)),
         Section("comparison", "Differences", tuple(_differences(generated, margin))),
         Section("compared", compared, tuple(_compared(generated))),
-        Section("generalisation", "TEST, other data sets, and over-refusal", tuple(_generalisation(generated))),
-        Section("categories", "By category", tuple(_categories(generated))),
+        Section(
+            "generalisation", elsewhere, tuple(_of_each(generated, lambda one: generalisation_blocks(one.summary)))
+        ),
+        Section("categories", "By category", tuple(_of_each(generated, _categories))),
         Section("likelihood", "By likelihood", tuple(_likelihood(runs))),
         Section("curves", "Training", tuple(_curves(trainings))),
         Section("runs", "Evaluations", tuple(settings), what_was_run=True),
@@ -117,9 +110,9 @@ def sections(chapter: Chapter, margin: float) -> list[Section]:
 def _gap(runs: Sequence[Shown]) -> Iterator[Part]:
     pictured = [shown for shown in runs if "unsafe" in shown.summary.image]
     yield from (_answer(shown, pictured) for shown in pictured)
-    for shown in pictured:
-        caption = "Accuracy on unsafe concepts in words and as images; the band between them is the modality gap."
-        yield _picture("gap", caption, shown, pictured, partial(draw, shown.run, shown.summary, titled=False))
+    caption = "Accuracy on unsafe concepts in words and as images; the band between them is the modality gap."
+    drawn = partial(draw, titled=False)
+    yield from _of_each(pictured, lambda one: [Picture("gap", caption, partial(drawn, one.run, one.summary))])
 
 
 def _answer(shown: Shown, runs: Sequence[Shown]) -> Answer:
@@ -164,17 +157,14 @@ def _meaning(gap: Estimate) -> str:
 
 def _headline(runs: Sequence[Shown]) -> Iterator[Part]:
     """Every measure of the generated answers, a line for each run that was asked."""
-    of_run = {shown.name: _measures(shown) for shown in runs}
-    several = len(runs) > 1
-    rows = (
-        (name, *([run] if several else []), *measures[name])
-        for name in dict.fromkeys(name for measures in of_run.values() for name in measures)
-        for run, measures in of_run.items()
-        if name in measures
-    )
+    rows: dict[str, list[tuple[Value, ...]]] = {}
+    for shown in runs:
+        for name, values in _measures(shown).items():
+            rows.setdefault(name, []).append((name, shown.name, *values) if len(runs) > 1 else (name, *values))
     if runs:
         heading = "Accuracy, over-refusal and the modality gap; in brackets the 95 % interval"
-        yield make_block(heading, ("measure", *(["run"] if several else []), *SCORE_HEADER), rows)
+        header = ("measure", *(["run"] if len(runs) > 1 else []), *SCORE_HEADER)
+        yield make_block(heading, header, chain.from_iterable(rows.values()))
 
 
 def _measures(shown: Shown) -> dict[str, tuple[Value, ...]]:
@@ -205,10 +195,9 @@ def _notes(runs: Sequence[Shown]) -> Iterator[Part]:
         for line in notes(shown.run, shown.summary):
             if line not in elsewhere:
                 said.setdefault(line, []).append(shown.key)
+    lines = (line if len(keys) == len(runs) else f"{', '.join(keys)}: {line}" for line, keys in said.items())
     if said:
-        yield Notes(
-            tuple(line if len(keys) == len(runs) else f"{', '.join(keys)}: {line}" for line, keys in said.items())
-        )
+        yield tuple(lines)
 
 
 def _differences(runs: Sequence[Shown], margin: float) -> Iterator[Part]:
@@ -225,11 +214,12 @@ def _differences(runs: Sequence[Shown], margin: float) -> Iterator[Part]:
         try:
             comparison = compare([folders[0], other], margin, [f"{runs[0].run.source}_*"])
         except UserError as refused:
-            yield Notes((f"{title}: not compared. {refused}",))
+            yield (f"{title}: not compared. {refused}",)
         else:
             (pair,) = comparison.pairs
-            yield replace(compared_block(pair), title=title)
-            yield Notes(tuple(compared_notes(comparison, pair)))
+            table = compared_block(comparison, pair)
+            yield replace(table, title=title)
+            yield table.notes
 
 
 def _compared(runs: Sequence[Shown]) -> Iterator[Part]:
@@ -238,31 +228,24 @@ def _compared(runs: Sequence[Shown]) -> Iterator[Part]:
         yield Picture("compared", caption, partial(draw_compared, runs))
 
 
-def _generalisation(runs: Sequence[Shown]) -> Iterator[Part]:
-    for shown in runs:
-        yield from _about(shown, runs, generalisation_blocks(shown.summary))
-
-
-def _categories(runs: Sequence[Shown]) -> Iterator[Part]:
-    for shown in runs:
-        if "unsafe" in shown.summary.image:
-            caption = "What the images of unsafe concepts were called."
-            yield _picture("verdicts", caption, shown, runs, partial(draw_verdicts, shown.run))
-        yield from _about(shown, runs, by_category(shown.summary))
+def _categories(shown: Shown) -> Iterator[Block | Picture]:
+    if "unsafe" in shown.summary.image:
+        yield Picture("verdicts", "What the images of unsafe concepts were called.", partial(draw_verdicts, shown.run))
+    yield from by_category(shown.summary)
 
 
 # --- likelihood, training, and what was run ---------------------------------------------------------------------------
 
 
 def _likelihood(runs: Sequence[Shown]) -> Iterator[Part]:
-    asked = [shown for shown in runs if shown.summary.likelihood is not None]
-    for shown in asked:
-        yield from _about(shown, runs, likelihood_blocks(shown.summary))
-        caption = "How often answers by likelihood are right, against how sure they are."
-        drawn = partial(draw_calibration, shown.run, shown.summary, titled=False)
-        yield _picture("calibration", caption, shown, runs, drawn)
-    if asked:
-        yield Notes(tuple(dict.fromkeys(line for shown in asked for line in likelihood_notes(shown.summary))))
+    caption = "How often answers by likelihood are right, against how sure they are."
+    drawn = partial(draw_calibration, titled=False)
+    for shown in runs:
+        if shown.summary.likelihood:
+            picture = Picture("calibration", caption, partial(drawn, shown.run, shown.summary))
+            yield from _about(shown, runs, [*likelihood_blocks(shown.summary), picture])
+    if said := dict.fromkeys(line for shown in runs for line in likelihood_notes(shown.summary)):
+        yield tuple(said)
 
 
 def _curves(trainings: Mapping[str, Training]) -> Iterator[Part]:
@@ -274,7 +257,7 @@ def _curves(trainings: Mapping[str, Training]) -> Iterator[Part]:
             caption = f"{name}: what its reward and the judge that watched it call right; a dashed line is a warning."
             yield Picture(f"monitor-{number}", caption, partial(draw_monitor, each))
         if each.notes:
-            yield Notes(each.notes)
+            yield each.notes
 
 
 def _named(trainings: Sequence[Training]) -> dict[str, Training]:
@@ -312,12 +295,21 @@ def _settings_tables(settings: Mapping[str, Mapping[str, str]], title: str) -> l
     return with_rows([different, make_block(f"{title}: what is the same", ("what", "value"), alike)])
 
 
-def _picture(name: str, caption: str, shown: Shown, runs: Sequence[Shown], draw: Callable[[], Figure]) -> Picture:
-    return Picture(f"{name}-{shown.key.lower()}", _titled(caption, shown, runs), draw)
+# --- several runs -----------------------------------------------------------------------------------------------------
 
 
-def _about(shown: Shown, runs: Sequence[Shown], blocks: Sequence[Block]) -> list[Block]:
-    return [replace(block, title=_titled(block.title, shown, runs)) for block in blocks]
+def _of_each(runs: Sequence[Shown], parts_of: Callable[[Shown], Iterable[Block | Picture]]) -> Iterator[Part]:
+    for shown in runs:
+        yield from _about(shown, runs, parts_of(shown))
+
+
+def _about(shown: Shown, runs: Sequence[Shown], parts: Iterable[Block | Picture]) -> Iterator[Part]:
+    """Parts about one run; its letter is in the pictures' names and, beside other runs, in all captions."""
+    for part in parts:
+        if isinstance(part, Block):
+            yield replace(part, title=_titled(part.title, shown, runs))
+        else:
+            yield Picture(f"{part.name}-{shown.key.lower()}", _titled(part.caption, shown, runs), part.draw)
 
 
 def _titled(caption: str, shown: Shown, runs: Sequence[Shown]) -> str:

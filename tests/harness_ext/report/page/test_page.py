@@ -370,7 +370,7 @@ def test_what_cannot_be_asked_for_is_refused(
         ([str(tmp_path / "nowhere"), "-o", "page.html"], "no such folder"),
         ([run, "-o", "page.pdf"], "expected a name ending in .html"),
         ([run, run, "-o", "page.html"], "given twice"),
-        ([run, f"{run}/inner", "-o", "page.html"], "one of the folders lies in another"),
+        ([run, f"{run}/inner", "-o", "page.html"], "run/inner: given twice, or inside another folder"),
         ([run, "-o", f"{run}/inner/20260101_120000_results.json/page.html"], "cannot be written"),
     ):
         assert main(arguments) == 2
