@@ -42,12 +42,8 @@ class Scores:
     """A metric that is the mean of its samples' scores, in both runs.
 
     Attributes:
-        task: Whose metric it is.
-        metric: Its name.
         filter: lm-eval's name of how answers were filtered before they were scored.
-        higher_is_better: Which direction is a gain.
         before: The first run's score of each question, 0 to 1.
-        after: The other run's.
     """
 
     task: str

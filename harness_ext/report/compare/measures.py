@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Final, Literal
 
 from harness_ext.common.files import without_nan
-from harness_ext.metrics.intervals import CONFIDENCE, RESAMPLES, change_interval, smallest_difference
+from harness_ext.metrics.intervals import CONFIDENCE, POWER, RESAMPLES, change_interval, smallest_difference
 from harness_ext.metrics.paired_tests import holm, mcnemar, retention, swap_test
 from harness_ext.metrics.units import Paired, values
 from harness_ext.records import Retention
@@ -25,9 +25,6 @@ class Measured:
     Attributes:
         kind: ``"judged"``, a share of this project's probes; ``"gap"``, a modality gap; ``"benchmark"``, another benchmark.
         benchmark: The task, or the group of tasks.
-        title: What is measured, in words.
-        metric: The metric's name.
-        higher_is_better: Which direction is a gain.
         unit: What is resampled and swapped: ``"concept"``, ``"image"``, ``"sample"``.
         n_samples: How many answers of each run.
     """
@@ -61,10 +58,8 @@ class Row(Measured):
     Attributes:
         n_units: How many units the answers are of.
         before: The first run's value; shares are between 0 and 1.
-        after: The other run's.
         change: After minus before.
         low: Lower end of the change's 95 % interval; ``None`` for fewer than two units.
-        high: Upper end.
         gained: Answers that are right after and were wrong before; ``None`` where answers are not right or wrong.
         lost: Answers that were right before and are wrong after.
         mcnemar_p: McNemar's exact p of these two numbers, which takes every answer for independent.
@@ -95,14 +90,7 @@ class Row(Measured):
 
 @dataclass(frozen=True)
 class Model:
-    """One run.
-
-    Attributes:
-        folder: The folder that was given.
-        name: The model's name, with its arguments.
-        files: The results files that were read.
-        settings: What is known of the model and of its decoding.
-    """
+    """One run: the folder that was given, the model's name with its arguments, and what is known of the model."""
 
     folder: str
     name: str
@@ -121,32 +109,21 @@ class Pair:
 
 @dataclass(frozen=True)
 class Comparison:
-    """One run against others.
-
-    Attributes:
-        first: The run that all others are held against.
-        pairs: The others, in the order given.
-        margin: The loss that counts as acceptable.
-        source: ``"unsafeconcepts"`` or ``"glyphworld"``, which is a stand-in; ``None`` where neither was asked.
-        confidence: Of the intervals.
-        power: Of ``smallest_difference``.
-        resamples: How many resamples an interval rests on.
-        seed: Of resampling and swapping.
-    """
+    """One run against others; ``source`` is ``None`` where the runs hold no answers of this project's tasks."""
 
     first: Model
     pairs: tuple[Pair, ...]
     margin: float
     source: str | None
-    confidence: float
-    power: float
-    resamples: int
     seed: int
 
     def to_json(self) -> dict[str, Any]:
-        """As plain values; nan, which JSON has not, becomes ``None``."""
-        values: dict[str, Any] = without_nan(asdict(self))
-        return values
+        """As plain values, with what all intervals rest on; nan, which JSON has not, becomes ``None``."""
+        values = asdict(self)
+        seed = values.pop("seed")
+        rest = {"confidence": CONFIDENCE, "power": POWER, "resamples": RESAMPLES, "seed": seed}
+        plain: dict[str, Any] = without_nan(values | rest)
+        return plain
 
 
 def rows(measures: Sequence[Measure], margin: float, seed: int) -> tuple[Row, ...]:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from harness_ext.common.errors import UserError
-from harness_ext.metrics.intervals import CONFIDENCE, POWER, RESAMPLES, SEED
+from harness_ext.metrics.intervals import SEED
 from harness_ext.report.compare.benchmarks import benchmark_measures
 from harness_ext.report.compare.measures import Comparison, Model, Pair, rows
 from harness_ext.report.compare.probes import judged_measures
@@ -47,7 +47,7 @@ def compare(
         check_tasks(first, other)
     pairs = [_pair(first, other, margin, metrics or {}, seed) for other in others]
     source = next(iter(first.sources()), None)
-    return Comparison(_model(first), tuple(pairs), margin, source, CONFIDENCE, POWER, RESAMPLES, seed)
+    return Comparison(_model(first), tuple(pairs), margin, source, seed)
 
 
 def check_margin(margin: float) -> None:

@@ -52,13 +52,12 @@ def title(comparison: Comparison, pair: Pair) -> str:
     return f"{names} ({first.folder} -> {other.folder}){source}"
 
 
-def block(pair: Pair) -> Block:
-    """The table of a pair of runs."""
-    return make_block("", HEADER, map(_values, pair.rows))
+def block(comparison: Comparison, pair: Pair) -> Block:
+    """The table of a pair of runs, and what a reader must know to read it right."""
+    return make_block("", HEADER, map(_values, pair.rows), _notes(comparison, pair))
 
 
-def notes(comparison: Comparison, pair: Pair) -> list[str]:
-    """What a reader must know to read the table right."""
+def _notes(comparison: Comparison, pair: Pair) -> list[str]:
     margin = f"{comparison.margin:g}"
     better, worse = ([row.difference for row in pair.rows].count(which) for which in ("better", "worse"))
     verdicts = [row.retention for row in pair.rows if row.retention]
@@ -83,13 +82,15 @@ def notes(comparison: Comparison, pair: Pair) -> list[str]:
 
 
 def _values(row: Row) -> tuple[Value, ...]:
-    interval = None if row.low is None or row.high is None else (number(row.low, True), number(row.high, True))
+    interval = "none"
+    if row.low is not None and row.high is not None:
+        interval = f"[{number(row.low, signed=True)}, {number(row.high, signed=True)}]"
     units = f"{row.n_units} {row.unit}s"
     return (
         f"{row.title}{'' if row.higher_is_better else ' (less is better)'}",
         row.before,
         row.after,
-        (number(row.change, signed=True), f"[{', '.join(interval)}]" if interval else "none"),
+        (number(row.change, signed=True), interval),
         "" if row.gained is None else f"{row.gained} / {row.lost}",
         "<0.001" if row.p_holm < 0.001 else row.p_holm,
         row.difference,
@@ -108,11 +109,11 @@ def print_tables(comparison: Comparison, console: Console) -> None:
     for pair in comparison.pairs:
         # Paths in it are there to be copied.
         console.print(title(comparison, pair), style="bold", highlight=False, markup=False, soft_wrap=True)
-        shown = replace(block(pair), header=tuple(name.replace(" ", join) for name in HEADER))
-        table = rich_table(shown, join, (0, len(HEADER) - 1), range(len(HEADER)), _STYLES)
-        console.print(table, highlight=False)
+        shown = replace(block(comparison, pair), header=tuple(name.replace(" ", join) for name in HEADER))
+        columns = range(len(HEADER))
+        console.print(rich_table(shown, join, (0, columns[-1]), columns, _STYLES), highlight=False)
         console.print()
-        print_lines(notes(comparison, pair), console)
+        print_lines(shown.notes, console)
         console.print()
 
 
@@ -121,8 +122,7 @@ def markdown(comparison: Comparison, argv: Sequence[str]) -> str:
     parts: list[Block | str] = []
     for pair in comparison.pairs:
         files = markdown_list(f"`{file}`" for file in [*comparison.first.files, *pair.model.files])
-        parts += [f"# {title(comparison, pair)}", block(pair), markdown_list(notes(comparison, pair))]
-        parts.append(f"Results files:\n\n{files}")
+        parts += [f"# {title(comparison, pair)}", block(comparison, pair), f"Results files:\n\n{files}"]
     return markdown_document(argv, parts)
 
 
@@ -131,11 +131,11 @@ def latex(comparison: Comparison) -> str:
     shown = (0, 1, 2, 3, 5, 6, 7)
     parts = []
     for pair in comparison.pairs:
-        rows = tuple(tuple(cells[at] for at in shown) for cells in block(pair).rows)
+        whole = block(comparison, pair)
+        rows = tuple(tuple(cells[at] for at in shown) for cells in whole.rows)
         table = Block("", tuple(HEADER[at] for at in shown), rows)
         lines = latex_tabular(table, f"l{'r' * (len(shown) - 1)}", plain="<>")
-        said = [f"% {note}" for note in notes(comparison, pair)]
-        parts.append("\n".join([f"% {title(comparison, pair)}", *lines, *said]))
+        parts.append("\n".join([f"% {title(comparison, pair)}", *lines, *(f"% {note}" for note in whole.notes)]))
     return "\n\n".join(parts) + "\n"
 
 
