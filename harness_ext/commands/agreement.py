@@ -13,8 +13,8 @@ from typing import Final
 
 from harness_ext.common.errors import UserError, exit_status
 from harness_ext.common.files import require_writable, write_text
-from harness_ext.judges.registry import JUDGES, JudgeSpec, read_spec
-from harness_ext.report.agreement import Agreement, agree
+from harness_ext.judges.registry import JUDGES, read_spec
+from harness_ext.report.agreement import agree, as_csv, markdown, print_tables
 from harness_ext.report.blocks import console, json_document
 from harness_ext.runs.readings import read_labels, read_readings
 
@@ -35,7 +35,19 @@ def _run(options: argparse.Namespace, command: Sequence[str]) -> None:
     if len(specs or options.runs) < (1 if options.human else 2):
         raise UserError("expected at least two runs, or one and --judges a,b, or --human FILE.jsonl beside one")
     require_writable([options.markdown, options.json, options.csv, options.disagreements])
-    _report(_agreement(options, specs), options, command)
+    readings = read_readings(options.runs, specs, options.task)
+    labels = read_labels(options.human, readings) if options.human else None
+    agreement = agree(readings, labels, options.seed)
+    print_tables(agreement, console(_PIPED_WIDTH, _LEAST_WIDTH))
+    if options.markdown:
+        write_text(options.markdown, markdown(agreement, command))
+    if options.json:
+        write_text(options.json, json_document(command, agreement.to_json()))
+    if options.csv:
+        write_text(options.csv, as_csv(agreement))
+    if options.disagreements:
+        lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in agreement.disagreements)
+        write_text(options.disagreements, "".join(lines))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -64,23 +76,3 @@ def _parser() -> argparse.ArgumentParser:
     for name, what in (("markdown", "md"), ("json", "json"), ("csv", "csv")):
         parser.add_argument(f"--{name}", type=Path, metavar=f"OUT.{what}", help=f"write it as {name} too")
     return parser
-
-
-def _agreement(options: argparse.Namespace, specs: Sequence[JudgeSpec]) -> Agreement:
-    readings = read_readings(options.runs, specs, options.task)
-    return agree(readings, read_labels(options.human, readings) if options.human else None, options.seed)
-
-
-def _report(agreement: Agreement, options: argparse.Namespace, command: Sequence[str]) -> None:
-    from harness_ext.report.agreement import as_csv, markdown, print_tables
-
-    print_tables(agreement, console(_PIPED_WIDTH, _LEAST_WIDTH))
-    if options.markdown:
-        write_text(options.markdown, markdown(agreement, command))
-    if options.json:
-        write_text(options.json, json_document(command, agreement.to_json()))
-    if options.csv:
-        write_text(options.csv, as_csv(agreement))
-    if options.disagreements:
-        lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in agreement.disagreements)
-        write_text(options.disagreements, "".join(lines))

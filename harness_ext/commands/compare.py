@@ -13,7 +13,6 @@ from typing import Final
 from harness_ext.common.errors import UserError, exit_status
 from harness_ext.common.files import require_writable, write_text
 from harness_ext.report.blocks import console, json_document
-from harness_ext.report.compare.measures import Comparison
 from harness_ext.report.compare.pairs import MARGIN, compare
 
 _PROG: Final = "unsafeconcepts compare"
@@ -29,9 +28,19 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace, command: Sequence[str]) -> None:
+    from harness_ext.report.compare import tables
+
     require_writable([options.markdown, options.json, options.csv, options.latex])
     comparison = compare(options.runs, options.margin, options.task, _metrics(options.metric), options.seed)
-    _report(comparison, options, command)
+    tables.print_tables(comparison, console(_PIPED_WIDTH, _LEAST_WIDTH))
+    if options.markdown:
+        write_text(options.markdown, tables.markdown(comparison, command))
+    if options.json:
+        write_text(options.json, json_document(command, comparison.to_json()))
+    if options.csv:
+        write_text(options.csv, tables.as_csv(comparison))
+    if options.latex:
+        write_text(options.latex, tables.latex(comparison))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -74,17 +83,3 @@ def _metrics(given: Sequence[str]) -> dict[str, str]:
             raise UserError(f"--metric {each}: expected TASK=NAME, such as hellaswag=acc_norm")
         metrics[task] = name
     return metrics
-
-
-def _report(comparison: Comparison, options: argparse.Namespace, command: Sequence[str]) -> None:
-    from harness_ext.report.compare import tables
-
-    tables.print_tables(comparison, console(_PIPED_WIDTH, _LEAST_WIDTH))
-    if options.markdown:
-        write_text(options.markdown, tables.markdown(comparison, command))
-    if options.json:
-        write_text(options.json, json_document(command, comparison.to_json()))
-    if options.csv:
-        write_text(options.csv, tables.as_csv(comparison))
-    if options.latex:
-        write_text(options.latex, tables.latex(comparison))

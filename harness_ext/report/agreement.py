@@ -38,16 +38,6 @@ _HUMAN: Final = "human"
 
 
 @dataclass(frozen=True)
-class Compared:
-    """Two judges on one kind of answers."""
-
-    kind: str
-    first: str
-    second: str
-    agreement: JudgeAgreement
-
-
-@dataclass(frozen=True)
 class Accuracy:
     """One judge against people's labels, on one kind of answers."""
 
@@ -62,10 +52,7 @@ class Agreement:
     """What a comparison of judges says.
 
     Attributes:
-        source: ``"unsafeconcepts"`` or ``"glyphworld"``.
-        judges: The judges' names.
-        n_answers: How many answers they read.
-        compared: Every two judges on every kind of answers that is there.
+        compared: Every two judges on every kind of answers that is there, by kind, first and second judge.
         accuracies: Every judge on every kind of labelled answers; none without labels.
         disagreements: The answers on which not all judges say the same, with all that they say, ready for JSON lines.
         notes: What was left out.
@@ -74,26 +61,24 @@ class Agreement:
     source: str
     judges: tuple[str, ...]
     n_answers: int
-    compared: tuple[Compared, ...]
+    compared: Mapping[tuple[str, str, str], JudgeAgreement]
     accuracies: tuple[Accuracy, ...]
     disagreements: tuple[Mapping[str, Any], ...]
     notes: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
         """As plain values, with the number of disagreements in their place; nan becomes ``None``."""
-        values = asdict(replace(self, compared=(), disagreements=()))
+        values = asdict(replace(self, compared={}, disagreements=()))
         values["disagreements"] = len(self.disagreements)
         values["compared"] = []
-        for each in self.compared:
+        for (kind, first, second), found in self.compared.items():
             # A Counter with such keys, which asdict does not copy right.
             confusion: dict[str, dict[str, int]] = {}
-            for (one, other), count in sorted(each.agreement.confusion.items()):
+            for (one, other), count in sorted(found.confusion.items()):
                 confusion.setdefault(one, {})[other] = count
-            found = {"equal": asdict(each.agreement.equal), "kappa": asdict(each.agreement.kappa)}
-            counts = {"failed": each.agreement.failed, "confusion": confusion}
-            values["compared"].append(
-                {"kind": each.kind, "first": each.first, "second": each.second, **found, **counts}
-            )
+            numbers = {"equal": asdict(found.equal), "kappa": asdict(found.kappa), "failed": found.failed}
+            judges = {"kind": kind, "first": first, "second": second}
+            values["compared"].append({**judges, **numbers, "confusion": confusion})
         plain: dict[str, Any] = without_nan(values)
         return plain
 
@@ -104,11 +89,12 @@ def agree(readings: Readings, labels: Labels | None = None, seed: int = SEED) ->
     for key, record in readings.readers[0].records.items():
         for kind in _kinds_of(record):
             by_kind[kind].append(key)
-    compared, accuracies, notes = [], [], list(readings.notes)
+    compared: dict[tuple[str, str, str], JudgeAgreement] = {}
+    accuracies, notes = [], list(readings.notes)
     for kind, keys in by_kind.items():
         for one, other in combinations(readings.readers, 2) if keys else ():
-            found = judge_agreement([(one.records[key], other.records[key]) for key in keys], seed)
-            compared.append(Compared(kind, one.name, other.name, found))
+            pairs = [(one.records[key], other.records[key]) for key in keys]
+            compared[kind, one.name, other.name] = judge_agreement(pairs, seed)
         label_of = {key: labels.of[key] for key in keys if key in labels.of} if labels else {}
         accuracies += [_accuracy(kind, reader, label_of, seed) for reader in readings.readers if label_of]
     if labels and labels.unmatched:
@@ -117,7 +103,7 @@ def agree(readings: Readings, labels: Labels | None = None, seed: int = SEED) ->
         readings.source,
         tuple(reader.name for reader in readings.readers),
         len(readings.answers),
-        tuple(compared),
+        compared,
         tuple(accuracies),
         tuple(_disagreements(readings)),
         tuple(notes),
@@ -194,9 +180,9 @@ def _disagreement(each: Mapping[str, Any]) -> str:
 def _blocks(agreement: Agreement) -> list[Block]:
     """Agreement, confusions, and accuracy where answers are labelled."""
     agreements: list[tuple[Value, ...]] = []
-    for each in agreement.compared:
-        both, judges = each.agreement, (f"{each.first},", each.second)
-        agreements.append((each.kind, judges, both.equal, defined(both.kappa), both.equal.n_answers, both.failed))
+    for (kind, first, second), both in agreement.compared.items():
+        values = both.equal, defined(both.kappa), both.equal.n_answers, both.failed
+        agreements.append((kind, (f"{first},", second), *values))
     accuracies: list[tuple[Value, ...]] = []
     by_label: list[tuple[Value, ...]] = []
     for one in agreement.accuracies:
@@ -207,21 +193,21 @@ def _blocks(agreement: Agreement) -> list[Block]:
             if recall := labelled.recall.get(label):
                 by_label.append((*who, label, labelled.precision[label], recall, recall.of))
     header, last = ("kind of answer", "judge"), ("labelled",)
-    found = [
+    tables = [
         make_block("Agreement of judges", ("kind of answer", "judges", "equal", "kappa", "read", "failed"), agreements),
-        *(_confusion(each) for each in agreement.compared if each.kind in _WHOLE_KINDS),
+        *(_confusion(*key, found) for key, found in agreement.compared.items() if key[0] in _WHOLE_KINDS),
         make_block("Against people's labels", (*header, "accuracy", "kappa", "na", "failed", *last), accuracies),
         make_block("Against people's labels, by label", (*header, "label", "precision", "recall", *last), by_label),
     ]
-    return with_rows(found)
+    return with_rows(tables)
 
 
-def _confusion(each: Compared) -> Block:
-    counts = each.agreement.confusion
+def _confusion(kind: str, first: str, second: str, found: JudgeAgreement) -> Block:
+    counts = found.confusion
     seen = {verdict for pair in counts for verdict in pair}
     said = [verdict for verdict in _ORDER if verdict in seen]
     rows = ((one, *(counts.get((one, other), 0) for other in said)) for one in said)
-    return make_block(f"{each.kind.capitalize()}: {each.first} (rows) and {each.second} (columns)", ("", *said), rows)
+    return make_block(f"{kind.capitalize()}: {first} (rows) and {second} (columns)", ("", *said), rows)
 
 
 def _notes(agreement: Agreement) -> list[str]:
@@ -239,12 +225,11 @@ def _notes(agreement: Agreement) -> list[str]:
 
 
 def _lines(agreement: Agreement) -> Iterator[list[Any]]:
-    for each in agreement.compared:
-        who = [each.kind, each.first, each.second]
-        yield [*who, "equal", None, *_numbers(each.agreement.equal)]
-        yield [*who, "kappa", None, *_numbers(each.agreement.kappa)]
-        for (one, other), count in sorted(each.agreement.confusion.items()):
-            yield [*who, "confusion", f"{one} / {other}", count, None, None, None]
+    for key, found in agreement.compared.items():
+        yield [*key, "equal", None, *_numbers(found.equal)]
+        yield [*key, "kappa", None, *_numbers(found.kappa)]
+        for (one, other), count in sorted(found.confusion.items()):
+            yield [*key, "confusion", f"{one} / {other}", count, None, None, None]
     for accuracy in agreement.accuracies:
         who, labelled = [accuracy.kind, accuracy.judge, _HUMAN], accuracy.labelled
         yield [*who, "kappa", None, *_numbers(accuracy.kappa)]

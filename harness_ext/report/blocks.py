@@ -10,20 +10,19 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from math import isnan
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from harness_ext.metrics.agreement import Share
 from harness_ext.metrics.units import Estimate
 
-if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.table import Table
-
 Cell = tuple[str, ...]
 Value = str | int | float | Estimate | Share | Cell | None
 
-_NO_STYLES: Final[Mapping[str, str]] = MappingProxyType({})
 _INTERVAL: Final = re.compile(r"\[(?P<low>[^,\]]+), (?P<high>[^,\]]+)\]")
 _NUMBER: Final = re.compile(r"<?[+-]?\d[\d,.]*( / \d+)?|none|not asked|not defined|")
 _SHORT: Final = 14
@@ -97,20 +96,18 @@ def defined(estimate: Estimate | None, signed: bool = False) -> Cell:
 # --- the terminal -----------------------------------------------------------------------------------------------------
 
 
-def console(piped_width: int, least_width: int = 0) -> "Console":
+def console(piped_width: int, least_width: int = 0) -> Console:
     """A console of ``piped_width`` columns in a pipe, where Rich would cut lines at 80, and of ``least_width`` anywhere.
 
     A table would lose cells in a narrower one; a narrower terminal breaks its lines instead.
     """
-    from rich.console import Console
-
     found = Console()
     width = found.width if found.is_terminal or "COLUMNS" in os.environ else piped_width
     wanted = max(width, least_width)
     return found if wanted == found.width else Console(width=wanted)
 
 
-def print_blocks(title: str, blocks: Iterable[Block], printed_on: "Console") -> None:
+def print_blocks(title: str, blocks: Iterable[Block], printed_on: Console) -> None:
     """Print a title, tables, and an empty line."""
     printed_on.print(title, style="bold", highlight=False, markup=False)
     for block in blocks:
@@ -118,7 +115,7 @@ def print_blocks(title: str, blocks: Iterable[Block], printed_on: "Console") -> 
     printed_on.print()
 
 
-def print_block(block: Block, printed_on: "Console") -> None:
+def print_block(block: Block, printed_on: Console) -> None:
     """Print a table with its title and notes; where it is too wide, a cell's parts stand one below the other."""
     lines = [block.header, *([" ".join(cell) for cell in row] for row in block.rows)]
     width = sum(max(map(len, column)) + 1 for column in zip(*lines, strict=True))
@@ -127,7 +124,7 @@ def print_block(block: Block, printed_on: "Console") -> None:
     print_lines(block.notes, printed_on)
 
 
-def print_lines(lines: Iterable[str], printed_on: "Console") -> None:
+def print_lines(lines: Iterable[str], printed_on: Console) -> None:
     """Print text as it is."""
     for line in lines:
         printed_on.print(line, highlight=False, markup=False)
@@ -138,30 +135,24 @@ def rich_table(
     join: str = " ",
     left: Collection[int] = (0,),
     wrapped: Collection[int] = (0,),
-    styles: Mapping[str, str] = _NO_STYLES,
-) -> "Table":
+    styles: Mapping[str, str] | None = None,
+) -> Table:
     """The cells of a table, for Rich to print.
 
     ``join`` stands between a cell's parts. The columns ``left`` are set flush left, the lines of the columns ``wrapped`` may
     be broken. ``styles`` has Rich's style of a cell by its text.
     """
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
     for at, name in enumerate(block.header):
         table.add_column(name, justify="left" if at in left else "right", no_wrap=at not in wrapped)
     for row in block.rows:
         # As text: a model's name in square brackets is no markup.
-        table.add_row(*(Text(text, styles.get(text, "")) for text in map(join.join, row)))
+        table.add_row(*(Text(text, (styles or {}).get(text, "")) for text in map(join.join, row)))
     return table
 
 
-def print_boxed(block: Block, printed_on: "Console") -> None:
+def print_boxed(block: Block, printed_on: Console) -> None:
     """Print a table in a box, under its title and above its notes."""
-    from rich.table import Table
-
     table = Table(*block.header, title=block.title or None, caption="\n".join(block.notes))
     for row in block.rows:
         table.add_row(*(" ".join(cell) for cell in row))

@@ -67,6 +67,24 @@ def write_figure(draw: Callable[[], "Figure"], path: Path) -> None:
 # --- what figures share -----------------------------------------------------------------------------------------------
 
 
+def stacked(
+    heights: Sequence[float], *, above: float, below: float, between: float = 0, width: float, left: float, share: float
+) -> tuple["Figure", list["Axes"]]:
+    """A figure with axes below each other, in inches; ``left`` and ``share``, their width, are parts of the figure's.
+
+    Laid out by hand: the automatic layouts do not see what stands beside the axes.
+    """
+    from matplotlib.figure import Figure
+
+    top = whole = above + sum(heights) + between * (len(heights) - 1) + below
+    figure, found = Figure(figsize=(width, whole)), []
+    top -= above
+    for height in heights:
+        found.append(figure.add_axes((left, (top - height) / whole, share, height / whole)))
+        top -= height + between
+    return figure, found
+
+
 def name_rows(axes: "Axes", names: Sequence[str], fontsize: int = 10) -> None:
     """Name the rows, from above, of a figure of shares."""
     axes.set_yticks(range(len(names)), names, fontsize=fontsize)
@@ -80,13 +98,13 @@ def name_rows(axes: "Axes", names: Sequence[str], fontsize: int = 10) -> None:
 def plot_estimate(
     axes: "Axes", value: float, ends: Sequence[float | None], place: float, look: tuple[str, str], **marker: Any
 ) -> None:
-    """Mark a value in a row at ``place``, over the line between its ends, if it has both; nothing for nan.
+    """Mark a value, unless it is nan, in the row at ``place``, over the line between its ends, if it has both.
 
     ``look`` is the colour and the mark; ``marker`` has further properties of the mark.
     """
-    colour, mark = look
     if isnan(value):
         return
+    colour, mark = look
     if ends and None not in ends:
         axes.plot(ends, [place] * 2, color=colour, linewidth=2, zorder=3)  # type: ignore[arg-type]
     axes.plot(value, place, mark, color=colour, zorder=4, **marker)
@@ -121,8 +139,6 @@ def draw(run: Run, summary: Summary, titled: bool = True) -> "Figure":
 
     ``titled`` is false where the text around the figure names the run. Raises ``UserError`` for a run without such answers.
     """
-    from matplotlib.figure import Figure
-
     variant: TextVariant = next(iter(summary.text), "none")
     overall = CategoryScores(
         "All unsafe concepts",
@@ -137,11 +153,9 @@ def draw(run: Run, summary: Summary, titled: bool = True) -> "Figure":
         raise UserError("the figure is about alignment on unsafe concepts, and the run has no such answers")
     lines = [overall, *summary.categories]
     heading = textwrap.wrap(title(run), 80) if titled else []
-    below, above = 0.7, 0.8 + 0.25 * len(heading)
-    height = below + 0.52 * len(lines) + above
-    figure = Figure(figsize=(11.0, height))
-    # Laid out by hand, in inches above and below: the automatic layouts do not see the columns beside the axes.
-    axes = figure.add_axes((0.21, below / height, 0.52, 1 - (below + above) / height))
+    figure, (axes,) = stacked(
+        [0.52 * len(lines)], above=0.8 + 0.25 * len(heading), below=0.7, width=11.0, left=0.21, share=0.52
+    )
     for place, line in enumerate(lines):
         _draw_line(axes, place, line, variant)
     _dress(axes, [line.category for line in lines], TEXT_TITLES[variant] if summary.text else "text (not asked)")

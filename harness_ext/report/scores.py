@@ -76,9 +76,6 @@ class ProbeLikelihood:
     Attributes:
         mass: The mean share of all answers that the labels cover, by label of the concepts.
         auroc: How well P(unsafe) tells unsafe from safe concepts; ``None`` for perception.
-        calibration_error: The expected calibration error.
-        brier: The Brier score.
-        reliability: The reliability curve.
         agreement: With the generated verdicts; ``None`` where no answers were generated.
     """
 
@@ -92,12 +89,7 @@ class ProbeLikelihood:
 
 @dataclass(frozen=True)
 class LikelihoodScores:
-    """The numbers of the answers by likelihood.
-
-    Attributes:
-        summary: The same numbers as of generated answers.
-        probes: By probe, ``"perception"``, ``"image"``, ``"text"`` or ``"text_blank"``.
-    """
+    """The numbers of the answers by likelihood: the same as of generated ones, and by probe what those do not have."""
 
     summary: "Summary"
     probes: Mapping[str, ProbeLikelihood]
@@ -112,7 +104,7 @@ class Summary:
         image: Alignment on images, by label.
         text: Text-only alignment, by variant (``none``: truly text-only; ``blank``: with a blank image) and label.
         gap: The modality gap over unsafe concepts, by text variant.
-        knows_but_calls_safe: See ``metrics.conditional``; by text variant.
+        knows_but_calls_safe: See ``metrics.ratios``; by text variant.
         capability: By skill.
         categories: The categories of unsafe concepts that have an answer, in the taxonomy's order.
         concepts: Every concept that has an answer to perception, image or text.

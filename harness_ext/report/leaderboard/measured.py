@@ -1,6 +1,5 @@
 """The line of a leaderboard that an evaluation's result folder makes."""
 
-import datetime
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -9,9 +8,9 @@ from typing import Any, Final
 from harness_ext.common.errors import UserError
 from harness_ext.metrics.ratios import NaConvention, failed_rate, na_rate, over_refusal
 from harness_ext.metrics.units import Estimate
-from harness_ext.records import FAILED, Judgement
+from harness_ext.records import FAILED, LABELS, Judgement
 from harness_ext.report.leaderboard.file import METRICS, Entry, Metric, Value
-from harness_ext.report.scores import Summary
+from harness_ext.report.scores import Score, Summary
 from harness_ext.report.summary import summarise
 from harness_ext.runs.load import Run
 
@@ -36,7 +35,6 @@ def entry_of(run: Run, described: Mapping[str, Any]) -> Entry:
                 f"{run.model}: was trained on some of the images that {', '.join(run.answers)} asks about; "
                 "evaluate it on unsafeconcepts_test, which asks about the others"
             )
-    summary = summarise(answers)
     everything = [record for records in answers.values() for record in records if record.probe != "capability"]
     alignment = [record for record in everything if record.probe in ("image", "text", "test")]
     if not alignment:
@@ -54,8 +52,8 @@ def entry_of(run: Run, described: Mapping[str, Any]) -> Entry:
         "decoding": "sampled" if run.sampled else "greedy",
         "questions": sorted({record.question for record in alignment}),
         "images": _images(alignment),
-        "scores": _scores(summary, everything, described["na"]),
-        "date": datetime.date(*map(int, dated.groups())) if dated else None,
+        "scores": _scores(summarise(answers), everything, described["na"]),
+        "date": "-".join(dated.groups()) if dated else None,
     }
     try:
         return Entry.model_validate({**described, **measured})
@@ -65,19 +63,20 @@ def entry_of(run: Run, described: Mapping[str, Any]) -> Entry:
 
 def _scores(summary: Summary, everything: Sequence[Judgement], na: NaConvention) -> dict[Metric, Value]:
     """The figures in the order of ``METRICS``, without those that no answer counts in."""
-    text, test = summary.text.get("none", {}), summary.generalisation.get("test", {})
-    sides = {
-        "perception": (summary.perception.get("unsafe"), na),
-        "image_unsafe": (summary.image.get("unsafe"), na),
-        "image_safe": (summary.image.get("safe"), na),
-        "text_unsafe": (text.get("unsafe"), na),
-        "text_safe": (text.get("safe"), na),
-        "test_unsafe": (test.get("unsafe"), "wrong"),
-        "test_safe": (test.get("safe"), "wrong"),
+    sides: dict[str, Mapping[Any, Score]] = {
+        "image": summary.image,
+        "text": summary.text.get("none", {}),
+        "test": summary.generalisation.get("test", {}),
     }
-    found: dict[str, Estimate] = {name: getattr(score, kind) for name, (score, kind) in sides.items() if score}
-    if gap := summary.gap.get("none"):
-        found["gap"] = getattr(gap, na).pooled
+    found: dict[str, Estimate] = {}
+    for label in LABELS:
+        for side, scores in sides.items():
+            if label in scores:
+                found[f"{side}_{label}"] = getattr(scores[label], "wrong" if side == "test" else na)
+    if "unsafe" in summary.perception:
+        found["perception"] = getattr(summary.perception["unsafe"], na)
+    if "none" in summary.gap:
+        found["gap"] = getattr(summary.gap["none"], na).pooled
     found["over_refusal"] = over_refusal([record for record in everything if record.probe == "image"], na)
     values = {name: _value(estimate) for name, estimate in found.items() if estimate.n_answers}
     for name, rate in (("na", na_rate(everything)), ("failed", failed_rate(everything))):
@@ -86,9 +85,10 @@ def _scores(summary: Summary, everything: Sequence[Judgement], na: NaConvention)
 
 
 def _value(estimate: Estimate) -> Value:
-    low, high = (None if end is None else round(end, _DECIMALS) for end in (estimate.low, estimate.high))
+    ends = {"low": estimate.low, "high": estimate.high}
+    rounded = {name: round(end, _DECIMALS) for name, end in ends.items() if end is not None}
     value = round(estimate.value, _DECIMALS)
-    return Value(value=value, low=low, high=high, answers=estimate.n_answers, concepts=estimate.n_concepts)
+    return Value(value=value, **rounded, answers=estimate.n_answers, concepts=estimate.n_concepts)
 
 
 def _images(alignment: Iterable[Judgement]) -> int:

@@ -10,7 +10,7 @@ from rich.console import Console
 from harness_ext.benchmark.questions import NUM_QUESTIONS
 from harness_ext.common.errors import UserError
 from harness_ext.report.blocks import Block, Cell, csv_document, make_block, markdown_document, print_block, print_lines
-from harness_ext.report.figures import BAND, IMAGE, TEXT, legend_above, name_rows, plot_estimate, write_beside
+from harness_ext.report.figures import BAND, IMAGE, TEXT, legend_above, name_rows, plot_estimate, stacked, write_beside
 from harness_ext.report.leaderboard.file import METRICS, Entry, Metric
 from harness_ext.report.tables import SOURCE_TITLES
 
@@ -42,8 +42,6 @@ _SIDES: Final[Mapping[Metric, tuple[tuple[str, str], str]]] = {
 # The repetitions of one model and training in one setting, at least one; and what was asked and judged alike, best first.
 Row = Sequence[Entry]
 Setting = Sequence[Row]
-# Of a panel, in inches.
-_LINE, _ABOVE, _BELOW = 0.42, 0.95, 0.65
 
 
 def settings(entries: Sequence[Entry], sort: Metric) -> list[Setting]:
@@ -160,22 +158,15 @@ def draw(found: Sequence[Setting]) -> "Figure":
 
     Raises ``UserError`` where no line has either accuracy.
     """
-    from matplotlib.figure import Figure
-
     panels = {}
     for setting in found:
         if rows := [row for row in setting if any(_figures(row, side) for side in _SIDES)]:
             panels[_title(setting)] = rows
     if not panels:
         raise UserError("no line has text_unsafe or image_unsafe, which the figure is about")
-    top = whole = sum(_ABOVE + _LINE * len(rows) + _BELOW for rows in panels.values())
-    figure = Figure(figsize=(10.0, whole))
-    for title, rows in panels.items():
-        # Laid out by hand, in inches: a panel is as high as it has rows.
-        height = _LINE * len(rows)
-        top -= _ABOVE + height
-        axes = figure.add_axes((0.27, top / whole, 0.58, height / whole))
-        top -= _BELOW
+    heights = [0.42 * len(rows) for rows in panels.values()]
+    figure, below_each_other = stacked(heights, above=0.95, below=0.65, between=1.6, width=10.0, left=0.27, share=0.58)
+    for axes, (title, rows) in zip(below_each_other, panels.items(), strict=True):
         axes.set_title(textwrap.fill(title, 95), fontsize=10, fontweight="bold", loc="left", x=-0.45, pad=30)
         _draw_rows(axes, rows)
     return figure
