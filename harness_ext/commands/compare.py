@@ -1,7 +1,7 @@
 """``unsafeconcepts compare BEFORE AFTER…``: is a model better than the first one, and did it keep its abilities?
 
 Reads result folders of lmms-eval and of lm-eval, of this project's tasks and of other benchmarks, and pairs the runs
-question by question. Refuses, with the reason, what is not comparable.
+question by question. Refuses runs that are not comparable, with the reason.
 """
 
 import argparse

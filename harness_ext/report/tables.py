@@ -50,7 +50,7 @@ _INTERVALS: Final = (
     "In brackets: 95 % interval by resampling concepts. Over few concepts it is too narrow: in a simulation it held the "
     "true value in 72 % of cases with 2 concepts, 90 % with 10, 94 % with 75."
 )
-# Where the labels cover less of the answers than this, what the model would say is mostly something else.
+# Where the labels cover a smaller share of the answers, the model would mostly say something else.
 _LITTLE_MASS: Final = 0.5
 
 

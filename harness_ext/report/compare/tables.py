@@ -140,7 +140,7 @@ def latex(comparison: Comparison) -> str:
 
 
 def as_csv(comparison: Comparison) -> str:
-    """Every row of every pair with all its numbers, unrounded; what there is none of is empty."""
+    """Every row of every pair with all its numbers, unrounded; a missing number is empty."""
     names = [field.name for field in fields(Row)]
     return csv_document(
         ["before_run", "after_run", "source", "margin", *names],

@@ -42,7 +42,7 @@ Text = Annotated[str, Field(max_length=500, pattern=r"^\S(.*\S)?$")]
 class Value(BaseModel):
     """A share of 1, or a difference of two, with the 95 % interval where there is one, and what it rests on."""
 
-    # As the schema says: a text or a truth value is no number.
+    # Strict, as the schema is: neither a text nor a truth value is a number.
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     value: Share
