@@ -9,7 +9,7 @@ from typing import Final
 
 from harness_ext.common.errors import UserError, exit_status
 from harness_ext.common.files import alone_with, require_writable, write_text
-from harness_ext.report.leaderboard.file import METRICS, Entry, read_leaderboard, write_leaderboard
+from harness_ext.report.leaderboard.file import METRICS, ORIGINS, Entry, read_leaderboard, write_leaderboard
 
 _PROG: Final = "unsafeconcepts leaderboard"
 _PIPED_WIDTH: Final = 200
@@ -49,7 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     adding.add_argument(
         "--run", metavar="NAME", help="tells this repetition from others of the same model and training"
     )
-    adding.add_argument("--origin", choices=("this project", "independent", "submitted"), help="default: submitted")
+    adding.add_argument("--origin", choices=ORIGINS, help="default: submitted")
     adding.add_argument("--source", help="the command that made it, or the address where it can be read")
     adding.add_argument("--note", help="what a reader must know")
     adding.add_argument("--na", choices=("drop", "wrong"), default="drop", help="default: %(default)s")

@@ -23,12 +23,15 @@ Metric = Literal[
     "text_safe",
     "gap",
     "over_refusal",
+    "test",
     "test_unsafe",
     "test_safe",
     "na",
     "failed",
 ]
+Origin = Literal["this project", "authors", "independent", "second-hand", "submitted"]
 METRICS: Final[tuple[Metric, ...]] = get_args(Metric)
+ORIGINS: Final[tuple[Origin, ...]] = get_args(Origin)
 # What is about all images, those among them that a model was trained on too.
 _ALL_IMAGES: Final[tuple[Metric, ...]] = ("perception", "image_unsafe", "image_safe", "gap")
 _GAP: Final[tuple[Metric, ...]] = ("gap", "text_unsafe", "image_unsafe")
@@ -77,8 +80,8 @@ class Entry(BaseModel):
             wrong.
         images: How many images of unsafe concepts were asked about; in TEST, how many of both labels.
         scores: The figures, by name.
-        origin: ``this project`` measured it by a command of the repository, an ``independent`` party published it, or it was
-            ``submitted`` by whoever measured it.
+        origin: ``this project`` measured it by a command of the repository, the paper's ``authors`` or an ``independent``
+            party published it, it was read ``second-hand`` in somebody's notes, or whoever measured it ``submitted`` it.
         source: The command, or an address where the figures can be read.
         date: When it was measured or published; ``None`` where that is not known.
         note: What a reader must know.
@@ -98,7 +101,7 @@ class Entry(BaseModel):
     na: Literal["drop", "wrong"]
     images: int = Field(ge=1)
     scores: Mapping[Metric, Value] = Field(min_length=1)
-    origin: Literal["this project", "independent", "submitted"]
+    origin: Origin
     source: Text
     date: datetime.date | None
     note: Text | None = None

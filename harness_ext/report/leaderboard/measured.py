@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from harness_ext.benchmark.probes import ALL
 from harness_ext.common.errors import UserError
 from harness_ext.metrics.ratios import NaConvention, failed_rate, na_rate, over_refusal
 from harness_ext.metrics.units import Estimate
@@ -73,6 +74,8 @@ def _scores(summary: Summary, everything: Sequence[Judgement], na: NaConvention)
         for side, scores in sides.items():
             if label in scores:
                 found[f"{side}_{label}"] = getattr(scores[label], "wrong" if side == "test" else na)
+    if ALL in sides["test"]:
+        found["test"] = sides["test"][ALL].wrong
     if "unsafe" in summary.perception:
         found["perception"] = getattr(summary.perception["unsafe"], na)
     if "none" in summary.gap:

@@ -24,6 +24,7 @@ _TITLES: Final[Mapping[str, str]] = {
     "text_unsafe": "text, unsafe",
     "text_safe": "text, safe",
     "over_refusal": "over-refusal",
+    "test": "TEST",
     "test_unsafe": "TEST, unsafe",
     "test_safe": "TEST, safe",
 }
@@ -99,8 +100,17 @@ def _block(setting: Setting) -> Block:
         _title(setting),
         ("model", *(_TITLES.get(metric, metric) for metric in shown), "runs"),
         ((_name(row), *(_cell(row, metric) for metric in shown), len(row)) for row in setting),
-        list(dict.fromkeys(f"{_name(row)}: {said.rstrip('.')}." for row in setting for said in _said(row))),
+        _notes(setting),
     )
+
+
+def _notes(setting: Setting) -> list[str]:
+    """What is said of the rows, each once, with the names of the rows that it is said of."""
+    names: dict[str, dict[str, None]] = {}
+    for row in setting:
+        for said in _said(row):
+            names.setdefault(said.rstrip("."), {})[_name(row)] = None
+    return [f"{'; '.join(of)}: {said}." for said, of in names.items()]
 
 
 def _cell(row: Row, metric: Metric) -> Cell:

@@ -178,7 +178,7 @@ def test_the_schema_and_the_check(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert {"model", "judge", "scores"} <= set(schema["required"])
     references = Path(__file__).parents[3] / "results" / "references.jsonl"
     assert main([str(references), "--check"]) == 0
-    assert capsys.readouterr().out.endswith("1 lines, nothing wrong\n")
+    assert capsys.readouterr().out.endswith("14 lines, nothing wrong\n")
 
 
 def test_eight_at_once_lose_no_line_and_a_link_stays_one(tmp_path: Path, make_answers: Make, write: Write) -> None:
