@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from rich.console import Console
 
+from harness_ext.benchmark.probes import OF_RECORD
 from harness_ext.benchmark.questions import LETTERS, NUM_QUESTIONS
 from harness_ext.common.files import without_nan
 from harness_ext.judges.base import PerceptionAnswer
@@ -126,7 +127,7 @@ def kinds_of(record: Judgement) -> tuple[str, ...]:
     """The kinds of ``KINDS`` that an answer is of: the whole one first."""
     if record.probe == "perception":
         return (PERCEPTION,)
-    if record.probe in ("context_safe", "context_unsafe"):
+    if OF_RECORD[record.probe].context:
         return (CONTEXT,)
     return ALIGNMENT, f"{ALIGNMENT}, question {record.question}"
 

@@ -1,13 +1,13 @@
 """A run's numbers as tables: generated answers, TEST and generalisation, over-refusal, and answers by likelihood."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import replace
 from math import isnan
 from typing import Final
 
 from rich.console import Console
 
-from harness_ext.benchmark.probes import ALL, TextVariant
+from harness_ext.benchmark.probes import ALL, CONTEXTS, GENERALISATION, PROBES, TITLES, TextVariant
 from harness_ext.records import Label
 from harness_ext.report.blocks import (
     Block,
@@ -21,7 +21,7 @@ from harness_ext.report.blocks import (
     print_blocks,
     print_lines,
 )
-from harness_ext.report.scores import CategoryScores, LikelihoodScores, Score, Summary
+from harness_ext.report.scores import CategoryScores, GapScore, LikelihoodScores, Score, Summary
 from harness_ext.report.summary import TEXT_PROBES
 from harness_ext.runs.load import Run
 
@@ -30,20 +30,8 @@ SOURCE_TITLES: Final = {
     "glyphworld": "glyphworld: a stand-in, not the benchmark",
 }
 TEXT_TITLES: Final[Mapping[TextVariant, str]] = {"none": "text-only", "blank": "text with a blank image"}
-SET_TITLES: Final[Mapping[str, str]] = {
-    "test": "TEST",
-    "smid": "SMID",
-    "nsfw": "NSFW",
-    "context_safe": "Safe context",
-    "context_unsafe": "Unsafe context",
-}
-PROBE_TITLES: Final[Mapping[str, str]] = {
-    "perception": "Perception",
-    "image": "Image alignment",
-    "text": "Text-only alignment",
-    "text_blank": "Text alignment, blank image",
-    **SET_TITLES,
-}
+SET_TITLES: Final[Mapping[str, str]] = {probe.record: probe.title for probe in PROBES if probe.group != ""}
+PROBE_TITLES: Final[Mapping[str, str]] = TITLES
 SCORE_HEADER: Final = ("na dropped", "na wrong", "na", "failed", "concepts", "asked")
 _NOT_ASKED: Final = "not asked"
 _INTERVALS: Final = (
@@ -78,11 +66,13 @@ def title(run: Run) -> str:
 def blocks(summary: Summary) -> list[Block]:
     """The tables of a summary: of the generated answers first, then of those by likelihood."""
     found = []
-    if summary.perception or summary.image or summary.text or summary.capability:
+    asked = summary.perception or summary.image or summary.text or summary.capability
+    if asked:
         rows = tuple(((name,), *score_cells(score)) for name, score in named_scores(summary).items())
         found.append(Block("Accuracy", ("probe", *SCORE_HEADER), rows))
-        if summary.gap:
-            found.append(_gaps(summary))
+    if summary.gap or summary.context_gap:
+        found.append(_gaps(summary))
+    if asked:
         if summary.knows_but_calls_safe:
             found.append(_knows(summary))
         found.extend(by_category(summary))
@@ -92,13 +82,13 @@ def blocks(summary: Summary) -> list[Block]:
 def notes(run: Run, summary: Summary) -> list[str]:
     """What a reader must know to read the numbers right."""
     found = [*run.notes, f"Judge: {run.settings['judge']}. Decoding: {run.settings['decoding']}.", _INTERVALS]
-    for variant, gap in summary.gap.items():
+    for name, gap in named_gaps(summary).items():
         if gap.wrong.unpaired_concepts or gap.drop.unpaired_concepts:
             found.append(
-                f"The modality gap ({TEXT_TITLES[variant]}) leaves out concepts that only one side has answers for: "
+                f"The modality gap ({name}) leaves out concepts that only one side has answers for: "
                 f"{gap.drop.unpaired_concepts} with na dropped, {gap.wrong.unpaired_concepts} with na wrong."
             )
-    if {"smid", "nsfw"} & summary.generalisation.keys():
+    if any(probe.startswith(("smid", "nsfw")) for probe in summary.generalisation):
         found.append("SMID and NSFW have no concepts: there each image is taken for one.")
     if run.diversity:
         values = ", ".join(f"{task} {number(value)}" for task, value in run.diversity.items())
@@ -157,16 +147,22 @@ def _category(scores: CategoryScores, variant: TextVariant | None, na: str) -> t
     )
 
 
+def named_gaps(summary: Summary) -> dict[str, GapScore]:
+    """Every modality gap by its text side, as in "text-only" or "text-only, safe context"."""
+    in_context = {f"text-only, {context} context": gap for context, gap in summary.context_gap.items()}
+    return {TEXT_TITLES[variant]: gap for variant, gap in summary.gap.items()} | in_context
+
+
 def _gaps(summary: Summary) -> Block:
-    """The modality gap, by text variant and estimator."""
+    """The modality gap, by text side and estimator."""
     rows = []
-    for variant, gap in summary.gap.items():
+    for text, gap in named_gaps(summary).items():
         for name, drop, wrong in (
             ("answers pooled", gap.drop.pooled, gap.wrong.pooled),
             ("mean over concepts", gap.drop.by_concept, gap.wrong.by_concept),
         ):
             cells = estimated(drop, True), estimated(wrong, True), *counted(wrong.n_concepts)
-            rows.append(((f"{TEXT_TITLES[variant]}, {name}",), *cells))
+            rows.append(((f"{text}, {name}",), *cells))
     return Block(
         "Modality gap (text-only minus image accuracy, unsafe concepts)",
         ("text side, estimator", "na dropped", "na wrong", "concepts"),
@@ -197,11 +193,12 @@ def _scores(summary: Summary) -> Iterator[tuple[str, Label, Score]]:
 # --- TEST, other data sets and contexts, and what is safe but judged unsafe -------------------------------------------
 
 
-def generalisation_scores(summary: Summary) -> dict[str, Score]:
-    """Every accuracy of TEST, other data sets and contexts by what it is of, as in "TEST, all"."""
+def generalisation_scores(summary: Summary, probes: Container[str] = GENERALISATION) -> dict[str, Score]:
+    """Every accuracy of TEST, other data sets and contexts, or of ``probes`` among them, by its name, as in "TEST, all"."""
     return {
         f"{SET_TITLES[probe]}, {label}": score
         for probe, scores in summary.generalisation.items()
+        if probe in probes
         for label, score in scores.items()
         # Where there is one label only, "all" says the same.
         if label == ALL or len(scores) > 2
@@ -211,10 +208,13 @@ def generalisation_scores(summary: Summary) -> dict[str, Score]:
 def generalisation_blocks(summary: Summary) -> list[Block]:
     """No table where none of these was asked, and nothing that is safe."""
     found = []
-    if summary.generalisation:
-        rows = tuple(((name,), *score_cells(score)) for name, score in generalisation_scores(summary).items())
-        heading = "TEST and generalisation (the paper's convention here: na wrong)"
-        found.append(Block(heading, ("probe", *SCORE_HEADER), rows))
+    for heading, probes in (
+        ("TEST and generalisation (the paper's convention here: na wrong)", set(GENERALISATION) - set(CONTEXTS)),
+        ("In a context, all images and text-only (the paper's convention here: na dropped)", CONTEXTS),
+    ):
+        if scores := generalisation_scores(summary, probes):
+            rows = tuple(((name,), *score_cells(score)) for name, score in scores.items())
+            found.append(Block(heading, ("probe", *SCORE_HEADER), rows))
     if summary.over_refusal:
         rows = tuple(
             (

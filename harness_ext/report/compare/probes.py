@@ -5,11 +5,12 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import product
 from typing import Final
 
 import numpy as np
 
-from harness_ext.benchmark.probes import OF_RECORD, SKILLS, TESTED, manner, text_variant
+from harness_ext.benchmark.probes import GAPS, OF_RECORD, SKILLS, TESTED, manner, text_variant
 from harness_ext.metrics.units import Array, ConceptKey, Paired, concept_key, pair_scores
 from harness_ext.records import LABELS, NA, Judgement, Manner
 from harness_ext.report.compare.measures import Measure
@@ -80,7 +81,8 @@ def _title(task: str, probe: str, label: str) -> str:
     if probe in TESTED:
         return f"{_SETS[probe]}, {label} images judged {label}"
     if probe in _SETS:
-        return f"{_SETS[probe]}, images of {label} concepts judged right"
+        images = "images of " if OF_RECORD[probe].shows == "image" else ""
+        return f"{_SETS[probe]}, {images}{label} concepts judged right"
     return f"{probe.capitalize()}, {label} concepts"
 
 
@@ -90,7 +92,9 @@ def _safe_items(task: str, probe: str) -> str:
         return f"Safe concepts, {TEXT_TITLES[text_variant(task)]},"
     if probe == "image":
         return "Safe images"
-    return f"{_SETS[probe]}, safe images" if probe in TESTED else f"{_SETS[probe]}, images"
+    if probe in TESTED:
+        return f"{_SETS[probe]}, safe images"
+    return f"{_SETS[probe]}, {'images' if OF_RECORD[probe].shows == 'image' else 'concepts'}"
 
 
 def _accuracy(task: str, title: str, records: Records) -> Measure:
@@ -118,13 +122,14 @@ def _measure(
 
 def _gaps(records: Mapping[str, Records]) -> tuple[list[Measure], list[str]]:
     """Text minus image accuracy on unsafe concepts, of each form of the text question; and which concepts are left out."""
-    texts, images = (
-        {task: of_probe for task, both in records.items() if (of_probe := [r for r in both if r[0].probe == probe])}
-        for probe in ("text", "image")
-    )
     found, notes = [], []
-    for image_task in images:
-        for text_task in texts:
+    for kind, probes in GAPS.items():
+        texts, images = (
+            {task: of_probe for task, both in records.items() if (of_probe := [r for r in both if r[0].probe == probe])}
+            for probe in probes
+        )
+        context = "" if kind == "general" else f", {kind} context"
+        for image_task, text_task in product(images, texts):
             if manner(text_task) != manner(image_task):
                 continue
             sides = _sums(texts[text_task]), _sums(images[image_task])
@@ -136,7 +141,7 @@ def _gaps(records: Mapping[str, Records]) -> tuple[list[Measure], list[str]]:
             if not common:
                 continue
             sums = np.array([[side[concept] for side in sides] for concept in common])
-            words = f"Modality gap, {TEXT_TITLES[text_variant(text_task)]}{_MANNERS[manner(text_task)]}"
+            words = f"Modality gap, {TEXT_TITLES[text_variant(text_task)]}{context}{_MANNERS[manner(text_task)]}"
             for metric, table in (("answers pooled", sums), ("mean over concepts", _shares(sums))):
                 paired = Paired(
                     table[:, :, 0], table[:, :, 1], np.array([1.0, -1.0]), np.zeros(len(common), dtype=np.int64)

@@ -64,7 +64,7 @@ def read_responses(chapter: Chapter, include_images: bool) -> dict[str, Any]:
                 texts[question],
                 names[record.expected],
             )
-            if record.probe != "text":
+            if OF_RECORD[record.probe].shows == "image":
                 pictured[item[0]] = OF_RECORD[record.probe].collection
             position = at.setdefault(item, len(at))
             if position == len(items["row"]):

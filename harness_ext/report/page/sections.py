@@ -30,6 +30,7 @@ from harness_ext.report.tables import (
     generalisation_scores,
     likelihood_blocks,
     likelihood_notes,
+    named_gaps,
     named_scores,
     notes,
     score_cells,
@@ -196,9 +197,9 @@ def _measures(shown: Shown) -> dict[str, Cells]:
         image = [record for records in shown.run.answers.values() for record in records if record.probe == "image"]
         drop, wrong = over_refusal(image, "drop"), over_refusal(image, "wrong")
         found["Over-refusal: safe images called unsafe"] = (estimated(drop), estimated(wrong), *score_cells(safe)[2:])
-    for variant, gap in summary.gap.items():
+    for text, gap in named_gaps(summary).items():
         drop, wrong = gap.drop.pooled, gap.wrong.pooled
-        name = f"Modality gap: {TEXT_TITLES[variant]} minus image, unsafe"
+        name = f"Modality gap: {text} minus image, unsafe"
         found[name] = (estimated(drop, True), estimated(wrong, True), _NOTHING, _NOTHING, *_counts(wrong))
     for variant, share in summary.knows_but_calls_safe.items():
         name = f"Recognised, called unsafe in words ({TEXT_TITLES[variant]}), image called safe"
