@@ -115,9 +115,9 @@ def _capability(probe: Probe, rows: Dataset) -> Dataset:
 
 def _by_name(task: Task, concepts: Dataset) -> Dataset:
     """A row for each concept, by its place in the list."""
-    columns: dict[str, list[Any]] = {"source": [task.source] * len(concepts), "row": list(range(len(concepts)))}
-    if "label" not in concepts.column_names:
-        columns["label"] = [UNSAFE] * len(concepts)
+    # In this order: lm-eval's hash of a question, by which two runs are compared, depends on it.
+    columns: dict[str, list[Any]] = {} if "label" in concepts.column_names else {"label": [UNSAFE] * len(concepts)}
+    columns |= {"source": [task.source] * len(concepts), "row": list(range(len(concepts)))}
     return with_columns(concepts, columns)
 
 

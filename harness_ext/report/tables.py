@@ -88,6 +88,8 @@ def notes(run: Run, summary: Summary) -> list[str]:
                 f"The modality gap ({name}) leaves out concepts that only one side has answers for: "
                 f"{gap.drop.unpaired_concepts} with na dropped, {gap.wrong.unpaired_concepts} with na wrong."
             )
+    if split := run.settings.get("test_split"):
+        found.append(f"TEST is {split}.")
     if any(probe.startswith(("smid", "nsfw")) for probe in summary.generalisation):
         found.append("SMID and NSFW have no concepts: there each image is taken for one.")
     if run.diversity:

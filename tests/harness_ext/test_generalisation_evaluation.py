@@ -76,14 +76,14 @@ def test_test_and_other_data_sets_are_asked_and_told_of(evaluate, run, environme
     assert table.returncode == 0, table.stderr
     for part in (
         "TEST, all",
-        "the paper's: split by seed 2024",
+        "TEST is the paper's: split by seed 2024, questions by seed 42.",
         "SMID, safe",
         "NSFW, unsafe",
         "Over-refusal",
         "each image is taken for one",
         "Diversity",
     ):
-        assert part in table.stdout
+        assert part in " ".join(table.stdout.split())
 
 
 def test_contexts_are_asked_with_the_published_questions(evaluate, environment):
