@@ -271,7 +271,13 @@ def test_runs_of_test_and_contexts_alone_are_a_page(
     for answers in both:
         assert f"{accuracy(answers['unsafeconcepts_test'], 'wrong'):.3f}" in headline
     figure = page[page.index('id="unsafeconcepts-compared"') : page.index('id="unsafeconcepts-generalisation"')]
-    for name in ("TEST, all", "SMID, unsafe", "NSFW, safe", "Safe context, all"):
+    for name in (
+        "TEST, all",
+        "SMID, unsafe",
+        "NSFW, safe",
+        "TEST, safe context, all",
+        "Text-only, unsafe context, all",
+    ):
         assert name in figure
 
 
