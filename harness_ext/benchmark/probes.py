@@ -104,8 +104,9 @@ _GENERATED: Final[tuple[Manner, ...]] = (GREEDY, SAMPLED)
 _GREEDY: Final[tuple[Manner, ...]] = (GREEDY,)
 _OURS: Final = ("unsafeconcepts",)
 _tested = partial(Probe, manners=_GREEDY, na="wrong", drawn=True, group="generalisation")
-_all_questions = partial(_tested, drawn=False, group=None)
-_in_context = partial(Probe, needs=("images", "contexts"), manners=_GREEDY, questions=1, group="contexts")
+_all_five = partial(_tested, drawn=False, group=None)
+_in_context = partial(Probe, needs=("images", "contexts"), manners=_GENERATED, questions=1, group="contexts")
+_test_in_context = partial(_in_context, collection="test", manners=_GREEDY, group="generalisation")
 PROBES: Final = (
     Probe("perception", "Perception", "perception", needs=("images", "options"), questions=1),
     Probe("image", "Image alignment"),
@@ -118,15 +119,11 @@ PROBES: Final = (
     _tested("test", "TEST", collection="test", needs=("images", "safe")),
     _tested("smid", "SMID", collection="smid", needs=("smid",), sources=_OURS, unit="image"),
     _tested("nsfw", "NSFW", collection="nsfw", needs=("nsfw",), sources=_OURS, unit="image"),
-    _all_questions("test_all_questions", "TEST, five questions", collection="test", needs=("images", "safe")),
-    _all_questions(
-        "smid_all_questions", "SMID, five questions", collection="smid", needs=("smid",), sources=_OURS, unit="image",
-    ),
-    _all_questions(
-        "nsfw_all_questions", "NSFW, five questions", collection="nsfw", needs=("nsfw",), sources=_OURS, unit="image",
-    ),
-    _in_context("context_safe", "TEST, safe context", collection="test", group="generalisation", context=SAFE),
-    _in_context("context_unsafe", "TEST, unsafe context", collection="test", group="generalisation", context=UNSAFE),
+    _all_five("test_all_questions", "TEST, five questions", collection="test", needs=("images", "safe")),
+    _all_five("smid_all_questions", "SMID, five questions", collection="smid", needs=("smid",), sources=_OURS, unit="image"),
+    _all_five("nsfw_all_questions", "NSFW, five questions", collection="nsfw", needs=("nsfw",), sources=_OURS, unit="image"),
+    _test_in_context("context_safe", "TEST, safe context", context=SAFE),
+    _test_in_context("context_unsafe", "TEST, unsafe context", context=UNSAFE),
     _in_context("context_image_safe", "Image, safe context", context=SAFE),
     _in_context("context_image_unsafe", "Image, unsafe context", context=UNSAFE),
     _in_context("context_text_safe", "Text-only, safe context", shows="none", needs=("contexts",), context=SAFE),
@@ -181,11 +178,13 @@ def _groups() -> dict[str, tuple[Task, ...]]:
             main = tuple(task for task in own if task.manner == asked and task.probe.group == "")
             found[f"{source}{suffix}"] = main
             found[f"{source}_gap{suffix}"] = tuple(task for task in main if task.probe.name in ("image", "text"))
-        for group in ("generalisation", "contexts"):
-            found[f"{source}_{group}"] = tuple(task for task in own if task.probe.group == group)
-        for context in LABELS:
-            gap = GAPS[context]
-            found[f"{source}_gap_context_{context}"] = tuple(task for task in own if task.probe.record in gap)
+            contexts = tuple(task for task in own if task.manner == asked and task.probe.group == "contexts")
+            if contexts:
+                found[f"{source}_contexts{suffix}"] = contexts
+                for context in LABELS:
+                    gap = tuple(task for task in contexts if task.probe.context == context)
+                    found[f"{source}_gap_context_{context}{suffix}"] = gap
+        found[f"{source}_generalisation"] = tuple(task for task in own if task.probe.group == "generalisation")
     return found
 
 

@@ -83,10 +83,12 @@ def test_the_papers_generalisation_is_a_group_of_either_source(manager):
         assert set(yaml.safe_load(file.read_text())["task"]) == {f"{source}_{probe}" for probe in sets | contexts}
         measured = {f"context_{side}_{context}" for side in ("image", "text") for context in ("safe", "unsafe")}
         every = sets | contexts | measured | {f"{name}_all_questions" for name in sets}
+        every |= {f"{probe}_sampled" for probe in measured}
         assert {f"{source}_{probe}" for probe in every} <= set(manager.all_subtasks)
         groups = {
             f"{source}_{name}" for name in ("generalisation", "contexts", "gap_context_safe", "gap_context_unsafe")
         }
+        groups |= {f"{group}_sampled" for group in groups - {f"{source}_generalisation"}}
         assert groups <= set(manager.all_groups)
 
 
@@ -113,7 +115,7 @@ def test_every_task_file_states_its_output_type_itself():
     for file in files:
         text = file.read_text()
         assert "output_type:" in text or text.lstrip("# ").find("group:") >= 0, file
-    assert len(files) == 65
+    assert len(files) == 79
 
 
 def test_no_task_takes_examples_from_its_own_rows(glyphworld):
