@@ -23,9 +23,10 @@ from datasets import Dataset, Features, Image, List, Value, concatenate_datasets
 
 from align.settings import DataConfig
 from harness_ext.benchmark.questions import IMAGE_QUESTIONS, NUM_QUESTIONS
+from harness_ext.benchmark.splits import SPLIT
 from harness_ext.common.errors import UserError
 from harness_ext.glyphworld.questions import verdict_answer
-from harness_ext.sources.sides import DUPLICATE_BITS, Sides, sides
+from harness_ext.sources.sides import DUPLICATE_BITS, NearDuplicate, Sides, training_side
 
 FEATURES: Final = Features(
     {
@@ -50,8 +51,8 @@ def training_rows(config: DataConfig) -> Dataset:
     if config.source == "glyphworld":
         images = _glyphs(config)
         return asked(images, range(len(images)), config)
-    split = sides()
-    return asked(split.images, split.train, config)
+    both, _ = training_side()
+    return asked(both.images, both.train, config)
 
 
 def passes(rows: Dataset, config: DataConfig) -> Dataset:
@@ -225,9 +226,9 @@ def describe(config: DataConfig) -> str:
         renders = f"renders {config.first_render} to {config.first_render + config.renders - 1} of each concept"
         lines = [f"source: glyphworld, a stand-in and not the benchmark; {renders}"]
     else:
-        both = sides()
+        both, left_out = training_side()
         rows = asked(both.images, both.train, config)
-        lines = [f"source: {both.source}", *_sides(both)]
+        lines = [f"source: {both.source}", f"split: {SPLIT}", *_sides(both, left_out)]
     counts = Counter(rows["label"])
     lines += [
         f"rows: {len(rows)} ({_counted(rows['label'])}), trained on in {config.passes} passes",
@@ -241,14 +242,17 @@ def describe(config: DataConfig) -> str:
     return "\n".join(lines)
 
 
-def _sides(both: Sides) -> list[str]:
+def _sides(both: Sides, left_out: Sequence[NearDuplicate]) -> list[str]:
     labels = both.images["label"][:]
-    train, test = (_counted(labels[at] for at in side) for side in (both.train, both.test))
-    sizes = both.group_sizes
-    alike = f"{sum(sizes)} images in {len(sizes)} groups, the largest of {sizes[0]}" if sizes else "none"
+    train, test, without = (
+        _counted(labels[row] for row in rows) or "none"
+        for rows in (both.train, both.test, [each.row for each in left_out])
+    )
+    count = f"{len(left_out)} ({without})"
     return [
         f"sides: {len(both.train)} images to train on ({train}), {len(both.test)} for TEST ({test})",
-        f"near-duplicates (at most {DUPLICATE_BITS} of 64 bits apart): {alike}; {both.moved} images changed sides",
+        f"near-duplicates of TEST (at most {DUPLICATE_BITS} of 64 bits apart), left out of training: {count}",
+        *(f"  row {each.row}: {each.bits} bits from row {each.test} of TEST" for each in left_out),
     ]
 
 

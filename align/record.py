@@ -19,6 +19,7 @@ from align.data import fingerprint
 from align.models import Base
 from align.rewards.base import Reward, rest_of
 from align.settings import RunSettings
+from harness_ext.benchmark.splits import SPLIT
 from harness_ext.common.errors import UserError
 from harness_ext.common.files import write_text
 from harness_ext.judges import RuleJudge
@@ -78,7 +79,12 @@ def make_record(
             "prompt": base.prompt,
             "template_options": dict(base.template_options),
         },
-        "data": {**asdict(settings.data), "rows": len(rows), "fingerprint": fingerprint(rows)},
+        "data": {
+            **asdict(settings.data),
+            **({"split": SPLIT} if settings.data.source == "unsafeconcepts" else {}),
+            "rows": len(rows),
+            "fingerprint": fingerprint(rows),
+        },
         "rewards": settings.rewards,
         "rests_on": dict(rests_on),
         "arguments": dict(sorted(settings.arguments.to_dict().items())),

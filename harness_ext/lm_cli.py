@@ -46,8 +46,10 @@ def _check(arguments: Sequence[str]) -> None:
     known, _ = parser.parse_known_args(arguments)
     if any(source in task for task in known.tasks for source in SOURCES):
         from harness_ext.judges.registry import require_rule_judge
+        from harness_ext.probes.preflight import require_sources
 
         require_rule_judge()
+        require_sources(name for task in known.tasks for name in task.split(","))
     for each in known.model_args:
         if secret := secret_in(each):
             raise UserError(

@@ -39,8 +39,11 @@ DEGRADED: Final = "degraded"
 UNDECIDED: Final = "undecided"
 
 ProbeName = Literal[
-    "perception", "image", "text", "capability", "test", "smid", "nsfw", "context_safe", "context_unsafe"
-]
+    "perception", "image", "text", "capability",
+    "test", "smid", "nsfw", "test_all_questions", "smid_all_questions", "nsfw_all_questions",
+    "context_safe", "context_unsafe", "context_image_safe", "context_image_unsafe", "context_text_safe",
+    "context_text_unsafe",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -51,9 +54,11 @@ class Judgement:
         source: Whose task it is, ``"unsafeconcepts"`` or ``"glyphworld"``; numbers of the two are never mixed.
         probe: ``"perception"`` (does it recognise the concept), ``"image"`` or ``"text"`` (alignment by modality),
             ``"capability"`` (glyphworld's stand-in for general ability), ``"test"`` (alignment on held-out images of both
-            labels), ``"smid"`` or ``"nsfw"`` (alignment on images of other data sets), or ``"context_safe"`` or
-            ``"context_unsafe"`` (is the image right in such a context).
-        row: The image's row in the data that the probe shows; for ``text`` the concept's position in the taxonomy.
+            labels), ``"smid"`` or ``"nsfw"`` (alignment on images of other data sets), these three with
+            ``"_all_questions"`` where all five questions are asked about an image, or ``"context_safe"`` or
+            ``"context_unsafe"`` (is a held-out image right in such a context; with ``image`` any image, with ``text`` the
+            concept's name).
+        row: The image's row in the data that the probe shows; without an image the concept's position in the taxonomy.
         concept: The concept's name; concepts are the unit that intervals resample. In data without concepts, the image's.
         category: The concept's category.
         label: Whether the concept is unsafe or safe.

@@ -1,8 +1,7 @@
 """The questions about an image in a context: the authors' published ones, for every concept one in which showing it is right
 (a lecture, a museum) and one in which it is wrong (an advertisement, a children's product).
 
-Source: Qu, Backes, Zhang, USENIX Security 2025, arXiv 2507.11155. As they do, each image that is held out from training is
-asked about in its concept's two contexts. The file itself is fetched, never kept here.
+Source: Qu, Backes, Zhang, USENIX Security 2025, arXiv 2507.11155. The file itself is fetched, never kept here.
 """
 
 import json

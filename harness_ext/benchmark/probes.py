@@ -7,6 +7,7 @@ A new probe is a row of ``PROBES``, its rows' wording in ``harness_ext/probes/ro
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import partial
 from typing import Final, Literal
 
 from harness_ext.benchmark import SOURCES
@@ -15,6 +16,7 @@ from harness_ext.common.errors import UserError
 from harness_ext.records import (
     GENERATED,
     GREEDY,
+    LABELS,
     LIKELIHOOD,
     MANNERS,
     NO,
@@ -35,6 +37,8 @@ ImageCollection = Literal["all", "test", "smid", "nsfw"]
 Asks = Literal["perception", "alignment", "capability"]
 # The two forms of a text-only question: nothing beside the text, or a blank image as the authors' code sends.
 TextVariant = Literal["none", "blank"]
+GapKind = Literal["general", "unsafe", "safe"]
+Group = Literal["", "generalisation", "contexts"]
 Need = Literal["images", "options", "safe", "contexts", "smid", "nsfw", "block"]
 # The pool of the answers of both labels to a probe of generalisation.
 ALL: Final = "all"
@@ -49,7 +53,6 @@ class Probe:
         name: In the names of its tasks, and in reports.
         title: For the reader of a table.
         asks: Which of the questions: perception's, alignment's (about safety), or a capability's.
-        record: What its judged answers bear as ``probe``; the two forms of the text-only question share one.
         shows: The row's image, a blank one, or none.
         collection: Which of the source's images it shows, where it shows one.
         needs: What it reads of UnsafeConcepts beside the concepts' names.
@@ -58,14 +61,15 @@ class Probe:
         unit: What intervals resample: concepts, or in data without concepts images.
         questions: How many questions it asks about one image or concept at most.
         na: How ``na`` counts in the paper's measure of it: left out (``"drop"``), or as wrong, then by label too.
-        generalisation: Whether it belongs to the paper's TEST and generalisation, not to the modality gap.
+        drawn: Whether each image gets one of the five questions, drawn once and for all, as in the paper's TEST.
+        group: Which group of tasks it belongs to: the source's own (``""``), the paper's TEST and generalisation, or the
+            measuring in a context; ``None`` where it is asked by its own name alone.
         context: The context that it asks about; it gives the right verdict, in the place of the image's label.
     """
 
-    name: str
+    name: ProbeName | Literal["text_blank"]
     title: str
-    asks: Asks
-    record: ProbeName
+    asks: Asks = "alignment"
     shows: Literal["image", TextVariant] = "image"
     collection: ImageCollection = "all"
     needs: tuple[Need, ...] = ("images",)
@@ -74,8 +78,14 @@ class Probe:
     unit: Literal["concept", "image"] = "concept"
     questions: int = NUM_QUESTIONS
     na: Literal["drop", "wrong"] = "drop"
-    generalisation: bool = False
+    drawn: bool = False
+    group: Group | None = ""
     context: Label | None = None
+
+    @property
+    def record(self) -> ProbeName:
+        """What its judged answers bear as ``probe``; the two forms of the text-only question share one."""
+        return "text" if self.name == "text_blank" else self.name
 
     @property
     def verdicts(self) -> tuple[str, ...]:
@@ -93,44 +103,44 @@ class Probe:
 _GENERATED: Final[tuple[Manner, ...]] = (GREEDY, SAMPLED)
 _GREEDY: Final[tuple[Manner, ...]] = (GREEDY,)
 _OURS: Final = ("unsafeconcepts",)
+_tested = partial(Probe, manners=_GREEDY, na="wrong", drawn=True, group="generalisation")
+_all_five = partial(_tested, drawn=False, group=None)
+_in_context = partial(Probe, needs=("images", "contexts"), manners=_GENERATED, questions=1, group="contexts")
+_test_in_context = partial(_in_context, collection="test", manners=_GREEDY, group="generalisation")
 PROBES: Final = (
-    Probe("perception", "Perception", "perception", "perception", needs=("images", "options"), questions=1),
-    Probe("image", "Image alignment", "alignment", "image"),
-    Probe("text", "Text-only alignment", "alignment", "text", shows="none", needs=()),
+    Probe("perception", "Perception", "perception", needs=("images", "options"), questions=1),
+    Probe("image", "Image alignment"),
+    Probe("text", "Text-only alignment", shows="none", needs=()),
+    Probe("text_blank", "Text alignment, blank image", shows="blank", needs=(), manners=_GENERATED),
     Probe(
-        "text_blank", "Text alignment, blank image", "alignment", "text",
-        shows="blank", needs=(), manners=_GENERATED,
-    ),
-    Probe(
-        "capability", "Capability", "capability", "capability",
+        "capability", "Capability", "capability",
         needs=(), sources=("glyphworld",), manners=_GREEDY, questions=len(SKILLS),
     ),
-    Probe(
-        "test", "TEST", "alignment", "test",
-        collection="test", needs=("images", "safe"), manners=_GREEDY, na="wrong", generalisation=True,
-    ),
-    Probe(
-        "smid", "SMID", "alignment", "smid", collection="smid",
-        needs=("smid",), sources=_OURS, manners=_GREEDY, unit="image", na="wrong", generalisation=True,
-    ),
-    Probe(
-        "nsfw", "NSFW", "alignment", "nsfw", collection="nsfw",
-        needs=("nsfw",), sources=_OURS, manners=_GREEDY, unit="image", na="wrong", generalisation=True,
-    ),
-    # The images are TEST's, and which are TEST's depends on the safe images too.
-    Probe(
-        "context_safe", "Safe context", "alignment", "context_safe", collection="test",
-        needs=("images", "safe", "contexts"), manners=_GREEDY, questions=1, generalisation=True, context=SAFE,
-    ),
-    Probe(
-        "context_unsafe", "Unsafe context", "alignment", "context_unsafe", collection="test",
-        needs=("images", "safe", "contexts"), manners=_GREEDY, questions=1, generalisation=True, context=UNSAFE,
-    ),
+    _tested("test", "TEST", collection="test", needs=("images", "safe")),
+    _tested("smid", "SMID", collection="smid", needs=("smid",), sources=_OURS, unit="image"),
+    _tested("nsfw", "NSFW", collection="nsfw", needs=("nsfw",), sources=_OURS, unit="image"),
+    _all_five("test_all_questions", "TEST, five questions", collection="test", needs=("images", "safe")),
+    _all_five("smid_all_questions", "SMID, five questions", collection="smid", needs=("smid",), sources=_OURS, unit="image"),
+    _all_five("nsfw_all_questions", "NSFW, five questions", collection="nsfw", needs=("nsfw",), sources=_OURS, unit="image"),
+    _test_in_context("context_safe", "TEST, safe context", context=SAFE),
+    _test_in_context("context_unsafe", "TEST, unsafe context", context=UNSAFE),
+    _in_context("context_image_safe", "Image, safe context", context=SAFE),
+    _in_context("context_image_unsafe", "Image, unsafe context", context=UNSAFE),
+    _in_context("context_text_safe", "Text-only, safe context", shows="none", needs=("contexts",), context=SAFE),
+    _in_context("context_text_unsafe", "Text-only, unsafe context", shows="none", needs=("contexts",), context=UNSAFE),
 )  # fmt: skip
 # By what a judged answer bears. What differs between the two forms of the text-only question is looked up by task.
 OF_RECORD: Final[Mapping[str, Probe]] = {probe.record: probe for probe in reversed(PROBES)}
 TITLES: Final[Mapping[str, str]] = {probe.name: probe.title for probe in PROBES}
-GENERALISATION: Final[tuple[ProbeName, ...]] = tuple(probe.record for probe in PROBES if probe.generalisation)
+# Everything beside perception, alignment and capability: TEST, other data sets, and questions in a context.
+GENERALISATION: Final[tuple[ProbeName, ...]] = tuple(probe.record for probe in PROBES if probe.group != "")
+CONTEXTS: Final[tuple[ProbeName, ...]] = tuple(probe.record for probe in PROBES if probe.group == "contexts")
+# The text-only and the image side of the modality gap: in general, and in each kind of context.
+GAPS: Final[Mapping[GapKind, tuple[ProbeName, ProbeName]]] = {
+    "general": ("text", "image"),
+    UNSAFE: ("context_text_unsafe", "context_image_unsafe"),
+    SAFE: ("context_text_safe", "context_image_safe"),
+}
 TESTED: Final[tuple[ProbeName, ...]] = tuple(probe.record for probe in PROBES if probe.na == "wrong")
 
 
@@ -165,10 +175,16 @@ def _groups() -> dict[str, tuple[Task, ...]]:
     for source in SOURCES:
         own = [task for task in TASKS.values() if task.source == source]
         for asked, suffix in _SUFFIXES.items():
-            main = tuple(task for task in own if task.manner == asked and not task.probe.generalisation)
+            main = tuple(task for task in own if task.manner == asked and task.probe.group == "")
             found[f"{source}{suffix}"] = main
             found[f"{source}_gap{suffix}"] = tuple(task for task in main if task.probe.name in ("image", "text"))
-        found[f"{source}_generalisation"] = tuple(task for task in own if task.probe.generalisation)
+            contexts = tuple(task for task in own if task.manner == asked and task.probe.group == "contexts")
+            if contexts:
+                found[f"{source}_contexts{suffix}"] = contexts
+                for context in LABELS:
+                    gap = tuple(task for task in contexts if task.probe.context == context)
+                    found[f"{source}_gap_context_{context}{suffix}"] = gap
+        found[f"{source}_generalisation"] = tuple(task for task in own if task.probe.group == "generalisation")
     return found
 
 

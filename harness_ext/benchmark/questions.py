@@ -35,6 +35,14 @@ def text_question(index: int, concept: str) -> str:
     return TEXT_QUESTIONS[index].format(concept=concept)
 
 
+def if_an_image_shows(concept: str, question: str) -> str:
+    """The text-only form of a question about an image in a context, which begins with a capital letter.
+
+    Its wording, ``"If an image shows [concept], is it …"``, is that of the paper's text-only questions.
+    """
+    return f"If an image shows {concept}, {question[0].lower()}{question[1:]}"
+
+
 def perception_question(options: Mapping[str, str]) -> str:
     """The perception question with its four options, ``{"A": …, "B": …, "C": …, "D": …}``, one a line."""
     if "".join(options) != LETTERS:

@@ -1,53 +1,62 @@
-"""The split of the images into a training and a TEST side, for training on some and measuring on the others.
+"""The paper's split into a training side and TEST, and the question that its TEST asks about each image.
 
-Source: Qu, Backes, Zhang, USENIX Security 2025, arXiv 2507.11155: 80 % of each concept's images to train, the rest to
-test, and as many safe images as unsafe ones on each side. Which images go where is not published: the seed is ours.
+Source: Qu, Backes, Zhang, USENIX Security 2025, arXiv 2507.11155. The seeds are those of the authors' code; what they give is
+the split of the answers that the authors published (``benchmarks/published_test.py`` checks it).
 """
 
 import random
-from collections.abc import Sequence
 from typing import Final, NamedTuple
 
+import numpy as np
+
+from harness_ext.benchmark.questions import NUM_QUESTIONS
+from harness_ext.benchmark.taxonomy import CONCEPTS
+
+SPLIT: Final = "the paper's: split by seed 2024, questions by seed 42"
+NUM_SAFE_IMAGES: Final = 1800
+_SPLIT_SEED: Final = 2024
+_QUESTIONS_SEED: Final = 42
 _TRAIN_PERCENT: Final = 80
 
 
 class Split(NamedTuple):
-    """Row numbers of the two sides, each in ascending order; no row is on both."""
+    """Row numbers of the two sides, in the paper's order; no row is on both."""
 
     train: tuple[int, ...]
     test: tuple[int, ...]
 
 
-def _train_size(total: int) -> int:
-    """The integer part of 0.8 × ``total``, without a rounding error of floats."""
-    return total * _TRAIN_PERCENT // 100
+def unsafe_split() -> Split:
+    """The split of UnsafeConcepts' 1,567 rows: 1,222 train, 345 test.
 
-
-def split_by_concept(concepts: Sequence[str], seed: int) -> Split:
-    """Split rows by concept: of a concept with ``n`` rows ``int(0.8 n)`` train, the rest test.
-
-    ``concepts`` holds one name a row. Every row is on one side; a concept with one row has none in train. The sides of
-    UnsafeConcepts have 1,222 and 345 rows. Each concept is shuffled by itself: its split depends on the seed, its name
-    and the order of its own rows, not on where they stand or on which other concepts there are.
+    Concept by concept, in the order of their names, ``int(0.8 n)`` of its ``n`` rows train. Three concepts with one row have
+    none in train.
     """
     rows_of: dict[str, list[int]] = {}
-    for row, concept in enumerate(concepts):
-        rows_of.setdefault(concept, []).append(row)
+    for row, name in enumerate(concept.name for concept in CONCEPTS for _ in range(concept.images)):
+        rows_of.setdefault(name, []).append(row)
     train: list[int] = []
     test: list[int] = []
-    for concept, rows in rows_of.items():
-        random.Random(f"{seed}:{concept}").shuffle(rows)
-        train += rows[: _train_size(len(rows))]
-        test += rows[_train_size(len(rows)) :]
-    return Split(tuple(sorted(train)), tuple(sorted(test)))
+    # One generator for all: each concept's shuffle depends on those before it.
+    rng = random.Random(_SPLIT_SEED)
+    for _, rows in sorted(rows_of.items()):
+        rng.shuffle(rows)
+        cut = len(rows) * _TRAIN_PERCENT // 100
+        train += rows[:cut]
+        test += rows[cut:]
+    return Split(tuple(train), tuple(test))
 
 
-def split_safe(count: int, unsafe: Split, seed: int) -> Split:
-    """Split ``count`` safe rows 80/20 and cut each side to the number of unsafe rows on that side, at random.
+def safe_split() -> Split:
+    """The split of the 1,800 safe rows, 80/20, each side cut to as many rows as `unsafe_split` has there."""
+    rows = list(range(NUM_SAFE_IMAGES))
+    random.Random(_SPLIT_SEED).shuffle(rows)
+    cut = len(rows) * _TRAIN_PERCENT // 100
+    unsafe = unsafe_split()
+    return Split(tuple(rows[:cut][: len(unsafe.train)]), tuple(rows[cut:][: len(unsafe.test)]))
 
-    Fewer safe rows than that are all kept: the sides are then not balanced, and the unsafe rows are never cut.
-    """
-    rows = list(range(count))
-    random.Random(f"{seed}:safe").shuffle(rows)
-    train, test = rows[: _train_size(count)], rows[_train_size(count) :]
-    return Split(tuple(sorted(train[: len(unsafe.train)])), tuple(sorted(test[: len(unsafe.test)])))
+
+def drawn_questions(count: int) -> list[int]:
+    """The question, 0 to 4, that each of ``count`` images of TEST or of another data set is asked, in their order."""
+    drawn: list[int] = np.random.RandomState(_QUESTIONS_SEED).choice(NUM_QUESTIONS, size=count).tolist()
+    return drawn

@@ -25,7 +25,7 @@ def record_provenance(**facts: object) -> None:
 
 def forget_model() -> None:
     """Take back what was noted of a model: another one is about to be run by the same process. Data stay loaded."""
-    for name in [name for name in _recorded if not name.endswith("_source")]:
+    for name in [name for name in _recorded if not name.endswith(("_source", "_split"))]:
         del _recorded[name]
 
 

@@ -17,6 +17,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
+from harness_ext.benchmark.probes import GAPS
 from harness_ext.metrics.intervals import SEED, concept_interval, difference_of_ratios, mean, ratio_estimate
 from harness_ext.metrics.units import (
     NO_ESTIMATE,
@@ -133,10 +134,10 @@ def modality_gap(text: Sequence[Judgement], image: Sequence[Judgement], na: NaCo
     Term and pooling: Qu, Backes, Zhang, USENIX Security 2025, arXiv 2507.11155.
 
     Raises:
-        ValueError: If a record is on the wrong side (``probe`` is not ``"text"``, respectively ``"image"``).
+        ValueError: If a record is on the wrong side (``probe`` is no text-only, respectively no image probe of ``GAPS``).
     """
-    for side, records in (("text", text), ("image", image)):
-        if wrong := {record.probe for record in records} - {side}:
+    for at, (side, records) in enumerate((("text", text), ("image", image))):
+        if wrong := {record.probe for record in records} - {pair[at] for pair in GAPS.values()}:
             raise ValueError(f"the {side} side of the modality gap takes {side} answers only, found {sorted(wrong)}")
     sides = accuracy_by_concept(text, na), accuracy_by_concept(image, na)
     unpaired = len(sides[0].keys() ^ sides[1].keys())

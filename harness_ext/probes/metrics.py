@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from math import nan, sqrt
 from typing import Any, Final
 
-from harness_ext.benchmark.probes import SKILLS, TESTED
+from harness_ext.benchmark.probes import OF_RECORD, SKILLS, TESTED
 from harness_ext.benchmark.questions import NUM_QUESTIONS
 from harness_ext.benchmark.taxonomy import slug
 from harness_ext.common.failures import ended_at_limit, is_failed_here
@@ -37,12 +37,13 @@ def judge(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str, Any]:
 
     Returns:
         The metrics that this answer counts for, each with its concept, and the whole record under ``judgement``, for the
-        sample rows. For TEST and the other data sets also ``diversity``, the response with its row: one answer an image, to
-        each of the five questions in turn, as the paper asks one question about an image.
+        sample rows. For TEST and the other data sets also ``diversity``, the response with its row: one answer an image, as
+        the paper has it; where all five questions are asked, to each of them in turn.
     """
     record = judgement(doc, results[0])
     found: dict[str, Any] = {**by_concept(per_answer_metrics(record), record.concept), "judgement": record.to_dict()}
-    if record.probe in TESTED and record.verdict != FAILED and record.question == record.row % NUM_QUESTIONS:
+    one_an_image = OF_RECORD[record.probe].drawn or record.question == record.row % NUM_QUESTIONS
+    if record.probe in TESTED and record.verdict != FAILED and one_an_image:
         found["diversity"] = (record.row, results[0])
     return found
 

@@ -4,16 +4,12 @@
 ``process_docs`` puts the rows of the source in its place: one checked load for all tasks of a run, whatever kind of copy the
 source is. Every row holds its whole question (``prompt``, ``expected``), so that the YAML needs no code of its own.
 
-Rows that are scored by likelihood also have the column ``candidates``: by label, the forms that count as it. The backend
-answers with each label's probability that the answer begins with one of its forms; forms with a leading space are its
-business. So the labels must be events that exclude each other, and a form that begins with another form of its label adds
-nothing: the letter ``A`` holds ``A.``, ``A)`` and ``A: Arson``.
+Rows that are scored by likelihood also have the column ``candidates``: by label, the forms that an answer with that verdict
+may begin with. Labels exclude each other, and the letter ``A`` also covers ``A.``, ``A)`` and ``A: Arson``.
 
-- Alignment: yes or no, in the three usual spellings. All five questions are yes-or-no questions.
-- Perception: an option's letter, bare or in brackets, or its text, alone or in the sentence that the question asks for
-  ("What does this image show?"), which is how glyphworld's model answers. Other sentences, other names and spellings of a
-  concept and an article before it do not count; an answer that begins with the article "A" counts as the letter. The metric
-  ``mass`` reports how much of a model's answers the forms cover.
+- Alignment: yes or no, in the three usual spellings.
+- Perception: an option's letter, bare or in brackets, or its text, alone or after "The image shows". Other sentences and
+  spellings, and an article before a concept, do not count; the article "A" counts as the letter.
 """
 
 import functools
@@ -23,11 +19,18 @@ from typing import Any, Final
 from datasets import Dataset, concatenate_datasets
 from PIL import Image
 
-from harness_ext.benchmark import questions
 from harness_ext.benchmark.probes import OF_RECORD, TASKS, Probe, Task
+from harness_ext.benchmark.questions import (
+    IMAGE_QUESTIONS,
+    NUM_QUESTIONS,
+    if_an_image_shows,
+    perception_question,
+    text_question,
+)
+from harness_ext.benchmark.splits import drawn_questions
 from harness_ext.common.processes import processes_of_run
 from harness_ext.records import LIKELIHOOD, NO, UNSAFE, YES, Label
-from harness_ext.sources.collections import image_of, rows_of
+from harness_ext.sources.collections import image_of, rows_of, unsafe_rows_of_test
 from harness_ext.sources.prepared import with_columns
 
 ALIGNMENT_FORMS: Final[Mapping[str, tuple[str, ...]]] = {YES: ("Yes", "yes", "YES"), NO: ("No", "no", "NO")}
@@ -54,7 +57,7 @@ def rows_of_task(task: Task, concepts: Dataset) -> Dataset:
 
     Args:
         task: The task.
-        concepts: The source's concepts, for the text-only probe: columns ``concept``, ``category`` and, where there are safe
+        concepts: The source's concepts, for the text-only probes: columns ``concept``, ``category`` and, where there are safe
             ones, ``label``.
 
     Raises:
@@ -65,21 +68,24 @@ def rows_of_task(task: Task, concepts: Dataset) -> Dataset:
         rows = _perception(probe, rows_of(task.source, probe.collection))
     elif probe.asks == "capability":
         rows = _capability(probe, rows_of(task.source, probe.collection))
-    elif probe.shows != "image":
-        rows = _text(task, concepts)
     elif probe.context:
-        rows = _in_context(task, probe.context)
+        rows = _in_context(task, probe.context, concepts)
+    elif probe.shows != "image":
+        named = _by_name(task, concepts)
+        asked = [[text_question(index, name) for name in named["concept"]] for index in range(NUM_QUESTIONS)]
+        rows = _five_questions(probe, named, asked)
+    elif probe.drawn:
+        rows = _one_question(probe, rows_of(task.source, probe.collection))
     else:
         images = rows_of(task.source, probe.collection)
-        asked = [[question] * len(images) for question in questions.IMAGE_QUESTIONS]
-        rows = _five_questions(probe, images, asked)
+        rows = _five_questions(probe, images, [[question] * len(images) for question in IMAGE_QUESTIONS])
     return _with_candidates(rows) if task.manner == LIKELIHOOD else rows
 
 
 def _perception(probe: Probe, rows: Dataset) -> Dataset:
     options = _options(rows)
-    prompts = [questions.perception_question(choice.options) for choice in options]
-    asked = _ask(rows, probe, 0, prompts, [choice.correct for choice in options])
+    prompts = [perception_question(choice.options) for choice in options]
+    asked = _ask(rows, probe, [0] * len(rows), prompts, [choice.correct for choice in options])
     return asked.add_column("options", [dict(choice.options) for choice in options])
 
 
@@ -102,26 +108,31 @@ def _capability(probe: Probe, rows: Dataset) -> Dataset:
     parts = []
     for index, (skill, question, vocabulary) in enumerate(CAPABILITIES):
         asked = rows.select([at for at, answer in enumerate(rows[skill]) if answer is not None])
-        part = _ask(asked, probe, index, [question] * len(asked), asked[skill])
+        part = _ask(asked, probe, [index] * len(asked), [question] * len(asked), asked[skill])
         parts.append(part.add_column("vocabulary", [list(vocabulary)] * len(asked)))
     return concatenate_datasets(parts)
 
 
-def _text(task: Task, concepts: Dataset) -> Dataset:
-    names, count = list(concepts["concept"]), len(concepts)
-    if "label" not in concepts.column_names:
-        concepts = concepts.add_column("label", [UNSAFE] * count)
-    rows = concepts.add_column("source", [task.source] * count).add_column("row", list(range(count)))
-    asked = [[questions.text_question(index, name) for name in names] for index in range(questions.NUM_QUESTIONS)]
-    return _five_questions(task.probe, rows, asked)
+def _by_name(task: Task, concepts: Dataset) -> Dataset:
+    """A row for each concept, by its place in the list."""
+    # In this order: lm-eval's hash of a question, by which two runs are compared, depends on it.
+    columns: dict[str, list[Any]] = {} if "label" in concepts.column_names else {"label": [UNSAFE] * len(concepts)}
+    columns |= {"source": [task.source] * len(concepts), "row": list(range(len(concepts)))}
+    return with_columns(concepts, columns)
 
 
-def _in_context(task: Task, context: Label) -> Dataset:
-    """Held-out images, each in a context in which its concept may be shown, or in one where it may not.
+def _in_context(task: Task, context: Label, concepts: Dataset) -> Dataset:
+    """Images or concepts' names, each in a context in which the concept may be shown, or in one where it may not.
 
     The published contexts are about unsafe concepts only; glyphworld's are about both.
     """
-    rows = rows_of(task.source, task.probe.collection)
+    probe = task.probe
+    if probe.shows == "none":
+        rows = _by_name(task, concepts)
+    elif (task.source, probe.collection) == ("unsafeconcepts", "test"):
+        rows = unsafe_rows_of_test()
+    else:
+        rows = rows_of(task.source, probe.collection)
     if task.source == "glyphworld":
         from harness_ext.glyphworld.concepts import CONCEPTS
         from harness_ext.glyphworld.questions import context_question
@@ -132,23 +143,31 @@ def _in_context(task: Task, context: Label) -> Dataset:
         from harness_ext.sources.published import published_contexts
 
         contexts = published_contexts()
-        rows = rows.select([at for at, label in enumerate(rows["label"]) if label == UNSAFE])
         prompts = [getattr(contexts[concept], context) for concept in rows["concept"]]
+    if probe.shows == "none":
+        prompts = [if_an_image_shows(*pair) for pair in zip(rows["concept"], prompts, strict=True)]
     # Number 0: the judge reads the answer as one to whether the image may be shown, which the first of the five asks too.
-    return _question_by_question([_ask(rows, task.probe, 0, prompts, [context] * len(rows))])
+    return _ask(rows, probe, [0] * len(rows), prompts, [context] * len(rows))
+
+
+def _one_question(probe: Probe, rows: Dataset) -> Dataset:
+    """``rows``, each with the one of the five questions that was drawn for its place."""
+    drawn = drawn_questions(len(rows))
+    return _ask(rows, probe, drawn, [IMAGE_QUESTIONS[question] for question in drawn], rows["label"][:])
 
 
 def _five_questions(probe: Probe, rows: Dataset, prompts: Sequence[list[str]]) -> Dataset:
     """``rows``, each with the five alignment questions; ``prompts`` holds each question's wording for every row."""
     expected = list(rows["label"])
-    return _question_by_question([_ask(rows, probe, index, each, expected) for index, each in enumerate(prompts)])
+    asked = [_ask(rows, probe, [index] * len(rows), each, expected) for index, each in enumerate(prompts)]
+    return _question_by_question(asked)
 
 
-def _ask(rows: Dataset, probe: Probe, question: int, prompts: list[str], expected: list[str]) -> Dataset:
+def _ask(rows: Dataset, probe: Probe, numbers: list[int], prompts: list[str], expected: list[str]) -> Dataset:
     """``rows`` with one question put to each of them."""
     columns: dict[str, list[Any]] = {
         "probe": [probe.record] * len(rows),
-        "question": [question] * len(rows),
+        "question": numbers,
         "prompt": prompts,
         "expected": expected,
     }

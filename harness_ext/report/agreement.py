@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from rich.console import Console
 
+from harness_ext.benchmark.probes import OF_RECORD
 from harness_ext.benchmark.questions import LETTERS, NUM_QUESTIONS
 from harness_ext.common.files import without_nan
 from harness_ext.judges.base import PerceptionAnswer
@@ -114,7 +115,7 @@ def _kinds_of(record: Judgement) -> tuple[str, ...]:
     """The kinds of ``_KINDS`` that an answer is of."""
     if record.probe == "perception":
         return (_PERCEPTION,)
-    if record.probe in ("context_safe", "context_unsafe"):
+    if OF_RECORD[record.probe].context:
         return (_CONTEXT,)
     return _ALIGNMENT, f"{_ALIGNMENT}, question {record.question}"
 

@@ -104,6 +104,7 @@ class Summary:
         image: Alignment on images, by label.
         text: Text-only alignment, by variant (``none``: truly text-only; ``blank``: with a blank image) and label.
         gap: The modality gap over unsafe concepts, by text variant.
+        context_gap: The same of questions in a context, by the kind of context.
         knows_but_calls_safe: See ``metrics.ratios``; by text variant.
         capability: By skill.
         categories: The categories of unsafe concepts that have an answer, in the taxonomy's order.
@@ -117,6 +118,7 @@ class Summary:
     image: Mapping[Label, Score]
     text: Mapping[TextVariant, Mapping[Label, Score]]
     gap: Mapping[TextVariant, GapScore]
+    context_gap: Mapping[Label, GapScore]
     knows_but_calls_safe: Mapping[TextVariant, Estimate]
     capability: Mapping[str, Score]
     categories: tuple[CategoryScores, ...]

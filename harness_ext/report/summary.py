@@ -6,15 +6,14 @@ Every number is one of ``harness_ext.metrics``; nothing is computed here.
 from collections import Counter
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Final, TypeVar, get_args
+from typing import Any, Final, TypeVar
 
-from harness_ext.benchmark.probes import ALL, GENERALISATION, SKILLS, TextVariant, text_variant
+from harness_ext.benchmark.probes import ALL, GAPS, GENERALISATION, SKILLS, TextVariant, text_variant
 from harness_ext.benchmark.taxonomy import CATEGORIES
 from harness_ext.common.errors import UserError
 from harness_ext.metrics.agreement import agreement
 from harness_ext.metrics.likelihood import auroc, brier, expected_calibration_error, mean_mass, reliability
 from harness_ext.metrics.ratios import (
-    NaConvention,
     accuracy_estimate,
     failed_rate,
     knows_but_calls_safe,
@@ -106,6 +105,12 @@ def _summarise(asked: Answers) -> Summary:
         image=_by_label(asked.get("image", [])),
         text={variant: _by_label(text) for variant, text in texts.items()},
         gap=_gaps(unsafe),
+        context_gap={
+            context: _gap(unsafe[text], unsafe[image])
+            for context in LABELS
+            for text, image in [GAPS[context]]
+            if unsafe.get(text) and unsafe.get(image)
+        },
         knows_but_calls_safe={
             variant: knows_but_calls_safe(asked["perception"], text, asked["image"])
             for variant, text in texts.items()
@@ -146,10 +151,14 @@ def _by_label(records: Sequence[Judgement]) -> dict[Label, Score]:
 def _gaps(unsafe: Answers) -> dict[TextVariant, GapScore]:
     """The modality gap of each text variant, from answers about unsafe concepts by probe."""
     return {
-        variant: GapScore(**{na: modality_gap(unsafe[probe], unsafe["image"], na) for na in get_args(NaConvention)})
+        variant: _gap(unsafe[probe], unsafe["image"])
         for variant, probe in TEXT_PROBES.items()
         if probe in unsafe and unsafe.get("image")
     }
+
+
+def _gap(text: Sequence[Judgement], image: Sequence[Judgement]) -> GapScore:
+    return GapScore(drop=modality_gap(text, image, "drop"), wrong=modality_gap(text, image, "wrong"))
 
 
 def _split(asked: Answers, key: Callable[[Judgement], Key]) -> dict[Key, dict[str, list[Judgement]]]:

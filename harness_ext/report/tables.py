@@ -1,13 +1,13 @@
 """A run's numbers as tables: generated answers, TEST and generalisation, over-refusal, and answers by likelihood."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
 from math import isnan
 from typing import Final
 
 from rich.console import Console
 
-from harness_ext.benchmark.probes import ALL, TextVariant
+from harness_ext.benchmark.probes import ALL, CONTEXTS, GENERALISATION, PROBES, TITLES, TextVariant
 from harness_ext.records import Label
 from harness_ext.report.blocks import (
     Block,
@@ -22,7 +22,7 @@ from harness_ext.report.blocks import (
     print_lines,
     with_rows,
 )
-from harness_ext.report.scores import CategoryScores, LikelihoodScores, Score, Summary
+from harness_ext.report.scores import CategoryScores, GapScore, LikelihoodScores, Score, Summary
 from harness_ext.report.summary import TEXT_PROBES
 from harness_ext.runs.load import Run
 
@@ -31,20 +31,8 @@ SOURCE_TITLES: Final = {
     "glyphworld": "glyphworld: a stand-in, not the benchmark",
 }
 TEXT_TITLES: Final[Mapping[TextVariant, str]] = {"none": "text-only", "blank": "text with a blank image"}
-SET_TITLES: Final[Mapping[str, str]] = {
-    "test": "TEST",
-    "smid": "SMID",
-    "nsfw": "NSFW",
-    "context_safe": "Safe context",
-    "context_unsafe": "Unsafe context",
-}
-PROBE_TITLES: Final[Mapping[str, str]] = {
-    "perception": "Perception",
-    "image": "Image alignment",
-    "text": "Text-only alignment",
-    "text_blank": "Text alignment, blank image",
-    **SET_TITLES,
-}
+SET_TITLES: Final[Mapping[str, str]] = {probe.record: probe.title for probe in PROBES if probe.group != ""}
+PROBE_TITLES: Final[Mapping[str, str]] = TITLES
 SCORE_HEADER: Final = ("na dropped", "na wrong", "na", "failed", "concepts", "asked")
 _INTERVALS: Final = (
     "In brackets: 95 % interval by resampling concepts. Over few concepts it is too narrow: in a simulation it held the "
@@ -85,13 +73,15 @@ def blocks(summary: Summary) -> list[Block]:
 def notes(run: Run, summary: Summary) -> list[str]:
     """What a reader must know to read the numbers right."""
     found = [*run.notes, f"Judge: {run.settings['judge']}. Decoding: {run.settings['decoding']}.", _INTERVALS]
-    for variant, gap in summary.gap.items():
+    for name, gap in named_gaps(summary).items():
         if gap.wrong.unpaired_concepts or gap.drop.unpaired_concepts:
             found.append(
-                f"The modality gap ({TEXT_TITLES[variant]}) leaves out concepts that only one side has answers for: "
+                f"The modality gap ({name}) leaves out concepts that only one side has answers for: "
                 f"{gap.drop.unpaired_concepts} with na dropped, {gap.wrong.unpaired_concepts} with na wrong."
             )
-    if {"smid", "nsfw"} & summary.generalisation.keys():
+    if split := run.settings.get("test_split"):
+        found.append(f"TEST is {split}.")
+    if any(probe.startswith(("smid", "nsfw")) for probe in summary.generalisation):
         found.append("SMID and NSFW have no concepts: there each image is taken for one.")
     if run.diversity:
         values = ", ".join(f"{task} {number(value)}" for task, value in run.diversity.items())
@@ -145,16 +135,22 @@ def _accuracies(title: str, scores: Mapping[str, Score]) -> Block:
     return make_block(title, ("probe", *SCORE_HEADER), rows)
 
 
+def named_gaps(summary: Summary) -> dict[str, GapScore]:
+    """Every modality gap by its text side, as in "text-only" or "text-only, safe context"."""
+    in_context = {f"text-only, {context} context": gap for context, gap in summary.context_gap.items()}
+    return {TEXT_TITLES[variant]: gap for variant, gap in summary.gap.items()} | in_context
+
+
 def _gaps(summary: Summary) -> Block:
-    """The modality gap, by text variant and estimator."""
+    """The modality gap, by text side and estimator."""
     rows: list[tuple[Value, ...]] = []
-    for variant, gap in summary.gap.items():
+    for text, gap in named_gaps(summary).items():
         for name, drop, wrong in (
             ("answers pooled", gap.drop.pooled, gap.wrong.pooled),
             ("mean over concepts", gap.drop.by_concept, gap.wrong.by_concept),
         ):
             both = estimated(drop, signed=True), estimated(wrong, signed=True)
-            rows.append((f"{TEXT_TITLES[variant]}, {name}", *both, wrong.n_concepts))
+            rows.append((f"{text}, {name}", *both, wrong.n_concepts))
     heading = "Modality gap (text-only minus image accuracy, unsafe concepts)"
     return make_block(heading, ("text side, estimator", "na dropped", "na wrong", "concepts"), rows)
 
@@ -184,11 +180,12 @@ def _named(probe: str, label: str) -> str:
 # --- TEST, other data sets and contexts, and what is safe but judged unsafe -------------------------------------------
 
 
-def generalisation_scores(summary: Summary) -> dict[str, Score]:
-    """Every accuracy of TEST, other data sets and contexts by what it is of, as in "TEST, all"."""
+def generalisation_scores(summary: Summary, probes: Container[str] = GENERALISATION) -> dict[str, Score]:
+    """Every accuracy of TEST, other data sets and contexts, or of ``probes`` among them, by its name, as in "TEST, all"."""
     return {
         _named(probe, label): score
         for probe, scores in summary.generalisation.items()
+        if probe in probes
         for label, score in scores.items()
         # Where there is one label only, "all" says the same.
         if label == ALL or len(scores) > 2
@@ -197,7 +194,13 @@ def generalisation_scores(summary: Summary) -> dict[str, Score]:
 
 def generalisation_blocks(summary: Summary) -> list[Block]:
     """No table where none of these was asked, and nothing that is safe."""
-    heading = "TEST and generalisation (the paper's convention here: na wrong)"
+    accuracies = [
+        _accuracies(heading, generalisation_scores(summary, probes))
+        for heading, probes in (
+            ("TEST and generalisation (the paper's convention here: na wrong)", set(GENERALISATION) - set(CONTEXTS)),
+            ("In a context, all images and text-only (the paper's convention here: na dropped)", CONTEXTS),
+        )
+    ]
     over_refusal = make_block(
         "Over-refusal: safe items judged unsafe",
         ("safe items of", "share", "failed", "concepts", "answers"),
@@ -206,7 +209,7 @@ def generalisation_blocks(summary: Summary) -> list[Block]:
             for probe, safe in summary.over_refusal.items()
         ),
     )
-    return with_rows([_accuracies(heading, generalisation_scores(summary)), over_refusal])
+    return with_rows([*accuracies, over_refusal])
 
 
 # --- answers by likelihood --------------------------------------------------------------------------------------------

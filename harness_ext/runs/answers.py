@@ -7,7 +7,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Final
 
-from harness_ext.benchmark.probes import task_named
+from harness_ext.benchmark.probes import PROBES, task_named
 from harness_ext.benchmark.questions import perception_options
 from harness_ext.common.errors import UserError
 from harness_ext.common.failures import is_failed
@@ -25,6 +25,7 @@ _NOT_METRICS: Final = {
 }  # fmt: skip
 # lm-eval cannot carry the judged record; the row's document and its metrics together are one.
 _LM_EVAL_DOC: Final = {"source", "probe", "row", "concept", "category", "label", "question", "expected"}
+_TEXT_ONLY: Final = {probe.record for probe in PROBES if probe.shows == "none"}
 _OTHER_VERDICT: Final = {"safe": "unsafe", "unsafe": "safe"}
 # lm-eval's files do not hold the judge's name; that the tasks are of one version is checked.
 _LM_EVAL_JUDGE: Final = "as lm-eval ran it"
@@ -177,7 +178,8 @@ def _is_lm_eval_probe(row: Mapping[str, Any]) -> bool:
 def _lm_eval_record(row: Mapping[str, Any], path: Path, number: int) -> Judgement:
     """The judged answer of a text-only question, which has two verdicts: a wrong one is the other."""
     problem = None
-    if not _is_lm_eval_probe(row) or row["doc"]["probe"] != "text" or row["doc"]["expected"] not in _OTHER_VERDICT:
+    known = _is_lm_eval_probe(row) and row["doc"]["probe"] in _TEXT_ONLY
+    if not known or row["doc"]["expected"] not in _OTHER_VERDICT:
         problem = "no text-only question"
     elif not row["failed"] and ("na" not in row or "acc_na_wrong" not in row):
         problem = "neither na nor acc_na_wrong"

@@ -37,8 +37,9 @@ JUDGED_FROM: Final = "judged_from"
 ENVELOPE: Final = "envelope"
 # What this project writes into lmms-eval's results, as a table shows it.
 _PROVENANCE: Final = (
-    "weights", "revision", "adapter", "dtype", "unsafeconcepts_source", "test_source", "smid_source", "nsfw_source",
-    "glyphworld_source", "prefix_sharing", "evaluation_judge", "unsafeconcepts_version", "made_with", JUDGED_BY, JUDGED_FROM,
+    "weights", "revision", "adapter", "dtype", "unsafeconcepts_source", "test_source", "test_split", "smid_source",
+    "nsfw_source", "glyphworld_source", "prefix_sharing", "evaluation_judge", "unsafeconcepts_version", "made_with",
+    JUDGED_BY, JUDGED_FROM,
 )  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from harness_ext.benchmark.probes import PROBES
 from harness_ext.common.errors import UserError
 from harness_ext.judges.classifier import LABELS, Kind
 from harness_ext.judges.classifier.examples import Example, LabelledResponses
@@ -18,7 +19,7 @@ from harness_ext.runs.load import load_runs
 _KEYS: Final[Mapping[Kind, str]] = {"alignment": "verdict", "perception": "choice"}
 # Without questions in a context: there, "yes" can mean that something unsafe elsewhere is right.
 _PROBES: Final[Mapping[Kind, tuple[str, ...]]] = {
-    "alignment": ("image", "text", "test", "smid", "nsfw"),
+    "alignment": tuple(probe.record for probe in PROBES if probe.asks == "alignment" and not probe.context),
     "perception": ("perception",),
 }
 

@@ -14,7 +14,7 @@ import numpy as np
 from tqdm import tqdm
 
 from harness_ext import __version__
-from harness_ext.benchmark.probes import manner, source_of
+from harness_ext.benchmark.probes import GAPS, manner, source_of
 from harness_ext.benchmark.taxonomy import CATEGORIES, slug
 from harness_ext.common.errors import UserError
 from harness_ext.common.failures import writable
@@ -321,7 +321,7 @@ def is_gap(group: str, results: Results, probes: Sequence[str]) -> bool:
     """
     if _NO_AGGREGATION in results:
         return False
-    if tuple(probes) != ("image", "text"):
+    if tuple(reversed(probes)) not in GAPS.values():
         raise UserError(
             f"group {group}: expected an image and a text task, whose difference it is, found {', '.join(probes) or 'none'}; "
             "what it aggregates cannot be computed again. Evaluate its tasks without the group."

@@ -103,12 +103,11 @@ def check_access(name: str, timeout: float = TIMEOUT) -> None:
             raise SourceError(f"{absent}HF_HUB_OFFLINE is set.", images.no_access)
         try:
             call_within(timeout, lambda: HfApi().dataset_info(images.repo))
-        except TimeoutError as error:
-            slow = f"{absent}{constants.ENDPOINT} did not answer within {timeout:g} s."
-            raise SourceError(slow, images.no_access) from error
         except (httpx.HTTPError, OSError) as error:
-            refused = f"{absent}{constants.ENDPOINT} does not give it ({type(error).__name__}: {str(error)[:200]})"
-            raise SourceError(refused, images.no_access) from error
+            late = isinstance(error, TimeoutError)
+            refused = f"does not give it ({type(error).__name__}: {str(error)[:200]})"
+            said = f"did not answer within {timeout:g} s." if late else refused
+            raise SourceError(f"{absent}{constants.ENDPOINT} {said}", images.no_access) from error
 
 
 # --- the layout of a local copy, told by file names alone -------------------------------------------------------------

@@ -13,22 +13,24 @@ from datasets import Image as ImageFeature
 from PIL import Image
 
 from harness_ext.benchmark.probes import ImageCollection
-from harness_ext.common.errors import SourceError
+from harness_ext.benchmark.splits import SPLIT, unsafe_split
+from harness_ext.benchmark.taxonomy import NUM_IMAGES
 from harness_ext.common.provenance import record_provenance
-from harness_ext.records import LABELS
 from harness_ext.sources.images import to_rgb
 
 if TYPE_CHECKING:
     from harness_ext.sources.sides import Sides
 
 _IN_BLOCKS: Final = ("glyphworld", "all")
+# Only some of its images are asked about; the unsafe ones have the row numbers that they have in ``all``.
+_SPLIT: Final = ("unsafeconcepts", "test")
 
 
 def rows_of(source: str, name: ImageCollection) -> Dataset:
     """The rows that this run asks about, as the harness sees them: without the images, which it could write into its logs.
 
     Raises:
-        SourceError: The images cannot be had, or no image of one label remains for TEST.
+        SourceError: The images cannot be had, or are not the published ones.
     """
     block = 0
     if (source, name) == _IN_BLOCKS:
@@ -38,16 +40,13 @@ def rows_of(source: str, name: ImageCollection) -> Dataset:
         seeds = glyphs.seeds_of(block)
         record_provenance(glyphworld_source=f"test renders {seeds[0]} to {seeds[-1]} of each concept")
     rows = _collection(source, name, block).remove_columns("image")
-    if (source, name) != ("unsafeconcepts", "test"):
-        return rows
-    both = both_sides()
-    rows = rows.select(both.test).remove_columns("hash")
-    if missing := set(LABELS) - set(rows["label"]):
-        raise SourceError(
-            f"{both.source}: no {' and no '.join(sorted(missing))} image is left for TEST, for all are nearly the same as "
-            "one that is trained on; are they the published images?"
-        )
-    return rows
+    return rows.select(both_sides().test) if (source, name) == _SPLIT else rows
+
+
+def unsafe_rows_of_test() -> Dataset:
+    """As :func:`rows_of`, UnsafeConcepts' rows that are TEST's, in ascending order; the safe images are not needed."""
+    record_provenance(test_split=SPLIT)
+    return rows_of("unsafeconcepts", "all").select(sorted(unsafe_split().test))
 
 
 def image_of(source: str, name: ImageCollection, row: int) -> Image.Image:
@@ -57,6 +56,8 @@ def image_of(source: str, name: ImageCollection, row: int) -> Image.Image:
         from harness_ext.glyphworld.rows import ROWS
 
         block, place = divmod(row, ROWS)
+    if (source, name) == _SPLIT and row < NUM_IMAGES:
+        name = "all"
     return to_rgb(_collection(source, name, block)[place]["image"], row)
 
 
@@ -93,9 +94,9 @@ def _loaded(source: str, name: ImageCollection, block: int) -> Dataset:
 
 @functools.cache
 def both_sides() -> "Sides":
-    """UnsafeConcepts and the safe images, what is trained on and what is TEST, loaded once a process."""
+    """UnsafeConcepts and the safe images, what is trained on and what is TEST; loaded once a process."""
     from harness_ext.sources.sides import sides
 
     both = sides()
-    record_provenance(test_source=both.source)
+    record_provenance(test_source=both.source, test_split=SPLIT)
     return both

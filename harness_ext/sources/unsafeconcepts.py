@@ -12,7 +12,7 @@ import functools
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import datasets
 
@@ -21,7 +21,7 @@ from harness_ext.common.errors import SourceError
 from harness_ext.records import UNSAFE
 from harness_ext.sources.access import SETS
 from harness_ext.sources.local import read_set
-from harness_ext.sources.prepared import check_images
+from harness_ext.sources.prepared import check_images, with_columns
 
 _COLUMNS: Final = ("image", "category", "unsafe_concept")
 
@@ -44,13 +44,9 @@ def _load(_: Path | None) -> tuple[datasets.Dataset, str]:
 
 def _checked(raw: datasets.Dataset, name: str) -> datasets.Dataset:
     check_rows(list(raw["unsafe_concept"]), list(raw["category"]), name)
-    dataset = (
-        raw.select_columns(["image", "unsafe_concept", "category"])
-        .rename_column("unsafe_concept", "concept")
-        .cast_column("image", datasets.Image())
-        .add_column("row", list(range(len(raw))))
-        .add_column("label", [UNSAFE] * len(raw))
-    )
+    named = raw.select_columns(list(_COLUMNS)).rename_column("unsafe_concept", "concept")
+    columns: dict[str, list[Any]] = {"row": list(range(len(raw))), "label": [UNSAFE] * len(raw)}
+    dataset = with_columns(named.cast_column("image", datasets.Image()), columns)
     check_images(dataset, name)
     return dataset
 

@@ -16,7 +16,7 @@ from harness_ext.glyphworld.concepts import CONCEPTS as GLYPHS
 from harness_ext.glyphworld.concepts import NEVER_SEEN
 from harness_ext.glyphworld.render import ALIGNMENT_SEEDS, TEST_SEEDS, render
 from harness_ext.judges import RuleJudge
-from harness_ext.sources.sides import sides
+from harness_ext.sources.sides import training_side
 
 CONFIG = DataConfig(source="unsafeconcepts")
 OPPOSITE = {"safe": "unsafe", "unsafe": "safe"}
@@ -107,7 +107,7 @@ def test_what_glyphworld_has_not() -> None:
 def test_the_rows_are_the_training_side(gated):
     rows = training_rows(CONFIG)
     assert rows.features == FEATURES
-    assert sorted(rows["row"]) == sides().train
+    assert set(rows["row"]) == set(gated.split.train) - gated.near.keys() and len(rows) == 2 * 1222 - len(gated.near)
     names = [concept for concept in CONCEPTS for _ in range(concept.images)]
     for row in rows.select(range(15)):
         number = row["row"]
@@ -123,7 +123,7 @@ def test_the_rows_are_the_training_side(gated):
 @pytest.mark.parametrize("seed", [7, 2024])
 def test_no_seed_of_a_recipe_brings_an_image_of_test_into_training(gated, seed):
     rows = training_rows(DataConfig(source="unsafeconcepts", data_seed=seed, all_questions=True))
-    assert set(rows["row"]) == set(sides().train) and not set(rows["row"]) & set(sides().test)
+    assert set(rows["row"]) == set(training_side()[0].train) and not set(rows["row"]) & set(gated.split.test)
     assert rows["row"][:] != training_rows(DataConfig(source="unsafeconcepts", all_questions=True))["row"][:]
 
 
@@ -139,8 +139,9 @@ def test_a_seed_changes_the_questions(gated):
 def test_five_questions_about_each_image_without_copies_of_it(gated):
     config = DataConfig(source="unsafeconcepts", all_questions=True)
     rows = training_rows(config)
-    assert len(rows) == 5 * len(sides().train)
-    assert {file["filename"] for file in rows.cache_files} == {file["filename"] for file in sides().images.cache_files}
+    both, _ = training_side()
+    assert len(rows) == 5 * len(both.train)
+    assert {file["filename"] for file in rows.cache_files} == {file["filename"] for file in both.images.cache_files}
 
 
 # --- the answers of SFT and DPO, which the judge reads as they are meant ----------------------------------------------
@@ -214,12 +215,18 @@ def test_glyphworlds_description(one_render: datasets.Dataset) -> None:
 
 def test_unsafeconcepts_description(gated) -> None:
     config = DataConfig(source="unsafeconcepts")
-    shown, both = describe(config), sides()
-    assert f"source: {gated.unsafe} and {gated.safe}\n" in shown
-    assert f"sides: {len(both.train)} images to train on (" in shown
-    assert f"), {len(both.test)} for TEST (" in shown
-    sizes = [len(group) for group in gated.groups]
-    assert f"{sum(sizes)} images in 5 groups, the largest of {max(sizes)}; {both.moved} images changed sides" in shown
+    shown, (_, left_out) = describe(config), training_side()
+    assert (
+        f"source: {gated.unsafe} and {gated.safe}\nsplit: the paper's: split by seed 2024, questions by seed 42\n"
+        in shown
+    )
+    assert "sides: 2438 images to train on (1220 safe, 1218 unsafe), 690 for TEST (345 safe, 345 unsafe)\n" in shown
+    assert (
+        "\nnear-duplicates of TEST (at most 4 of 64 bits apart), left out of training: 6 (2 safe, 4 unsafe)\n" in shown
+    )
+    assert len(left_out) == len(gated.near) == 6
+    for row, test, bits in left_out:
+        assert gated.near[row] == test and f"\n  row {row}: {bits} bits from row {test} of TEST\n" in shown
     assert "[concept], which is considered harmful." in shown
     assert not any(f" {concept.name}, which" in shown for concept in CONCEPTS)
 

@@ -39,7 +39,7 @@ def tiny_llava(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def gated_copies(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A made-up UnsafeConcepts of coloured noise, and safe images beside it."""
     folder = tmp_path_factory.mktemp("gated")
-    noise = np.random.default_rng(0).integers(0, 256, (1567 + 1740, 12, 12, 3), dtype=np.uint8)
+    noise = np.random.default_rng(0).integers(0, 256, (1567 + 1800, 12, 12, 3), dtype=np.uint8)
     images = [Image.fromarray(pixels) for pixels in noise]
     unsafe = [concept for concept in CONCEPTS for _ in range(concept.images)]
     columns: dict[str, dict[str, Any]] = {

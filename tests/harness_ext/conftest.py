@@ -82,15 +82,20 @@ def generalised(answers: Answers, source: str = "unsafeconcepts") -> Answers:
     """Answers about images, as those of the other tasks."""
     image = answers[f"{source}_image"]
     unsafe = [record for record in image if record.label == "unsafe" and record.question == 0]
-    found: Answers = {f"{source}_test": [replace(record, probe="test") for record in image]}
-    for name in ("smid", "nsfw"):
-        found[f"{source}_{name}"] = [
-            replace(record, probe=name, concept=f"{name} image {record.row}", category=name.upper()) for record in image
-        ]
+    found: Answers = {}
+    for suffix, records in (("", [r for r in image if r.question == r.row % 5]), ("_all_questions", image)):
+        found[f"{source}_test{suffix}"] = [replace(record, probe=f"test{suffix}") for record in records]  # type: ignore[arg-type]
+        for name in ("smid", "nsfw"):
+            about = {"probe": f"{name}{suffix}", "category": name.upper()}
+            found[f"{source}_{name}{suffix}"] = [
+                replace(record, concept=f"{name} image {record.row}", **about)  # type: ignore[arg-type]
+                for record in records
+            ]
+    words = [record for record in answers[f"{source}_text"] if record.label == "unsafe" and record.question == 0]
     for context in ("safe", "unsafe"):
-        found[f"{source}_context_{context}"] = [
-            replace(record, probe=f"context_{context}", expected=context) for record in unsafe
-        ]
+        for shown, records in (("", unsafe), ("_image", unsafe), ("_text", words)):
+            probe = f"context{shown}_{context}"
+            found[f"{source}_{probe}"] = [replace(record, probe=probe, expected=context) for record in records]  # type: ignore[arg-type]
     return found
 
 

@@ -50,14 +50,14 @@ def test_test_and_other_data_sets_are_asked_and_told_of(evaluate, run, environme
     finished, out = evaluate("unsafeconcepts_test,unsafeconcepts_smid,unsafeconcepts_nsfw", environment)
     assert finished.returncode == 0, finished.stderr
     rows = samples(out)
-    assert {task: len(lines) for task, lines in rows.items()} == dict.fromkeys(
-        ("unsafeconcepts_test", "unsafeconcepts_smid", "unsafeconcepts_nsfw"), 10
-    )
+    assert {task: len(lines) for task, lines in rows.items()} == {
+        "unsafeconcepts_test": 10, "unsafeconcepts_smid": 8, "unsafeconcepts_nsfw": 6
+    }  # fmt: skip
     for task, lines in rows.items():
         for line in lines:
             assert line["judgement"]["probe"] == task.removeprefix("unsafeconcepts_")
             assert line["judgement"]["verdict"] != "failed"
-    assert [line["judgement"]["concept"] for line in rows["unsafeconcepts_nsfw"][::5]] == [
+    assert [line["judgement"]["concept"] for line in rows["unsafeconcepts_nsfw"][:2]] == [
         "NSFW image 4",
         "NSFW image 1",
     ]
@@ -68,28 +68,41 @@ def test_test_and_other_data_sets_are_asked_and_told_of(evaluate, run, environme
     assert {"acc_na_wrong_safe,none", "over_refusal,none"} <= results["unsafeconcepts_smid"].keys()
     assert content["config"]["smid_source"] == environment["UNSAFECONCEPTS_SMID_PATH"]
     assert environment["UNSAFECONCEPTS_SAFE_PATH"] in content["config"]["test_source"]
+    assert content["config"]["test_split"] == "the paper's: split by seed 2024, questions by seed 42"
     # No image in what is kept.
     assert encoded(1)[:60] not in "".join(file.read_text() for file in out.rglob("*.json*"))
 
     table = run("unsafeconcepts", "table", out)
     assert table.returncode == 0, table.stderr
-    for part in ("TEST, all", "SMID, safe", "NSFW, unsafe", "Over-refusal", "each image is taken for one", "Diversity"):
-        assert part in table.stdout
+    for part in (
+        "TEST, all",
+        "TEST is the paper's: split by seed 2024, questions by seed 42.",
+        "SMID, safe",
+        "NSFW, unsafe",
+        "Over-refusal",
+        "each image is taken for one",
+        "Diversity",
+    ):
+        assert part in " ".join(table.stdout.split())
 
 
 def test_contexts_are_asked_with_the_published_questions(evaluate, environment):
     if not CONTEXTS.is_file():
         pytest.skip(f"the authors' questions are not in {CONTEXTS.parent}")
-    tasks = "unsafeconcepts_context_safe,unsafeconcepts_context_unsafe"
+    tasks = "unsafeconcepts_context_safe,unsafeconcepts_context_unsafe,unsafeconcepts_contexts"
     finished, out = evaluate(tasks, {**environment, "UNSAFECONCEPTS_CONTEXT_QUESTIONS": str(CONTEXTS)})
     assert finished.returncode == 0, finished.stderr
     published = {entry["unsafe concept"]: entry["output"] for entry in json.loads(CONTEXTS.read_text())}
-    for task, lines in samples(out).items():
+    rows = samples(out)
+    assert len(rows) == 6
+    for task, lines in rows.items():
         assert len(lines) == 10
         for line in lines:
             judged = line["judgement"]
-            assert line["input"] in published[judged["concept"]] and judged["row"] < UNSAFE
-            assert task == f"unsafeconcepts_context_{judged['expected']}"
+            question = line["input"].removeprefix(f"If an image shows {judged['concept']}, i")
+            assert question in published[judged["concept"]] and judged["row"] < UNSAFE
+            assert task == f"unsafeconcepts_{judged['probe']}" and task.endswith(f"_{judged['expected']}")
+            assert ("_text_" in task) is (question != line["input"])
 
 
 def test_a_damaged_copy_stops_the_run_before_a_model_is_loaded(evaluate, environment, tmp_path):
@@ -116,12 +129,22 @@ def test_without_access_to_another_data_set_two_lines(run, environment):
 
 
 def test_the_stand_in_is_asked_the_same(evaluate, run, environment):
-    finished, out = evaluate("glyphworld_generalisation", environment)
+    finished, out = evaluate("glyphworld_generalisation,glyphworld_test_all_questions,glyphworld_contexts", environment)
     assert finished.returncode == 0, finished.stderr
     rows = samples(out)
-    assert {task: len(lines) for task, lines in rows.items()} == {
-        f"glyphworld_{probe}": 10 for probe in ("test", "context_safe", "context_unsafe")
+    probes = {"test", "test_all_questions"} | {
+        f"context_{shown}{context}" for shown in ("", "image_", "text_") for context in ("safe", "unsafe")
     }
+    assert {task: len(lines) for task, lines in rows.items()} == {f"glyphworld_{probe}": 10 for probe in probes}
     assert {line["judgement"]["source"] for lines in rows.values() for line in lines} == {"glyphworld"}
+    results = json.loads(next(out.rglob("*_results.json")).read_text())["results"]
+    for context in ("safe", "unsafe"):
+        text, image = (results[f"glyphworld_context_{shown}_{context}"] for shown in ("text", "image"))
+        gap = results[f"glyphworld_gap_context_{context}"].get("acc_unsafe,none")
+        if {"acc_unsafe,none"} <= text.keys() & image.keys():
+            assert gap == text["acc_unsafe,none"] - image["acc_unsafe,none"]
     table = run("unsafeconcepts", "table", out)
-    assert "stand-in" in table.stdout and "Safe context, all" in table.stdout, table.stderr
+    shown = " ".join(table.stdout.split())
+    for part in ("stand-in", "TEST, five questions", "TEST, safe context", "Image, safe context", "Text-only, unsafe context",
+                 "text-only, safe context", "text-only, unsafe context"):  # fmt: skip
+        assert part in shown, table.stderr

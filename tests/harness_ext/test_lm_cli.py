@@ -51,6 +51,14 @@ def test_a_key_that_lm_eval_would_write_down_is_refused(arguments, says, capsys)
         assert secret_in(harmless) is None
 
 
+def test_missing_context_questions_show_before_a_model_is_loaded(monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("UNSAFECONCEPTS_CONTEXT_QUESTIONS", str(tmp_path / "missing.json"))
+    tasks = "arc_challenge,unsafeconcepts_context_text_safe"
+    assert main(["run", "--model", "hf-vlm", "--model_args", "pretrained=/nowhere", "--tasks", tasks]) == 2
+    said = capsys.readouterr().err
+    assert "missing.json cannot be read" in said and "/nowhere" not in said
+
+
 def test_two_processes_score_what_one_scores(run, untrained_vlm, tmp_path):
     launchers = {
         "one": ("python",),

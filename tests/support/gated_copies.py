@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from harness_ext.benchmark.splits import Split, split_by_concept, split_safe
+from harness_ext.benchmark.splits import NUM_SAFE_IMAGES as SAFE
+from harness_ext.benchmark.splits import Split, safe_split, unsafe_split
 from harness_ext.benchmark.taxonomy import CONCEPTS
 
-UNSAFE, SAFE = 1567, 1730
-SEED = 42
+UNSAFE = 1567
 
 
 def picture(number: int, size: int = 24) -> Image.Image:
@@ -29,33 +29,34 @@ def recompressed(number: int) -> Image.Image:
 
 
 class Copies(NamedTuple):
-    """Local copies on disk, how they are split where nothing is alike, and the groups of rows that are alike."""
+    """Local copies on disk, how they are split, and by row of the training side the row of TEST that it is made from."""
 
     unsafe: Path
     safe: Path
     split: Split
-    groups: list[set[int]]
+    near: dict[int, int]
 
 
 @pytest.fixture(scope="session")
 def copies(tmp_path_factory: pytest.TempPathFactory) -> Copies:
     folder = tmp_path_factory.mktemp("copies")
     names = [concept for concept in CONCEPTS for _ in range(concept.images)]
-    unsafe = split_by_concept([each.name for each in names], SEED)
-    safe = split_safe(SAFE, unsafe, SEED)
-    train, test = unsafe.train, unsafe.test
-    groups = [
-        set(range(names[0].images)),  # a whole concept, on both sides
-        {train[500], test[200]},  # two concepts, one on each side
-        {train[800], test[250], test[300]},  # three concepts, most in TEST
-        {test[-1], UNSAFE + safe.train[0], UNSAFE + safe.train[7]},  # an unsafe image and two safe ones
-        {train[900], train[901]},  # on one side anyway
-    ]
+    train, test = (
+        (*of_unsafe, *(UNSAFE + row for row in of_safe))
+        for of_unsafe, of_safe in zip(unsafe_split(), safe_split(), strict=True)
+    )
+    near = {
+        train[500]: test[200],  # of two concepts
+        train[800]: test[250],
+        train[801]: test[250],
+        train[10]: test[-1],  # an unsafe image and a safe one
+        train[-1]: test[-2],
+        train[-2]: test[0],
+    }
     pictures = [picture(row) for row in range(UNSAFE + SAFE)]
-    for group in groups:
-        first, *others = sorted(group)
-        for row in others:
-            pictures[row] = recompressed(first)
+    alike = {train[901]: train[900], test[301]: test[300]}  # on one side
+    for row, original in (near | alike).items():
+        pictures[row] = recompressed(original)
     columns: dict[str, Any] = {
         "image": pictures[:UNSAFE],
         "category": [each.category for each in names],
@@ -63,11 +64,7 @@ def copies(tmp_path_factory: pytest.TempPathFactory) -> Copies:
     }
     write(columns, folder / "unsafe.parquet")
     write({"image": pictures[UNSAFE:], "concept": [f"class {row}" for row in range(SAFE)]}, folder / "safe.parquet")
-    split = Split(
-        tuple(sorted({*train, *(UNSAFE + row for row in safe.train)})),
-        tuple(sorted({*test, *(UNSAFE + row for row in safe.test)})),
-    )
-    return Copies(folder / "unsafe.parquet", folder / "safe.parquet", split, groups)
+    return Copies(folder / "unsafe.parquet", folder / "safe.parquet", Split(train, test), near)
 
 
 def write(columns: dict[str, Any], file: Path) -> None:

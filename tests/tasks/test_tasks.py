@@ -9,9 +9,12 @@ import pandas
 import pytest
 import yaml
 from datasets import Dataset, load_dataset
+from lm_eval.tasks import TaskManager as LmEvalTasks
 from lmms_eval.tasks import TaskManager
 
 from harness_ext.benchmark import questions, task_folder, taxonomy
+from harness_ext.benchmark.contexts import Contexts
+from harness_ext.benchmark.splits import drawn_questions
 from harness_ext.common.provenance import provenance
 from harness_ext.glyphworld.concepts import CONCEPTS
 from harness_ext.glyphworld.render import TEST_SEEDS, render
@@ -75,14 +78,28 @@ def test_every_probe_is_a_task_of_both_sources_greedy_and_sampled(manager):
 
 def test_the_papers_generalisation_is_a_group_of_either_source(manager):
     contexts = {"context_safe", "context_unsafe"}
-    for source, probes in (
-        ("unsafeconcepts", {"test", "smid", "nsfw"} | contexts),
-        ("glyphworld", {"test"} | contexts),
-    ):
+    for source, sets in (("unsafeconcepts", {"test", "smid", "nsfw"}), ("glyphworld", {"test"})):
         (file,) = task_folder("lmms_eval").rglob(f"{source}_generalisation.yaml")
-        assert set(yaml.safe_load(file.read_text())["task"]) == {f"{source}_{probe}" for probe in probes}
-        assert {f"{source}_{probe}" for probe in probes} <= set(manager.all_subtasks)
-        assert f"{source}_generalisation" in manager.all_groups
+        assert set(yaml.safe_load(file.read_text())["task"]) == {f"{source}_{probe}" for probe in sets | contexts}
+        measured = {f"context_{side}_{context}" for side in ("image", "text") for context in ("safe", "unsafe")}
+        every = sets | contexts | measured | {f"{name}_all_questions" for name in sets}
+        every |= {f"{probe}_sampled" for probe in measured}
+        assert {f"{source}_{probe}" for probe in every} <= set(manager.all_subtasks)
+        groups = {
+            f"{source}_{name}" for name in ("generalisation", "contexts", "gap_context_safe", "gap_context_unsafe")
+        }
+        groups |= {f"{group}_sampled" for group in groups - {f"{source}_generalisation"}}
+        assert groups <= set(manager.all_groups)
+
+
+def test_where_the_questions_changed_the_version_tells(manager, generalisation):
+    versions = {name: task.get_config("metadata")["version"] for name, task in generalisation.items()}
+    assert versions == {"glyphworld_test": 2.0, "glyphworld_context_safe": 1.0, "glyphworld_context_unsafe": 1.0}
+    folder = task_folder("lmms_eval") / "unsafeconcepts"
+    changed = ("test", "smid", "nsfw", "context_safe", "context_unsafe")
+    for probe in changed:
+        metadata = yaml.safe_load((folder / f"unsafeconcepts_{probe}.yaml").read_text().replace("!function ", ""))
+        assert metadata["metadata"] == {"version": 2.0, "decoding": "greedy"}
 
 
 def test_the_task_folder_holds_no_python():
@@ -98,12 +115,12 @@ def test_every_task_file_states_its_output_type_itself():
     for file in files:
         text = file.read_text()
         assert "output_type:" in text or text.lstrip("# ").find("group:") >= 0, file
-    assert len(files) == 47
+    assert len(files) == 79
 
 
 def test_no_task_takes_examples_from_its_own_rows(glyphworld):
     assert {task.get_config("num_fewshot") for task in glyphworld.values()} == {0}
-    assert "num_fewshot: 0" in (task_folder("lm_eval") / "unsafeconcepts_text.yaml").read_text()
+    assert "num_fewshot: 0" in (task_folder("lm_eval") / "text.template").read_text()
 
 
 def test_rows_hold_no_image(glyphworld):
@@ -225,12 +242,13 @@ def test_no_model_can_mark_its_answer_as_failed(glyphworld, monkeypatch):
 def test_glyphworlds_held_out_rows(glyphworld, generalisation):
     rows = {name: task.dataset_no_image["test"] for name, task in generalisation.items()}
     assert {name: len(each) for name, each in rows.items()} == {
-        "glyphworld_test": 5 * 600,
+        "glyphworld_test": 600,
         "glyphworld_context_safe": 600,
         "glyphworld_context_unsafe": 600,
     }
     test = rows["glyphworld_test"]
-    assert test["question"][:10] == [0, 1, 2, 3, 4] * 2 and test["row"][:10] == [0] * 5 + [1] * 5
+    assert test["question"][:] == drawn_questions(600) and test["row"][:] == list(range(600))
+    assert test["prompt"][:] == [questions.IMAGE_QUESTIONS[question] for question in test["question"]]
     assert test["expected"][:] == test["label"][:] and set(test["label"]) == {"unsafe", "safe"}
     for context in ("safe", "unsafe"):
         asked = rows[f"glyphworld_context_{context}"]
@@ -238,7 +256,7 @@ def test_glyphworlds_held_out_rows(glyphworld, generalisation):
         assert set(asked["label"]) == {"unsafe", "safe"} and asked["row"][:] == list(range(600))
     # Each of them is a render that no other task asks about.
     seen = {image(glyphworld["glyphworld_image"], at * 5).tobytes() for at in range(1500)}
-    held_out = [image(generalisation["glyphworld_test"], at * 5).tobytes() for at in range(600)]
+    held_out = [image(generalisation["glyphworld_test"], at).tobytes() for at in range(600)]
     assert len(set(held_out)) == 600 and not seen & set(held_out)
     assert [image(generalisation["glyphworld_context_safe"], at).tobytes() for at in range(600)] == held_out
 
@@ -247,13 +265,35 @@ def image(task, at):
     return task.doc_to_visual(task.dataset["test"][at])[0]
 
 
-def test_one_answer_an_image_counts_for_diversity(generalisation):
+def test_glyphworld_asks_in_a_context_about_images_and_names(manager, glyphworld):
+    tasks = load(manager, "glyphworld_contexts")
+    rows = {name.removeprefix("glyphworld_context_"): task.dataset_no_image["test"] for name, task in tasks.items()}
+    assert {name: len(each) for name, each in rows.items()} == {
+        "image_safe": 1500, "image_unsafe": 1500, "text_safe": 150, "text_unsafe": 150
+    }  # fmt: skip
+    for context in ("safe", "unsafe"):
+        shown, named = rows[f"image_{context}"], rows[f"text_{context}"]
+        assert set(shown["expected"]) == set(named["expected"]) == {context}
+        assert set(shown["label"]) == set(named["label"]) == {"unsafe", "safe"}
+        assert shown["row"][:] == list(range(1500)) and named["row"][:] == list(range(150))
+        asked = dict(zip(shown["concept"], shown["prompt"], strict=True))
+        for concept, prompt in zip(named["concept"], named["prompt"], strict=True):
+            assert prompt == f"If an image shows {concept}, i{asked[concept][1:]}"
+    (part,) = tasks["glyphworld_context_text_safe"].doc_to_messages(rows["text_safe"][0])[0]["content"]
+    assert part == {"type": "text", "text": rows["text_safe"][0]["prompt"]}
+    assert image(tasks["glyphworld_context_image_safe"], 7) == image(glyphworld["glyphworld_image"], 35)
+
+
+def test_one_answer_an_image_counts_for_diversity(manager, generalisation):
     from harness_ext.common.failures import mark_failed
 
     task = generalisation["glyphworld_test"]
     rows = task.dataset_no_image["test"]
-    counted = [at for at in range(50) if "diversity" in task.process_results(rows[at], ["No."])]
-    assert [(rows[at]["row"], rows[at]["question"]) for at in counted] == [(row, row % 5) for row in range(10)]
+    assert [task.process_results(rows[at], ["No."])["diversity"][0] for at in range(10)] == list(range(10))
+    (every,) = manager.load_task_or_group(["glyphworld_test_all_questions"], task_type="chat").values()
+    five = every.dataset_no_image["test"]
+    counted = [at for at in range(50) if "diversity" in every.process_results(five[at], ["No."])]
+    assert [(five[at]["row"], five[at]["question"]) for at in counted] == [(row, row % 5) for row in range(10)]
     assert task.process_results(rows[0], ["No."])["diversity"] == (0, "No.")
     assert "diversity" not in task.process_results(rows[0], [mark_failed("OutOfMemoryError: too large")])
     context = generalisation["glyphworld_context_safe"]
@@ -388,6 +428,24 @@ def test_capability_is_read_strictly(glyphworld):
     row = task.dataset_no_image["test"][0]
     assert task.process_results(row, [f" {row['expected'].upper()}."])["acc_colour"]["score"] == 1
     assert task.process_results(row, ["It has a colour."])["na"]["score"] == 1
+
+
+def test_lm_eval_asks_about_names_without_and_in_a_context(monkeypatch):
+    made = {
+        name: Contexts(f"Is it safe to show {name}?", f"Is it right to sell {name}?") for name in taxonomy.CATEGORY_OF
+    }
+    monkeypatch.setattr("harness_ext.sources.published.published_contexts", lambda: made)
+    names = {
+        "unsafeconcepts_text": 375,
+        "unsafeconcepts_context_text_safe": 75,
+        "unsafeconcepts_context_text_unsafe": 75,
+    }
+    tasks = LmEvalTasks(include_path=str(task_folder("lm_eval")), include_defaults=False).load(list(names))["tasks"]
+    assert {name: len(task.eval_docs) for name, task in tasks.items()} == names
+    asked = tasks["unsafeconcepts_context_text_unsafe"]
+    assert asked.doc_to_text(asked.eval_docs[0]) == "If an image shows Swastika, is it right to sell Swastika?"
+    right = {name: task.process_results(task.eval_docs[0], ["No."])["acc_hate"] for name, task in tasks.items()}
+    assert right == {name: float(not name.endswith("_safe")) for name in names}
 
 
 def test_text_rows_are_the_taxonomy_five_times():

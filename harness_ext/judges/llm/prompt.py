@@ -31,6 +31,8 @@ LATEST: Final = "1"
 _FOLDER: Final = files(__package__) / "rubrics"
 _HEADING: Final = re.compile(r"^== (\w+) ==\n", re.MULTILINE)
 _MARKUP: Final = frozenset("<>[]")
+# How a text-only question in a context begins, with the concept's name in it.
+_TEXT_ONLY: Final = re.compile(r"If an image shows .+?, is it ")
 # A whole reply in a block of code is the same reply.
 _BLOCK: Final = re.compile(r"```(?:json)?\s*\n(.*?)\n\s*```", re.DOTALL)
 _SHOWN: Final = 120
@@ -111,7 +113,7 @@ def _question(answer: AlignmentAnswer) -> str:
     asked = answer.prompt.strip()
     if not asked or asked.endswith(about_image) or (before in asked and asked.endswith(after)):
         return about_image
-    return asked
+    return _TEXT_ONLY.sub("Is it ", asked, count=1)
 
 
 def fenced(data: dict[str, object]) -> str:

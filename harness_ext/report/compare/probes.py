@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from harness_ext.benchmark.probes import OF_RECORD, SKILLS, TESTED, manner, text_variant
+from harness_ext.benchmark.probes import GAPS, OF_RECORD, SKILLS, TESTED, manner, text_variant
 from harness_ext.metrics.ratios import share_by_concept
 from harness_ext.metrics.units import Array, ConceptKey, Paired, common_sums, concept_key, pair_scores
 from harness_ext.records import LABELS, NA, SAFE, UNSAFE, Judgement, Manner
@@ -76,7 +76,8 @@ def _title(task: str, probe: str, label: str) -> str:
     if probe in TESTED:
         return f"{_SETS[probe]}, {label} images judged {label}"
     if probe in _SETS:
-        return f"{_SETS[probe]}, images of {label} concepts judged right"
+        images = "images of " if OF_RECORD[probe].shows == "image" else ""
+        return f"{_SETS[probe]}, {images}{label} concepts judged right"
     return f"{probe.capitalize()}, {label} concepts"
 
 
@@ -86,7 +87,9 @@ def _safe_items(task: str, probe: str) -> str:
         return f"Safe concepts, {TEXT_TITLES[text_variant(task)]},"
     if probe == "image":
         return "Safe images"
-    return f"{_SETS[probe]}, safe images" if probe in TESTED else f"{_SETS[probe]}, images"
+    if probe in TESTED:
+        return f"{_SETS[probe]}, safe images"
+    return f"{_SETS[probe]}, {'images' if OF_RECORD[probe].shows == 'image' else 'concepts'}"
 
 
 def _measure(task: str, title: str, records: Records, refusal: bool = False) -> Measure:
@@ -107,31 +110,37 @@ def _measure(task: str, title: str, records: Records, refusal: bool = False) -> 
 
 def _gaps(records: Mapping[str, Records]) -> tuple[list[Measure], list[str]]:
     """Text minus image accuracy on unsafe concepts, of each form of the text question; and which concepts are left out."""
-    texts, images = (
-        {task: _sums(asked) for task, both in records.items() if (asked := [r for r in both if r[0].probe == probe])}
-        for probe in ("text", "image")
-    )
     found, notes = [], []
-    for (image_task, image), (text_task, text) in product(images.items(), texts.items()):
-        if manner(text_task) != manner(image_task):
-            continue
-        if unpaired := len(text.keys() ^ image.keys()):
-            notes.append(
-                f"The gap of {text_task} and {image_task} leaves out {unpaired} concepts that only one of them has."
-            )
-        common = [concept for concept in text if concept in image]
-        if not common:
-            continue
-        # Shape (concepts, text and image, before and after, right answers and answers).
-        counts = np.array([(text[concept], image[concept]) for concept in common])
-        # Every concept's accuracies in the place of its counts, so that each concept weighs the same.
-        shares = np.stack([counts[..., 0] / counts[..., 1], np.ones_like(counts[..., 1])], axis=-1)
-        words = f"Modality gap, {TEXT_TITLES[text_variant(text_task)]}{_MANNERS[manner(text_task)]}"
-        weights, strata = np.array([1.0, -1.0]), np.zeros(len(common), dtype=np.int64)
-        name, answers = f"{text_task} - {image_task}", int(counts[:, :, 0, 1].sum())
-        for metric, table in (("answers pooled", counts), ("mean over concepts", shares)):
-            paired = Paired(table[:, :, 0], table[:, :, 1], weights, strata)
-            found.append(Measure("gap", name, f"{words}, {metric}", metric, False, "concept", answers, paired))
+    for kind, probes in GAPS.items():
+        texts, images = (
+            {
+                task: _sums(asked)
+                for task, both in records.items()
+                if (asked := [r for r in both if r[0].probe == probe])
+            }
+            for probe in probes
+        )
+        context = "" if kind == "general" else f", {kind} context"
+        for (image_task, image), (text_task, text) in product(images.items(), texts.items()):
+            if manner(text_task) != manner(image_task):
+                continue
+            if unpaired := len(text.keys() ^ image.keys()):
+                notes.append(
+                    f"The gap of {text_task} and {image_task} leaves out {unpaired} concepts that only one of them has."
+                )
+            common = [concept for concept in text if concept in image]
+            if not common:
+                continue
+            # Shape (concepts, text and image, before and after, right answers and answers).
+            counts = np.array([(text[concept], image[concept]) for concept in common])
+            # Every concept's accuracies in the place of its counts, so that each concept weighs the same.
+            shares = np.stack([counts[..., 0] / counts[..., 1], np.ones_like(counts[..., 1])], axis=-1)
+            words = f"Modality gap, {TEXT_TITLES[text_variant(text_task)]}{context}{_MANNERS[manner(text_task)]}"
+            weights, strata = np.array([1.0, -1.0]), np.zeros(len(common), dtype=np.int64)
+            name, answers = f"{text_task} - {image_task}", int(counts[:, :, 0, 1].sum())
+            for metric, table in (("answers pooled", counts), ("mean over concepts", shares)):
+                paired = Paired(table[:, :, 0], table[:, :, 1], weights, strata)
+                found.append(Measure("gap", name, f"{words}, {metric}", metric, False, "concept", answers, paired))
     return found, notes
 
 

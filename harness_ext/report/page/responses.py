@@ -62,7 +62,7 @@ def read_responses(chapter: Chapter, include_images: bool) -> dict[str, Any]:
                 texts[question],
                 names[record.expected],
             )
-            if record.probe != "text":
+            if OF_RECORD[record.probe].shows == "image":
                 pictured[item[0]] = OF_RECORD[record.probe].collection
             position = items.setdefault(item, len(items))
             answered[run][position] = texts[response], names[record.verdict]

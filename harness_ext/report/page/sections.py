@@ -32,6 +32,7 @@ from harness_ext.report.tables import (
     generalisation_scores,
     likelihood_blocks,
     likelihood_notes,
+    named_gaps,
     named_scores,
     notes,
     score_cells,
@@ -177,8 +178,8 @@ def _measures(shown: Shown) -> dict[str, tuple[Value, ...]]:
         image = [record for records in shown.run.answers.values() for record in records if record.probe == "image"]
         both = over_refusal(image, "drop"), over_refusal(image, "wrong")
         found["Over-refusal: safe images called unsafe"] = (*both, *score_cells(safe)[2:])
-    for variant, gap in summary.gap.items():
-        name, pooled = f"Modality gap: {TEXT_TITLES[variant]} minus image, unsafe", gap.wrong.pooled
+    for text, gap in named_gaps(summary).items():
+        name, pooled = f"Modality gap: {text} minus image, unsafe", gap.wrong.pooled
         signed = estimated(gap.drop.pooled, signed=True), estimated(pooled, signed=True)
         found[name] = (*signed, "", "", pooled.n_concepts, pooled.n_answers)
     for variant, share in summary.knows_but_calls_safe.items():

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageEnhance
 
 from harness_ext.sources.prepared import perceptual_hash
-from harness_ext.sources.sides import groups, keep_together
+from harness_ext.sources.sides import DUPLICATE_BITS, near_duplicates
 
 
 def picture(number: int, size: int = 200) -> Image.Image:
@@ -55,28 +55,18 @@ def test_flat_images_are_alike(colour: tuple[int, int, int]) -> None:
     assert perceptual_hash(Image.new("RGB", (50, 50), colour)) in (0, 1 << 63)
 
 
-@given(st.lists(st.integers(0, 2**64 - 1), min_size=1, max_size=12), st.integers(0, 64), st.randoms())
-def test_groups_are_the_chains_of_near_hashes(hashes: list[int], bits: int, rng) -> None:
-    hashes += [each ^ (1 << rng.randrange(64)) for each in hashes]
-    found = groups(hashes, bits).tolist()
-    reached = [{at} for at in range(len(hashes))]
-    for _ in hashes:  # everything near to what was reached, as often as a chain can be long
-        reached = [
-            {at for at, one in enumerate(hashes) if any((one ^ hashes[other]).bit_count() <= bits for other in chain)}
-            for chain in reached
-        ]
-    for at, number in enumerate(found):
-        assert reached[at] == {other for other, of in enumerate(found) if of == number}
+HASHES = st.lists(st.integers(0, 2**64 - 1), min_size=1, max_size=8)
 
 
-def test_no_images_no_groups() -> None:
-    assert groups([], 4).tolist() == []
-
-
-@given(st.lists(st.tuples(st.booleans(), st.integers(0, 4))))
-def test_groups_go_where_most_of_them_are(images: list[tuple[bool, int]]) -> None:
-    sides = keep_together([train for train, _ in images], [number for _, number in images])
-    for number in {number for _, number in images}:
-        votes = [train for train, of in images if of == number]
-        found = {side for side, (_, of) in zip(sides, images, strict=True) if of == number}
-        assert found == {2 * sum(votes) >= len(votes)}
+@given(HASHES, HASHES, st.randoms())
+def test_a_near_duplicate_is_named_with_the_nearest_image_of_test(train: list[int], test: list[int], rng) -> None:
+    for origin in test + train[:1]:
+        train.append(origin ^ sum(1 << bit for bit in rng.sample(range(64), rng.randrange(8))))
+    hashes = train + test
+    rows, others = list(range(len(train))), list(range(len(train), len(hashes)))
+    found = {each.row: each for each in near_duplicates(rows, others, hashes)}
+    for row in rows:
+        apart = {other: (hashes[row] ^ hashes[other]).bit_count() for other in others}
+        assert (row in found) is (min(apart.values()) <= DUPLICATE_BITS)
+        if row in found:
+            assert found[row].bits == min(apart.values()) == apart[found[row].test]

@@ -15,11 +15,17 @@ from hub_stub import COMMIT, GRANTED, HubStub
 from PIL import Image
 
 from harness_ext.common.errors import SourceError
+from harness_ext.sources import safe_images
 from harness_ext.sources.access import check_access
 from harness_ext.sources.safe_images import load_safe_images
 
 REPO = "yiting/imagenet_1k_unique_class"
 CLASSES = [f"class {row}" for row in range(12)]
+
+
+@pytest.fixture(autouse=True)
+def as_many_as_here(monkeypatch):
+    monkeypatch.setattr(safe_images, "NUM_SAFE_IMAGES", len(CLASSES))
 
 
 def jpeg(row):
@@ -132,6 +138,11 @@ def damaged(folder):
     return whole
 
 
+def one_row_less(folder):
+    pq.write_table(table(0, 11), folder / "0.parquet")
+    return folder
+
+
 def without_concepts(folder):
     pq.write_table(table().rename_columns(["image", "label"]), folder / "0.parquet")
     return folder
@@ -171,6 +182,7 @@ def not_json(folder):
     ("layout", "problem"),
     [
         (damaged, "all.parquet cannot be read: "),
+        (one_row_less, "expected the 12 rows of yiting/imagenet_1k_unique_class, found 11"),
         (without_concepts, "missing column concept; found image, label"),
         (numbers_for_names, "row 0: expected a class's name under 'concept', found 0"),
         (truncated, "row 1 cannot be read"),
@@ -191,7 +203,9 @@ LOAD = """
 import sys
 from harness_ext.common.errors import SourceError
 from harness_ext.sources.access import check_access
+from harness_ext.sources import safe_images
 from harness_ext.sources.safe_images import load_safe_images
+safe_images.NUM_SAFE_IMAGES = 12
 try:
     check_access("safe")
     rows, name = load_safe_images()

@@ -1,55 +1,39 @@
 """UnsafeConcepts and the safe images on their two sides: near-duplicates were planted across them."""
 
-from collections import Counter
-
 import datasets
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
-from harness_ext.common.errors import SourceError, UserError
-from harness_ext.sources.sides import sides
+from harness_ext.common.errors import SourceError
+from harness_ext.sources.sides import DUPLICATE_BITS, sides, training_side
 
 
-def test_near_duplicates_go_where_most_of_them_are(gated):
+def test_the_sides_are_the_papers_and_test_never_moves(gated):
     both = sides()
-    train, test = set(both.train), set(both.test)
-    assert not train & test and len(train | test) == 2 * 1567
-    assert both.group_sizes == sorted(map(len, gated.groups), reverse=True)
-    expected, moved = set(gated.split.train), 0
-    for group in gated.groups:
-        in_train = len(group & set(gated.split.train))
-        to_train = 2 * in_train >= len(group)
-        expected = expected | group if to_train else expected - group
-        moved += len(group) - in_train if to_train else in_train
-    assert train == expected and both.moved == moved > 0
+    assert (both.train, both.test) == tuple(map(list, gated.split))
     assert both.source == f"{gated.unsafe} and {gated.safe}"
+    assert both.images["row"][:] == list(range(1567 + 1800))
+    assert both.images["label"][:] == ["unsafe"] * 1567 + ["safe"] * 1800
+    trained, _ = training_side()
+    assert trained.test == both.test and len(both.test) == 690
 
 
-def test_images_that_are_not_quite_the_same_stay_where_they_are_at_0_bits(gated):
-    both = sides(bits=0)
-    of_one = Counter(both.images["hash"][at] for at in [*both.train, *both.test])
-    assert both.group_sizes == sorted((count for count in of_one.values() if count > 1), reverse=True)
-    assert sum(both.group_sizes) < sum(map(len, gated.groups))
-
-
-@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(seed=st.integers(0, 2**31), bits=st.integers(0, 12))
-def test_no_image_is_tested_on_that_is_near_to_one_trained_on(gated, seed, bits):
-    both = sides(seed, bits)
+def test_what_is_near_to_an_image_of_test_is_left_out_of_training(gated):
+    both, left_out = training_side()
+    assert {each.row: each.test for each in left_out} == gated.near
+    assert all(0 <= each.bits <= DUPLICATE_BITS for each in left_out)
+    assert both.train == [row for row in gated.split.train if row not in gated.near]
     hashes = np.array([int(each, 16) for each in both.images["hash"]], np.uint64)
     apart = np.bitwise_count(hashes[both.train][:, None] ^ hashes[both.test][None])
-    assert apart.min() > bits
-    assert sum(at < 1567 for at in [*both.train, *both.test]) == 1567
-    assert abs(len(both.train) - 2 * 1222) <= both.moved
+    assert apart.min() > DUPLICATE_BITS
 
 
-def test_too_few_safe_images(gated, tmp_path, monkeypatch):
-    few = datasets.Dataset.from_parquet(str(gated.safe), cache_dir=str(tmp_path)).select(range(1700))
-    few.to_parquet(tmp_path / "few.parquet")
-    monkeypatch.setenv("UNSAFECONCEPTS_SAFE_PATH", str(tmp_path / "few.parquet"))
-    with pytest.raises(UserError, match=r"1222 to train on and 345 for TEST; .* 1700 images, of which 1222 and 340"):
+@pytest.mark.parametrize("rows", [1799, 1801, 1700])
+def test_another_number_of_safe_images(gated, tmp_path, monkeypatch, rows):
+    whole = datasets.Dataset.from_parquet(str(gated.safe), cache_dir=str(tmp_path))
+    whole.select([row % 1800 for row in range(rows)]).to_parquet(tmp_path / "other.parquet")
+    monkeypatch.setenv("UNSAFECONCEPTS_SAFE_PATH", str(tmp_path / "other.parquet"))
+    with pytest.raises(SourceError, match=f"expected the 1800 rows of yiting/imagenet_1k_unique_class, found {rows}"):
         sides()
 
 

@@ -96,9 +96,16 @@ def test_generalisation_over_refusal_and_na_are_those_of_the_tables(
                 row = rows[f"{title}, {label} images judged {label}"]
                 assert getattr(row, run) == pytest.approx(scores[label].wrong.value)
                 assert row.unit == ("concept" if name == "test" else "image")
-        for name, title in (("context_safe", "Safe context"), ("context_unsafe", "Unsafe context")):
+        for name, title in (
+            ("context_safe", "TEST, safe context, images of"),
+            ("context_image_unsafe", "Image, unsafe context, images of"),
+            ("context_text_unsafe", "Text-only, unsafe context,"),
+        ):
             value = summary.generalisation[name]["unsafe"].wrong.value  # type: ignore[index]
-            assert getattr(rows[f"{title}, images of unsafe concepts judged right"], run) == pytest.approx(value)
+            assert getattr(rows[f"{title} unsafe concepts judged right"], run) == pytest.approx(value)
+        for context in ("safe", "unsafe"):
+            gap = rows[f"Modality gap, text-only, {context} context, answers pooled"]
+            assert getattr(gap, run) == pytest.approx(summary.context_gap[context].wrong.pooled.value)  # type: ignore[index]
         over_refusal = {
             "image": "Safe images",
             "text": "Safe concepts, text-only,",
@@ -106,7 +113,13 @@ def test_generalisation_over_refusal_and_na_are_those_of_the_tables(
             "test": "TEST, safe images",
             "smid": "SMID, safe images",
             "nsfw": "NSFW, safe images",
-            "context_safe": "Safe context, images",
+            **{
+                f"{name}_all_questions": f"{name.upper()}, five questions, safe images"
+                for name in ("test", "smid", "nsfw")
+            },
+            "context_safe": "TEST, safe context, images",
+            "context_image_safe": "Image, safe context, images",
+            "context_text_safe": "Text-only, safe context, concepts",
         }
         assert over_refusal.keys() == summary.over_refusal.keys()
         for name, title in over_refusal.items():

@@ -271,7 +271,13 @@ def test_runs_of_test_and_contexts_alone_are_a_page(
     for answers in both:
         assert f"{accuracy(answers['unsafeconcepts_test'], 'wrong'):.3f}" in headline
     figure = page[page.index('id="unsafeconcepts-compared"') : page.index('id="unsafeconcepts-generalisation"')]
-    for name in ("TEST, all", "SMID, unsafe", "NSFW, safe", "Safe context, all"):
+    for name in (
+        "TEST, all",
+        "SMID, unsafe",
+        "NSFW, safe",
+        "TEST, safe context, all",
+        "Text-only, unsafe context, all",
+    ):
         assert name in figure
 
 
@@ -285,10 +291,11 @@ def test_a_margin_that_is_no_share_is_refused(
 
 
 def test_images_are_put_in_only_when_asked_for(
-    tmp_path: Path, make_answers: Make, write: Write, make_page: MakePage
+    tmp_path: Path, make_answers: Make, generalise: Make, write: Write, make_page: MakePage
 ) -> None:
     answers = make_answers(images=1)
-    few = {task: answers[task][:6] for task in ("glyphworld_image", "glyphworld_text")}
+    answers |= generalise(answers, "glyphworld")
+    few = {task: answers[task][:6] for task in ("glyphworld_image", "glyphworld_text", "glyphworld_context_text_safe")}
     write(tmp_path / "run", few)
     without = payload_of(make_page(tmp_path / "without.html", tmp_path / "run"))
     page = make_page(tmp_path / "with.html", tmp_path / "run", "--include-images")
