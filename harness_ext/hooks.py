@@ -32,7 +32,6 @@ The plugin imports this module at every start of lmms-eval, so nothing heavy is 
 import contextlib
 import functools
 import logging
-import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -42,6 +41,7 @@ from typing import Any, Final, TypeAlias
 from harness_ext.benchmark import SOURCES, task_folder
 from harness_ext.common.errors import UserError
 from harness_ext.common.failures import failure_reason, writable
+from harness_ext.common.secrets import hide
 from harness_ext.models.catalogue import load_catalogue
 
 Function: TypeAlias = Callable[..., Any]
@@ -150,13 +150,10 @@ def _keep_the_token_out_of_logs() -> None:
     """Hide the hub token in every line that is logged: the environment's, or one in an option."""
     from loguru import logger
 
-    def hide(record: Any) -> None:
-        message = record["message"]
-        if token := os.environ.get("HF_TOKEN"):
-            message = message.replace(token, "[HF_TOKEN]")
-        record["message"] = re.sub(r"\bhf_[A-Za-z0-9]{20,}", "[HF_TOKEN]", message)
+    def without_token(record: Any) -> None:
+        record["message"] = hide(record["message"], name="[HF_TOKEN]")
 
-    logger.configure(patcher=hide)
+    logger.configure(patcher=without_token)
 
 
 def _mend_results() -> None:

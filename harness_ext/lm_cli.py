@@ -12,8 +12,8 @@ from pathlib import Path
 from harness_ext.benchmark import SOURCES, task_folder
 from harness_ext.common.errors import UserError
 from harness_ext.common.files import require_writable_folder
+from harness_ext.common.secrets import secret_in
 from harness_ext.hooks import LM_EVAL_SWALLOWS, Swallowed, register_language_sides, require_imports, watch_lm_eval
-from harness_ext.options import secret_in
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -25,9 +25,9 @@ from harness_ext.benchmark import task_folder
 from harness_ext.common.errors import UserError
 from harness_ext.common.failures import is_failed
 from harness_ext.common.files import new_folder, sha256, write_bytes, write_text
+from harness_ext.common.secrets import hide_in_bytes
 from harness_ext.judges import RuleJudge
 from harness_ext.judges.registry import JUDGE_VARIABLE
-from harness_ext.models.api_options import hide_in_bytes
 from harness_ext.models.catalogue import OPTION_FILE_VARIABLE, USER_FILE_VARIABLE
 from harness_ext.retention.benchmarks import JUDGED, Benchmark, Suite
 from harness_ext.retention.models import GENERATING, SCORING, Judge, Model
@@ -144,13 +144,13 @@ class Evaluation:
         return outcome
 
     def _ask(self, into: Path, show: Callable[[str], None]) -> Outcome:
-        secrets = [self.judge.key if self.judge else "", os.environ.get("HF_TOKEN", "")]
+        key = self.judge.key if self.judge else ""
         environment = _environment() | dict(self.judge.environment() if self.judge else {})
-        run_logged(self.command(into), into, environment, into / _LOG, secrets, show)
+        run_logged(self.command(into), into, environment, into / _LOG, key, show)
         # A judge's error, which lmms-eval keeps in a row, may repeat the key.
         for file in into.rglob("*.json*"):
             content = file.read_bytes()
-            if (hidden := hide_in_bytes(content, secrets)) != content:
+            if (hidden := hide_in_bytes(content, key)) != content:
                 write_bytes(file, hidden)
         outcome = read_outcome(into, self.benchmark, self.model.what, self.limit)
         record = {
@@ -241,12 +241,12 @@ def run_logged(
     folder: Path,
     environment: Mapping[str, str],
     log: Path,
-    secrets: Sequence[str],
+    secret: str,
     show: Callable[[str], None],
 ) -> None:
     """Run ``command`` in ``folder`` until it ends; it ends with this process, too.
 
-    Its output goes into ``log`` as it comes, without ``secrets``, none of which holds a space. ``show`` gets its last line.
+    Its output goes into ``log`` as it comes, without ``secret``, which holds no space. ``show`` gets its last line.
 
     Raises:
         UserError: It ended with another status than 0; the message holds the end of its output.
@@ -261,7 +261,7 @@ def run_logged(
 
         def write(said: bytes) -> None:
             nonlocal tail
-            hidden = hide_in_bytes(said, secrets)
+            hidden = hide_in_bytes(said, secret)
             written.write(hidden)
             written.flush()
             tail = (tail + hidden)[-_TAIL_BYTES:]

@@ -13,7 +13,8 @@ from typing import Any, Final
 
 from harness_ext.common.errors import UserError
 from harness_ext.common.files import sha256
-from harness_ext.models.api_options import checked_url, hide, is_openai, read_key
+from harness_ext.common.secrets import hide
+from harness_ext.models.api_options import checked_url, is_openai, read_key
 from harness_ext.models.catalogue import describe_names, load_catalogue
 from harness_ext.models.checkpoint import adapter_identity, locate, weights_identity
 from harness_ext.models.entries import prompt_text
@@ -160,7 +161,7 @@ class Judge:
             )
         except OpenAIError as error:
             words = f"{error.status_code}: {words_of(error)}" if isinstance(error, APIStatusError) else error
-            said = hide(f"{type(error).__name__}: {words}", self.key)
+            said = hide(f"{type(error).__name__}: {words}", self.key, name="[API key]")
             raise UserError(f"the judge of {JUDGED}, {self.name}, does not answer: {said.splitlines()[0]}") from None
 
 

@@ -115,7 +115,7 @@ def test_a_judgement_that_failed_is_not_averaged(write, tmp_path):
 def execute(tmp_path):
     """What runs a line of Python so; returns the log and what was shown."""
 
-    def execute(line, secrets=(SECRET,), **environment):
+    def execute(line, secret=SECRET, **environment):
         shown = []
         log = tmp_path / "log.txt"
         run_logged(
@@ -123,7 +123,7 @@ def execute(tmp_path):
             tmp_path,
             {**os.environ, **environment},
             log,
-            secrets,
+            secret,
             shown.append,
         )
         return log.read_bytes().decode(), shown
@@ -145,7 +145,7 @@ def test_a_secret_is_hidden_even_in_pieces(execute):
 
 
 def test_without_a_secret_nothing_is_hidden(execute):
-    assert execute("print('all of it')", secrets=("", ""))[0] == "all of it\n"
+    assert execute("print('all of it')", secret="")[0] == "all of it\n"
 
 
 def test_a_failure_is_told_with_the_end_of_the_output(execute):
@@ -165,7 +165,7 @@ def test_it_ends_with_the_process_that_started_it(tmp_path):
         "import os, signal, sys; from pathlib import Path; from harness_ext.retention.evaluation import run_logged\n"
         "signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))\n"
         "inner = 'import os, time; print(os.getpid(), flush=True); time.sleep(600)'\n"
-        f"run_logged([sys.executable, '-c', inner], Path('{tmp_path}'), os.environ, Path('{tmp_path}/log.txt'), [], len)\n"
+        f"run_logged([sys.executable, '-c', inner], Path('{tmp_path}'), os.environ, Path('{tmp_path}/log.txt'), '', len)\n"
     )
     outer = subprocess.Popen([sys.executable, "-c", script])
     log = Path(tmp_path / "log.txt")
