@@ -135,7 +135,7 @@ class Judge:
         """Which judge, for the reader of a result."""
         return f"{self.model} at {self.url}"
 
-    def environment(self) -> Mapping[str, str]:
+    def environment(self) -> dict[str, str]:
         """What lmms-eval 0.7.3 reads (``lmms_eval/llm_judge/providers/openai.py``, ``tasks/llava-in-the-wild/utils.py``)."""
         return {
             "API_TYPE": "openai",

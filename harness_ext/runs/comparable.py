@@ -5,17 +5,18 @@ one was applied may not), and seeds of sampling (seeds of few-shot examples may 
 """
 
 import json
-import re
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
 from harness_ext.benchmark.probes import source_of
 from harness_ext.common.errors import UserError
+from harness_ext.common.provenance import without_address
 from harness_ext.runs.answers import Answers, Key
 from harness_ext.runs.evaluations import ENVELOPE, Evaluation, RunFiles
 
 _SHOWN: Final = 12
+_LONGEST: Final = 120
 # The keys of a task's configuration that put the question and read the answer. The rest says where the data lie; that the
 # questions are the same is seen from the samples themselves.
 _TASK: Final = (
@@ -158,10 +159,8 @@ def _template(evaluation: Evaluation) -> object:
 
 
 def _text(value: Any) -> str:
-    text = value if isinstance(value, str) else json.dumps(value, sort_keys=True, default=str)
-    # Where in memory a function was is in the file, and differs from run to run.
-    return re.sub(r"<function (\S+) at 0x[0-9a-f]+>", r"<function \1>", text)
+    return without_address(value if isinstance(value, str) else json.dumps(value, sort_keys=True, default=str))
 
 
-def _short(text: str, limit: int = 120) -> str:
-    return text if len(text) <= limit else f"{text[:limit]}…"
+def _short(text: str) -> str:
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
