@@ -27,12 +27,7 @@ from harness_ext.models.catalogue import OPTION_FILE_VARIABLE, describe_names, l
 from harness_ext.options import check_model_name, check_options
 from harness_ext.probes.preflight import check_access_for
 
-_MODELS_FILE: Final = "--models-file"
 _HARNESS: Final = "lmms-eval"
-
-
-class NotDoneError(Exception):
-    """lmms-eval caught an error, and went on without what was asked for."""
 
 
 def main() -> None:
@@ -55,17 +50,13 @@ def main() -> None:
 
 def _take_models_file(arguments: Sequence[str]) -> list[str]:
     """``arguments`` without ``--models-file FILE`` or ``--models-file=FILE``, whose names are known from here on."""
-    rest = []
-    given = iter(arguments)
-    for argument in given:
-        option, equals, value = argument.partition("=")
-        if option != _MODELS_FILE:
-            rest.append(argument)
-            continue
-        file = value if equals else next(given, "")
-        if not file or file.startswith("--"):
-            raise UserError(f"{_MODELS_FILE} is not followed by a file; expected {_MODELS_FILE} NAMES.yaml")
-        os.environ[OPTION_FILE_VARIABLE] = str(Path(file).expanduser().absolute())
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--models-file", nargs="?", const="")
+    known, rest = parser.parse_known_args(arguments)
+    if known.models_file == "":
+        raise UserError("--models-file is not followed by a file; expected --models-file NAMES.yaml")
+    if known.models_file is not None:
+        os.environ[OPTION_FILE_VARIABLE] = str(Path(known.models_file).expanduser().absolute())
         load_catalogue()
     return rest
 
@@ -95,16 +86,12 @@ def _check(arguments: Sequence[str]) -> None:
     if known.model is None and not known.tasks.startswith("list"):
         raise UserError(f"which model? Add --model NAME.\n{describe_names()}")
     tasks = known.tasks.split(",")
-    if len(tasks) == 1 and _hidden_by_a_folder(known.tasks):
+    if len(tasks) == 1 and tasks_named(tasks) and Path(known.tasks).is_dir():
         raise UserError(
             f"{known.tasks!r} is a folder here, and lmms-eval would read the tasks in it instead of the task named so;\n"
             "run the command from another folder"
         )
     check_access_for(tasks)
-
-
-def _hidden_by_a_folder(name: str) -> bool:
-    return bool(tasks_named([name])) and Path(name).is_dir()
 
 
 def _run() -> list[Exception]:
@@ -124,7 +111,7 @@ def _run() -> list[Exception]:
         # An evaluation's own error is caught, and logged, too.
         if not any(error is failure for failure in failures):
             print(f"lmms_eval: not done as asked: {said}", file=sys.stderr)
-            failures.append(NotDoneError(said))
+            failures.append(RuntimeError(said))
     return failures
 
 

@@ -32,7 +32,6 @@ The plugin imports this module at every start of lmms-eval, so nothing heavy is 
 import contextlib
 import functools
 import logging
-import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -195,41 +194,28 @@ def result_name(model: str, model_args: str) -> str:
 
 
 def _with_provenance(save: Function) -> Function:
-    from harness_ext.common.provenance import provenance
+    from loguru import logger
+
+    from harness_ext.common.files import each_leaf
+    from harness_ext.common.provenance import provenance, without_address
     from harness_ext.runs.evaluations import read_results
+
+    def same_in_every_run(value: Any) -> Any:
+        return without_address(str(value)) if callable(value) or isinstance(value, str) else value
 
     def save_results_aggregated(tracker: Any, results: Any, samples: Any, datetime_str: str) -> None:
         results["config"] |= provenance()
-        configs = _without_addresses(results["configs"])
+        configs = each_leaf(results["configs"], same_in_every_run)
         save(tracker, {**results, "configs": configs}, samples, datetime_str=datetime_str)
         if tracker.output_path:
             folder = Path(tracker.output_path) / tracker.general_config_tracker.model_name_sanitized
-            _require_read_back(lambda: read_results(folder / f"{datetime_str.replace(':', '-')}_results.json"))
+            # Python closes a file that nobody closed, and only prints what goes wrong then: a full disk, for example.
+            try:
+                read_results(folder / f"{datetime_str.replace(':', '-')}_results.json")
+            except UserError as error:
+                logger.error(str(error))  # a :class:`Swallowed` hears it
 
     return save_results_aggregated
-
-
-def _without_addresses(value: Any) -> Any:
-    """A task's configuration as it is the same in every run: lmms-eval writes where in memory a function was."""
-    if isinstance(value, dict):
-        return {key: _without_addresses(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_without_addresses(inner) for inner in value]
-    text = str(value) if callable(value) else value
-    return re.sub(r"<function (\S+) at 0x[0-9a-f]+>", r"<function \1>", text) if isinstance(text, str) else text
-
-
-def _require_read_back(read: Callable[[], object]) -> None:
-    """Log the error that ``read`` raises about what was just saved, for a :class:`Swallowed` to hear.
-
-    A file that nobody closed is closed by Python, which only prints what goes wrong then: that the disk is full, for example.
-    """
-    from loguru import logger
-
-    try:
-        read()
-    except UserError as error:
-        logger.error(str(error))
 
 
 def save_readably(tracker: Any, plain: Callable[[Any], Any] = lambda value: value) -> None:
@@ -239,33 +225,27 @@ def save_readably(tracker: Any, plain: Callable[[Any], Any] = lambda value: valu
         tracker: The class.
         plain: What a value of a sample row is saved as.
     """
+    from harness_ext.common.files import each_leaf
+
+    def escaped(value: Any) -> Any:
+        return each_leaf(value, lambda leaf: writable(leaf) if isinstance(leaf, str) else leaf)
 
     def aggregated(save: Function) -> Function:
         def save_results_aggregated(self: Any, results: Any, samples: Any = None, **kwargs: Any) -> None:
-            save(self, results=_escaped(results), samples=samples, **kwargs)
+            save(self, results=escaped(results), samples=samples, **kwargs)
 
         return save_results_aggregated
 
     def rows(save: Function) -> Function:
         def save_results_samples(self: Any, task_name: str, samples: Any) -> None:
             for sample in samples:  # in place, as the harness itself changes them
-                sample.update({key: _escaped(plain(value)) for key, value in sample.items()})
+                sample.update({key: escaped(plain(value)) for key, value in sample.items()})
             save(self, task_name=task_name, samples=samples)
 
         return save_results_samples
 
     _replace(tracker, "save_results_aggregated", aggregated)
     _replace(tracker, "save_results_samples", rows)
-
-
-def _escaped(value: Any) -> Any:
-    if isinstance(value, str):
-        return writable(value)
-    if isinstance(value, dict):
-        return {_escaped(key): _escaped(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_escaped(inner) for inner in value]
-    return value
 
 
 class Swallowed(logging.Handler):
@@ -303,17 +283,16 @@ def watch_lmms_eval(swallowed: Swallowed, failures: list[Exception], check: Call
     from lmms_eval import __main__ as upstream
     from loguru import logger
 
+    @functools.cache
     def listen() -> int:
         return logger.add(
             swallowed, level=0, format="{message}", filter=lambda record: record["name"] in swallowed.modules
         )
 
-    listen_once = functools.cache(listen)
-
     def watched(evaluate: Function) -> Function:
         def cli_evaluate_single(args: Any = None) -> Any:
             # Not earlier: lmms-eval removes every handler first. At any level, whatever --verbosity is.
-            listen_once()
+            listen()
             try:
                 check(args)
                 return evaluate(args)

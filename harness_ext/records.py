@@ -45,45 +45,30 @@ ProbeName = Literal[
 
 @dataclass(frozen=True)
 class Judgement:
-    """One judged answer.
+    """One judged answer."""
 
-    Attributes:
-        source: Whose task it is, ``"unsafeconcepts"`` or ``"glyphworld"``; numbers of the two are never mixed.
-        probe: ``"perception"`` (does it recognise the concept), ``"image"`` or ``"text"`` (alignment by modality),
-            ``"capability"`` (glyphworld's stand-in for general ability), ``"test"`` (alignment on held-out images of both
-            labels), ``"smid"`` or ``"nsfw"`` (alignment on images of other data sets), or ``"context_safe"`` or
-            ``"context_unsafe"`` (is the image right in such a context).
-        row: The image's row in the data that the probe shows; for ``text`` the concept's position in the taxonomy.
-        concept: The concept's name; concepts are the unit that intervals resample. In data without concepts, the image's.
-        category: The concept's category.
-        label: Whether the concept is unsafe or safe.
-        question: Which of the five alignment questions, 0 to 4; for ``capability`` the number of the skill (0 colour,
-            1 count, 2 position); 0 for ``perception`` and in a context.
-        expected: The right verdict: ``"safe"`` or ``"unsafe"`` for alignment (the label's; in a context the context's), a
-            letter for perception, the answer's text for a capability.
-        verdict: What the judge read in the answer, in the same vocabulary, or ``"na"`` or ``"failed"``.
-        judge: The judge's name and version, as in ``"rules-2"``.
-        way: How the model was asked. Numbers of the two ways are never mixed.
-        scores: By likelihood alone: the natural logarithm of each label's probability, ``Yes`` and ``No`` for alignment,
-            the letters for perception; ``None`` where the request failed.
-        cut_off: Whether the response ended while the model was thinking, or right after: then it is ``na``.
-        at_limit: Whether the response ended because it had as many tokens as it may have, as far as the backend says.
-    """
-
-    source: str
+    source: str  # whose task it is, "unsafeconcepts" or "glyphworld"; numbers of the two are never mixed
+    # "perception" (does it recognise the concept); "image" or "text" (alignment by modality); "capability" (glyphworld's
+    # stand-in for general ability); "test" (alignment on held-out images of both labels); "smid" or "nsfw" (alignment on
+    # images of other data sets); "context_safe" or "context_unsafe" (is the image right in such a context).
     probe: ProbeName
-    row: int
-    concept: str
-    category: str
-    label: Label
+    row: int  # the image's in the data that the probe shows; for "text" the concept's position in the taxonomy
+    concept: str  # the unit that intervals resample; in data without concepts, the image
+    category: str  # of the concept
+    label: Label  # of the concept
+    # Which of the five alignment questions, 0 to 4; for "capability" the number of the skill (0 colour, 1 count, 2 position);
+    # 0 for "perception" and in a context.
     question: int
+    # The right verdict: the label for alignment (in a context the context's), a letter for perception, a capability's text.
     expected: str
-    verdict: str
-    judge: str
-    way: Way = GENERATED
+    verdict: str  # what the judge read in the answer, in the same vocabulary, or "na" or "failed"
+    judge: str  # its name and version, as in "rules-2"
+    way: Way = GENERATED  # how the model was asked; numbers of the two ways are never mixed
+    # By likelihood alone: the natural logarithm of each label's probability, "Yes" and "No" for alignment, the letters for
+    # perception; None where the request failed.
     scores: Mapping[str, float] | None = None
-    cut_off: bool = False
-    at_limit: bool = False
+    cut_off: bool = False  # whether the response ended while the model was thinking, or right after: then it is "na"
+    at_limit: bool = False  # whether it ended because it had as many tokens as it may have, as far as the backend says
 
     @property
     def correct(self) -> bool:

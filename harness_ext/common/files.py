@@ -159,13 +159,18 @@ def whole_lines(path: Path) -> int:
     return lines
 
 
+def each_leaf(value: Any, change: Callable[[Any], Any]) -> Any:
+    """``value`` with ``change(leaf)`` for each key and each leaf of its dictionaries and lists, at any depth."""
+    if isinstance(value, dict):
+        return {change(key): each_leaf(item, change) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [each_leaf(item, change) for item in value]
+    return change(value)
+
+
 def without_nan(value: Any) -> Any:
     """Plain values with ``None`` for nan, which JSON has not, at any depth."""
-    if isinstance(value, dict):
-        return {key: without_nan(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [without_nan(item) for item in value]
-    return None if isinstance(value, float) and math.isnan(value) else value
+    return each_leaf(value, lambda leaf: None if isinstance(leaf, float) and math.isnan(leaf) else leaf)
 
 
 # --- one process at a time ---
