@@ -2,8 +2,7 @@
 
 lmms-eval, by the plugin, whichever command starts it:
 
-- ``TaskManager.initialize_tasks``: indexes our task folder beside lmms-eval's own, all of it by libyaml. Relied on by every
-  task.
+- ``TaskManager.initialize_tasks``: indexes our task folder beside lmms-eval's own, all of it by libyaml.
 - ``TaskManager.match_tasks``: checks names and access to data before a model is loaded.
 - ``AVAILABLE_CHAT_TEMPLATE_MODELS``: lists our names in ``lmms_eval models``, which does not read the registry.
 - ``GeneralConfigTracker.log_experiment_args``: gives each name of ours and each adapter its own result folder.
@@ -20,8 +19,7 @@ lm-eval, by ``unsafeconcepts lm_eval``:
 
 Both, because both catch an error where they save, log a line, and end with status 0:
 
-- ``EvaluationTracker.save_results_aggregated`` and ``save_results_samples``: escape what UTF-8 cannot carry. Relied on by
-  the readers of results.
+- ``EvaluationTracker.save_results_aggregated`` and ``save_results_samples``: escape what UTF-8 cannot carry.
 - a handler on their logs (:class:`Swallowed`): what was caught becomes the exit status of our commands.
 
 :func:`require_imports` patches nothing: it imports early what a harness imports late.
@@ -44,9 +42,8 @@ from harness_ext.common.secrets import hide
 from harness_ext.models.catalogue import load_catalogue
 
 Function: TypeAlias = Callable[..., Any]
-# Where lmms-eval 0.7.3 catches an error that costs a result which was asked for, and goes on: saving (and pushing to the
-# hub), the comparison with --baseline, logging to Weights and Biases and SwanLab once an evaluation has begun; and where we
-# look at what was saved.
+# Where lmms-eval 0.7.3 catches an error that costs a result which was asked for, and continues: in saving, pushing to the
+# hub, comparing with --baseline, and logging to Weights and Biases and SwanLab; and where we look at what was saved.
 LMMS_EVAL_SWALLOWS: Final = (
     "lmms_eval.loggers.evaluation_tracker",
     "lmms_eval.evaluator",
@@ -219,12 +216,7 @@ def _with_provenance(save: Function) -> Function:
 
 
 def save_readably(tracker: Any, plain: Callable[[Any], Any] = lambda value: value) -> None:
-    """Let a harness's class ``EvaluationTracker`` save what no UTF-8 can carry as an escape, wherever in the results it is.
-
-    Args:
-        tracker: The class.
-        plain: What a value of a sample row is saved as.
-    """
+    """Let a harness's class ``tracker`` save what no UTF-8 can carry as an escape, and a row's value as ``plain(value)``."""
     from harness_ext.common.files import each_leaf
 
     def escaped(value: Any) -> Any:
@@ -249,16 +241,13 @@ def save_readably(tracker: Any, plain: Callable[[Any], Any] = lambda value: valu
 
 
 class Swallowed(logging.Handler):
-    """Remembers each error that one of some modules caught and logged: what it logs while it handles an error is about that.
-
-    Attributes:
-        errors: Each error, and what was logged about it, in the order in which they were caught.
-        modules: Whose errors it remembers.
-    """
+    """Remembers each error that one of ``modules`` caught: what a module logs while it handles an error is about that."""
 
     def __init__(self, *modules: str) -> None:
         super().__init__()
-        self.errors: list[tuple[BaseException, str]] = []
+        self.errors: list[
+            tuple[BaseException, str]
+        ] = []  # with what was logged, in the order in which they were caught
         self.modules = modules
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -273,12 +262,9 @@ class Swallowed(logging.Handler):
 
 
 def watch_lmms_eval(swallowed: Swallowed, failures: list[Exception], check: Callable[[Any], None]) -> None:
-    """Check each evaluation before it begins; remember its error, after which lmms-eval goes on with the next.
+    """Check each evaluation before it begins; keep its error in ``failures``, after which lmms-eval begins the next one.
 
-    Args:
-        swallowed: Hears what lmms-eval logs while it handles an error.
-        failures: Gets the error of each evaluation that failed.
-        check: Is given the parsed arguments of an evaluation; a ``UserError`` of it is printed as one line.
+    ``check`` is given the parsed arguments; its ``UserError`` is printed as one line. ``swallowed`` hears lmms-eval's log.
     """
     from lmms_eval import __main__ as upstream
     from loguru import logger

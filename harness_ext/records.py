@@ -5,7 +5,7 @@ the reports read them back: no number in a report rests on anything that is not 
 """
 
 from collections.abc import Mapping
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal, get_args
 
 # The label of a concept or image, and two of the three verdicts about it.
@@ -78,17 +78,3 @@ class Judgement:
     def to_dict(self) -> dict[str, Any]:
         """The record as a JSON-ready dictionary."""
         return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> "Judgement":
-        """Read a record back. Raises ``ValueError`` that names missing and unknown keys.
-
-        Keys that older records do not have may be missing.
-        """
-        names = {field.name for field in fields(cls)}
-        required = {field.name for field in fields(cls) if field.default is MISSING}
-        if missing := sorted(required - values.keys()):
-            raise ValueError(f"not a judged answer: missing {missing}, found {sorted(values)}")
-        if unknown := sorted(values.keys() - names):
-            raise ValueError(f"not a judged answer of this version: unknown {unknown}")
-        return cls(**values)

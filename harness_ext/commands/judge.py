@@ -1,8 +1,8 @@
 """``unsafeconcepts judge RUN --judge NAME``: judges a saved run again; ``judge FILE.jsonl`` judges responses of any origin.
 
 A run is a result folder of lmms-eval with its samples. Nothing is asked again: a new result folder is written beside the old
-one, which every other command reads like any run. A start that was cut off goes on where it was. Of a file the
-judged lines are printed: {"question": 0, "response": "…"} gains "verdict", {"options": {"A": "…"}, "response": "…"} "choice".
+one, which every other command reads like any run. The same command resumes what was interrupted. A file's judged lines are
+printed: {"question": 0, "response": "…"} gains "verdict", {"options": {"A": "…"}, "response": "…"} "choice".
 """
 
 import argparse

@@ -36,7 +36,7 @@ from harness_ext.runs.samples import holds_failure, read_rows
 UNFINISHED: Final = ".unfinished"
 _RECORD: Final = "retention.json"
 _LOG: Final = "log.txt"
-# Of a harness's output: the bytes at its end that messages are made of, and the lines and the width that they show.
+# The end of a harness's output that is read for messages, in bytes, and the lines and the width that they show.
 _TAIL_BYTES: Final = 2**15
 _TAIL_LINES: Final = 25
 _LONGEST: Final = 100
@@ -244,45 +244,41 @@ def run_logged(
     Raises:
         UserError: It ended with another status than 0; the message holds the end of its output.
     """
-    unwritten = tail = b""
+    unwritten = b""
     with (
         log.open("wb") as written,
         subprocess.Popen(
             command, cwd=folder, env=dict(environment), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         ) as process,
     ):
-
-        def write(said: bytes) -> None:
-            nonlocal tail
-            hidden = hide_in_bytes(said, secret)
-            written.write(hidden)
-            written.flush()
-            tail = (tail + hidden)[-_TAIL_BYTES:]
-            show(_last_lines(tail, 1).strip()[:_LONGEST])
-
         assert process.stdout is not None
         try:
-            while piece := os.read(process.stdout.fileno(), 2**16):
-                # Word by word, because a secret may come in two pieces.
+            piece = None
+            while piece != b"":
+                piece = os.read(process.stdout.fileno(), 2**16)
                 unwritten += piece
-                whole = max(unwritten.rfind(space) for space in (b" ", b"\n", b"\r")) + 1
-                write(unwritten[:whole])
+                # Word by word, because a secret may come in two pieces.
+                whole = max(map(unwritten.rfind, (b" ", b"\n", b"\r"))) + 1 if piece else len(unwritten)
+                written.write(hide_in_bytes(unwritten[:whole], secret))
+                written.flush()
                 unwritten = unwritten[whole:]
-            write(unwritten)
+                show(_last_lines(log, 1).strip()[:_LONGEST])
             process.wait()
         finally:
             _end(process)
     if process.returncode:
         raise UserError(
             f"python {' '.join(command[1:3])} ended with status {process.returncode}; the end of its output:\n"
-            f"{_last_lines(tail, _TAIL_LINES)}"
+            f"{_last_lines(log, _TAIL_LINES)}"
         )
 
 
-def _last_lines(tail: bytes, lines: int) -> str:
+def _last_lines(log: Path, lines: int) -> str:
     """The last lines; each state of a progress bar is one."""
-    found = [line for line in re.split(r"[\r\n]+", tail.decode("utf-8", errors="replace")) if line.strip()]
-    return "\n".join(found[-lines:])
+    with log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - _TAIL_BYTES))
+        tail = file.read().decode("utf-8", errors="replace")
+    return "\n".join([line for line in re.split(r"[\r\n]+", tail) if line.strip()][-lines:])
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:

@@ -1,7 +1,6 @@
 """Who is asked, known by the contents of its weights and adapter; and who judges LLaVA-Bench (in the wild).
 
-Results are kept for what a model is, whatever it is called: an adapter that was trained again at the same path is another
-model, a copy of it is the same one.
+An adapter that was trained again at the same path is another model; a copy of it is the same one.
 """
 
 import functools
@@ -137,12 +136,8 @@ class Judge:
 
     def environment(self) -> dict[str, str]:
         """What lmms-eval 0.7.3 reads (``lmms_eval/llm_judge/providers/openai.py``, ``tasks/llava-in-the-wild/utils.py``)."""
-        return {
-            "API_TYPE": "openai",
-            "OPENAI_API_URL": self.url,
-            "OPENAI_API_KEY": self.key or _NO_KEY,
-            "MODEL_VERSION": self.model,
-        }
+        key = self.key or _NO_KEY
+        return {"API_TYPE": "openai", "OPENAI_API_URL": self.url, "OPENAI_API_KEY": key, "MODEL_VERSION": self.model}
 
     def require_answer(self) -> None:
         """Ask it for a word: where a judge fails, lmms-eval averages -1 in the place of a score.

@@ -191,8 +191,7 @@ def newest_by_task(
 ) -> tuple[dict[str, Evaluation], dict[Path, list[str]]]:
     """Each task's newest evaluation, and the tasks of older evaluations that are left aside, by results file.
 
-    Args:
-        chosen: Evaluations with those of their tasks that are wanted, oldest first.
+    ``chosen`` are evaluations with those of their tasks that are wanted, oldest first.
     """
     newest: dict[str, Evaluation] = {}
     left_aside: dict[Path, list[str]] = {}
@@ -242,11 +241,7 @@ class RunFiles:
 
 
 def open_run(folder: Path, wanted: Collection[str] = ()) -> RunFiles:
-    """Find the evaluations of the one model below ``folder``.
-
-    Args:
-        folder: The ``--output_path`` of evaluations of one model.
-        wanted: Only tasks, or tasks of groups, of these names; ``*`` stands for anything. All by default.
+    """Find the evaluations of the one model below ``folder``; of ``wanted`` tasks and groups (``*``: anything) if it has any.
 
     Raises:
         UserError: Naming the folder or the file: nothing is there, a file cannot be used, or there are several models.

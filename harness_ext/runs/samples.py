@@ -6,6 +6,7 @@ Everything is checked on the way in: a verdict outside the vocabulary would cras
 import json
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,6 +21,9 @@ from harness_ext.runs.evaluations import Evaluation, NotWhole
 
 KEY: Final = "judgement"
 _JUDGEMENT: Final = TypeAdapter(Judgement)
+_KNOWN: Final = {field.name for field in fields(Judgement)}
+# Older records lack some of the others.
+_REQUIRED: Final = {field.name for field in fields(Judgement) if field.default is MISSING}
 _NO_VERDICT: Final = {NA, FAILED}
 
 
@@ -119,7 +123,10 @@ def _judgement(row: dict[str, Any], asked: Task) -> Judgement:
     values = row.get(KEY)
     if not isinstance(values, dict):
         raise ValueError(f"expected a judged answer under {KEY!r}, found {type(values).__name__}")
-    Judgement.from_dict(values)  # names missing and unknown keys, which the next line would let pass
+    if missing := sorted(_REQUIRED - values.keys()):
+        raise ValueError(f"not a judged answer: missing {missing}, found {sorted(values)}")
+    if unknown := sorted(values.keys() - _KNOWN):
+        raise ValueError(f"not a judged answer of this version: unknown {unknown}")
     try:
         # As JSON, because strict Python validation takes instances only.
         record = _JUDGEMENT.validate_json(json.dumps(values), strict=True)
