@@ -75,7 +75,14 @@ def _problems(arguments: argparse.Namespace) -> Iterator[str]:
     if our_model and arguments.apply_chat_template:
         yield "--apply_chat_template: this backend always applies the model's own chat template; leave it out"
     if our_model and arguments.gen_kwargs:
-        yield from _generation_problems(arguments.gen_kwargs)
+        given = dict(part.split("=", 1) for part in arguments.gen_kwargs.replace(" ", "").split(",") if "=" in part)
+        # A task's own do_sample stays where --gen_kwargs does not name it.
+        decoding = {"temperature", "top_p", "top_k"} & given.keys()
+        if decoding and "do_sample" not in given:
+            yield (
+                f"--gen_kwargs: say do_sample=true or do_sample=false beside {', '.join(sorted(decoding))}; without it the "
+                "task's own decoding decides whether it has any effect"
+            )
     scored = [name for name in asked if any(task.manner == LIKELIHOOD for task in tasks_named([name]))]
     if scored and not (our_model and load_catalogue()[arguments.model].backend == "huggingface"):
         yield (
@@ -107,14 +114,3 @@ def _read_as_it_is(path: str) -> bool:
         return simple_parse_args_string(f"output_path={path},token=t") == {"output_path": path, "token": "t"}
     except ValueError:
         return False
-
-
-def _generation_problems(gen_kwargs: str) -> Iterator[str]:
-    given = dict(part.split("=", 1) for part in gen_kwargs.replace(" ", "").split(",") if "=" in part)
-    # A task's own do_sample stays where --gen_kwargs does not name it.
-    decoding = {"temperature", "top_p", "top_k"} & given.keys()
-    if decoding and "do_sample" not in given:
-        yield (
-            f"--gen_kwargs: say do_sample=true or do_sample=false beside {', '.join(sorted(decoding))}; without it the "
-            "task's own decoding decides whether it has any effect"
-        )

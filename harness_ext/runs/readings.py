@@ -151,7 +151,7 @@ def _own(run: Run, answers: Mapping[Key, Answer]) -> Reader:
 def _told_apart(readers: Sequence[Reader], specs: Sequence[JudgeSpec], folders: Sequence[Path]) -> tuple[Reader, ...]:
     """Readers with names of their own."""
     often = Counter(reader.name for reader in readers)
-    places = [str(spec) for spec in specs] if specs else [str(folder) for folder in folders]
+    places = [str(place) for place in specs or folders]
     named = [
         replace(reader, name=f"{reader.name} ({place})") if often[reader.name] > 1 else reader
         for reader, place in zip(readers, places, strict=True)
