@@ -241,7 +241,9 @@ class RunFiles:
 
 
 def open_run(folder: Path, wanted: Collection[str] = ()) -> RunFiles:
-    """Find the evaluations of the one model below ``folder``; of ``wanted`` tasks and groups (``*``: anything) if it has any.
+    """Find the evaluations of the one model below ``folder``.
+
+    Only the ``wanted`` tasks and tasks of groups count, where ``*`` stands for anything; all of them by default.
 
     Raises:
         UserError: Naming the folder or the file: nothing is there, a file cannot be used, or there are several models.
