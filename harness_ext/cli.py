@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from harness_ext.benchmark.probes import tasks_named
-from harness_ext.common.errors import UserError
+from harness_ext.common.errors import UserError, exit_status
 from harness_ext.common.files import require_writable_folder
 from harness_ext.hooks import (
     LATE,
@@ -32,20 +32,37 @@ _HARNESS: Final = "lmms-eval"
 
 def main() -> None:
     """Run lmms-eval; exits 1 when an evaluation failed, 2 when what was asked for cannot be."""
-    try:
-        arguments = _take_models_file(sys.argv[1:])
-        # lmms-eval reads them again, and does not know our option.
-        sys.argv[1:] = arguments
-        if _is_evaluation(arguments):
-            _check(arguments)
-        failures = _run()
-        if arguments[:1] == ["models"]:
-            print(describe_names())
-    except UserError as error:
-        print(f"lmms_eval: {error}", file=sys.stderr)
-        sys.exit(2)
-    if failures:
-        sys.exit(2 if all(isinstance(failure, UserError) for failure in failures) else 1)
+    if status := exit_status("lmms_eval", _run):
+        sys.exit(status)
+
+
+def _run() -> int:
+    arguments = _take_models_file(sys.argv[1:])
+    # lmms-eval reads them again, and does not know our option.
+    sys.argv[1:] = arguments
+    evaluates = _is_evaluation(arguments)
+    if evaluates:
+        _check(arguments)
+    # Loading lmms_eval.models loads the entry points, ours among them.
+    require_imports(_HARNESS, "lmms_eval.models")
+    from lmms_eval.cli import dispatch
+
+    register_tasks()
+    failures: list[Exception] = []
+    swallowed = Swallowed(*LMMS_EVAL_SWALLOWS)
+    if evaluates:
+        require_imports(_HARNESS, "lmms_eval.__main__", *LATE_AFTER_IT)
+        watch_lmms_eval(swallowed, failures, _check_evaluation)
+    dispatch.main()
+    if arguments[:1] == ["models"]:
+        print(describe_names())
+    # An evaluation's own error is caught, and logged, too.
+    not_done = [said for error, said in swallowed.errors if not any(error is failure for failure in failures)]
+    for said in not_done:
+        print(f"lmms_eval: not done as asked: {said}", file=sys.stderr)
+    if not_done or not all(isinstance(failure, UserError) for failure in failures):
+        return 1
+    return 2 if failures else 0
 
 
 def _take_models_file(arguments: Sequence[str]) -> list[str]:
@@ -92,27 +109,6 @@ def _check(arguments: Sequence[str]) -> None:
             "run the command from another folder"
         )
     check_access_for(tasks)
-
-
-def _run() -> list[Exception]:
-    """Hand over to lmms-eval; returns what its evaluations failed with."""
-    # Loading lmms_eval.models loads the entry points, ours among them.
-    require_imports(_HARNESS, "lmms_eval.models")
-    from lmms_eval.cli import dispatch
-
-    register_tasks()
-    failures: list[Exception] = []
-    swallowed = Swallowed(*LMMS_EVAL_SWALLOWS)
-    if _is_evaluation(sys.argv[1:]):
-        require_imports(_HARNESS, "lmms_eval.__main__", *LATE_AFTER_IT)
-        watch_lmms_eval(swallowed, failures, _check_evaluation)
-    dispatch.main()
-    for error, said in swallowed.errors:
-        # An evaluation's own error is caught, and logged, too.
-        if not any(error is failure for failure in failures):
-            print(f"lmms_eval: not done as asked: {said}", file=sys.stderr)
-            failures.append(RuntimeError(said))
-    return failures
 
 
 def _check_evaluation(arguments: argparse.Namespace) -> None:

@@ -138,15 +138,15 @@ def _read_run(chosen: Sequence[tuple[Evaluation, list[str]]], source: str, asked
 
 def _too_short(task: str, judged: Sequence[Judgement]) -> list[str]:
     """A note where more than a few responses had too few tokens: to answer at all, or to end."""
-    thinking, at_limit = sum(record.cut_off for record in judged), sum(record.at_limit for record in judged)
-    found = []
-    if thinking > _FEW * len(judged):
-        found.append(
-            f"{thinking} of {len(judged)} responses of {task} ended while the model was thinking; they are in na."
-        )
-    if at_limit > _FEW * len(judged):
-        found.append(f"{at_limit} of {len(judged)} responses of {task} ended at the limit of their tokens.")
-    return [f"{note} More tokens: --gen_kwargs max_new_tokens=N." for note in found]
+    ended = {
+        "while the model was thinking; they are in na": sum(record.cut_off for record in judged),
+        "at the limit of their tokens": sum(record.at_limit for record in judged),
+    }
+    return [
+        f"{count} of {len(judged)} responses of {task} ended {how}. More tokens: --gen_kwargs max_new_tokens=N."
+        for how, count in ended.items()
+        if count > _FEW * len(judged)
+    ]
 
 
 def _choice(
