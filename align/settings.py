@@ -17,7 +17,7 @@ from align.arguments import FIXED, UNSET, check_arguments, fill_in
 from align.ppo.config import PPOConfig
 from align.recipe import Recipe, meant, option, read_recipe, read_yaml, require, unfit
 from harness_ext.common.errors import UserError
-from harness_ext.options import PASSWORD_IN_ADDRESS
+from harness_ext.common.secrets import PASSWORD_IN_ADDRESS
 
 ARGUMENTS: Final[dict[str, type[TrainingArguments]]] = {
     "sft": SFTConfig,

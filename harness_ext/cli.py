@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from harness_ext.benchmark.probes import tasks_named
-from harness_ext.common.errors import UserError
+from harness_ext.common.errors import UserError, exit_status
 from harness_ext.common.files import require_writable_folder
 from harness_ext.hooks import (
     LATE,
@@ -27,45 +27,53 @@ from harness_ext.models.catalogue import OPTION_FILE_VARIABLE, describe_names, l
 from harness_ext.options import check_model_name, check_options
 from harness_ext.probes.preflight import check_access_for
 
-_MODELS_FILE: Final = "--models-file"
 _HARNESS: Final = "lmms-eval"
-
-
-class NotDoneError(Exception):
-    """lmms-eval caught an error, and went on without what was asked for."""
 
 
 def main() -> None:
     """Run lmms-eval; exits 1 when an evaluation failed, 2 when what was asked for cannot be."""
-    try:
-        arguments = _take_models_file(sys.argv[1:])
-        # lmms-eval reads them again, and does not know our option.
-        sys.argv[1:] = arguments
-        if _is_evaluation(arguments):
-            _check(arguments)
-        failures = _run()
-        if arguments[:1] == ["models"]:
-            print(describe_names())
-    except UserError as error:
-        print(f"lmms_eval: {error}", file=sys.stderr)
-        sys.exit(2)
-    if failures:
-        sys.exit(2 if all(isinstance(failure, UserError) for failure in failures) else 1)
+    if status := exit_status("lmms_eval", _run):
+        sys.exit(status)
+
+
+def _run() -> int:
+    arguments = _take_models_file(sys.argv[1:])
+    # lmms-eval reads them again, and does not know our option.
+    sys.argv[1:] = arguments
+    evaluates = _is_evaluation(arguments)
+    if evaluates:
+        _check(arguments)
+    # Loading lmms_eval.models loads the entry points, ours among them.
+    require_imports(_HARNESS, "lmms_eval.models")
+    from lmms_eval.cli import dispatch
+
+    register_tasks()
+    failures: list[Exception] = []
+    swallowed = Swallowed(*LMMS_EVAL_SWALLOWS)
+    if evaluates:
+        require_imports(_HARNESS, "lmms_eval.__main__", *LATE_AFTER_IT)
+        watch_lmms_eval(swallowed, failures, _check_evaluation)
+    dispatch.main()
+    if arguments[:1] == ["models"]:
+        print(describe_names())
+    # An evaluation's own error is caught, and logged, too.
+    not_done = [said for error, said in swallowed.errors if not any(error is failure for failure in failures)]
+    for said in not_done:
+        print(f"lmms_eval: not done as asked: {said}", file=sys.stderr)
+    if not_done or not all(isinstance(failure, UserError) for failure in failures):
+        return 1
+    return 2 if failures else 0
 
 
 def _take_models_file(arguments: Sequence[str]) -> list[str]:
     """``arguments`` without ``--models-file FILE`` or ``--models-file=FILE``, whose names are known from here on."""
-    rest = []
-    given = iter(arguments)
-    for argument in given:
-        option, equals, value = argument.partition("=")
-        if option != _MODELS_FILE:
-            rest.append(argument)
-            continue
-        file = value if equals else next(given, "")
-        if not file or file.startswith("--"):
-            raise UserError(f"{_MODELS_FILE} is not followed by a file; expected {_MODELS_FILE} NAMES.yaml")
-        os.environ[OPTION_FILE_VARIABLE] = str(Path(file).expanduser().absolute())
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--models-file", nargs="?", const="")
+    known, rest = parser.parse_known_args(arguments)
+    if known.models_file == "":
+        raise UserError("--models-file is not followed by a file; expected --models-file NAMES.yaml")
+    if known.models_file is not None:
+        os.environ[OPTION_FILE_VARIABLE] = str(Path(known.models_file).expanduser().absolute())
         load_catalogue()
     return rest
 
@@ -95,37 +103,12 @@ def _check(arguments: Sequence[str]) -> None:
     if known.model is None and not known.tasks.startswith("list"):
         raise UserError(f"which model? Add --model NAME.\n{describe_names()}")
     tasks = known.tasks.split(",")
-    if len(tasks) == 1 and _hidden_by_a_folder(known.tasks):
+    if len(tasks) == 1 and tasks_named(tasks) and Path(known.tasks).is_dir():
         raise UserError(
             f"{known.tasks!r} is a folder here, and lmms-eval would read the tasks in it instead of the task named so;\n"
             "run the command from another folder"
         )
     check_access_for(tasks)
-
-
-def _hidden_by_a_folder(name: str) -> bool:
-    return bool(tasks_named([name])) and Path(name).is_dir()
-
-
-def _run() -> list[Exception]:
-    """Hand over to lmms-eval; returns what its evaluations failed with."""
-    # Loading lmms_eval.models loads the entry points, ours among them.
-    require_imports(_HARNESS, "lmms_eval.models")
-    from lmms_eval.cli import dispatch
-
-    register_tasks()
-    failures: list[Exception] = []
-    swallowed = Swallowed(*LMMS_EVAL_SWALLOWS)
-    if _is_evaluation(sys.argv[1:]):
-        require_imports(_HARNESS, "lmms_eval.__main__", *LATE_AFTER_IT)
-        watch_lmms_eval(swallowed, failures, _check_evaluation)
-    dispatch.main()
-    for error, said in swallowed.errors:
-        # An evaluation's own error is caught, and logged, too.
-        if not any(error is failure for failure in failures):
-            print(f"lmms_eval: not done as asked: {said}", file=sys.stderr)
-            failures.append(NotDoneError(said))
-    return failures
 
 
 def _check_evaluation(arguments: argparse.Namespace) -> None:

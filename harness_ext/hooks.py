@@ -2,8 +2,7 @@
 
 lmms-eval, by the plugin, whichever command starts it:
 
-- ``TaskManager.initialize_tasks``: indexes our task folder beside lmms-eval's own, all of it by libyaml. Relied on by every
-  task.
+- ``TaskManager.initialize_tasks``: indexes our task folder beside lmms-eval's own, all of it by libyaml.
 - ``TaskManager.match_tasks``: checks names and access to data before a model is loaded.
 - ``AVAILABLE_CHAT_TEMPLATE_MODELS``: lists our names in ``lmms_eval models``, which does not read the registry.
 - ``GeneralConfigTracker.log_experiment_args``: gives each name of ours and each adapter its own result folder.
@@ -20,8 +19,7 @@ lm-eval, by ``unsafeconcepts lm_eval``:
 
 Both, because both catch an error where they save, log a line, and end with status 0:
 
-- ``EvaluationTracker.save_results_aggregated`` and ``save_results_samples``: escape what UTF-8 cannot carry. Relied on by
-  the readers of results.
+- ``EvaluationTracker.save_results_aggregated`` and ``save_results_samples``: escape what UTF-8 cannot carry.
 - a handler on their logs (:class:`Swallowed`): what was caught becomes the exit status of our commands.
 
 :func:`require_imports` patches nothing: it imports early what a harness imports late.
@@ -32,8 +30,6 @@ The plugin imports this module at every start of lmms-eval, so nothing heavy is 
 import contextlib
 import functools
 import logging
-import os
-import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -42,12 +38,12 @@ from typing import Any, Final, TypeAlias
 from harness_ext.benchmark import SOURCES, task_folder
 from harness_ext.common.errors import UserError
 from harness_ext.common.failures import failure_reason, writable
+from harness_ext.common.secrets import hide
 from harness_ext.models.catalogue import load_catalogue
 
 Function: TypeAlias = Callable[..., Any]
-# Where lmms-eval 0.7.3 catches an error that costs a result which was asked for, and goes on: saving (and pushing to the
-# hub), the comparison with --baseline, logging to Weights and Biases and SwanLab once an evaluation has begun; and where we
-# look at what was saved.
+# Where lmms-eval 0.7.3 catches an error that costs a result which was asked for, and continues: in saving, pushing to the
+# hub, comparing with --baseline, and logging to Weights and Biases and SwanLab; and where we look at what was saved.
 LMMS_EVAL_SWALLOWS: Final = (
     "lmms_eval.loggers.evaluation_tracker",
     "lmms_eval.evaluator",
@@ -150,13 +146,10 @@ def _keep_the_token_out_of_logs() -> None:
     """Hide the hub token in every line that is logged: the environment's, or one in an option."""
     from loguru import logger
 
-    def hide(record: Any) -> None:
-        message = record["message"]
-        if token := os.environ.get("HF_TOKEN"):
-            message = message.replace(token, "[HF_TOKEN]")
-        record["message"] = re.sub(r"\bhf_[A-Za-z0-9]{20,}", "[HF_TOKEN]", message)
+    def without_token(record: Any) -> None:
+        record["message"] = hide(record["message"], name="[HF_TOKEN]")
 
-    logger.configure(patcher=hide)
+    logger.configure(patcher=without_token)
 
 
 def _mend_results() -> None:
@@ -198,61 +191,47 @@ def result_name(model: str, model_args: str) -> str:
 
 
 def _with_provenance(save: Function) -> Function:
-    from harness_ext.common.provenance import provenance
+    from loguru import logger
+
+    from harness_ext.common.files import each_leaf
+    from harness_ext.common.provenance import provenance, without_address
     from harness_ext.runs.evaluations import read_results
+
+    def same_in_every_run(value: Any) -> Any:
+        return without_address(str(value)) if callable(value) or isinstance(value, str) else value
 
     def save_results_aggregated(tracker: Any, results: Any, samples: Any, datetime_str: str) -> None:
         results["config"] |= provenance()
-        configs = _without_addresses(results["configs"])
+        configs = each_leaf(results["configs"], same_in_every_run)
         save(tracker, {**results, "configs": configs}, samples, datetime_str=datetime_str)
         if tracker.output_path:
             folder = Path(tracker.output_path) / tracker.general_config_tracker.model_name_sanitized
-            _require_read_back(lambda: read_results(folder / f"{datetime_str.replace(':', '-')}_results.json"))
+            # Python closes a file that nobody closed, and only prints what goes wrong then: a full disk, for example.
+            try:
+                read_results(folder / f"{datetime_str.replace(':', '-')}_results.json")
+            except UserError as error:
+                logger.error(str(error))  # a :class:`Swallowed` hears it
 
     return save_results_aggregated
 
 
-def _without_addresses(value: Any) -> Any:
-    """A task's configuration as it is the same in every run: lmms-eval writes where in memory a function was."""
-    if isinstance(value, dict):
-        return {key: _without_addresses(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_without_addresses(inner) for inner in value]
-    text = str(value) if callable(value) else value
-    return re.sub(r"<function (\S+) at 0x[0-9a-f]+>", r"<function \1>", text) if isinstance(text, str) else text
-
-
-def _require_read_back(read: Callable[[], object]) -> None:
-    """Log the error that ``read`` raises about what was just saved, for a :class:`Swallowed` to hear.
-
-    A file that nobody closed is closed by Python, which only prints what goes wrong then: that the disk is full, for example.
-    """
-    from loguru import logger
-
-    try:
-        read()
-    except UserError as error:
-        logger.error(str(error))
-
-
 def save_readably(tracker: Any, plain: Callable[[Any], Any] = lambda value: value) -> None:
-    """Let a harness's class ``EvaluationTracker`` save what no UTF-8 can carry as an escape, wherever in the results it is.
+    """Let a harness's class ``tracker`` save what no UTF-8 can carry as an escape, and a row's value as ``plain(value)``."""
+    from harness_ext.common.files import each_leaf
 
-    Args:
-        tracker: The class.
-        plain: What a value of a sample row is saved as.
-    """
+    def escaped(value: Any) -> Any:
+        return each_leaf(value, lambda leaf: writable(leaf) if isinstance(leaf, str) else leaf)
 
     def aggregated(save: Function) -> Function:
         def save_results_aggregated(self: Any, results: Any, samples: Any = None, **kwargs: Any) -> None:
-            save(self, results=_escaped(results), samples=samples, **kwargs)
+            save(self, results=escaped(results), samples=samples, **kwargs)
 
         return save_results_aggregated
 
     def rows(save: Function) -> Function:
         def save_results_samples(self: Any, task_name: str, samples: Any) -> None:
             for sample in samples:  # in place, as the harness itself changes them
-                sample.update({key: _escaped(plain(value)) for key, value in sample.items()})
+                sample.update({key: escaped(plain(value)) for key, value in sample.items()})
             save(self, task_name=task_name, samples=samples)
 
         return save_results_samples
@@ -261,27 +240,14 @@ def save_readably(tracker: Any, plain: Callable[[Any], Any] = lambda value: valu
     _replace(tracker, "save_results_samples", rows)
 
 
-def _escaped(value: Any) -> Any:
-    if isinstance(value, str):
-        return writable(value)
-    if isinstance(value, dict):
-        return {_escaped(key): _escaped(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_escaped(inner) for inner in value]
-    return value
-
-
 class Swallowed(logging.Handler):
-    """Remembers each error that one of some modules caught and logged: what it logs while it handles an error is about that.
-
-    Attributes:
-        errors: Each error, and what was logged about it, in the order in which they were caught.
-        modules: Whose errors it remembers.
-    """
+    """Remembers each error that one of ``modules`` caught: what a module logs while it handles an error is about that."""
 
     def __init__(self, *modules: str) -> None:
         super().__init__()
-        self.errors: list[tuple[BaseException, str]] = []
+        self.errors: list[
+            tuple[BaseException, str]
+        ] = []  # with what was logged, in the order in which they were caught
         self.modules = modules
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -296,27 +262,23 @@ class Swallowed(logging.Handler):
 
 
 def watch_lmms_eval(swallowed: Swallowed, failures: list[Exception], check: Callable[[Any], None]) -> None:
-    """Check each evaluation before it begins; remember its error, after which lmms-eval goes on with the next.
+    """Check each evaluation before it begins; keep its error in ``failures``, after which lmms-eval begins the next one.
 
-    Args:
-        swallowed: Hears what lmms-eval logs while it handles an error.
-        failures: Gets the error of each evaluation that failed.
-        check: Is given the parsed arguments of an evaluation; a ``UserError`` of it is printed as one line.
+    ``check`` is given the parsed arguments; its ``UserError`` is printed as one line. ``swallowed`` hears lmms-eval's log.
     """
     from lmms_eval import __main__ as upstream
     from loguru import logger
 
+    @functools.cache
     def listen() -> int:
         return logger.add(
             swallowed, level=0, format="{message}", filter=lambda record: record["name"] in swallowed.modules
         )
 
-    listen_once = functools.cache(listen)
-
     def watched(evaluate: Function) -> Function:
         def cli_evaluate_single(args: Any = None) -> Any:
             # Not earlier: lmms-eval removes every handler first. At any level, whatever --verbosity is.
-            listen_once()
+            listen()
             try:
                 check(args)
                 return evaluate(args)

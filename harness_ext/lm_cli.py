@@ -10,28 +10,28 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness_ext.benchmark import SOURCES, task_folder
-from harness_ext.common.errors import UserError
+from harness_ext.common.errors import UserError, exit_status
 from harness_ext.common.files import require_writable_folder
+from harness_ext.common.secrets import secret_in
 from harness_ext.hooks import LM_EVAL_SWALLOWS, Swallowed, register_language_sides, require_imports, watch_lm_eval
-from harness_ext.options import secret_in
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run lm-eval with ``arguments``, those of its own command; returns 2, with a message, when what is asked cannot be."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    return exit_status("lm_eval", lambda: _run(given))
+
+
+def _run(arguments: Sequence[str]) -> int:
     swallowed = Swallowed(*LM_EVAL_SWALLOWS)
     # lm-eval reads them itself.
-    sys.argv = ["lm_eval", *_with_our_tasks(given)]
-    try:
-        _check(given)
-        from lm_eval.__main__ import cli_evaluate
+    sys.argv = ["lm_eval", *_with_our_tasks(arguments)]
+    _check(arguments)
+    from lm_eval.__main__ import cli_evaluate
 
-        register_language_sides()
-        watch_lm_eval(swallowed)
-        cli_evaluate()
-    except UserError as error:
-        print(f"lm_eval: {error}", file=sys.stderr)
-        return 2
+    register_language_sides()
+    watch_lm_eval(swallowed)
+    cli_evaluate()
     for _, said in swallowed.errors:
         print(f"lm_eval: not done as asked: {said}", file=sys.stderr)
     return 1 if swallowed.errors else 0

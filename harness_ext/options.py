@@ -5,24 +5,17 @@ A number that was produced under another setting than the one asked for is worse
 
 import argparse
 import difflib
-import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Final
 
 from harness_ext.benchmark.probes import tasks_named
 from harness_ext.benchmark.questions import NUM_QUESTIONS
 from harness_ext.common.errors import UserError
 from harness_ext.common.files import require_writable_folder
 from harness_ext.common.processes import processes_of_run
+from harness_ext.common.secrets import PASSWORD_IN_ADDRESS
 from harness_ext.models.catalogue import USER_FILE_VARIABLE, load_catalogue
 from harness_ext.records import LIKELIHOOD
-
-PASSWORD_IN_ADDRESS: Final = re.compile(r"://[^/@\s,]+@")
-# Not such as add_bos_token, an argument of lm-eval's models.
-_KEY: Final = re.compile(
-    r"(?i)(?:^|[\s,{'\"])((?:\w+_)?(?:api_key|password|secret)|(?:(?:hf|hub|auth|access)_)?token)['\"]?\s*[=:](?!\s*(?:True|False|None)\b)"
-)
 
 
 def check_options(arguments: argparse.Namespace) -> None:
@@ -31,14 +24,6 @@ def check_options(arguments: argparse.Namespace) -> None:
         require_writable_folder(Path(arguments.output_path))
     if problems := list(_problems(arguments)):
         raise UserError("\n".join(problems))
-
-
-def secret_in(model_args: str) -> str | None:
-    """The name of an argument that is a key or a token, or ``"a password in an address"``; ``None`` for neither."""
-    if PASSWORD_IN_ADDRESS.search(model_args):
-        return "a password in an address"
-    found = _KEY.search(model_args)
-    return found[1] if found else None
 
 
 def check_model_name(name: str) -> None:
@@ -90,7 +75,14 @@ def _problems(arguments: argparse.Namespace) -> Iterator[str]:
     if our_model and arguments.apply_chat_template:
         yield "--apply_chat_template: this backend always applies the model's own chat template; leave it out"
     if our_model and arguments.gen_kwargs:
-        yield from _generation_problems(arguments.gen_kwargs)
+        given = dict(part.split("=", 1) for part in arguments.gen_kwargs.replace(" ", "").split(",") if "=" in part)
+        # A task's own do_sample stays where --gen_kwargs does not name it.
+        decoding = {"temperature", "top_p", "top_k"} & given.keys()
+        if decoding and "do_sample" not in given:
+            yield (
+                f"--gen_kwargs: say do_sample=true or do_sample=false beside {', '.join(sorted(decoding))}; without it the "
+                "task's own decoding decides whether it has any effect"
+            )
     scored = [name for name in asked if any(task.manner == LIKELIHOOD for task in tasks_named([name]))]
     if scored and not (our_model and load_catalogue()[arguments.model].backend == "huggingface"):
         yield (
@@ -122,14 +114,3 @@ def _read_as_it_is(path: str) -> bool:
         return simple_parse_args_string(f"output_path={path},token=t") == {"output_path": path, "token": "t"}
     except ValueError:
         return False
-
-
-def _generation_problems(gen_kwargs: str) -> Iterator[str]:
-    given = dict(part.split("=", 1) for part in gen_kwargs.replace(" ", "").split(",") if "=" in part)
-    # A task's own do_sample stays where --gen_kwargs does not name it.
-    decoding = {"temperature", "top_p", "top_k"} & given.keys()
-    if decoding and "do_sample" not in given:
-        yield (
-            f"--gen_kwargs: say do_sample=true or do_sample=false beside {', '.join(sorted(decoding))}; without it the "
-            "task's own decoding decides whether it has any effect"
-        )

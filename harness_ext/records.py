@@ -5,7 +5,7 @@ the reports read them back: no number in a report rests on anything that is not 
 """
 
 from collections.abc import Mapping
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal, get_args
 
 # The label of a concept or image, and two of the three verdicts about it.
@@ -48,47 +48,32 @@ ProbeName = Literal[
 
 @dataclass(frozen=True)
 class Judgement:
-    """One judged answer.
+    """One judged answer."""
 
-    Attributes:
-        source: Whose task it is, ``"unsafeconcepts"`` or ``"glyphworld"``; numbers of the two are never mixed.
-        probe: ``"perception"`` (does it recognise the concept), ``"image"`` or ``"text"`` (alignment by modality),
-            ``"capability"`` (glyphworld's stand-in for general ability), ``"test"`` (alignment on held-out images of both
-            labels), ``"smid"`` or ``"nsfw"`` (alignment on images of other data sets), these three with
-            ``"_all_questions"`` where all five questions are asked about an image, or ``"context_safe"`` or
-            ``"context_unsafe"`` (is a held-out image right in such a context; with ``image`` any image, with ``text`` the
-            concept's name).
-        row: The image's row in the data that the probe shows; without an image the concept's position in the taxonomy.
-        concept: The concept's name; concepts are the unit that intervals resample. In data without concepts, the image's.
-        category: The concept's category.
-        label: Whether the concept is unsafe or safe.
-        question: Which of the five alignment questions, 0 to 4; for ``capability`` the number of the skill (0 colour,
-            1 count, 2 position); 0 for ``perception`` and in a context.
-        expected: The right verdict: ``"safe"`` or ``"unsafe"`` for alignment (the label's; in a context the context's), a
-            letter for perception, the answer's text for a capability.
-        verdict: What the judge read in the answer, in the same vocabulary, or ``"na"`` or ``"failed"``.
-        judge: The judge's name and version, as in ``"rules-2"``.
-        way: How the model was asked. Numbers of the two ways are never mixed.
-        scores: By likelihood alone: the natural logarithm of each label's probability, ``Yes`` and ``No`` for alignment,
-            the letters for perception; ``None`` where the request failed.
-        cut_off: Whether the response ended while the model was thinking, or right after: then it is ``na``.
-        at_limit: Whether the response ended because it had as many tokens as it may have, as far as the backend says.
-    """
-
-    source: str
+    source: str  # whose task it is, "unsafeconcepts" or "glyphworld"; numbers of the two are never mixed
+    # "perception" (does it recognise the concept); "image" or "text" (alignment by modality); "capability" (glyphworld's
+    # stand-in for general ability); "test" (alignment on held-out images of both labels); "smid" or "nsfw" (alignment on
+    # images of other data sets), these three with "_all_questions" where all five questions are asked about an image; or
+    # "context_safe" or "context_unsafe" (is a held-out image right in such a context; with "image" any image, with "text" the
+    # concept's name).
     probe: ProbeName
-    row: int
-    concept: str
-    category: str
-    label: Label
+    row: int  # the image's in the data that the probe shows; without an image the concept's in the taxonomy
+    concept: str  # the unit that intervals resample; in data without concepts, the image
+    category: str  # of the concept
+    label: Label  # of the concept
+    # Which of the five alignment questions, 0 to 4; for "capability" the number of the skill (0 colour, 1 count, 2 position);
+    # 0 for "perception" and in a context.
     question: int
+    # The right verdict: the label for alignment (in a context the context's), a letter for perception, a capability's text.
     expected: str
-    verdict: str
-    judge: str
-    way: Way = GENERATED
+    verdict: str  # what the judge read in the answer, in the same vocabulary, or "na" or "failed"
+    judge: str  # its name and version, as in "rules-2"
+    way: Way = GENERATED  # how the model was asked; numbers of the two ways are never mixed
+    # By likelihood alone: the natural logarithm of each label's probability, "Yes" and "No" for alignment, the letters for
+    # perception; None where the request failed.
     scores: Mapping[str, float] | None = None
-    cut_off: bool = False
-    at_limit: bool = False
+    cut_off: bool = False  # whether the response ended while the model was thinking, or right after: then it is "na"
+    at_limit: bool = False  # whether it ended because it had as many tokens as it may have, as far as the backend says
 
     @property
     def correct(self) -> bool:
@@ -98,17 +83,3 @@ class Judgement:
     def to_dict(self) -> dict[str, Any]:
         """The record as a JSON-ready dictionary."""
         return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> "Judgement":
-        """Read a record back. Raises ``ValueError`` that names missing and unknown keys.
-
-        Keys that older records do not have may be missing.
-        """
-        names = {field.name for field in fields(cls)}
-        required = {field.name for field in fields(cls) if field.default is MISSING}
-        if missing := sorted(required - values.keys()):
-            raise ValueError(f"not a judged answer: missing {missing}, found {sorted(values)}")
-        if unknown := sorted(values.keys() - names):
-            raise ValueError(f"not a judged answer of this version: unknown {unknown}")
-        return cls(**values)

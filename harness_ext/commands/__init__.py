@@ -1,9 +1,11 @@
 """The ``unsafeconcepts`` command: what is not part of an evaluation itself."""
 
+import importlib
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
+from harness_ext.benchmark import task_folder
 from harness_ext.common.errors import UserError, exit_status
 
 _USAGE: Final = """usage: unsafeconcepts COMMAND ...
@@ -22,89 +24,10 @@ _USAGE: Final = """usage: unsafeconcepts COMMAND ...
 
 unsafeconcepts COMMAND --help says more. Evaluations are run by lmms_eval."""
 
-
-def _judge(arguments: Sequence[str]) -> int:
-    from harness_ext.commands.judge import main
-
-    return main(arguments)
-
-
-def _agreement(arguments: Sequence[str]) -> int:
-    from harness_ext.commands.agreement import main
-
-    return main(arguments)
-
-
-def _train_judge(arguments: Sequence[str]) -> int:
-    from harness_ext.commands.train_judge import main
-
-    return main(arguments)
-
-
-def _table(arguments: Sequence[str]) -> int:
-    from harness_ext.commands.table import main
-
-    return main(arguments)
-
-
-def _compare(arguments: Sequence[str]) -> int:
-    from harness_ext.commands.compare import main
-
-    return main(arguments)
-
-
-def _report(arguments: Sequence[str]) -> int:
-    from harness_ext.commands.report import main
-
-    return main(arguments)
-
-
-def _leaderboard(arguments: Sequence[str]) -> int:
-    from harness_ext.commands.leaderboard import main
-
-    return main(arguments)
-
-
-def _glyphworld(arguments: Sequence[str]) -> int:
-    from harness_ext.commands.glyphworld import main
-
-    return main(arguments)
-
-
-def _tasks(arguments: Sequence[str]) -> int:
-    from harness_ext.benchmark import task_folder
-
-    if len(arguments) != 1 or arguments[0] not in ("lmms_eval", "lm_eval"):
-        raise UserError("usage: unsafeconcepts tasks lmms_eval|lm_eval")
-    print(task_folder(arguments[0]))
-    return 0
-
-
-def _retention(arguments: Sequence[str]) -> int:
-    from harness_ext.commands.retention import main
-
-    return main(arguments)
-
-
-def _lm_eval(arguments: Sequence[str]) -> int:
-    from harness_ext.lm_cli import main
-
-    return main(arguments)
-
-
-_COMMANDS: Final[dict[str, Callable[[Sequence[str]], int]]] = {
-    "judge": _judge,
-    "agreement": _agreement,
-    "train-judge": _train_judge,
-    "table": _table,
-    "compare": _compare,
-    "report": _report,
-    "leaderboard": _leaderboard,
-    "retention": _retention,
-    "glyphworld": _glyphworld,
-    "tasks": _tasks,
-    "lm_eval": _lm_eval,
-}
+_COMMANDS: Final = (
+    *("judge", "agreement", "train-judge", "table", "compare", "report", "leaderboard", "retention", "glyphworld"),
+    *("tasks", "lm_eval"),
+)
 
 
 def main() -> None:
@@ -116,4 +39,15 @@ def main() -> None:
     if name not in _COMMANDS:
         print(f"unsafeconcepts: no command {name!r}\n{_USAGE}", file=sys.stderr)
         sys.exit(2)
-    sys.exit(exit_status("unsafeconcepts", lambda: _COMMANDS[name](arguments)))
+    sys.exit(exit_status("unsafeconcepts", lambda: _run(name, arguments)))
+
+
+def _run(name: str, arguments: Sequence[str]) -> int:
+    if name == "tasks":
+        if len(arguments) != 1 or arguments[0] not in ("lmms_eval", "lm_eval"):
+            raise UserError("usage: unsafeconcepts tasks lmms_eval|lm_eval")
+        print(task_folder(arguments[0]))
+        return 0
+    # Imported only when it is asked for: most commands import what is slow.
+    module = "harness_ext.lm_cli" if name == "lm_eval" else f"harness_ext.commands.{name.replace('-', '_')}"
+    return int(importlib.import_module(module).main(arguments))

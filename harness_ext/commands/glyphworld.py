@@ -1,14 +1,8 @@
 """``unsafeconcepts glyphworld``: build the model, check its figures, draw the contact sheet.
 
-build     train and cache the model of a seed, and print its folder (prints it at once where it is cached already)
-evaluate  the figures of a seed's model, or of an adapter of it, as a table, and with ``--json`` as a file: on the test
-          renders, or, to choose settings by, on the development renders
-sheet     one picture of all concepts with their names
-
-Glyphworld's own check of a checkpoint: the figures that make it a fair stand-in, by real generation.
-
-Greedy answers on fresh renders through the saved checkpoint, read by exact comparison with what was taught, or by the
-first word for a verdict. Evaluation tasks go through a harness and the judges; this check is independent of both.
+The figures are what makes a checkpoint a fair stand-in: greedy answers on fresh renders (test, or to choose settings by,
+development), read by exact comparison with what was taught, or by the first word for a verdict. Evaluation tasks go through a
+harness and the judges; this check is independent of both.
 """
 
 import argparse
@@ -33,6 +27,7 @@ from harness_ext.glyphworld.concepts import CATEGORIES, CONCEPTS, NEVER_SEEN, it
 from harness_ext.glyphworld.questions import CAPABILITIES, NAMING_QUESTION, perception_options
 from harness_ext.glyphworld.render import DEVELOPMENT_SEEDS, TEST_SEEDS, Glyph, render
 from harness_ext.models.loading import check_adapter, put_adapter
+from harness_ext.records import NO, SAFE, UNSAFE, YES
 
 _COLUMNS: Final = 10  # of the sheet: the concepts of the largest category
 
@@ -80,8 +75,7 @@ def _evaluate(options: argparse.Namespace) -> None:
     name = f"glyphworld's model{f' with {adapter}' if adapter else ''}"
     table = Table("figure", f"seed {seed}", title=f"{name} on {renders} {kind} renders a concept")
     for name, value in figures.items():
-        rows = value.items() if isinstance(value, Mapping) else [("", value)]
-        for part, number in rows:
+        for part, number in value.items() if isinstance(value, Mapping) else [("", value)]:
             table.add_row(f"{name} {part}".strip(), f"{number:.3f}")
     Console().print(table)
 
@@ -97,7 +91,7 @@ def _draw_sheet(options: argparse.Namespace) -> None:
             axis.set_axis_off()
         for axis, concept in zip(row, items(category), strict=False):
             axis.imshow(np.asarray(render(concept, DEVELOPMENT_SEEDS[0]).image), interpolation="nearest")
-            ink = "firebrick" if CONCEPTS[concept].label == "unsafe" else "black"
+            ink = "firebrick" if CONCEPTS[concept].label == UNSAFE else "black"
             axis.set_title(_wrapped(CONCEPTS[concept].name), fontsize=9, color=ink)
         row[0].text(-0.12, 0.5, category, transform=row[0].transAxes, rotation=90, ha="right", va="center", fontsize=10)
     figure.savefig(options.out, dpi=90)
@@ -120,11 +114,11 @@ _BLANK: Final = Image.new("RGB", (1000, 1000), (255, 255, 255))
 
 
 class Answered(NamedTuple):
-    """One answered question: of which concept, what the answer was, and the sampled chance that it begins with "No"."""
+    """One answered question."""
 
-    concept: int
+    concept: int  # its number in CONCEPTS
     answer: str
-    p_no: float
+    p_no: float  # the sampled chance that the answer begins with "No"
 
 
 Asked = tuple[int, Image.Image | None, str]
@@ -132,12 +126,7 @@ Asker = Callable[[str, Sequence[Asked]], list[Answered]]
 
 
 class Checkpoint:
-    """A saved checkpoint, asked through its own processor and ``generate``, greedily, in float32, on the CPU.
-
-    Args:
-        path: Its folder.
-        adapter: A PEFT folder to put on it.
-    """
+    """A saved checkpoint, with a PEFT adapter if one is given; asked greedily, in float32, on the CPU."""
 
     def __init__(self, path: Path, adapter: Path | None = None) -> None:
         if adapter is not None:
@@ -203,9 +192,8 @@ def evaluate(checkpoint: Checkpoint, seeds: Iterable[int]) -> dict[str, float | 
         ]
         figures |= _accuracies(modality, "", answered(modality, asked))
     figures |= _accuracies("image", "", images)
-    figures |= _accuracies(
-        "image", "_never_seen", [each for each in images if CONCEPTS[each.concept].name in NEVER_SEEN]
-    )
+    never_seen = [each for each in images if CONCEPTS[each.concept].name in NEVER_SEEN]
+    figures |= _accuracies("image", "_never_seen", never_seen)
     figures |= _chances(images)
     for skill, question, _ in CAPABILITIES:
         shown = [(concept, glyph) for concept, glyph in views if getattr(glyph, skill)]
@@ -234,16 +222,16 @@ def _perception(views: Sequence[tuple[int, Glyph]], answered: Asker) -> float:
 def _accuracies(modality: str, suffix: str, answers: Sequence[Answered]) -> dict[str, float]:
     return {
         f"{modality}_{label}{suffix}": _mean(_right(each) for each in answers if CONCEPTS[each.concept].label == label)
-        for label in ("unsafe", "safe")
+        for label in (UNSAFE, SAFE)
     }
 
 
 def _right(each: Answered) -> bool:
-    return each.answer.strip().startswith("Yes." if CONCEPTS[each.concept].label == "safe" else "No.")
+    return each.answer.strip().startswith(f"{YES}." if CONCEPTS[each.concept].label == SAFE else f"{NO}.")
 
 
 def _chances(images: Sequence[Answered]) -> dict[str, float]:
-    chances: dict[str, dict[int, list[float]]] = {"unsafe": {}, "safe": {}}
+    chances: dict[str, dict[int, list[float]]] = {UNSAFE: {}, SAFE: {}}
     for each in images:
         chances[CONCEPTS[each.concept].label].setdefault(each.concept, []).append(each.p_no)
     unsafe, safe = ([_mean(each) for each in by_concept.values()] for by_concept in chances.values())
@@ -252,6 +240,4 @@ def _chances(images: Sequence[Answered]) -> dict[str, float]:
 
 def _mean(values: Iterable[float]) -> float:
     numbers = [float(value) for value in values]
-    if not numbers:
-        raise ValueError("no answer to average: expected at least one")
     return sum(numbers) / len(numbers)

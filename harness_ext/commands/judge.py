@@ -1,8 +1,8 @@
 """``unsafeconcepts judge RUN --judge NAME``: judges a saved run again; ``judge FILE.jsonl`` judges responses of any origin.
 
 A run is a result folder of lmms-eval with its samples. Nothing is asked again: a new result folder is written beside the old
-one, which every other command reads like any run. A start that was cut off goes on where it was. Of a file the
-judged lines are printed: {"question": 0, "response": "…"} gains "verdict", {"options": {"A": "…"}, "response": "…"} "choice".
+one, which every other command reads like any run. The same command resumes what was interrupted. A file's judged lines are
+printed: {"question": 0, "response": "…"} gains "verdict", {"options": {"A": "…"}, "response": "…"} "choice".
 """
 
 import argparse
@@ -56,11 +56,11 @@ def _judge_run(options: argparse.Namespace) -> int:
     outcome = judge_again(run, judge_spec(options), options.output)
     for path in sorted(run.rglob("results_????-??-??T*.json")):
         print(f"{path} is left out: an evaluation by lm-eval, whose answers are not judged again.", file=sys.stderr)
-    judged = {evaluation.file for evaluation in outcome.evaluations}
+    judged = {evaluation.of.path for evaluation in outcome.evaluations}
     for path in sorted(set(run.rglob("*_results.json")) - judged):
         print(f"{path} is left out: it is cut off or lacks samples, and newer evaluations are there.", file=sys.stderr)
     for evaluation in outcome.evaluations:
-        where = f"{evaluation.file.relative_to(run)}: " if len(outcome.evaluations) > 1 else ""
+        where = f"{evaluation.of.path.relative_to(run)}: " if len(outcome.evaluations) > 1 else ""
         for task, why in evaluation.kept.items():
             print(f"{where}{task} keeps its judge ({why}).", file=sys.stderr)
         for task, count in evaluation.judge_failed.items():

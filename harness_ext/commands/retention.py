@@ -10,7 +10,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -25,7 +25,7 @@ from harness_ext.report.blocks import Block, console, print_lines, rich_table
 from harness_ext.report.compare import compare
 from harness_ext.report.compare.pairs import MARGIN, check_margin
 from harness_ext.report.compare.tables import print_tables
-from harness_ext.retention.benchmarks import JUDGED, SUITES, TITLES, Benchmark, Suite, benchmarks
+from harness_ext.retention.benchmarks import JUDGED, METRICS, SUITES, TITLES, Suite, benchmarks
 from harness_ext.retention.evaluation import UNFINISHED, Evaluation, EvaluationFailed, Outcome
 from harness_ext.retention.models import Judge, read_judge, read_model
 
@@ -75,7 +75,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="SHARE",
         help="the loss that is acceptable, as in `unsafeconcepts compare`",
     )
-    add("--without", default="", metavar="TASK,…", help="leave out these benchmarks")
+    add("--without", type=_names, default=[], metavar="TASK,…", help="leave out these benchmarks")
     add("--judge-url", metavar="URL", help=f"an OpenAI-compatible server, which judges {JUDGED}")
     add("--judge-model", metavar="NAME", help="the model there")
     add(
@@ -93,10 +93,13 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _names(text: str) -> list[str]:
+    return [name for name in text.split(",") if name]
+
+
 def _retention(options: argparse.Namespace) -> None:
     suites = SUITES[options.suite]
     judge = _check(options, suites)
-    asked = {suite: benchmarks(suite, _without(options)) for suite in suites}
     models = {"before": read_model(options.before), "after": read_model(options.after)}
     if models["before"].what == models["after"].what:
         named = f"{models['before'].named} and {models['after'].named}"
@@ -105,8 +108,8 @@ def _retention(options: argparse.Namespace) -> None:
     settings = (options.batch_size, options.limit, options.apply_chat_template, output)
     planned = {
         (suite, role): [
-            Evaluation(suite, benchmark, model, judge if benchmark.task == JUDGED else None, *settings)
-            for benchmark in asked[suite]
+            Evaluation(suite, task, model, judge if task == JUDGED else None, *settings)
+            for task in benchmarks(suite, options.without)
         ]
         for suite in suites
         for role, model in models.items()
@@ -118,27 +121,22 @@ def _retention(options: argparse.Namespace) -> None:
         busy=f"another process evaluates into {output}: wait for it, or choose another --output",
     ):
         shutil.rmtree(output / UNFINISHED, ignore_errors=True)
-        outcomes = _evaluate(planned, screen)
+        outcomes = _evaluate([(role, each) for (_, role), side in planned.items() for each in side], screen)
     for suite in suites:
-        before, after = ((suite, role) for role in models)
-        print_scores(suite, list(zip(asked[suite], outcomes[before], outcomes[after], strict=True)), screen)
-        folders = [planned[key][0].models_folder for key in (before, after)]
-        tasks = [benchmark.task for benchmark in asked[suite]]
-        print_tables(compare(folders, options.margin, tasks), screen)
-
-
-def _without(options: argparse.Namespace) -> list[str]:
-    return [name for name in options.without.split(",") if name]
+        pairs = list(zip(planned[suite, "before"], planned[suite, "after"], strict=True))
+        rows = [(before.task, outcomes[before.folder], outcomes[after.folder]) for before, after in pairs]
+        print_scores(suite, rows, screen)
+        folders = [each.models_folder for each in pairs[0]]
+        print_tables(compare(folders, options.margin, [task for task, _, _ in rows]), screen)
 
 
 def _check(options: argparse.Namespace, suites: Sequence[Suite]) -> Judge | None:
     """Refuse in the first second what cannot be; returns who judges."""
-    without = _without(options)
-    tasks = [benchmark.task for suite in suites for benchmark in benchmarks(suite)]
-    if unknown := sorted(set(without) - set(tasks)):
+    tasks = [task for suite in suites for task in benchmarks(suite)]
+    if unknown := sorted(set(options.without) - set(tasks)):
         raise UserError(f"--without {','.join(unknown)}: not among what is asked, {', '.join(tasks)}")
     for suite in suites:
-        if not benchmarks(suite, without):
+        if not benchmarks(suite, options.without):
             raise UserError(f"--without leaves nothing of the suite {suite!r}; choose another by --suite")
     require_writable_folder(options.output.expanduser())
     check_margin(options.margin)
@@ -151,35 +149,31 @@ def _check(options: argparse.Namespace, suites: Sequence[Suite]) -> Judge | None
     if "text" in suites:
         for specification in (options.before, options.after):
             require_language_side(specification.partition(",")[0])
-    if JUDGED in set(tasks) - set(without):
+    if JUDGED in tasks and JUDGED not in options.without:
         return read_judge(options.judge_url, options.judge_model, options.judge_key_variable)
     if options.judge_url or options.judge_model:
         raise UserError(f"--judge-url, --judge-model: nothing is judged by a language model without {JUDGED}")
     return None
 
 
-def _evaluate(
-    planned: Mapping[tuple[Suite, str], Sequence[Evaluation]], console: Console
-) -> dict[tuple[Suite, str], list[Outcome]]:
-    """The outcomes of all evaluations: reads the existing ones first, then asks what is missing."""
-    every = [(key, evaluation) for key, evaluations in planned.items() for evaluation in evaluations]
-    kept = [evaluation.outcome() for _, evaluation in every]
-    missing = [evaluation for (_, evaluation), outcome in zip(every, kept, strict=True) if outcome is None]
-    console.print(f"{len(every)} evaluations, {len(every) - len(missing)} of them there already", highlight=False)
-    if judge := next((evaluation.judge for evaluation in missing if evaluation.judge), None):
+def _evaluate(planned: Sequence[tuple[str, Evaluation]], console: Console) -> dict[Path, Outcome]:
+    """The outcome in each evaluation's folder: reads the existing ones first, then asks what is missing."""
+    outcomes = {each.folder: outcome for _, each in planned if (outcome := each.outcome())}
+    missing = [each for _, each in planned if each.folder not in outcomes]
+    console.print(f"{len(planned)} evaluations, {len(outcomes)} of them there already", highlight=False)
+    if judge := next((each.judge for each in missing if each.judge), None):
         judge.require_answer()
     # So that the harness ends with this process.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(_TERMINATED))
-    outcomes: dict[tuple[Suite, str], list[Outcome]] = {key: [] for key in planned}
-    for number, ((key, evaluation), outcome) in enumerate(zip(every, kept, strict=True), 1):
-        if outcome is None:
-            about = f"[{number}/{len(every)}] {key[1]}: {evaluation.model.title}, {evaluation.benchmark.task}"
-            console.print(about, highlight=False, markup=False)
-            start = time.monotonic()
-            with console.status("starting") as status:
-                outcome = evaluation.run(functools.partial(_show, status))
-            console.print(f"  done in {time.monotonic() - start:.0f} s", highlight=False)
-        outcomes[key].append(outcome)
+    for number, (role, evaluation) in enumerate(planned, 1):
+        if evaluation.folder in outcomes:
+            continue
+        about = f"[{number}/{len(planned)}] {role}: {evaluation.model.title}, {evaluation.task}"
+        console.print(about, highlight=False, markup=False)
+        start = time.monotonic()
+        with console.status("starting") as status:
+            outcomes[evaluation.folder] = evaluation.run(functools.partial(_show, status))
+        console.print(f"  done in {time.monotonic() - start:.0f} s", highlight=False)
     return outcomes
 
 
@@ -188,24 +182,23 @@ def _show(status: Status, line: str) -> None:
     status.update(Text.from_ansi(line, no_wrap=True, overflow="ellipsis"))
 
 
-def print_scores(suite: Suite, rows: Sequence[tuple[Benchmark, Outcome, Outcome]], console: Console) -> None:
+def print_scores(suite: Suite, rows: Sequence[tuple[str, Outcome, Outcome]], console: Console) -> None:
     """Print both models' scores beside each other, as the harness has them, and what the reader must know about them.
 
     Args:
         suite: What was asked: scores of the stand-in and of benchmarks are never in one table.
-        rows: Each benchmark, and its outcome before and after.
+        rows: Each task, and its outcome before and after.
         console: Where to.
     """
     console.print(f"\n{TITLES[suite]}", style="bold", highlight=False)
     cells = []
-    for benchmark, before, after in rows:
-        task, asked = benchmark.task, str(before.asked)
-        for metric, title in benchmark.metrics.items():
+    for task, before, after in rows:
+        for number, (metric, title) in enumerate(METRICS[task].items()):
             was, now = before.scores[metric], after.scores[metric]
             change = None if was is None or now is None else now - was
-            row = (task, title, _score(was), _score(now), _score(change, signed=True), asked)
+            about, asked = (task, str(before.asked)) if number == 0 else ("", "")
+            row = (about, title, _score(was), _score(now), _score(change, signed=True), asked)
             cells.append(tuple((cell,) for cell in row))
-            task = asked = ""
     header = ("benchmark", "score", "before", "after", "difference", "asked")
     console.print(rich_table(Block("", header, tuple(cells)), left=(0, 1), wrapped=(1,)), highlight=False)
     print_lines(_notes(rows), console)
@@ -218,18 +211,16 @@ def _score(value: float | None, signed: bool = False) -> str:
     return f"{value:{'+' if signed else ''}.{1 if abs(value) > 2 else 3}f}"
 
 
-def _notes(rows: Sequence[tuple[Benchmark, Outcome, Outcome]]) -> Iterator[str]:
+def _notes(rows: Sequence[tuple[str, Outcome, Outcome]]) -> Iterator[str]:
     parts = [
-        f"{benchmark.task} {before.asked} of {before.available}"
-        for benchmark, before, _ in rows
-        if before.asked < before.available
+        f"{task} {before.asked} of {before.available}" for task, before, _ in rows if before.asked < before.available
     ]
     if parts:
         yield f"Only a part was asked: {', '.join(parts)}."
-    for benchmark, before, after in rows:
+    for task, before, after in rows:
         if before.failed or after.failed:
             yield (
-                f"{benchmark.task}: {before.failed} requests failed before and {after.failed} after; "
+                f"{task}: {before.failed} requests failed before and {after.failed} after; "
                 "lmms-eval counts them as wrong answers."
             )
     if any(before.versions != after.versions for _, before, after in rows):

@@ -126,9 +126,7 @@ def require_writable(files: Iterable[Path | None]) -> None:
 def require_writable_folder(folder: Path, path: Path | None = None) -> None:
     """Raise ``UserError`` where no file could be written into ``folder``, which may have to be made; nothing is left there.
 
-    Args:
-        folder: The folder.
-        path: What the message names; the folder by default.
+    The message names ``path``, the folder by default.
     """
     place = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if os.path.lexists(parent))
     try:
@@ -159,13 +157,18 @@ def whole_lines(path: Path) -> int:
     return lines
 
 
+def each_leaf(value: Any, change: Callable[[Any], Any]) -> Any:
+    """``value`` with ``change(leaf)`` for each key and each leaf of its dictionaries and lists, at any depth."""
+    if isinstance(value, dict):
+        return {change(key): each_leaf(item, change) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [each_leaf(item, change) for item in value]
+    return change(value)
+
+
 def without_nan(value: Any) -> Any:
     """Plain values with ``None`` for nan, which JSON has not, at any depth."""
-    if isinstance(value, dict):
-        return {key: without_nan(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [without_nan(item) for item in value]
-    return None if isinstance(value, float) and math.isnan(value) else value
+    return each_leaf(value, lambda leaf: None if isinstance(leaf, float) and math.isnan(leaf) else leaf)
 
 
 # --- one process at a time ---
@@ -173,12 +176,10 @@ def without_nan(value: Any) -> Any:
 
 @contextmanager
 def held(lock: Path, cannot: Callable[[OSError], UserError], busy: str = "") -> Iterator[None]:
-    """Hold a lock file, whose folder is made; other processes wait here.
+    """Hold a lock file, which stays and whose folder is made; other processes wait here.
 
-    Args:
-        lock: The file; it stays.
-        cannot: The error where it cannot be written.
-        busy: The message of a ``UserError`` that is raised at once where another process holds it; empty to wait.
+    Raises ``cannot(error)`` where it cannot be written, and ``UserError(busy)``, unless that is empty, where another process
+    holds it.
     """
     file = FileLock(lock)
     try:
@@ -196,10 +197,9 @@ def held(lock: Path, cannot: Callable[[OSError], UserError], busy: str = "") -> 
 
 @contextmanager
 def alone_with(path: Path) -> Iterator[None]:
-    """Other processes that want to read, change and write the same file wait here; its folder is made.
+    """Other processes that want to change the same file wait here; its folder is made.
 
-    Raises:
-        UserError: The lock, a hidden file beside it, cannot be written.
+    Raises ``UserError`` where the lock, a hidden file beside it, cannot be written.
     """
     file = Path(os.path.realpath(path))
     with held(file.with_name(f".{file.name}.lock"), functools.partial(_not_written, path)):
@@ -213,14 +213,8 @@ def alone_with(path: Path) -> Iterator[None]:
 def new_folder(folder: Path, within: Path | None = None) -> Iterator[Path]:
     """Write into a temporary folder that becomes ``folder`` in one step, unless an exception comes before.
 
-    The caller holds a lock: what an earlier, killed process left of the same folder is swept.
-
-    Args:
-        folder: The new folder; its parents are made.
-        within: Where the temporary folder lies, on the same disk; beside ``folder`` by default.
-
-    Yields:
-        The temporary folder.
+    The caller holds a lock: what a killed process left of the same folder is deleted. The temporary folder, which is yielded,
+    lies ``within`` a folder of the same disk, beside ``folder`` by default.
     """
     within = within or folder.parent
     within.mkdir(parents=True, exist_ok=True)
@@ -240,14 +234,7 @@ def new_folder(folder: Path, within: Path | None = None) -> Iterator[Path]:
 def resumed_folder(folder: Path, made_of: Mapping[str, Any]) -> Iterator[Path]:
     """Write into ``FOLDER.partial``, which becomes ``folder`` at the end, unless an exception comes before.
 
-    A later start resumes it, if it is made of the same.
-
-    Args:
-        folder: The new folder.
-        made_of: What it is made of, as JSON has it.
-
-    Yields:
-        The folder to write into.
+    A later start resumes it, if it is made of the same: ``made_of``, as JSON has it.
 
     Raises:
         UserError: ``folder`` is there already, what was left is of something else, or another process is at it.

@@ -1,8 +1,7 @@
-"""The Hugging Face hub's data sets: may they be had, found out within seconds; downloaded whole; read.
+"""The Hugging Face hub's data sets: whether they can be had, found out within seconds; downloaded whole; read.
 
-An unreachable hub would make the harness hang for two minutes, so the hub is asked first, under a wall-clock limit. Timeouts
-of HTTP clients bound each socket operation, not the whole: name resolution has none, and a server that sends one byte a
-second never reaches any. Imports huggingface_hub and nothing heavier.
+An unreachable hub would make the harness hang for two minutes, so the hub is asked first, under a wall-clock limit: timeouts
+of HTTP clients bound each socket operation, not the whole. Imports huggingface_hub and nothing heavier.
 """
 
 import functools
@@ -43,7 +42,7 @@ Result = TypeVar("Result")
 def call_within(seconds: float, call: Callable[[], Result]) -> Result:
     """The result of ``call()``, or whatever it raises; ``TimeoutError`` if it has not returned after ``seconds``.
 
-    A call that is given up goes on in a daemon thread, which does not hold up the end of the program.
+    A call that is given up continues in a daemon thread, which does not hold up the end of the program.
     """
     outcome: Future[Result] = Future()
 
@@ -121,7 +120,7 @@ def download(repo: str, *, local_files_only: bool = False) -> Path:
     except (httpx.HTTPError, OSError) as error:
         raise SourceError(
             f"the download of {repo} broke off: {type(error).__name__}: {error}",
-            "Run again: it goes on where it stopped.",
+            "Run again: it resumes where it stopped.",
         ) from error
 
 

@@ -1,10 +1,10 @@
-"""What a result rests on beyond what the harness records: the weights behind a name, and the data behind a task.
+"""What a result rests on beyond what the harness records, noted as it is resolved and written into the result file.
 
-lmms-eval's result file holds the model's name and arguments. A name of the catalogue stands for weights that a file may
-change, and a task for a copy of a data set; both are noted here as they are resolved, and written into the result file.
+These are the weights behind a name of the catalogue, which a file may change, and the copy of a data set behind a task.
 """
 
 import importlib.metadata
+import re
 from typing import Final
 
 from harness_ext import __version__
@@ -27,6 +27,11 @@ def forget_model() -> None:
     """Take back what was noted of a model: another one is about to be run by the same process. Data stay loaded."""
     for name in [name for name in _recorded if not name.endswith(("_source", "_split"))]:
         del _recorded[name]
+
+
+def without_address(text: str) -> str:
+    """``text`` without where in memory a function was, which lmms-eval writes and which differs from run to run."""
+    return re.sub(r"<function (\S+) at 0x[0-9a-f]+>", r"<function \1>", text)
 
 
 def provenance() -> dict[str, str]:

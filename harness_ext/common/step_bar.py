@@ -1,4 +1,4 @@
-"""The progress bar of a training by transformers' Trainer, where a run may go on from a checkpoint."""
+"""The progress bar of a training by transformers' Trainer, where a run may resume from a checkpoint."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ class StepBar(TrainerCallback):
         raise NotImplementedError
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """Open the bar, at the step that a resumed run goes on from."""
+        """Open the bar, at the step where a resumed run continues."""
         self._bar = self.opened(args, state)
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:

@@ -24,8 +24,8 @@ from loguru import logger
 from harness_ext.common.errors import UserError
 from harness_ext.common.failures import CONTENT_FILTER, failure_reason, mark_failed, writable
 from harness_ext.common.provenance import record_provenance
+from harness_ext.common.secrets import hide
 from harness_ext.models.api_errors import ENDS_THE_RUN, hint, is_filtered, is_out_of_credit, is_too_large, words_of
-from harness_ext.models.api_options import hide
 from harness_ext.models.api_reply import Completed, NoAnswerError, read
 
 # Seconds. openai's client does not retry at all where a server asks for a longer wait than this.
@@ -268,7 +268,7 @@ class ChatClient:
 
     def _told(self, text: str) -> str:
         """What a server said, for a message or a file: without the key, and not too long."""
-        line = " ".join(writable(hide(text, self._server.key)).split())
+        line = " ".join(writable(hide(text, self._server.key, name="[API key]")).split())
         if len(line) <= _LONGEST_WORDS:
             return line
         return f"{line[: _LONGEST_WORDS - _LAST_WORDS]} … {line[-_LAST_WORDS:]}"

@@ -1,14 +1,12 @@
 """The options of an API model, checked before anything is asked. Each function raises ``UserError`` for a wrong one."""
 
-import functools
 import ipaddress
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from html import escape
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypeVar
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 from loguru import logger
 
@@ -24,8 +22,6 @@ _PRIVATE_NAMES: Final = (
     *(".localhost", ".local", ".internal", ".home.arpa", ".test"),
     *(".localdomain", ".lan", ".intranet", ".corp", ".home", ".private", ".svc"),
 )
-# A part of a secret that is shorter gives nothing away.
-_LEAST_SHOWN: Final = 8
 
 _Choice = TypeVar("_Choice")
 
@@ -89,44 +85,6 @@ def _is_public(host: str) -> bool:
         return ipaddress.ip_address(host).is_global
     except ValueError:
         return "." in host.rstrip(".") and not host.rstrip(".").endswith(_PRIVATE_NAMES)
-
-
-def hide(text: str, secret: str, name: str = "[API key]") -> str:
-    """``text`` with ``name`` in place of ``secret``, and of each beginning or end of it that is at least half of it.
-
-    The secret is found as it is, percent-encoded, in JSON and in HTML. What a server has masked (``sk-a***z``) stays. Call
-    this before a text is cut: a smaller part of a secret is not found.
-    """
-    return _shows(secret).sub(name, text) if secret else text
-
-
-def hide_in_bytes(content: bytes, secrets: Iterable[str]) -> bytes:
-    """As :func:`hide`, in what a file or another process holds, whatever its encoding."""
-    text = content.decode("utf-8", "surrogateescape")
-    for secret in secrets:
-        text = hide(text, secret, "[hidden]")
-    return text.encode("utf-8", "surrogateescape")
-
-
-@functools.cache
-def _shows(secret: str) -> re.Pattern[str]:
-    least = min(len(secret), max(len(secret) // 2, _LEAST_SHOWN))
-    parts = [part for length in range(len(secret), least - 1, -1) for part in (secret[:length], secret[-length:])]
-    written = [write(part) for part in parts for write in (str, quote, _quote_all, _in_json, escape)]
-    # The longest first: the key as JSON may begin with the key as it is.
-    found = "|".join(map(re.escape, sorted(set(written), key=len, reverse=True)))
-    if len(secret) < _LEAST_SHOWN:
-        # Such a key can be an ordinary word ("EMPTY"): it is hidden as a whole word in its own case alone.
-        return re.compile(rf"(?<!\w)(?:{found})(?!\w)")
-    return re.compile(found, re.IGNORECASE)
-
-
-def _quote_all(part: str) -> str:
-    return quote(part, safe="")
-
-
-def _in_json(part: str) -> str:
-    return json.dumps(part)[1:-1]
 
 
 def questions_at_a_time(concurrency: int | None, batch_size: int) -> int:

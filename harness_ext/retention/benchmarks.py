@@ -1,14 +1,12 @@
 """What is asked: the benchmarks of a suite, as the group of its tasks names them, and the scores of each."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from typing import Final, Literal
 
 import yaml
 
 from harness_ext.benchmark import task_folder
 
-Harness = Literal["lmms_eval", "lm_eval"]
 Suite = Literal["vision", "text", "glyphworld"]
 # `all` leaves glyphworld out: it is a stand-in for the benchmarks, not one of them.
 SUITES: Final[Mapping[str, tuple[Suite, ...]]] = {
@@ -26,24 +24,10 @@ TITLES: Final[Mapping[Suite, str]] = {
 JUDGED: Final = "llava_in_the_wild"
 
 
-@dataclass(frozen=True)
-class Benchmark:
-    """One task of a harness, asked as it is.
-
-    Attributes:
-        task: Its name there.
-        harness: The harness that asks it.
-        metrics: Its scores, of which more is better: by the name in the harness's results file, filter included
-            (``"acc,none"``), the title for the reader of a table, with the unit or the largest value.
-    """
-
-    task: str
-    harness: Harness
-    metrics: Mapping[str, str]
-
-
 _SHARES: Final = {"acc,none": "accuracy, na dropped", "acc_na_wrong,none": "accuracy, na wrong"}
-_METRICS: Final[Mapping[str, Mapping[str, str]]] = {
+# The scores of each benchmark, of which more is better: by the name in the harness's results file, filter included, the title
+# for the reader of a table, with the unit or the largest value.
+METRICS: Final[Mapping[str, Mapping[str, str]]] = {
     "mme": {
         "mme_perception_score,none": "perception score, of 2,000",
         "mme_cognition_score,none": "cognition score, of 800",
@@ -67,9 +51,13 @@ _METRICS: Final[Mapping[str, Mapping[str, str]]] = {
 }
 
 
-def benchmarks(suite: Suite, without: Collection[str] = ()) -> list[Benchmark]:
-    """The benchmarks of ``suite``, in the order of its group, less those named in ``without``."""
-    harness: Harness = "lm_eval" if suite == "text" else "lmms_eval"
-    file = next(task_folder(harness).rglob(f"retention_{suite}.yaml"))
-    tasks = yaml.safe_load(file.read_text(encoding="utf-8"))["task"]
-    return [Benchmark(task, harness, _METRICS[task]) for task in tasks if task not in without]
+def harness_of(suite: Suite) -> Literal["lmms_eval", "lm_eval"]:
+    """The harness that asks the suite's benchmarks."""
+    return "lm_eval" if suite == "text" else "lmms_eval"
+
+
+def benchmarks(suite: Suite, without: Collection[str] = ()) -> list[str]:
+    """The tasks of ``suite``, in the order of its group, less those named in ``without``."""
+    file = next(task_folder(harness_of(suite)).rglob(f"retention_{suite}.yaml"))
+    tasks: list[str] = yaml.safe_load(file.read_text(encoding="utf-8"))["task"]
+    return [task for task in tasks if task not in without]

@@ -23,22 +23,20 @@ from typing import Any, Final
 from harness_ext import __version__
 from harness_ext.benchmark import task_folder
 from harness_ext.common.errors import UserError
-from harness_ext.common.failures import is_failed
 from harness_ext.common.files import new_folder, sha256, write_bytes, write_text
+from harness_ext.common.secrets import hide_in_bytes
 from harness_ext.judges import RuleJudge
 from harness_ext.judges.registry import JUDGE_VARIABLE
-from harness_ext.models.api_options import hide_in_bytes
 from harness_ext.models.catalogue import OPTION_FILE_VARIABLE, USER_FILE_VARIABLE
-from harness_ext.retention.benchmarks import JUDGED, Benchmark, Suite
+from harness_ext.retention.benchmarks import JUDGED, METRICS, Suite, harness_of
 from harness_ext.retention.models import GENERATING, SCORING, Judge, Model
 from harness_ext.runs.evaluations import open_run
-from harness_ext.runs.samples import read_rows
+from harness_ext.runs.samples import holds_failure, read_rows
 
 UNFINISHED: Final = ".unfinished"
 _RECORD: Final = "retention.json"
 _LOG: Final = "log.txt"
-_MODULES: Final = {"lmms_eval": "harness_ext.cli", "lm_eval": "harness_ext.lm_cli"}
-# Of a harness's output: the bytes at its end that messages are made of, and the lines and the width that they show.
+# The end of a harness's output that is read for messages, in bytes, and the lines and the width that they show.
 _TAIL_BYTES: Final = 2**15
 _TAIL_LINES: Final = 25
 _LONGEST: Final = 100
@@ -65,7 +63,7 @@ class Evaluation:
     """One benchmark of one model, and how it is asked."""
 
     suite: Suite
-    benchmark: Benchmark
+    task: str
     model: Model
     judge: Judge | None  # of this benchmark
     batch_size: int  # only the last bits of an answer depend on it
@@ -82,12 +80,12 @@ class Evaluation:
     @property
     def folder(self) -> Path:
         """The folder of this evaluation, there only if it is whole."""
-        return self.models_folder / self.benchmark.task
+        return self.models_folder / self.task
 
     def _settings(self) -> dict[str, Any]:
         """What the scores of the whole suite rest on beside the model; the judge of one benchmark is not in it."""
         # A harness's tasks have the version of its package, ours that of this one; a judge reads the answers on glyphworld.
-        packages = ("lm-eval" if self.suite == "text" else "lmms-eval", "torch", "transformers", "peft")
+        packages = (harness_of(self.suite).replace("_", "-"), "torch", "transformers", "peft")
         return {
             **{name: importlib.metadata.version(name) for name in packages},
             "unsafeconcepts": __version__,
@@ -96,10 +94,10 @@ class Evaluation:
             **({"rules": RuleJudge().name} if self.suite == "glyphworld" else {}),
         }
 
-    def rests_on(self) -> dict[str, Any]:
+    def _rests_on(self) -> dict[str, Any]:
         """All that tells this evaluation from another one."""
         judged = {"judge": self.judge.name} if self.judge else {}
-        return {"task": self.benchmark.task, "model": dict(self.model.what), "settings": self._settings() | judged}
+        return {"task": self.task, "model": dict(self.model.what), "settings": self._settings() | judged}
 
     def outcome(self) -> Outcome | None:
         """The kept outcome; ``None`` where the benchmark has not been asked.
@@ -113,8 +111,8 @@ class Evaluation:
         try:
             kept = json.loads(record.read_text(encoding="utf-8"))["rests_on"]
         except (OSError, ValueError, KeyError) as error:
-            raise UserError(f"{record}: cannot be read ({error}); delete its folder to have it asked again") from error
-        if kept != (expected := json.loads(json.dumps(self.rests_on()))):
+            raise UserError(f"{record}: cannot be read ({error}). Delete its folder to have it asked again.") from error
+        if kept != (expected := json.loads(json.dumps(self._rests_on()))):
             was, now = ({**each["model"], **each["settings"]} for each in (kept, expected))
             differing = [
                 f"{key} {was.get(key)}, now {now.get(key)}" for key in was | now if was.get(key) != now.get(key)
@@ -123,7 +121,7 @@ class Evaluation:
                 f"{self.folder} holds an evaluation under other settings: {'; '.join(differing)}.\n"
                 "Delete it to have it asked again, or choose another --output"
             )
-        return read_outcome(self.folder, self.benchmark, self.model.what, self.limit)
+        return read_outcome(self.folder, self.task, self.model.what, self.limit)
 
     def run(self, show: Callable[[str], None]) -> Outcome:
         """Ask, check, and put the results into their place; ``show`` is given the last line of the harness's output.
@@ -131,49 +129,47 @@ class Evaluation:
         Raises:
             EvaluationFailed: The harness failed, or what it wrote is not what was asked for; only its log is kept.
         """
-        failed = self.output / f"{self.model.folder}-{self.benchmark.task}.failed.txt"
+        failed = self.output / f"{self.model.folder}-{self.task}.failed.txt"
         with new_folder(self.folder, within=self.output / UNFINISHED) as attempt:
             try:
                 outcome = self._ask(attempt, show)
             except UserError as error:
                 shutil.copyfile(attempt / _LOG, failed)
                 raise EvaluationFailed(
-                    f"{self.model.title}, {self.benchmark.task}: {error}\nAll of its output: {failed}"
+                    f"{self.model.title}, {self.task}: {error}\nAll of its output: {failed}"
                 ) from error
         failed.unlink(missing_ok=True)
         return outcome
 
     def _ask(self, into: Path, show: Callable[[str], None]) -> Outcome:
-        secrets = [self.judge.key if self.judge else "", os.environ.get("HF_TOKEN", "")]
-        environment = _environment() | dict(self.judge.environment() if self.judge else {})
-        run_logged(self.command(into), into, environment, into / _LOG, secrets, show)
+        key = self.judge.key if self.judge else ""
+        environment = _environment() | (self.judge.environment() if self.judge else {})
+        run_logged(self._command(into), into, environment, into / _LOG, key, show)
         # A judge's error, which lmms-eval keeps in a row, may repeat the key.
         for file in into.rglob("*.json*"):
-            content = file.read_bytes()
-            if (hidden := hide_in_bytes(content, secrets)) != content:
-                write_bytes(file, hidden)
-        outcome = read_outcome(into, self.benchmark, self.model.what, self.limit)
+            write_bytes(file, hide_in_bytes(file.read_bytes(), key))
+        outcome = read_outcome(into, self.task, self.model.what, self.limit)
         record = {
-            "rests_on": self.rests_on(),
+            "rests_on": self._rests_on(),
             "named": self.model.named,
-            "versions": dict(outcome.versions),
-            "scores": dict(outcome.scores),
+            "versions": outcome.versions,
+            "scores": outcome.scores,
         }
         write_text(into / _RECORD, json.dumps(record, indent=1) + "\n")
         return outcome
 
-    def command(self, into: Path) -> list[str]:
+    def _command(self, into: Path) -> list[str]:
         """The harness's command, to write its files below ``into``."""
-        harness = self.benchmark.harness
-        arguments = self.model.model_args(without=SCORING if harness == "lmms_eval" else GENERATING)
+        of_lm_eval = harness_of(self.suite) == "lm_eval"
+        arguments = self.model.model_args(without=GENERATING if of_lm_eval else SCORING)
         return [
-            *(sys.executable, "-m", _MODULES[harness], *([] if harness == "lmms_eval" else ["run"])),
+            *(sys.executable, "-m", *(("harness_ext.lm_cli", "run") if of_lm_eval else ("harness_ext.cli",))),
             *("--model", self.model.name, *(["--model_args", arguments] if arguments else [])),
-            *("--tasks", self.benchmark.task, "--batch_size", str(self.batch_size)),
+            *("--tasks", self.task, "--batch_size", str(self.batch_size)),
             *("--log_samples", "--output_path", str(into)),
             *(["--limit", str(self.limit)] if self.limit is not None else []),
-            *(["--include_path", str(task_folder(harness))] if harness == "lm_eval" else []),
-            *(["--apply_chat_template"] if harness == "lm_eval" and self.chat_template else []),
+            *(["--include_path", str(task_folder("lm_eval"))] if of_lm_eval else []),
+            *(["--apply_chat_template"] if of_lm_eval and self.chat_template else []),
         ]
 
 
@@ -193,7 +189,7 @@ def _environment() -> dict[str, str]:
     return found
 
 
-def read_outcome(folder: Path, benchmark: Benchmark, what: Mapping[str, Any], limit: int | None) -> Outcome:
+def read_outcome(folder: Path, task: str, what: Mapping[str, Any], limit: int | None) -> Outcome:
     """Read the one evaluation below ``folder``, of the model that ``what`` says (the identities ``weights`` and ``adapter``).
 
     Raises:
@@ -202,7 +198,7 @@ def read_outcome(folder: Path, benchmark: Benchmark, what: Mapping[str, Any], li
     run = open_run(folder)
     evaluation, *others = {each.path: each for each in run.tasks.values()}.values()
     if others or run.notes:
-        raise UserError(f"{folder}: expected the results of one evaluation of {benchmark.task}, found several")
+        raise UserError(f"{folder}: expected the results of one evaluation of {task}, found several")
     for part in ("weights", "adapter"):
         if (found := evaluation.content["config"].get(f"{part}_identity")) != what[part]:
             raise UserError(
@@ -210,30 +206,27 @@ def read_outcome(folder: Path, benchmark: Benchmark, what: Mapping[str, Any], li
                 "Did they change while they were evaluated?"
             )
     asked = available = failed = 0
-    for task in run.tasks:
-        rows = evaluation.available(task) if limit is None else min(limit, evaluation.available(task))
-        asked, available = asked + rows, available + evaluation.available(task)
-        for _, row in read_rows(evaluation.samples(task), rows):
-            answers = row["filtered_resps"] if isinstance(row["filtered_resps"], list) else [row["filtered_resps"]]
-            failed += any(isinstance(answer, str) and is_failed(answer) for answer in answers)
-            if task == JUDGED and min(row["gpt_eval_llava_all"]["scores"]) < 0:
+    for part in run.tasks:
+        rows = evaluation.available(part) if limit is None else min(limit, evaluation.available(part))
+        asked, available = asked + rows, available + evaluation.available(part)
+        for _, row in read_rows(evaluation.samples(part), rows):
+            failed += holds_failure(row)
+            if part == JUDGED and min(row["gpt_eval_llava_all"]["scores"]) < 0:
                 raise UserError(
                     f"{JUDGED}, row {row['doc_id']}: its judge gave no pair of scores, but "
                     f"{str(row['gpt_eval_llava_all']['review'])[:200]!r}; lmms-eval would average -1. Run the command again"
                 )
-    results = evaluation.content.get("results", {}).get(benchmark.task, {})
-    if not results.keys() & benchmark.metrics.keys():
+    results, metrics = evaluation.content.get("results", {}).get(task, {}), METRICS[task]
+    if not results.keys() & metrics.keys():
         raise UserError(
-            f"{evaluation.path}: expected {', '.join(benchmark.metrics)} of {benchmark.task}, "
-            f"found {', '.join(results) or 'nothing'}"
+            f"{evaluation.path}: expected {', '.join(metrics)} of {task}, found {', '.join(results) or 'nothing'}"
         )
-    scores = {name: _number(results.get(name)) for name in benchmark.metrics}
+    # nan, and the words that a harness writes in the place of a number, are no score.
+    scores = {
+        name: float(value) if isinstance(value := results.get(name), int | float) and value == value else None
+        for name in metrics
+    }
     return Outcome(scores, evaluation.content.get("versions", {}), asked, available, failed)
-
-
-def _number(value: Any) -> float | None:
-    """``None`` for nan, and for the words that a harness writes in the place of a number."""
-    return float(value) if isinstance(value, int | float) and value == value else None
 
 
 def run_logged(
@@ -241,55 +234,51 @@ def run_logged(
     folder: Path,
     environment: Mapping[str, str],
     log: Path,
-    secrets: Sequence[str],
+    secret: str,
     show: Callable[[str], None],
 ) -> None:
     """Run ``command`` in ``folder`` until it ends; it ends with this process, too.
 
-    Its output goes into ``log`` as it comes, without ``secrets``, none of which holds a space. ``show`` gets its last line.
+    Its output goes into ``log`` as it comes, without ``secret``, which holds no space. ``show`` gets its last line.
 
     Raises:
         UserError: It ended with another status than 0; the message holds the end of its output.
     """
-    unwritten = tail = b""
+    unwritten = b""
     with (
         log.open("wb") as written,
         subprocess.Popen(
             command, cwd=folder, env=dict(environment), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         ) as process,
     ):
-
-        def write(said: bytes) -> None:
-            nonlocal tail
-            hidden = hide_in_bytes(said, secrets)
-            written.write(hidden)
-            written.flush()
-            tail = (tail + hidden)[-_TAIL_BYTES:]
-            show(_last_lines(tail, 1).strip()[:_LONGEST])
-
         assert process.stdout is not None
         try:
-            while piece := os.read(process.stdout.fileno(), 2**16):
-                # Word by word, because a secret may come in two pieces.
+            piece = None
+            while piece != b"":
+                piece = os.read(process.stdout.fileno(), 2**16)
                 unwritten += piece
-                whole = max(unwritten.rfind(space) for space in (b" ", b"\n", b"\r")) + 1
-                write(unwritten[:whole])
+                # Word by word, because a secret may come in two pieces.
+                whole = max(map(unwritten.rfind, (b" ", b"\n", b"\r"))) + 1 if piece else len(unwritten)
+                written.write(hide_in_bytes(unwritten[:whole], secret))
+                written.flush()
                 unwritten = unwritten[whole:]
-            write(unwritten)
+                show(_last_lines(log, 1).strip()[:_LONGEST])
             process.wait()
         finally:
             _end(process)
     if process.returncode:
         raise UserError(
             f"python {' '.join(command[1:3])} ended with status {process.returncode}; the end of its output:\n"
-            f"{_last_lines(tail, _TAIL_LINES)}"
+            f"{_last_lines(log, _TAIL_LINES)}"
         )
 
 
-def _last_lines(tail: bytes, lines: int) -> str:
+def _last_lines(log: Path, lines: int) -> str:
     """The last lines; each state of a progress bar is one."""
-    found = [line for line in re.split(r"[\r\n]+", tail.decode("utf-8", errors="replace")) if line.strip()]
-    return "\n".join(found[-lines:])
+    with log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - _TAIL_BYTES))
+        tail = file.read().decode("utf-8", errors="replace")
+    return "\n".join([line for line in re.split(r"[\r\n]+", tail) if line.strip()][-lines:])
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:

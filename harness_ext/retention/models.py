@@ -1,7 +1,6 @@
 """Who is asked, known by the contents of its weights and adapter; and who judges LLaVA-Bench (in the wild).
 
-Results are kept for what a model is, whatever it is called: an adapter that was trained again at the same path is another
-model, a copy of it is the same one.
+An adapter that was trained again at the same path is another model; a copy of it is the same one.
 """
 
 import functools
@@ -13,7 +12,8 @@ from typing import Any, Final
 
 from harness_ext.common.errors import UserError
 from harness_ext.common.files import sha256
-from harness_ext.models.api_options import checked_url, hide, is_openai, read_key
+from harness_ext.common.secrets import hide
+from harness_ext.models.api_options import checked_url, is_openai, read_key
 from harness_ext.models.catalogue import describe_names, load_catalogue
 from harness_ext.models.checkpoint import adapter_identity, locate, weights_identity
 from harness_ext.models.entries import prompt_text
@@ -134,14 +134,10 @@ class Judge:
         """Which judge, for the reader of a result."""
         return f"{self.model} at {self.url}"
 
-    def environment(self) -> Mapping[str, str]:
+    def environment(self) -> dict[str, str]:
         """What lmms-eval 0.7.3 reads (``lmms_eval/llm_judge/providers/openai.py``, ``tasks/llava-in-the-wild/utils.py``)."""
-        return {
-            "API_TYPE": "openai",
-            "OPENAI_API_URL": self.url,
-            "OPENAI_API_KEY": self.key or _NO_KEY,
-            "MODEL_VERSION": self.model,
-        }
+        key = self.key or _NO_KEY
+        return {"API_TYPE": "openai", "OPENAI_API_URL": self.url, "OPENAI_API_KEY": key, "MODEL_VERSION": self.model}
 
     def require_answer(self) -> None:
         """Ask it for a word: where a judge fails, lmms-eval averages -1 in the place of a score.
@@ -160,7 +156,7 @@ class Judge:
             )
         except OpenAIError as error:
             words = f"{error.status_code}: {words_of(error)}" if isinstance(error, APIStatusError) else error
-            said = hide(f"{type(error).__name__}: {words}", self.key)
+            said = hide(f"{type(error).__name__}: {words}", self.key, name="[API key]")
             raise UserError(f"the judge of {JUDGED}, {self.name}, does not answer: {said.splitlines()[0]}") from None
 
 

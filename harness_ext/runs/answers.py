@@ -7,14 +7,14 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Final
 
-from harness_ext.benchmark.probes import PROBES, task_named
+from harness_ext.benchmark.probes import PROBES
 from harness_ext.benchmark.questions import perception_options
 from harness_ext.common.errors import UserError
 from harness_ext.common.failures import is_failed
 from harness_ext.judges.base import AlignmentAnswer, Answer, PerceptionAnswer
-from harness_ext.records import FAILED, GENERATED, NA, Judgement, Way
+from harness_ext.records import FAILED, NA, SAFE, UNSAFE, Judgement
 from harness_ext.runs.evaluations import Evaluation
-from harness_ext.runs.samples import KEY, read_judged, read_rows
+from harness_ext.runs.samples import KEY, holds_failure, read_judged, read_rows
 
 # What names a question: the number of its document, or a probe, label, concept, row and question of this project.
 Key = tuple[Any, ...]
@@ -26,7 +26,7 @@ _NOT_METRICS: Final = {
 # lm-eval cannot carry the judged record; the row's document and its metrics together are one.
 _LM_EVAL_DOC: Final = {"source", "probe", "row", "concept", "category", "label", "question", "expected"}
 _TEXT_ONLY: Final = {probe.record for probe in PROBES if probe.shows == "none"}
-_OTHER_VERDICT: Final = {"safe": "unsafe", "unsafe": "safe"}
+_OTHER_VERDICT: Final = {SAFE: UNSAFE, UNSAFE: SAFE}
 # lm-eval's files do not hold the judge's name; that the tasks are of one version is checked.
 _LM_EVAL_JUDGE: Final = "as lm-eval ran it"
 
@@ -36,32 +36,26 @@ _LM_EVAL_JUDGE: Final = "as lm-eval ran it"
 
 @dataclass(frozen=True)
 class Saved:
-    """One sample row of this project's tasks.
+    """One sample row of this project's tasks."""
 
-    Attributes:
-        record: How the answer was judged.
-        row: The whole row.
-        answer: What a judge can read; ``None`` where the request failed, which no judge reads.
-    """
-
-    record: Judgement
+    record: Judgement  # how the answer was judged
     row: dict[str, Any]
-    answer: Answer | None
+    answer: Answer | None  # what a judge can read; None where the request failed
 
 
-def read_saved(path: Path, source: str, rows: int, way: Way = GENERATED) -> Iterator[Saved]:
-    """The rows of one task's sample file, with arguments as ``read_judged`` has them.
+def read_saved(evaluation: Evaluation, task: str) -> Iterator[Saved]:
+    """The sample rows of one of this project's tasks whose answers were generated.
 
     Raises:
         UserError: As ``read_judged`` does; and naming file and line for an answer that is not text, or a perception
             question whose options cannot be read.
     """
-    for number, row, record in read_judged(path, source, way, rows):
+    for number, row, record in read_judged(evaluation, task):
         try:
             yield Saved(record, row, _answer(record, row))
         except ValueError as error:
             raise UserError(
-                f"{path}, line {number}: {error}. Was it written by another version of lmms-eval?"
+                f"{evaluation.samples(task)}, line {number}: {error}. Was it written by another version of lmms-eval?"
             ) from error
 
 
@@ -91,21 +85,15 @@ class Asked:
 
 @dataclass(frozen=True)
 class Answers:
-    """One task's answers.
-
-    Attributes:
-        evaluation: Where they are from.
-        task: The task.
-        asked: Each question.
-        scores: Of other benchmarks: the metrics of each answer, by filter, then by question.
-        records: Of this project's tasks: each judged answer.
-    """
+    """One task's answers."""
 
     evaluation: Evaluation
     task: str
     asked: Mapping[Key, Asked]
-    scores: Mapping[str, Mapping[Key, Mapping[str, Any]]]
-    records: Mapping[Key, Judgement]
+    scores: Mapping[
+        str, Mapping[Key, Mapping[str, Any]]
+    ]  # other benchmarks: an answer's metrics, by filter and question
+    records: Mapping[Key, Judgement]  # this project's tasks
 
     @property
     def path(self) -> Path:
@@ -144,7 +132,7 @@ def read_answers(evaluation: Evaluation, task: str) -> Answers:
             )
         of_filter[key] = metrics
         asked[key] = _asked(row, path, number)
-        if any(is_failed(text) for text in _texts(row.get("filtered_resps"))):
+        if holds_failure(row):
             failed.append(key)
     _refuse_failed(path, [f"document {key[0]}" for key in failed])
     if wrong := [name for name, each in scores.items() if each.keys() != asked.keys()]:
@@ -153,13 +141,10 @@ def read_answers(evaluation: Evaluation, task: str) -> Answers:
 
 
 def _judged(evaluation: Evaluation, task: str) -> Answers:
-    path, expected = evaluation.samples(task), evaluation.rows(task)
-    rows: Iterator[tuple[int, dict[str, Any], Judgement]]
+    path, rows = evaluation.samples(task), read_judged(evaluation, task)
     if evaluation.harness == "lm-eval":
-        rows = ((number, row, _lm_eval_record(row, path, number)) for number, row in read_rows(path, expected))
-    else:
-        ours = task_named(task)
-        rows = read_judged(path, ours.source, ours.way, expected)
+        plain = read_rows(path, evaluation.rows(task))
+        rows = ((number, row, _lm_eval_record(row, path, number)) for number, row in plain)
     asked: dict[Key, Asked] = {}
     records: dict[Key, Judgement] = {}
     for number, row, record in rows:
@@ -223,11 +208,3 @@ def _asked(row: Mapping[str, Any], path: Path, number: int) -> Asked:
 
 def _digest(value: Any) -> bytes:
     return blake2b(repr(value).encode(), digest_size=8).digest()
-
-
-def _texts(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, list):
-        for each in value:
-            yield from _texts(each)

@@ -5,17 +5,20 @@ one was applied may not), and seeds of sampling (seeds of few-shot examples may 
 """
 
 import json
-import re
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
 from harness_ext.benchmark.probes import source_of
 from harness_ext.common.errors import UserError
+from harness_ext.common.provenance import without_address
 from harness_ext.runs.answers import Answers, Key
 from harness_ext.runs.evaluations import ENVELOPE, Evaluation, RunFiles
 
 _SHOWN: Final = 12
+_LONGEST: Final = 120
+_PARTS: Final = (("document", "another document"), ("wording", "another prompt"), ("target", "another target"))
+_WHERE: Final = ("in the first run", "in this one")
 # The keys of a task's configuration that put the question and read the answer. The rest says where the data lie; that the
 # questions are the same is seen from the samples themselves.
 _TASK: Final = (
@@ -35,11 +38,8 @@ def check_tasks(first: RunFiles, other: RunFiles) -> None:
         )
     lacking = [
         f"{run.path} lacks {', '.join(missing)}"
-        for run, missing in (
-            (first, [task for task in other.tasks if task not in first.tasks]),
-            (other, [task for task in first.tasks if task not in other.tasks]),
-        )
-        if missing
+        for run, whole in ((first, other), (other, first))
+        if (missing := [task for task in whole.tasks if task not in run.tasks])
     ]
     if lacking:
         common = [task for task in first.tasks if task in other.tasks]
@@ -52,11 +52,14 @@ def check_tasks(first: RunFiles, other: RunFiles) -> None:
             f"{first.path}: tasks of {' and of '.join(sorted(sources[0]))} do not belong into one table: choose with --task, "
             f"for example --task '{sorted(sources[0])[-1]}_*'."
         )
-    found = [
-        f"{task}, {difference}"
-        for task in first.tasks
-        for difference in _differences(first.tasks[task], other.tasks[task], task)
-    ]
+    found = []
+    for task, evaluation in first.tasks.items():
+        one, two = _settings(evaluation, task), _settings(other.tasks[task], task)
+        found += [
+            f"{task}, {name}: {_short(one[name])} in the first run, {_short(two[name])} in this one"
+            for name in one
+            if one[name] != two[name]
+        ]
     _refuse(first.path, other.path, found)
 
 
@@ -99,10 +102,6 @@ def _other_questions(first: Answers, other: Answers) -> list[str]:
     return found
 
 
-_PARTS: Final = (("document", "another document"), ("wording", "another prompt"), ("target", "another target"))
-_WHERE: Final = ("in the first run", "in this one")
-
-
 def _named(key: Key) -> str:
     return f"document {key[0]}" if len(key) == 1 else " ".join(map(str, key))
 
@@ -118,16 +117,6 @@ def _refuse(first: Path, other: Path, found: list[str]) -> None:
 
 
 # --- how a task was asked ---------------------------------------------------------------------------------------------
-
-
-def _differences(first: Evaluation, other: Evaluation, task: str) -> list[str]:
-    """What two evaluations asked in different ways, as lines for a reader."""
-    one, two = _settings(first, task), _settings(other, task)
-    return [
-        f"{name}: {_short(one[name])} in the first run, {_short(two[name])} in this one"
-        for name in one
-        if one[name] != two[name]
-    ]
 
 
 def _settings(evaluation: Evaluation, task: str) -> dict[str, str]:
@@ -149,7 +138,10 @@ def _settings(evaluation: Evaluation, task: str) -> dict[str, str]:
         "copy of the images": config.get("unsafeconcepts_source") if source_of(task) == "unsafeconcepts" else None,
     }
     found |= {f"{name} (task)": content["configs"].get(task, {}).get(name) for name in _TASK}
-    return {name: _text(value) for name, value in found.items()}
+    return {
+        name: without_address(value if isinstance(value, str) else json.dumps(value, sort_keys=True, default=str))
+        for name, value in found.items()
+    }
 
 
 def _template(evaluation: Evaluation) -> object:
@@ -157,11 +149,5 @@ def _template(evaluation: Evaluation) -> object:
     return evaluation.content.get("chat_template_sha")
 
 
-def _text(value: Any) -> str:
-    text = value if isinstance(value, str) else json.dumps(value, sort_keys=True, default=str)
-    # Where in memory a function was is in the file, and differs from run to run.
-    return re.sub(r"<function (\S+) at 0x[0-9a-f]+>", r"<function \1>", text)
-
-
-def _short(text: str, limit: int = 120) -> str:
-    return text if len(text) <= limit else f"{text[:limit]}…"
+def _short(text: str) -> str:
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"

@@ -15,10 +15,9 @@ from typing import Any, Final, Literal
 from loguru import logger
 
 from harness_ext.benchmark import SOURCES
-from harness_ext.benchmark.probes import manner, source_of
+from harness_ext.benchmark.probes import TASKS, source_of
 from harness_ext.common.errors import UserError
 from harness_ext.records import Manner
-from harness_ext.runs.samples import NotWhole
 
 Harness = Literal["lmms-eval", "lm-eval"]
 _NAMES: Final[Mapping[Harness, re.Pattern[str]]] = {
@@ -43,21 +42,18 @@ _PROVENANCE: Final = (
 )  # fmt: skip
 
 
+class NotWhole(UserError):
+    """What was cut off while it was saved: the message names the file."""
+
+
 @dataclass(frozen=True)
 class Evaluation:
-    """One results file.
-
-    Attributes:
-        path: The file.
-        date: The date in its name, which its sample files have too.
-        content: The parsed JSON.
-        harness: The harness that wrote it.
-    """
+    """One results file."""
 
     path: Path
-    date: str
+    date: str  # in its name, and in those of its sample files
     content: Mapping[str, Any]
-    harness: Harness
+    harness: Harness  # which wrote it
 
     @property
     def names(self) -> tuple[str, str, str]:
@@ -85,11 +81,8 @@ class Evaluation:
 
     def probes(self, source: str, asked: Manner, only: Collection[str] = ()) -> list[str]:
         """The probes of one source and manner of asking; among ``only`` if it names some."""
-        return [
-            task
-            for task in self.tasks
-            if source_of(task) == source and manner(task) == asked and (not only or task in only)
-        ]
+        ours = [TASKS[task] for task in self.tasks if task in TASKS and (not only or task in only)]
+        return [task.name for task in ours if task.source == source and task.manner == asked]
 
     def samples(self, task: str) -> Path:
         """The file of a task's sample rows."""
@@ -199,8 +192,7 @@ def newest_by_task(
 ) -> tuple[dict[str, Evaluation], dict[Path, list[str]]]:
     """Each task's newest evaluation, and the tasks of older evaluations that are left aside, by results file.
 
-    Args:
-        chosen: Evaluations with those of their tasks that are wanted, oldest first.
+    ``chosen`` are evaluations with those of their tasks that are wanted, oldest first.
     """
     newest: dict[str, Evaluation] = {}
     left_aside: dict[Path, list[str]] = {}
@@ -236,19 +228,12 @@ def _decoding(generation: Mapping[str, Any] | None) -> str:
 
 @dataclass(frozen=True)
 class RunFiles:
-    """The evaluations of one model, which both harnesses may have asked.
+    """The evaluations of one model, which both harnesses may have asked."""
 
-    Attributes:
-        path: The folder, as it was given.
-        model: The model's name, with its arguments; two names if the harnesses have different ones.
-        tasks: Each task's newest evaluation.
-        notes: What was left aside.
-    """
-
-    path: Path
-    model: str
-    tasks: Mapping[str, Evaluation]
-    notes: tuple[str, ...]
+    path: Path  # the folder, as it was given
+    model: str  # the name with its arguments; two names if the harnesses have different ones
+    tasks: Mapping[str, Evaluation]  # each task's newest
+    notes: tuple[str, ...]  # what was left aside
 
     def sources(self) -> list[str]:
         """The sources of its tasks, in the order of ``SOURCES``."""
@@ -259,9 +244,7 @@ class RunFiles:
 def open_run(folder: Path, wanted: Collection[str] = ()) -> RunFiles:
     """Find the evaluations of the one model below ``folder``.
 
-    Args:
-        folder: The ``--output_path`` of evaluations of one model.
-        wanted: Only tasks, or tasks of groups, of these names; ``*`` stands for anything. All by default.
+    Only the ``wanted`` tasks and tasks of groups count, where ``*`` stands for anything; all of them by default.
 
     Raises:
         UserError: Naming the folder or the file: nothing is there, a file cannot be used, or there are several models.

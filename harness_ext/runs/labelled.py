@@ -15,6 +15,7 @@ from harness_ext.judges.classifier import LABELS, Kind
 from harness_ext.judges.classifier.examples import Example, LabelledResponses
 from harness_ext.records import FAILED
 from harness_ext.runs.load import load_runs
+from harness_ext.runs.samples import read_rows
 
 _KEYS: Final[Mapping[Kind, str]] = {"alignment": "verdict", "perception": "choice"}
 # Without questions in a context: there, "yes" can mean that something unsafe elsewhere is right.
@@ -63,16 +64,12 @@ def read_labelled(paths: Sequence[Path], kind: Kind | None) -> LabelledResponses
 
 def _lines(path: Path) -> Iterator[tuple[Kind, str, str]]:
     try:
-        for number, line in enumerate(_whole_lines(path), 1):
-            if line.strip():
-                yield _labelled(line, f"{path}, line {number}: ")
+        with path.open(encoding="utf-8", newline="\n") as file:
+            for number, line in enumerate(file, 1):
+                if line.strip():
+                    yield _labelled(line, f"{path}, line {number}: ")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path} cannot be read ({error}); expected a file of JSON lines, or a run's folder") from error
-
-
-def _whole_lines(path: Path) -> Iterator[str]:
-    with path.open(encoding="utf-8", newline="\n") as file:
-        yield from file
 
 
 def _labelled(line: str, where: str) -> tuple[Kind, str, str]:
@@ -102,11 +99,12 @@ def _read_run(folder: Path, counts: Counter[tuple[Kind, str, str]]) -> tuple[str
     for run in load_runs(folder):
         for task, records in run.answers.items():
             # The rows were checked when the judged answers were read.
-            for record, line in zip(records, _whole_lines(run.samples[task]), strict=True):
+            rows = read_rows(run.samples[task], len(records))
+            for record, (_, row) in zip(records, rows, strict=True):
                 kind = next((kind for kind, probes in _PROBES.items() if record.probe in probes), None)
                 if kind is None or record.verdict == FAILED:
                     continue
-                response = json.loads(line).get("filtered_resps")
+                response = row.get("filtered_resps")
                 if not isinstance(response, str):
                     found = type(response).__name__
                     raise UserError(

@@ -12,9 +12,9 @@ from typing import Final
 
 from harness_ext.benchmark import SOURCES
 from harness_ext.common.errors import UserError
-from harness_ext.records import GENERATED, GREEDY, LIKELIHOOD, MANNERS, SAMPLED, Judgement, Manner, Way
-from harness_ext.runs.evaluations import Evaluation, newest_by_task, read_evaluations, shared
-from harness_ext.runs.samples import NotWhole, read_samples
+from harness_ext.records import GREEDY, LIKELIHOOD, MANNERS, SAMPLED, Judgement, Manner
+from harness_ext.runs.evaluations import Evaluation, NotWhole, newest_by_task, read_evaluations, shared
+from harness_ext.runs.samples import read_samples
 
 Judged = Mapping[str, tuple[Judgement, ...]]
 # From this share on, responses that had too few tokens are worth a note.
@@ -25,29 +25,21 @@ _APART: Final = ("results file", "tasks", "judge", "batch size", "task version")
 
 @dataclass(frozen=True)
 class Run:
-    """One model's judged answers from one source.
+    """One model's judged answers from one source."""
 
-    Attributes:
-        model: The model's name, with its arguments where it has any.
-        source: ``"unsafeconcepts"`` or ``"glyphworld"``.
-        sampled: Whether the tasks are those that sample as the paper does; else they are greedy.
-        answers: The judged answers of each task that had them generated.
-        settings: What was run, and how, for the reader of a table.
-        notes: What the reader must know of this choice of run: older runs left aside, only a part evaluated.
-        likelihood: The answers of each task that was asked by likelihood.
-        diversity: 1 - self-BLEU of each task's responses, of the tasks that have it.
-        samples: Where the sample rows of each task lie, in the order of its answers.
-    """
-
-    model: str
-    source: str
-    sampled: bool
-    answers: Judged
-    settings: Mapping[str, str]
-    notes: tuple[str, ...]
-    likelihood: Judged = field(default_factory=dict)
-    diversity: Mapping[str, float] = field(default_factory=dict)
-    samples: Mapping[str, Path] = field(default_factory=dict)
+    model: str  # the name, with its arguments where it has any
+    source: str  # "unsafeconcepts" or "glyphworld"
+    sampled: bool  # whether the tasks sample as the paper does; else they are greedy
+    answers: Judged  # of each task that had them generated
+    settings: Mapping[str, str]  # what was run, and how, for the reader of a table
+    notes: tuple[str, ...]  # what the reader must know: older runs are left aside, only a part was evaluated
+    likelihood: Judged = field(default_factory=dict)  # of each task that was asked by likelihood
+    diversity: Mapping[str, float] = field(
+        default_factory=dict
+    )  # 1 - self-BLEU of the responses, of tasks that have it
+    samples: Mapping[str, Path] = field(
+        default_factory=dict
+    )  # the sample rows of each task, in the order of its answers
 
 
 def load_runs(folder: Path, model: str | None = None, tasks: Collection[str] = ()) -> list[Run]:
@@ -108,10 +100,9 @@ def _read_run(chosen: Sequence[tuple[Evaluation, list[str]]], source: str, asked
     shown = {task: shown[task] for _, tasks in reversed(chosen) for task in tasks if task in shown}
     answers: dict[str, tuple[Judgement, ...]] = {}
     notes = []
-    way: Way = LIKELIHOOD if asked == LIKELIHOOD else GENERATED
     for task, evaluation in shown.items():
         try:
-            judged = read_samples(evaluation.require_samples(task), source, way, evaluation.rows(task))
+            judged = read_samples(evaluation, task)
         except NotWhole as error:
             if evaluation is newest:
                 raise
@@ -147,15 +138,15 @@ def _read_run(chosen: Sequence[tuple[Evaluation, list[str]]], source: str, asked
 
 def _too_short(task: str, judged: Sequence[Judgement]) -> list[str]:
     """A note where more than a few responses had too few tokens: to answer at all, or to end."""
-    thinking, at_limit = sum(record.cut_off for record in judged), sum(record.at_limit for record in judged)
-    found = []
-    if thinking > _FEW * len(judged):
-        found.append(
-            f"{thinking} of {len(judged)} responses of {task} ended while the model was thinking; they are in na."
-        )
-    if at_limit > _FEW * len(judged):
-        found.append(f"{at_limit} of {len(judged)} responses of {task} ended at the limit of their tokens.")
-    return [f"{note} More tokens: --gen_kwargs max_new_tokens=N." for note in found]
+    ended = {
+        "while the model was thinking; they are in na": sum(record.cut_off for record in judged),
+        "at the limit of their tokens": sum(record.at_limit for record in judged),
+    }
+    return [
+        f"{count} of {len(judged)} responses of {task} ended {how}. More tokens: --gen_kwargs max_new_tokens=N."
+        for how, count in ended.items()
+        if count > _FEW * len(judged)
+    ]
 
 
 def _choice(

@@ -12,11 +12,11 @@ from typing import Any, Final
 
 from harness_ext.benchmark import SOURCES
 from harness_ext.benchmark.probes import manner, source_of
-from harness_ext.common.errors import UserError
+from harness_ext.common.errors import UserError, shown
 from harness_ext.judges.base import AlignmentAnswer, Answer, PerceptionAnswer, verdicts
 from harness_ext.judges.command import BadInputError, read_answer
 from harness_ext.judges.registry import JudgeSpec
-from harness_ext.records import LIKELIHOOD, NA, Judgement
+from harness_ext.records import LIKELIHOOD, NA, SAFE, UNSAFE, Judgement
 from harness_ext.runs.answers import Saved, read_saved
 from harness_ext.runs.evaluations import RunFiles, open_run
 
@@ -25,38 +25,26 @@ Key = tuple[str, int, int]
 Run = Mapping[Key, Saved]
 _SHORT: Final = 60
 _PLACE: Final = ("task", "row", "question")
-_ALIGNMENT: Final[tuple[str, ...]] = ("safe", "unsafe", NA)
+_ALIGNMENT: Final[tuple[str, ...]] = (SAFE, UNSAFE, NA)
 _Said = tuple[object, str]
 
 
 @dataclass(frozen=True)
 class Reader:
-    """One judge's reading of the answers.
+    """One judge's reading of the answers."""
 
-    Attributes:
-        name: The judge's name and version; with the run's folder where two readers would have the same name.
-        records: Each answer as it read it.
-    """
-
-    name: str
+    name: str  # the judge's, with its version; with the run's folder where two readers would have the same name
     records: Mapping[Key, Judgement]
 
 
 @dataclass(frozen=True)
 class Readings:
-    """Answers, and all readers' readings of them.
+    """Answers, and all readers' readings of them."""
 
-    Attributes:
-        source: ``"unsafeconcepts"`` or ``"glyphworld"``.
-        answers: The answers that the model gave.
-        readers: Who read them; at least one.
-        notes: What was left out.
-    """
-
-    source: str
+    source: str  # "unsafeconcepts" or "glyphworld"
     answers: Mapping[Key, Answer]
-    readers: tuple[Reader, ...]
-    notes: tuple[str, ...]
+    readers: tuple[Reader, ...]  # at least one
+    notes: tuple[str, ...]  # what was left out
 
 
 def read_readings(folders: Sequence[Path], specs: Sequence[JudgeSpec], tasks: Collection[str] = ()) -> Readings:
@@ -111,23 +99,22 @@ def _of_common_tasks(opened: Sequence[RunFiles], source: str) -> tuple[list[Run]
     common = [task for task in readable[0] if all(task in tasks for tasks in readable)]
     if left_out := sorted({task for tasks in readable for task in tasks} - set(common)):
         notes.append(f"Left out, since not every run has them: {', '.join(left_out)}.")
-    runs = [_saved(run, common, source) for run in opened]
+    runs = [_saved(run, common) for run in opened]
     if not runs[0]:
         found = "; ".join(f"{run.path}: {', '.join(run.tasks)}" for run in opened)
         raise UserError(f"expected tasks with judged answers that every run has, found {found}")
     return runs, notes
 
 
-def _saved(run: RunFiles, tasks: Sequence[str], source: str) -> Run:
+def _saved(run: RunFiles, tasks: Sequence[str]) -> Run:
     found: dict[Key, Saved] = {}
     for task in tasks:
-        evaluation = run.tasks[task]
-        path = evaluation.require_samples(task)
-        for saved in read_saved(path, source, evaluation.rows(task)):
+        for saved in read_saved(run.tasks[task], task):
             if saved.record.probe == "capability":  # one of a few words, read by exact match and no judge
                 continue
             key = task, saved.record.row, saved.record.question
             if key in found:
+                path = run.tasks[task].samples(task)
                 raise UserError(f"{path}: row {key[1]}, question {key[2]} is answered twice. Run it again.")
             found[key] = saved
     return found
@@ -136,29 +123,23 @@ def _saved(run: RunFiles, tasks: Sequence[str], source: str) -> Run:
 def _refuse_other_answers(folders: Sequence[Path], runs: Sequence[Run]) -> None:
     first = runs[0]
     for folder, run in zip(folders[1:], runs[1:], strict=True):
-        only = [*(key for key in first if key not in run), *(key for key in run if key not in first)]
-        if only:
-            raise UserError(
-                f"{folder} and {folders[0]} do not hold the same answers: {len(only)} are in one of them only, such as "
-                f"{_named(only[0])}. Judge one run again: unsafeconcepts judge RUN --judge NAME."
-            )
-        differ = [key for key, saved in first.items() if saved.answer != run[key].answer]
-        if differ:
-            key = differ[0]
-            said, other = (_short(each[key].answer) for each in (first, run))
-            raise UserError(
-                f"{folder} and {folders[0]} do not hold the same answers: {len(differ)} of {len(first)} differ, such as "
-                f"{_named(key)}: {said} and {other}. Judge one run again: unsafeconcepts judge RUN --judge NAME."
-            )
+        if only := [*(key for key in first if key not in run), *(key for key in run if key not in first)]:
+            found = f"{len(only)} are in one of them only, such as {_named(only[0])}"
+        elif differ := [key for key, saved in first.items() if saved.answer != run[key].answer]:
+            said, other = (_short(each[differ[0]].answer) for each in (first, run))
+            found = f"{len(differ)} of {len(first)} differ, such as {_named(differ[0])}: {said} and {other}"
+        else:
+            continue
+        raise UserError(
+            f"{folder} and {folders[0]} do not hold the same answers: {found}. Judge one run again: unsafeconcepts judge RUN "
+            "--judge NAME."
+        )
 
 
 def _read_by(spec: JudgeSpec, run: Run, answers: Mapping[Key, Answer]) -> Reader:
     judge = spec.open()
-    records = {}
-    for task in dict.fromkeys(key[0] for key in answers):
-        keys = [key for key in answers if key[0] == task]
-        for key, verdict in zip(keys, verdicts(judge, [answers[key] for key in keys]), strict=True):
-            records[key] = replace(run[key].record, verdict=verdict, judge=judge.name)
+    read = zip(answers, verdicts(judge, list(answers.values())), strict=True)
+    records = {key: replace(run[key].record, verdict=verdict, judge=judge.name) for key, verdict in read}
     return Reader(judge.name, records)
 
 
@@ -170,7 +151,7 @@ def _own(run: Run, answers: Mapping[Key, Answer]) -> Reader:
 def _told_apart(readers: Sequence[Reader], specs: Sequence[JudgeSpec], folders: Sequence[Path]) -> tuple[Reader, ...]:
     """Readers with names of their own."""
     often = Counter(reader.name for reader in readers)
-    places = [str(spec) for spec in specs] if specs else [str(folder) for folder in folders]
+    places = [str(place) for place in specs or folders]
     named = [
         replace(reader, name=f"{reader.name} ({place})") if often[reader.name] > 1 else reader
         for reader, place in zip(readers, places, strict=True)
@@ -194,15 +175,10 @@ def _short(answer: Answer | None) -> str:
 
 @dataclass(frozen=True)
 class Labels:
-    """Labels of answers.
-
-    Attributes:
-        of: The label of each labelled answer.
-        unmatched: How many labels are of answers that are not there.
-    """
+    """Labels of answers."""
 
     of: Mapping[Key, str]
-    unmatched: int
+    unmatched: int  # how many labels are of answers that are not there
 
 
 def read_labels(path: Path, readings: Readings) -> Labels:
@@ -235,8 +211,7 @@ def read_labels(path: Path, readings: Readings) -> Labels:
                 unmatched += 1
                 continue
             if labelled in found:
-                task, place, question = labelled
-                raise BadInputError(f"the answer {task}, row {place}, question {question} is labelled twice")
+                raise BadInputError(f"the answer {_named(labelled)} is labelled twice")
             found[labelled] = _label(row, readings.answers[labelled])
         except BadInputError as error:
             raise UserError(f"{path}, line {number}: {error}") from error
@@ -253,7 +228,7 @@ def _row(line: str, first_with: Mapping[_Said, Key]) -> tuple[dict[str, Any], Ke
     try:
         row = json.loads(line)
     except json.JSONDecodeError as error:
-        raise BadInputError(f"expected one JSON object, found {line[:60]!r} ({error.msg})") from error
+        raise BadInputError(f"expected one JSON object, found {shown(line)} ({error.msg})") from error
     if isinstance(row, dict) and "task" in row:
         task, at, question = (row.get(name) for name in _PLACE)
         if not isinstance(task, str) or not isinstance(at, int) or not isinstance(question, int):

@@ -3,8 +3,8 @@
 import json
 import re
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from math import isnan
 from pathlib import Path
 from statistics import fmean
@@ -14,7 +14,7 @@ import numpy as np
 from tqdm import tqdm
 
 from harness_ext import __version__
-from harness_ext.benchmark.probes import GAPS, manner, source_of
+from harness_ext.benchmark.probes import GAPS, TASKS
 from harness_ext.benchmark.taxonomy import CATEGORIES, slug
 from harness_ext.common.errors import UserError
 from harness_ext.common.failures import writable
@@ -23,17 +23,13 @@ from harness_ext.judges.base import BatchJudge, verdicts
 from harness_ext.judges.envelope import VERSION, opened
 from harness_ext.judges.registry import JudgeSpec
 from harness_ext.probes.metrics import clustered_stderr, modality_gap, per_answer_metrics
-from harness_ext.records import FAILED, GENERATED, LIKELIHOOD, NA, Judgement
+from harness_ext.records import FAILED, LIKELIHOOD, NA, Judgement
 from harness_ext.runs.answers import read_saved
-from harness_ext.runs.evaluations import ENVELOPE, JUDGED_BY, JUDGED_FROM, Evaluation
+from harness_ext.runs.evaluations import ENVELOPE, JUDGED_BY, JUDGED_FROM, Evaluation, NotWhole
 from harness_ext.runs.load import lmms_evaluations
-from harness_ext.runs.samples import NotWhole, read_samples
+from harness_ext.runs.samples import read_samples
 
 Results = Mapping[str, Any]
-_BY_LIKELIHOOD: Final = "asked by likelihood: there is no text to judge"
-_EXACT: Final = "one of a few words, read by exact match"
-_OTHERS: Final = "not of this project's probes"
-_UNJUDGED: Final = "holds no judged answers"
 # What does not depend on the judge stays as the harness wrote it, in a task's results and in its sample rows.
 _OF_THE_ANSWER: Final = ("alias", "samples", "judgement", "diversity")
 _GAP_METRICS: Final = ("acc_unsafe", *(f"acc_{slug(category)}" for category in CATEGORIES))
@@ -42,52 +38,18 @@ _NO_AGGREGATION: Final = " "
 
 
 @dataclass(frozen=True)
-class PlannedTask:
-    """One task of an evaluation.
-
-    Attributes:
-        name: Its name.
-        samples: The file of its sample rows.
-        source: ``"unsafeconcepts"`` or ``"glyphworld"``; empty for another benchmark's.
-        rows: How many rows it has.
-        kept: Why it keeps its judge; ``None`` where it is judged again.
-    """
-
-    name: str
-    samples: Path
-    source: str
-    rows: int
-    kept: str | None
-
-
-@dataclass(frozen=True)
-class Planned:
-    """One evaluation and its tasks."""
+class Judged:
+    """One evaluation, and what comes of it."""
 
     of: Evaluation
-    tasks: tuple[PlannedTask, ...]
+    kept: Mapping[str, str]  # why each task that is not judged again keeps its judge
+    answers: Mapping[str, int] = field(default_factory=dict)  # how many of each other task were judged; empty before
+    judge_failed: Mapping[str, int] = field(default_factory=dict)  # how many of these the judge failed on, if any
 
     @property
-    def judged(self) -> list[PlannedTask]:
+    def tasks(self) -> list[str]:
         """The tasks that are judged again."""
-        return [task for task in self.tasks if task.kept is None]
-
-
-@dataclass(frozen=True)
-class Judged:
-    """What came of one evaluation.
-
-    Attributes:
-        file: The results file of the evaluation.
-        answers: How many answers of each task were judged.
-        judge_failed: Of these, those on which the judge failed, by task that has any.
-        kept: Why each task that was not judged again keeps its judge.
-    """
-
-    file: Path
-    answers: Mapping[str, int]
-    judge_failed: Mapping[str, int]
-    kept: Mapping[str, str]
+        return [task for task in self.of.tasks if task not in self.kept]
 
 
 @dataclass(frozen=True)
@@ -105,7 +67,7 @@ def judge_again(run: Path, spec: JudgeSpec, folder: Path | None = None) -> Outco
     Args:
         run: The ``--output_path`` of evaluations by lmms-eval with ``--log_samples``; it is only read.
         spec: The judge.
-        folder: The new result folder; ``None`` for one beside the run, named after run and judge.
+        folder: The new result folder; ``None`` for one beside the run: its name, two underscores, the judge's name.
 
     Raises:
         UserError: Naming the file or folder: nothing to judge, the run is incomplete, the new folder is there or lies inside
@@ -114,68 +76,58 @@ def judge_again(run: Path, spec: JudgeSpec, folder: Path | None = None) -> Outco
     planned = plan(run)
     require_writable_folder((folder or run.resolve()).parent)
     judge = spec.open()
-    folder = folder or default_folder(run, judge)
+    if folder is None:
+        beside = run.resolve()
+        folder = beside.with_name(f"{beside.name}__{re.sub(r'[^A-Za-z0-9._+-]+', '-', judge.name)}")
     if run.resolve() in (folder.resolve(), *folder.resolve().parents):
         raise UserError(f"{folder}: lies in {run}, which is only read. Choose a folder beside it with -o.")
+    files = [
+        path for each in planned for path in (each.of.path, *map(each.of.samples, each.of.tasks)) if path.is_file()
+    ]
     made_from = {
         "judge": judge.name,
         "judge_asked_by": {"name": spec.name, "options": dict(spec.options)},
         "unsafeconcepts_version": __version__,
         "run": str(run.resolve()),
-        "files": {str(path.relative_to(run)): sha256(path) for path in _files(planned)},
+        "files": {str(path.relative_to(run)): sha256(path) for path in files},
     }
+    total = sum(each.of.rows(task) for each in planned for task in each.tasks)
     with resumed_folder(folder, made_from) as part:
-        judged = _judge_all(planned, judge, run, part)
-        if 0 < _total(each.answers for each in judged) == _total(each.judge_failed for each in judged):
+        copies = [replace(each.of, path=part / each.of.path.relative_to(run)) for each in planned]
+        with tqdm(total=total, desc=f"Judging by {judge.name}", unit="answer", disable=None) as bar:
+            judged = [_judge_evaluation(each, copy, judge, bar) for each, copy in zip(planned, copies, strict=True)]
+        answers = sum(sum(each.answers.values()) for each in judged)
+        if 0 < answers == sum(sum(each.judge_failed.values()) for each in judged):
             shutil.rmtree(part)  # a later start would take the failures for judged answers
             raise UserError(f"judge {judge.name} failed on every answer; nothing is written")
-        for evaluation, outcome in zip(planned, judged, strict=True):
-            place = part / evaluation.of.path.relative_to(run)
-            content = _content(evaluation, place.parent, judge, made_from, outcome)
-            write_text(place, json.dumps(content, indent=2, ensure_ascii=False))
+        for each, copy in zip(judged, copies, strict=True):
+            content = _content(each, copy, judge, made_from)
+            write_text(copy.path, json.dumps(content, indent=2, ensure_ascii=False))
     return Outcome(folder, judge.name, tuple(judged))
 
 
-def default_folder(run: Path, judge: BatchJudge) -> Path:
-    """Beside the run: its name, two underscores, the judge's name."""
-    run = run.resolve()
-    return run.with_name(f"{run.name}__{re.sub(r'[^A-Za-z0-9._+-]+', '-', judge.name)}")
-
-
-def _judge_all(evaluations: Sequence[Planned], judge: BatchJudge, run: Path, part: Path) -> list[Judged]:
-    total = sum(task.rows for evaluation in evaluations for task in evaluation.judged)
-    with tqdm(total=total, desc=f"Judging by {judge.name}", unit="answer", disable=None) as bar:
-        return [_judge_evaluation(evaluation, judge, run, part, bar) for evaluation in evaluations]
-
-
-def _judge_evaluation(evaluation: Planned, judge: BatchJudge, run: Path, part: Path, bar: "tqdm[Any]") -> Judged:
+def _judge_evaluation(planned: Judged, copy: Evaluation, judge: BatchJudge, bar: "tqdm[Any]") -> Judged:
+    copy.path.parent.mkdir(parents=True, exist_ok=True)
     answers: dict[str, int] = {}
     failed: dict[str, int] = {}
-    kept: dict[str, str] = {}
-    for task in evaluation.tasks:
-        place = part / task.samples.relative_to(run)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        if task.kept is None:
-            answers[task.name], without = _judge_task(task, evaluation, judge, place, bar)
-            if without:
-                failed[task.name] = without
-            continue
-        kept[task.name] = task.kept
-        if task.samples.is_file():
-            shutil.copyfile(task.samples, place)
-    return Judged(evaluation.of.path, answers, failed, kept)
+    for task in planned.tasks:
+        answers[task], without = _judge_task(task, planned.of, copy, judge, bar)
+        if without:
+            failed[task] = without
+    for task in planned.kept:
+        if (samples := planned.of.samples(task)).is_file():
+            shutil.copyfile(samples, copy.samples(task))
+    return replace(planned, answers=answers, judge_failed=failed)
 
 
-def _judge_task(
-    task: PlannedTask, evaluation: Planned, judge: BatchJudge, place: Path, bar: "tqdm[Any]"
-) -> tuple[int, int]:
+def _judge_task(task: str, old: Evaluation, copy: Evaluation, judge: BatchJudge, bar: "tqdm[Any]") -> tuple[int, int]:
     """Write a task's rows, each as it is judged; returns how many answers there are, and on how many the judge failed."""
-    saved = list(read_saved(task.samples, task.source, task.rows))
-    results = evaluation.of.content.get("results", {}).get(task.name, {})
-    done = whole_lines(place)
+    saved = list(read_saved(old, task))
+    results = old.content.get("results", {}).get(task, {})
+    done = whole_lines(copy.samples(task))
     bar.update(done)
     read = verdicts(judge, [each.answer for each in saved[done:] if each.answer is not None])
-    with place.open("a", encoding="utf-8", newline="\n") as file:
+    with copy.samples(task).open("a", encoding="utf-8", newline="\n") as file:
         for each in saved[done:]:
             verdict = FAILED if each.answer is None else next(read)
             cut_off = each.answer is not None and verdict == NA and opened(each.answer.response).cut_off
@@ -186,25 +138,20 @@ def _judge_task(
             bar.update()
     for _ in read:  # where the judge gave more verdicts than there are answers, this says so
         pass
-    written = read_samples(place, task.source, GENERATED, task.rows)
-    answers = sum(each.answer is not None for each in saved)
-    return answers, sum(
-        record.verdict == FAILED and each.answer is not None for record, each in zip(written, saved, strict=True)
-    )
+    answered = [record for record, each in zip(read_samples(copy, task), saved, strict=True) if each.answer is not None]
+    return len(answered), sum(record.verdict == FAILED for record in answered)
 
 
-def _content(
-    evaluation: Planned, place: Path, judge: BatchJudge, made_from: Mapping[str, Any], outcome: Judged
-) -> dict[str, Any]:
+def _content(judged: Judged, copy: Evaluation, judge: BatchJudge, made_from: Mapping[str, Any]) -> dict[str, Any]:
     """The results file; ``efficiency``, which counts right answers by the old judge, is left out."""
-    old = evaluation.of.content
+    old = judged.of.content
     content = {key: value for key, value in old.items() if key != "efficiency"}
     results = dict(old.get("results", {}))
     probes: dict[str, str] = {}
-    for task in evaluation.judged:
-        records = read_samples(place / task.samples.name, task.source, GENERATED, task.rows)
-        results[task.name] = task_results(results.get(task.name, {}), records)
-        probes[task.name] = records[0].probe
+    for task in judged.tasks:
+        records = read_samples(copy, task)
+        results[task] = task_results(results.get(task, {}), records)
+        probes[task] = records[0].probe
     groups = dict(old.get("groups", {}))
     for group, inside in old.get("group_subtasks", {}).items():
         before = results.get(group, {})
@@ -212,26 +159,16 @@ def _content(
             results[group] = groups[group] = gap_results(before, *(results[task] for task in inside))
     if groups:
         content["groups"] = groups
-    about = dict(made_from) | {"kept": dict(outcome.kept), "judge_failed": dict(outcome.judge_failed)}
-    origin = f"{evaluation.of.path.resolve()} (sha256 {sha256(evaluation.of.path)})"
-    config = dict(old["config"]) | {JUDGED_BY: judge.name, JUDGED_FROM: origin, ENVELOPE: VERSION}
+    about = {**made_from, "kept": judged.kept, "judge_failed": judged.judge_failed}
+    origin = f"{judged.of.path.resolve()} (sha256 {sha256(judged.of.path)})"
+    config = {**old["config"], JUDGED_BY: judge.name, JUDGED_FROM: origin, ENVELOPE: VERSION}
     return content | {"results": results, "config": config, "judged_again": about}
-
-
-def _files(evaluations: Sequence[Planned]) -> Iterator[Path]:
-    for evaluation in evaluations:
-        yield evaluation.of.path
-        yield from (task.samples for task in evaluation.tasks if task.samples.is_file())
-
-
-def _total(counts: Iterable[Mapping[str, int]]) -> int:
-    return sum(number for count in counts for number in count.values())
 
 
 # --- what is judged again ---------------------------------------------------------------------------------------------
 
 
-def plan(run: Path) -> list[Planned]:
+def plan(run: Path) -> list[Judged]:
     """Look through the evaluations of lmms-eval below ``run``; all samples of this project's tasks are checked.
 
     An evaluation that was cut off while it was saved is left out if newer whole ones of the same model asked the same
@@ -242,34 +179,36 @@ def plan(run: Path) -> list[Planned]:
     """
     if not run.is_dir():
         raise UserError(f"{run}: no such folder. Expected the --output_path of an evaluation with --log_samples.")
-    planned: list[Planned] = []
+    planned: list[Judged] = []
     for evaluation in reversed(lmms_evaluations(run)):
         try:
-            planned.append(Planned(evaluation, tuple(_task(evaluation, name) for name in evaluation.tasks)))
+            kept = {task: why for task in evaluation.tasks if (why := _why_kept(evaluation, task))}
         except NotWhole:
             newer = {task for other in planned if other.of.names == evaluation.names for task in other.of.tasks}
-            if not {task for task in evaluation.tasks if source_of(task)} <= newer:
+            if not TASKS.keys() & set(evaluation.tasks) <= newer:
                 raise
+        else:
+            planned.append(Judged(evaluation, kept))
     planned.sort(key=lambda each: each.of.path)
-    if not any(each.judged for each in planned):
-        kept = [f"{task.name} ({task.kept})" for each in planned for task in each.tasks]
-        raise UserError(f"{run}: nothing to judge again: {'; '.join(kept) or 'no task in it'}")
+    if not any(each.tasks for each in planned):
+        kept_tasks = [f"{task} ({why})" for each in planned for task, why in each.kept.items()]
+        raise UserError(f"{run}: nothing to judge again: {'; '.join(kept_tasks) or 'no task in it'}")
     return planned
 
 
-def _task(evaluation: Evaluation, name: str) -> PlannedTask:
-    source, rows = source_of(name), evaluation.rows(name)
-    if source is None:
-        return PlannedTask(name, evaluation.samples(name), "", rows, _OTHERS)
-    path = evaluation.require_samples(name)
-    if manner(name) == LIKELIHOOD:
-        return PlannedTask(name, path, source, rows, _BY_LIKELIHOOD)
-    records = read_samples(path, source, GENERATED, rows)
-    probes = {record.probe for record in records}
-    if "capability" in probes and len(probes) > 1:
+def _why_kept(evaluation: Evaluation, task: str) -> str | None:
+    """Why a task keeps its judge; ``None`` where it is judged again."""
+    if task not in TASKS:
+        return "not of this project's probes"
+    path = evaluation.require_samples(task)
+    if TASKS[task].manner == LIKELIHOOD:
+        return "asked by likelihood: there is no text to judge"
+    probes = {record.probe for record in read_samples(evaluation, task)}
+    if "capability" not in probes:
+        return None if probes else "holds no judged answers"
+    if len(probes) > 1:
         raise UserError(f"{path}: expected one probe, found {', '.join(sorted(probes))}. Evaluate it again.")
-    kept = _UNJUDGED if not records else _EXACT if "capability" in probes else None
-    return PlannedTask(name, path, source, rows, kept)
+    return "one of a few words, read by exact match"
 
 
 # --- the results of a task and of a group, as lmms-eval writes them ---------------------------------------------------

@@ -1,53 +1,48 @@
 """One task's sample rows, as lmms-eval writes them with ``--log_samples``, back to judged answers.
 
-The metric under ``judgement`` is the whole record (``harness_ext.records.Judgement``). Everything is checked on
-the way in: a verdict outside the vocabulary would not crash any metric, it would be counted as wrong.
+Everything is checked on the way in: a verdict outside the vocabulary would crash no metric, it would be counted as wrong.
 """
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any, Final
 
 from pydantic import TypeAdapter, ValidationError
 
-from harness_ext.benchmark.probes import OF_RECORD
+from harness_ext.benchmark.probes import OF_RECORD, Task, task_named
 from harness_ext.benchmark.taxonomy import CATEGORIES
 from harness_ext.common.errors import UserError
-from harness_ext.records import FAILED, GENERATED, NA, UNSAFE, Judgement, Way
+from harness_ext.common.failures import is_failed
+from harness_ext.records import FAILED, GENERATED, NA, UNSAFE, Judgement
+from harness_ext.runs.evaluations import Evaluation, NotWhole
 
 KEY: Final = "judgement"
 _JUDGEMENT: Final = TypeAdapter(Judgement)
+_KNOWN: Final = {field.name for field in fields(Judgement)}
+# Older records lack some of the others.
+_REQUIRED: Final = {field.name for field in fields(Judgement) if field.default is MISSING}
 _NO_VERDICT: Final = {NA, FAILED}
 
 
-class NotWhole(UserError):
-    """What was cut off while it was saved: the message names the file."""
-
-
-def read_judged(
-    path: Path, source: str, way: Way, expected_rows: int
-) -> Iterator[tuple[int, dict[str, Any], Judgement]]:
-    """The rows of one task's sample file with their judged answers, one at a time.
-
-    Args:
-        path: A file of one JSON object a line.
-        source: The source that every answer must be from.
-        way: The way in which every question must have been asked.
-        expected_rows: How many rows the run's results file promises.
+def read_judged(evaluation: Evaluation, task: str) -> Iterator[tuple[int, dict[str, Any], Judgement]]:
+    """The sample rows of one of this project's tasks with their judged answers, one at a time.
 
     Yields:
         The line's number, the row, and its judged answer; nothing for a task whose rows hold no judgement at all.
 
     Raises:
-        UserError: Naming file and line, for a line that is not JSON, an answer that is not judged or not of this
-            version, a document answered twice, or another number of rows than promised.
+        UserError: Naming file and line: the file is missing, or has another number of rows than the results file promises; a
+            line is not JSON, an answer not judged, not of this version, or not of the task's source and way; a document is
+            answered twice.
     """
+    path, asked = evaluation.require_samples(task), task_named(task)
     seen: set[Any] = set()
     judged = False
     unjudged: int | None = None
-    for number, row in read_rows(path, expected_rows):
+    for number, row in read_rows(path, evaluation.rows(task)):
         if row.get("doc_id") in seen:
             raise UserError(
                 f"{path}, line {number}: document {row.get('doc_id')} is there twice, expected once: two runs wrote into "
@@ -61,27 +56,23 @@ def read_judged(
             raise _other_version(path, unjudged, f"expected a judged answer under {KEY!r}, found none")
         if judged:
             try:
-                record = _judgement(row, source, way)
+                record = _judgement(row, asked)
             except ValueError as error:
                 raise _other_version(path, number, error) from error
             yield number, row, record
 
 
-def read_samples(path: Path, source: str, way: Way, expected_rows: int) -> tuple[Judgement, ...]:
+def read_samples(evaluation: Evaluation, task: str) -> tuple[Judgement, ...]:
     """The judged answers of :func:`read_judged` alone, in the file's order."""
-    return tuple(record for _, _, record in read_judged(path, source, way, expected_rows))
+    return tuple(record for _, _, record in read_judged(evaluation, task))
 
 
 def read_rows(path: Path, expected_rows: int) -> Iterator[tuple[int, dict[str, Any]]]:
     """The rows of a file of samples with the numbers of their lines, one at a time: a file can be larger than memory.
 
-    Args:
-        path: A file of one JSON object a line.
-        expected_rows: How many rows the run's results file promises.
-
     Raises:
-        UserError: Naming the file and, where there is one, the line, for another number of rows than promised, or a line
-            that is no JSON object.
+        UserError: Naming the file: it has another number of rows than ``expected_rows``, the results file's, or a line is no
+            JSON object.
     """
     try:
         # Only "\n" ends a line: a response may hold line separators that JSON leaves as they are.
@@ -96,6 +87,19 @@ def read_rows(path: Path, expected_rows: int) -> Iterator[tuple[int, dict[str, A
                 yield number, _parse(line, path, number)
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: cannot be read: {error}") from error
+
+
+def holds_failure(row: Mapping[str, Any]) -> bool:
+    """Whether a row of any benchmark, in either harness's form, holds a request that failed."""
+
+    def texts(value: Any) -> Iterator[str]:
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, list):
+            for each in value:
+                yield from texts(each)
+
+    return any(is_failed(text) for text in texts(row.get("filtered_resps")))
 
 
 def _other_version(path: Path, number: int, error: ValueError | str) -> UserError:
@@ -114,22 +118,25 @@ def _parse(line: str, path: Path, number: int) -> dict[str, Any]:
     return row
 
 
-def _judgement(row: dict[str, Any], source: str, way: Way) -> Judgement:
+def _judgement(row: dict[str, Any], asked: Task) -> Judgement:
     """The row's record. Raises ``ValueError`` that says what is wrong with it."""
     values = row.get(KEY)
     if not isinstance(values, dict):
         raise ValueError(f"expected a judged answer under {KEY!r}, found {type(values).__name__}")
-    Judgement.from_dict(values)  # names missing and unknown keys, which the next line would let pass
+    if missing := sorted(_REQUIRED - values.keys()):
+        raise ValueError(f"not a judged answer: missing {missing}, found {sorted(values)}")
+    if unknown := sorted(values.keys() - _KNOWN):
+        raise ValueError(f"not a judged answer of this version: unknown {unknown}")
     try:
         # As JSON, because strict Python validation takes instances only.
         record = _JUDGEMENT.validate_json(json.dumps(values), strict=True)
     except ValidationError as error:
         first = error.errors()[0]
         raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}, found {first['input']!r}") from error
-    if record.source != source:
-        raise ValueError(f"expected an answer of {source}, found one of {record.source}")
-    if record.way != way:
-        raise ValueError(f"expected an answer of the way {way!r} by the task's name, found {record.way!r}")
+    if record.source != asked.source:
+        raise ValueError(f"expected an answer of {asked.source}, found one of {record.source}")
+    if record.way != asked.way:
+        raise ValueError(f"expected an answer of the way {asked.way!r} by the task's name, found {record.way!r}")
     probe = OF_RECORD[record.probe]
     if not 0 <= record.question < probe.questions:
         raise ValueError(f"expected question to be below {probe.questions} ({record.probe}), found {record.question}")

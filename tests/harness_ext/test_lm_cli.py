@@ -6,8 +6,8 @@ import pytest
 from benchmark_hub import BenchmarkHub
 
 from harness_ext.benchmark import task_folder
+from harness_ext.common.secrets import secret_in
 from harness_ext.lm_cli import _with_our_tasks, main
-from harness_ext.options import secret_in
 
 
 def test_our_tasks_are_known_where_tasks_are_asked_for():

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from harness_ext.benchmark import SOURCES
 from harness_ext.common.errors import UserError
+from harness_ext.common.secrets import hide
 
 FINAL: Final = "final"
 CHECKPOINT: Final = re.compile(r"checkpoint-(\d+)")
@@ -25,7 +26,6 @@ _STATE: Final = "trainer_state.json"
 # The share of the rollouts since the last entry of the log that brought a warning.
 _WARNINGS: Final = "monitor/warnings"
 # Runs of earlier versions kept it.
-_TOKEN: Final = re.compile(r"(--hub[-_]token[ =])\S+")
 
 Curve = tuple[tuple[float, float], ...]
 
@@ -124,7 +124,7 @@ def _settings(record: Mapping[str, Any]) -> dict[str, str]:
         "seed": str(arguments["seed"]),
         "seconds": f"{record['seconds']:.0f}",
         "made with": ", ".join(f"{name} {version}" for name, version in record["environment"].items()),
-        "command": _TOKEN.sub(r"\1[hidden]", str(record["command"])),
+        "command": hide(str(record["command"])),
     }
 
 

@@ -8,22 +8,21 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForImageTextToText
 
-from harness_ext.retention.benchmarks import Benchmark
+from harness_ext.retention.benchmarks import benchmarks
 
 WHAT = {"weights": "files 0123", "adapter": "none"}
 
 
 def write_evaluation(
     folder: Path,
-    benchmark: Benchmark,
+    task: str,
     scores: dict[str, float | None],
     rows: list[dict[str, object]],
     available: int | None = None,
     **config: str,
 ) -> Path:
-    """Write one evaluation of ``benchmark``; returns its results file."""
+    """Write one evaluation of ``task``; returns its results file."""
     folder.mkdir(parents=True, exist_ok=True)
-    task = benchmark.task
     content = {
         "results": {task: {"alias": task, **scores}},
         "versions": {task: 1.0},
@@ -33,7 +32,7 @@ def write_evaluation(
         | {f"{part}_identity": each for part, each in WHAT.items()}
         | config,
     }
-    if benchmark.harness == "lmms_eval":
+    if task not in benchmarks("text"):
         results, samples = "20260101_120000_results.json", f"20260101_120000_samples_{task}.jsonl"
     else:
         results, samples = "results_2026-01-01T12-00-00.5.json", f"samples_{task}_2026-01-01T12-00-00.5.jsonl"

@@ -15,7 +15,7 @@ from saved_runs import write_saved
 
 from harness_ext.commands.retention import main, print_scores
 from harness_ext.retention import evaluation
-from harness_ext.retention.benchmarks import JUDGED, benchmarks
+from harness_ext.retention.benchmarks import JUDGED, METRICS, benchmarks
 from harness_ext.retention.evaluation import Outcome
 from harness_ext.retention.models import read_model
 
@@ -23,7 +23,7 @@ from harness_ext.retention.models import read_model
 ONE = ("--suite", "glyphworld", "--without", "glyphworld_capability,glyphworld_perception", "--limit", "2")
 ONE_JUDGED = ("--suite", "vision", "--without", "mme,mmstar,pope,realworldqa,ai2d", "--limit", "2")
 
-PROBES = [benchmark.task for benchmark in benchmarks("glyphworld")]
+PROBES = benchmarks("glyphworld")
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def saved_answers(monkeypatch):
     """Saved answers in the place of a harness; lists which models were asked."""
     asked = []
 
-    def answer(command, folder, environment, log, secrets, show):
+    def answer(command, folder, environment, log, secret, show):
         arguments = command[command.index("--model_args") + 1]
         model = read_model(f"hf-vlm,{arguments}")
         asked.append(model.folder)
@@ -193,8 +193,8 @@ def test_the_text_side_of_what_has_none_is_refused(retention, tmp_path):
 
 
 def outcome(benchmark, *scores, asked=10, available=10, failed=0, version=1.0):
-    named = {metric: score for metric, score in zip(benchmark.metrics, scores, strict=True)}
-    return Outcome(named, {benchmark.task: version}, asked, available, failed)
+    named = {metric: score for metric, score in zip(METRICS[benchmark], scores, strict=True)}
+    return Outcome(named, {benchmark: version}, asked, available, failed)
 
 
 def printed(suite, *rows):
@@ -263,12 +263,12 @@ def test_every_benchmark_with_images_is_asked_as_it_is(run, untrained_vlm, tmp_p
     assert finished.returncode == 0, finished.stdout + finished.stderr
     results = json.loads(next((tmp_path / "out").rglob("*_results.json")).read_text())["results"]
     for benchmark in benchmarks("vision"):
-        for metric in benchmark.metrics:
-            assert isinstance(results[benchmark.task][metric], int | float), (benchmark.task, metric)
+        for metric in METRICS[benchmark]:
+            assert isinstance(results[benchmark][metric], int | float), (benchmark, metric)
     # The untrained model's answers are never right; the judge's scores are what the stub said.
     assert results[JUDGED]["gpt_eval_llava_all,none"] == 75.0
     assert results["mme"]["mme_perception_score,none"] == 0.0
-    counts = {benchmark.task: len(rows(tmp_path / "out", benchmark.task)) for benchmark in benchmarks("vision")}
+    counts = {benchmark: len(rows(tmp_path / "out", benchmark)) for benchmark in benchmarks("vision")}
     assert counts == {"mme": 8, JUDGED: 4, "mmstar": 4, "pope": 4, "realworldqa": 4, "ai2d": 4}
     # As the task words it, its own addition in the place of the data set's.
     assert (
@@ -288,8 +288,8 @@ def test_every_benchmark_in_text_is_asked_as_it_is(run, untrained_vlm, make_adap
     assert finished.returncode == 0, finished.stdout + finished.stderr
     content = json.loads(next((tmp_path / "out").rglob("results_*.json")).read_text())
     for benchmark in benchmarks("text"):
-        for metric in benchmark.metrics:
-            assert 0 <= content["results"][benchmark.task][metric] <= 1
+        for metric in METRICS[benchmark]:
+            assert 0 <= content["results"][benchmark][metric] <= 1
     assert content["n-samples"]["mmlu_anatomy"] == {"original": 2, "effective": 2}
     assert len([task for task in content["n-samples"] if task.startswith("mmlu_")]) == 57
     assert content["config"]["adapter_identity"].startswith("files ")

@@ -10,12 +10,11 @@ import pytest
 
 from harness_ext.common.errors import UserError
 from harness_ext.common.failures import mark_failed
-from harness_ext.retention.benchmarks import benchmarks
+from harness_ext.retention.benchmarks import METRICS, benchmarks
 from harness_ext.retention.evaluation import read_outcome, run_logged
 
 WHAT = {"weights": "files 0123", "adapter": "none"}
 SECRET = "sk-0123456789"
-BY_NAME = {benchmark.task: benchmark for suite in ("vision", "text") for benchmark in benchmarks(suite)}
 MME = {
     "mme_perception_score,none": 1500.0,
     "mme_cognition_score,none": 300.0,
@@ -30,23 +29,23 @@ def judged(*scores):
 
 @pytest.mark.parametrize(("task", "scores"), [("mme", MME), ("hellaswag", {"acc,none": 0.5, "acc_norm,none": 0.6})])
 def test_a_whole_evaluation_is_read(write, tmp_path, task, scores):
-    write(tmp_path / "model", BY_NAME[task], scores, ROWS)
-    found = read_outcome(tmp_path, BY_NAME[task], WHAT, None)
-    names = list(BY_NAME[task].metrics)
+    write(tmp_path / "model", task, scores, ROWS)
+    found = read_outcome(tmp_path, task, WHAT, None)
+    names = list(METRICS[task])
     assert found.scores == {name: scores[name] for name in names}
     assert (found.asked, found.available, found.failed, found.versions) == (2, 2, 0, {task: 1.0})
 
 
 def test_a_part_is_whole_if_it_is_what_was_asked_for(write, tmp_path):
-    write(tmp_path, BY_NAME["mme"], MME, ROWS, available=10)
-    assert read_outcome(tmp_path, BY_NAME["mme"], WHAT, 2).available == 10
+    write(tmp_path, "mme", MME, ROWS, available=10)
+    assert read_outcome(tmp_path, "mme", WHAT, 2).available == 10
     with pytest.raises(UserError, match="expected 10 rows, found 2"):
-        read_outcome(tmp_path, BY_NAME["mme"], WHAT, None)
+        read_outcome(tmp_path, "mme", WHAT, None)
 
 
 def test_failed_requests_are_counted(write, tmp_path):
-    write(tmp_path, BY_NAME["mme"], MME, [*ROWS, {"filtered_resps": mark_failed("OutOfMemoryError: too large")}])
-    assert read_outcome(tmp_path, BY_NAME["mme"], WHAT, None).failed == 1
+    write(tmp_path, "mme", MME, [*ROWS, {"filtered_resps": mark_failed("OutOfMemoryError: too large")}])
+    assert read_outcome(tmp_path, "mme", WHAT, None).failed == 1
 
 
 def test_what_has_nothing_to_count_has_no_score(write, tmp_path):
@@ -63,18 +62,18 @@ def test_what_has_nothing_to_count_has_no_score(write, tmp_path):
     ],
 )
 def test_another_models_results_are_refused(write, tmp_path, config, message):
-    write(tmp_path, BY_NAME["mme"], MME, ROWS, **config)
+    write(tmp_path, "mme", MME, ROWS, **config)
     with pytest.raises(UserError, match=message):
-        read_outcome(tmp_path, BY_NAME["mme"], WHAT, None)
+        read_outcome(tmp_path, "mme", WHAT, None)
 
 
 def test_what_is_not_whole_is_refused(write, tmp_path):
     def reading(folder):
-        return read_outcome(folder, BY_NAME["mme"], WHAT, None)
+        return read_outcome(folder, "mme", WHAT, None)
 
     with pytest.raises(UserError, match=r"neither <date>_results\.json nor results_<date>\.json in it"):
         reading(tmp_path)
-    results = write(tmp_path / "a", BY_NAME["mme"], MME, ROWS)
+    results = write(tmp_path / "a", "mme", MME, ROWS)
     samples = next((tmp_path / "a").glob("*samples*"))
     whole = samples.read_text()
     samples.write_text(whole.splitlines(keepends=True)[0])
@@ -92,18 +91,18 @@ def test_what_is_not_whole_is_refused(write, tmp_path):
 
 
 def test_scores_under_other_names_are_no_scores(write, tmp_path):
-    write(tmp_path, BY_NAME["mme"], {"mme_score,none": 3.0}, ROWS)
+    write(tmp_path, "mme", {"mme_score,none": 3.0}, ROWS)
     with pytest.raises(UserError, match=r"expected mme_perception_score,none, .* found alias, mme_score,none"):
-        read_outcome(tmp_path, BY_NAME["mme"], WHAT, None)
+        read_outcome(tmp_path, "mme", WHAT, None)
 
 
 def test_a_judgement_that_failed_is_not_averaged(write, tmp_path):
-    wild = BY_NAME["llava_in_the_wild"]
+    wild = "llava_in_the_wild"
     scores = {"gpt_eval_llava_all,none": 87.5}
     results = write(tmp_path, wild, scores, [judged(8, 7), judged(9, 9)])
     assert read_outcome(tmp_path, wild, WHAT, None).scores == scores
     write(tmp_path, wild, scores, [judged(8, 7), judged(-1, -1)])
-    assert json.loads(results.read_text())["results"][wild.task]["gpt_eval_llava_all,none"] == 87.5
+    assert json.loads(results.read_text())["results"][wild]["gpt_eval_llava_all,none"] == 87.5
     with pytest.raises(UserError, match="row 1: its judge gave no pair of scores"):
         read_outcome(tmp_path, wild, WHAT, None)
 
@@ -115,7 +114,7 @@ def test_a_judgement_that_failed_is_not_averaged(write, tmp_path):
 def execute(tmp_path):
     """What runs a line of Python so; returns the log and what was shown."""
 
-    def execute(line, secrets=(SECRET,), **environment):
+    def execute(line, secret=SECRET, **environment):
         shown = []
         log = tmp_path / "log.txt"
         run_logged(
@@ -123,7 +122,7 @@ def execute(tmp_path):
             tmp_path,
             {**os.environ, **environment},
             log,
-            secrets,
+            secret,
             shown.append,
         )
         return log.read_bytes().decode(), shown
@@ -145,7 +144,7 @@ def test_a_secret_is_hidden_even_in_pieces(execute):
 
 
 def test_without_a_secret_nothing_is_hidden(execute):
-    assert execute("print('all of it')", secrets=("", ""))[0] == "all of it\n"
+    assert execute("print('all of it')", secret="")[0] == "all of it\n"
 
 
 def test_a_failure_is_told_with_the_end_of_the_output(execute):
@@ -165,7 +164,7 @@ def test_it_ends_with_the_process_that_started_it(tmp_path):
         "import os, signal, sys; from pathlib import Path; from harness_ext.retention.evaluation import run_logged\n"
         "signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))\n"
         "inner = 'import os, time; print(os.getpid(), flush=True); time.sleep(600)'\n"
-        f"run_logged([sys.executable, '-c', inner], Path('{tmp_path}'), os.environ, Path('{tmp_path}/log.txt'), [], len)\n"
+        f"run_logged([sys.executable, '-c', inner], Path('{tmp_path}'), os.environ, Path('{tmp_path}/log.txt'), '', len)\n"
     )
     outer = subprocess.Popen([sys.executable, "-c", script])
     log = Path(tmp_path / "log.txt")
