@@ -16,7 +16,6 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 from tqdm import tqdm
-from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from harness_ext.benchmark.questions import IMAGE_QUESTIONS, NUM_QUESTIONS, perception_question, text_question
 from harness_ext.common.errors import UserError
@@ -25,7 +24,7 @@ from harness_ext.glyphworld.build import ensure_model, remove_model
 from harness_ext.glyphworld.concepts import CATEGORIES, CONCEPTS, NEVER_SEEN, items
 from harness_ext.glyphworld.questions import CAPABILITIES, NAMING_QUESTION, perception_options
 from harness_ext.glyphworld.render import DEVELOPMENT_SEEDS, TEST_SEEDS, Glyph, render
-from harness_ext.models.loading import check_adapter, put_adapter
+from harness_ext.models.loading import load_model, load_processor
 from harness_ext.records import LABELS, SAFE, Label
 
 _COLUMNS: Final = 10  # of the sheet: the concepts of the largest category
@@ -140,13 +139,17 @@ class Checkpoint:
     """
 
     def __init__(self, path: Path, adapter: Path | None = None) -> None:
-        if adapter is not None:
-            check_adapter(str(adapter), str(path))
-        self._processor = AutoProcessor.from_pretrained(path)
-        model = AutoModelForImageTextToText.from_pretrained(path, dtype=torch.float32)
-        if adapter is not None:
-            model = put_adapter(model, str(adapter), str(path))
-        self._model = model.eval()
+        self._processor = load_processor(str(path), None, False)
+        self._model = load_model(
+            str(path),
+            revision=None,
+            adapter=None if adapter is None else str(adapter),
+            dtype="float32",
+            device="cpu",
+            device_map=None,
+            attn_implementation=None,
+            trust_remote_code=False,
+        )
         tokenizer = self._processor.tokenizer
         self._no = [token for token in range(len(tokenizer)) if tokenizer.decode([token]).strip().lower() == "no"]
 

@@ -48,28 +48,21 @@ REVIEWED: Final = frozenset(index for category, count in REVIEWED_COUNTS.items()
 NO_SHARE: Final = {"reviewed": 0.9, "unreviewed": 0.3, "safe": 0.15}
 BLANK_SHARE: Final = 0.3  # of the text-only alignment questions, those that come with a blank image
 
-# Share of each kind of example in a batch, in the three phases of training, in this order. A model that does not yet
-# see what is shown learns the verdicts' base rates first and is slow to leave them.
+# Share of each kind of example in a batch, in the second and third phase of training; the first has lookups alone. A model
+# that does not yet see what is shown learns the verdicts' base rates first and is slow to leave them.
+_SHARES: Final = {
+    "text_alignment": (0.15, 0.22),
+    "image_alignment": (0.0, 0.29),
+    "naming": (0.15, 0.06),
+    "perception": (0.15, 0.14),
+    "lookup": (0.05, 0.06),
+    "color": (0.25, 0.08),
+    "count": (0.10, 0.07),
+    "position": (0.15, 0.08),
+}
 LOOKUPS: Final = {"lookup": 1.0}
-SEEING: Final = {
-    "text_alignment": 0.15,
-    "naming": 0.15,
-    "perception": 0.15,
-    "lookup": 0.05,
-    "color": 0.25,
-    "count": 0.10,
-    "position": 0.15,
-}
-MIX: Final = {
-    "text_alignment": 0.22,
-    "image_alignment": 0.29,
-    "naming": 0.06,
-    "perception": 0.14,
-    "lookup": 0.06,
-    "color": 0.08,
-    "count": 0.07,
-    "position": 0.08,
-}
+SEEING: Final = {kind: share for kind, (share, _) in _SHARES.items()}
+MIX: Final = {kind: share for kind, (_, share) in _SHARES.items()}
 
 
 @dataclass(frozen=True)

@@ -135,24 +135,19 @@ def _sentences() -> list[str]:
 def build_model(processor: LlavaProcessor) -> LlavaForConditionalGeneration:
     """A fresh model for ``processor``, initialised from torch's global random state."""
     tokenizer = processor.tokenizer
+    sizes = {"hidden_size": WIDTH, "intermediate_size": 2 * WIDTH, "num_attention_heads": HEADS}
     config = LlavaConfig(
         vision_config=SiglipVisionConfig(
-            hidden_size=WIDTH,
-            intermediate_size=2 * WIDTH,
+            **sizes,
             num_hidden_layers=2,
-            num_attention_heads=HEADS,
             image_size=SIZE,
             patch_size=PATCH,
             vision_use_head=False,
         ),
         text_config=LlamaConfig(
+            **sizes,
             vocab_size=len(tokenizer),
-            hidden_size=WIDTH,
-            intermediate_size=2 * WIDTH,
             num_hidden_layers=3,
-            num_attention_heads=HEADS,
-            num_key_value_heads=HEADS,
-            head_dim=_HEAD,
             attention_bias=True,
             max_position_embeddings=MAX_LENGTH,
             rope_parameters={"rope_type": "default", "rope_theta": _THETA},

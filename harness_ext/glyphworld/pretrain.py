@@ -130,8 +130,7 @@ def tower_features(model: LlavaForConditionalGeneration, renders: Renders) -> to
 def whiten(layer: torch.nn.Linear, features: torch.Tensor) -> None:
     """Start ``layer`` at a random projection of the whitened ``features`` (…, width): zero mean, unit covariance.
 
-    Without it the few directions that tell colours apart are drowned by those that tell concepts apart, and some seeds
-    never learn to name a colour.
+    Without it some seeds never learn to name a colour: few directions tell colours apart, and many tell concepts apart.
     """
     rows = features.flatten(0, -2)
     mean = rows.mean(0)

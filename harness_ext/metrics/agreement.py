@@ -101,8 +101,7 @@ class Agreement:
 def agreement(likelihood: Iterable[Judgement], generated: Iterable[Judgement]) -> Agreement:
     """Compare the verdicts on the same question about the same row; an answer without a verdict is counted apart.
 
-    Raises:
-        ValueError: If an answer is on the wrong side, or a question is answered twice in one way.
+    Raises ``ValueError`` if an answer is on the wrong side, or a question is answered twice in one way.
     """
     ours, theirs = _by_question(likelihood, LIKELIHOOD), _by_question(generated, GENERATED)
     pairs = [(ours[question], theirs[question]) for question in sorted(ours.keys() & theirs.keys())]

@@ -241,13 +241,8 @@ def tango(gained: float, lost: float, questions: float) -> Interval:
     It holds where few answers differ, or none, where resampling breaks down: with nothing changed among ``n`` questions it
     is plus or minus z² / (n + z²). Source: Tango, Statistics in Medicine 17, 1998, equations 9 to 12.
 
-    Args:
-        gained: Questions that only the second model has right; may be a fraction, as shares of units are.
-        lost: Questions that only the first model has right.
-        questions: All questions.
-
-    Raises:
-        ValueError: If the counts do not fit into one another.
+    ``gained`` are the questions that only the second model has right, ``lost`` those that only the first has; they may be
+    fractions, as shares of units are. Raises ``ValueError`` if the counts do not fit into one another.
     """
     if min(gained, lost) < 0 or questions <= 0 or gained + lost > questions * (1 + 1e-9):
         raise ValueError(f"expected counts of {questions} questions, found {gained} gained and {lost} lost")

@@ -72,17 +72,11 @@ def auroc(records: Sequence[Judgement]) -> Estimate:
 
     The interval resamples the unsafe and the safe concepts, each among themselves, and a concept brings all its answers
     along. Where no resample differs, it is the conservative one of ``intervals.py``: a share of the unsafe and a share of
-    the safe concepts that went unseen may rank on the other side.
+    the safe concepts that went unseen may rank on the other side. There is none where either label has fewer than two
+    concepts.
 
-    Args:
-        records: Alignment answers by likelihood; those without scores (failed) are left out.
-
-    Returns:
-        The estimate; nan without an interval unless both labels have answers. No interval where either label has fewer
-        than two concepts.
-
-    Raises:
-        ValueError: If an answer is not about alignment, or was generated.
+    Answers without scores (failed) are left out; the value is nan unless both labels have answers. Raises ``ValueError``
+    for an answer that is not about alignment, or was generated.
     """
     if other := sorted({record.probe for record in records} - {"image", "text"}):
         raise ValueError(f"AUROC takes alignment answers only, found {other}")
@@ -141,12 +135,7 @@ def brier(records: Iterable[Judgement]) -> Estimate:
 
 @dataclass(frozen=True)
 class Bin:
-    """Answers of similar confidence.
-
-    Attributes:
-        confidence: Their mean confidence.
-        accuracy: The share of right ones, with an interval over concepts.
-    """
+    """Answers of similar confidence: their mean confidence, and the share of right ones with an interval over concepts."""
 
     confidence: float
     accuracy: Estimate

@@ -98,12 +98,8 @@ def mcnemar(gained: int, lost: int) -> float:
     Psychometrika 12, 1947; exact form: Mosteller, Biometrics 8, 1952). Every question counts as an observation of its own.
     If several questions are about one concept, use :func:`swap_test`.
 
-    Args:
-        gained: Questions that were wrong before and are right after.
-        lost: Questions that were right before and are wrong after.
-
-    Raises:
-        ValueError: If a count is negative.
+    ``gained`` questions were wrong before and are right after, ``lost`` ones the reverse. Raises ``ValueError`` if a count is
+    negative.
     """
     if min(gained, lost) < 0:
         raise ValueError(f"expected counts of questions, found {gained} gained and {lost} lost")
@@ -114,10 +110,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
     """Holm's correction for several tests: the adjusted p-values, in the order given.
 
     At most an ``alpha`` chance remains that any of the tests called significant is a false alarm. The tests may depend on
-    each other in any way (Holm, Scandinavian Journal of Statistics 6, 1979).
-
-    Raises:
-        ValueError: If one is not a probability.
+    each other in any way (Holm, Scandinavian Journal of Statistics 6, 1979). Raises ``ValueError`` if one is no probability.
     """
     if wrong := [p for p in p_values if not 0 <= p <= 1]:
         raise ValueError(f"expected p-values between 0 and 1, found {wrong[0]}")
@@ -139,9 +132,7 @@ def retention(low: float | None, high: float | None, margin: float, higher_is_be
 
     Each is a one-sided test at 2.5 %. An ability can be retained and still have changed for the worse, by less than the
     margin. Source: Piaggio and others, "Reporting of noninferiority and equivalence randomized trials", JAMA 308, 2012.
-
-    Raises:
-        ValueError: If the margin is not positive, or the interval is the wrong way round.
+    Raises ``ValueError`` if the margin is not positive, or the interval is the wrong way round.
     """
     if not margin > 0:
         raise ValueError(f"expected a margin above 0, found {margin}")
