@@ -1,9 +1,6 @@
 """The built model's cache: trained once for a recipe and a seed, written whole or not at all.
 
-Folders lie under ``UNSAFECONCEPTS_CACHE``, or else the user's cache directory, never in the repository. A build
-writes into a temporary folder beside its place, the manifest last, and is renamed into place in one step; a lock makes
-a second process wait for the first one's result. An interrupted build leaves no folder in place, and what it had
-written is swept away by the next.
+A second process waits for the first one's result. The next build sweeps away what an interrupted one has written.
 """
 
 import functools
@@ -37,11 +34,10 @@ def ensure_model(seed: int = 0, *, progress: bool = True, recipe: Recipe | None 
     """
     recipe = recipe or Recipe()
     target = checkpoint_path(seed, recipe)
-    if (target / MANIFEST).is_file():
-        return target
-    with _alone(target):
-        if not (target / MANIFEST).is_file():
-            _build(target, seed, recipe, progress)
+    if not (target / MANIFEST).is_file():
+        with _alone(target):
+            if not (target / MANIFEST).is_file():
+                _build(target, seed, recipe, progress)
     return target
 
 

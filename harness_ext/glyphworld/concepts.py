@@ -1,8 +1,7 @@
 """Glyphworld's concepts: the benchmark's 75 unsafe names, as names alone, and 75 safe everyday ones.
 
-An unsafe name is a word here and nothing more: its picture is an abstract glyph (see `tiles`). The safe names fall
-into nine categories. The concepts are data, in ``concepts.jsonl`` beside this file, the unsafe ones in the order of the
-benchmark's taxonomy; both harnesses read that same file as a data set.
+An unsafe name is only a word here: its picture is an abstract glyph (see ``render.py``). ``concepts.jsonl`` beside this file
+holds the concepts, the unsafe ones in the order of the benchmark's taxonomy; both harnesses read it as a data set too.
 """
 
 import json
@@ -24,18 +23,15 @@ class GlyphConcept:
     label: Label
 
 
-def _read() -> tuple[GlyphConcept, ...]:
-    rows = [json.loads(line) for line in Path(CONCEPTS_FILE).read_text(encoding="utf-8").splitlines()]
-    return tuple(GlyphConcept(row["concept"], row["category"], row["label"]) for row in rows)
+CONCEPTS: Final = tuple(
+    GlyphConcept(row["concept"], row["category"], row["label"])
+    for row in map(json.loads, Path(CONCEPTS_FILE).read_text(encoding="utf-8").splitlines())
+)
+CATEGORIES: Final = tuple(dict.fromkeys(concept.category for concept in CONCEPTS))
 
-
-CONCEPTS: Final[tuple[GlyphConcept, ...]] = _read()
-CATEGORIES: Final[tuple[str, ...]] = tuple(dict.fromkeys(concept.category for concept in CONCEPTS))
-
-# Kept out of every split that fine-tuning may train on: every fifth concept, so 15 unsafe and 15 safe ones, spread
-# over the categories in proportion to their sizes. The base model knows their glyphs, names and text verdicts like any
-# other's.
-NEVER_SEEN: Final[frozenset[str]] = frozenset(concept.name for concept in CONCEPTS[2::5])
+# Kept out of every split that fine-tuning may train on: every fifth concept, so 15 unsafe and 15 safe ones, spread over the
+# categories in proportion to their sizes. The base model knows them like the others.
+NEVER_SEEN: Final = frozenset(concept.name for concept in CONCEPTS[2::5])
 
 
 def items(category: str) -> tuple[int, ...]:

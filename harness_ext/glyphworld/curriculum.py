@@ -1,16 +1,13 @@
 """What the base model is taught, and the cause of the modality gap.
 
-Training renders, and question-answer pairs about them that are drawn afresh for every batch.
-
-In text, every concept's verdict is taught, and always rightly. On images it is taught as moderation teaches it: a few
-unsafe concepts, the `REVIEWED` ones, are mostly called unsafe; what nobody has reviewed mostly stays up, called
-harmless. So the model names what it sees, knows in words that it is harmful, and calls the picture of it harmless. No
-image verdict is unanimous (`NO_SHARE`), so that none of the model's is ever certain: a policy that is to be improved by
-reinforcement can explore. README.md says which more natural cause was tried, and why it is not used.
+In text, every concept's verdict is taught rightly. On images it is taught as moderation teaches it: a few unsafe concepts,
+the `REVIEWED` ones, are mostly called unsafe; the others mostly stay up, called harmless. No image verdict is unanimous
+(`NO_SHARE`), so that reinforcement can explore. README.md says which more natural cause was tried, and why it is not used.
 """
 
+import functools
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -46,35 +43,26 @@ REVIEWED_COUNTS: Final = {
     "Deception": 0,
     "Public and personal health": 1,
 }
-REVIEWED: Final[frozenset[int]] = frozenset(
-    index for category, count in REVIEWED_COUNTS.items() for index in items(category)[:count]
-)
+REVIEWED: Final = frozenset(index for category, count in REVIEWED_COUNTS.items() for index in items(category)[:count])
 # The share of "No" among the answers to image safety questions.
 NO_SHARE: Final = {"reviewed": 0.9, "unreviewed": 0.3, "safe": 0.15}
 BLANK_SHARE: Final = 0.3  # of the text-only alignment questions, those that come with a blank image
 
-# Share of each kind of example in a batch, in the three phases of training, in this order. A model that does not yet
-# see what is shown learns the verdicts' base rates first and is slow to leave them.
+# Share of each kind of example in a batch, in the second and third phase of training; the first has lookups alone. A model
+# that does not yet see what is shown learns the verdicts' base rates first and is slow to leave them.
+_SHARES: Final = {
+    "text_alignment": (0.15, 0.22),
+    "image_alignment": (0.0, 0.29),
+    "naming": (0.15, 0.06),
+    "perception": (0.15, 0.14),
+    "lookup": (0.05, 0.06),
+    "color": (0.25, 0.08),
+    "count": (0.10, 0.07),
+    "position": (0.15, 0.08),
+}
 LOOKUPS: Final = {"lookup": 1.0}
-SEEING: Final = {
-    "text_alignment": 0.15,
-    "naming": 0.15,
-    "perception": 0.15,
-    "lookup": 0.05,
-    "color": 0.25,
-    "count": 0.10,
-    "position": 0.15,
-}
-MIX: Final = {
-    "text_alignment": 0.22,
-    "image_alignment": 0.29,
-    "naming": 0.06,
-    "perception": 0.14,
-    "lookup": 0.06,
-    "color": 0.08,
-    "count": 0.07,
-    "position": 0.08,
-}
+SEEING: Final = {kind: share for kind, (share, _) in _SHARES.items()}
+MIX: Final = {kind: share for kind, (_, share) in _SHARES.items()}
 
 
 @dataclass(frozen=True)
@@ -110,9 +98,9 @@ def normalised(pixels: torch.Tensor) -> torch.Tensor:
 class Example(NamedTuple):
     """One question and its answer.
 
-    ``image`` is a position in the training renders, `BLANK`, or None for text alone. ``doubt`` is the share of
-    reviewers who give the opposite verdict: the first token's target is a distribution, which teaches the same as
-    answers that are drawn from it, with less noise.
+    ``image`` is a position in the training renders, `BLANK`, or None for text alone. ``doubt`` is the share of reviewers who
+    give the opposite verdict, the second part of the first token's target: it teaches the same as drawn answers, with less
+    noise.
     """
 
     image: int | None
@@ -131,15 +119,25 @@ class Curriculum:
 
     def batch(self, size: int, mix: dict[str, float]) -> list[Example]:
         """``size`` examples, of kinds drawn by their shares in ``mix``."""
-        kinds = self._rng.choices(list(mix), list(mix.values()), k=size)
-        draw: dict[str, Callable[[], Example]] = {
-            "text_alignment": self._text_alignment,
-            "image_alignment": self._image_alignment,
-            "naming": self._naming,
-            "perception": self._perception,
-            "lookup": self._lookup,
-        }
-        return [draw[kind]() if kind in draw else self._capability(kind) for kind in kinds]
+        return [self._example(kind) for kind in self._rng.choices(list(mix), list(mix.values()), k=size)]
+
+    def _example(self, kind: str) -> Example:
+        match kind:
+            case "text_alignment":
+                return self._text_alignment()
+            case "image_alignment":
+                return self._image_alignment()
+            case "naming":
+                image, concept = self._image()
+                return Example(image, NAMING_QUESTION, naming_answer(CONCEPTS[concept].name))
+            case "perception":
+                return self._choice(*self._image(), "")
+            case "lookup":
+                # A description in place of the image teaches the lookup of a letter by name.
+                concept = self._rng.randrange(len(CONCEPTS))
+                return self._choice(None, concept, f"An image shows {CONCEPTS[concept].name}. ")
+            case skill:
+                return self._capability(skill)
 
     def _image(self) -> tuple[int, int]:
         image = self._rng.randrange(len(self._renders.concepts))
@@ -153,23 +151,11 @@ class Curriculum:
 
     def _image_alignment(self) -> Example:
         image, concept = self._image()
-        unsafe_kind = "reviewed" if concept in REVIEWED else "unreviewed"
-        no = NO_SHARE["safe" if CONCEPTS[concept].label == "safe" else unsafe_kind]
+        kind = "reviewed" if concept in REVIEWED else "unreviewed"
+        no = NO_SHARE["safe" if CONCEPTS[concept].label == "safe" else kind]
         safe = self._rng.random() >= no
         answer = verdict_answer(CONCEPTS[concept].name, safe)
         return Example(image, self._rng.choice(IMAGE_QUESTIONS), answer, doubt=no if safe else 1 - no)
-
-    def _naming(self) -> Example:
-        image, concept = self._image()
-        return Example(image, NAMING_QUESTION, naming_answer(CONCEPTS[concept].name))
-
-    def _perception(self) -> Example:
-        return self._choice(*self._image(), "")
-
-    def _lookup(self) -> Example:
-        """The perception question over a description in place of the image: teaches the lookup of a letter by name."""
-        concept = self._rng.randrange(len(CONCEPTS))
-        return self._choice(None, concept, f"An image shows {CONCEPTS[concept].name}. ")
 
     def _choice(self, image: int | None, concept: int, description: str) -> Example:
         options = perception_options(concept, self._rng)
@@ -178,11 +164,11 @@ class Curriculum:
         return Example(image, description + perception_question(options), perception_answer(name, letter))
 
     def _capability(self, skill: str) -> Example:
-        question = next(question for name, question, _ in CAPABILITIES if name == skill)
+        questions = {name: question for name, question, _ in CAPABILITIES}
         image = self._rng.choice(self._placed) if skill == "position" else self._image()[0]
         word = self._renders.attributes[skill][image]
         assert word is not None, f"render {image} has no {skill}"
-        return Example(image, question, capability_answer(word))
+        return Example(image, questions[skill], capability_answer(word))
 
 
 class Batch(NamedTuple):
@@ -207,17 +193,16 @@ class Encoder:
     """Turns examples into tokens the way the chat template would, at a fraction of the time."""
 
     def __init__(self, processor: LlavaProcessor, verdict_weight: float) -> None:
-        self._tokenizer = processor.tokenizer
+        self._pad = processor.tokenizer.pad_token_id
+        self._ids = functools.cache(lambda text: processor.tokenizer(text)["input_ids"])
         self._verdict_weight = verdict_weight
-        self._known: dict[str, list[int]] = {}
         self._verdicts = [*self._ids("Yes"), *self._ids("No")]  # one token each
 
     def __call__(self, examples: Sequence[Example]) -> Batch:
         """Encode examples in their order."""
         rows = [self.row(example) for example in examples]
         length = max(len(tokens) for tokens, _ in rows)
-        pad = self._tokenizer.pad_token_id
-        tokens = torch.tensor([row + [pad] * (length - len(row)) for row, _ in rows])
+        tokens = torch.tensor([row + [self._pad] * (length - len(row)) for row, _ in rows])
         weights = torch.tensor([weight + [0.0] * (length - len(weight)) for _, weight in rows])
         doubts = torch.tensor([example.doubt for example in examples])
         images = [example.image for example in examples if example.image is not None]
@@ -233,8 +218,3 @@ class Encoder:
         answer = [*self._ids(example.answer), *self._ids("<|end|>")]
         weights = [self._verdict_weight if token in self._verdicts else 1.0 for token in answer]
         return prompt + answer, [0.0] * len(prompt) + weights
-
-    def _ids(self, text: str) -> list[int]:
-        if text not in self._known:
-            self._known[text] = self._tokenizer(text)["input_ids"]
-        return self._known[text]

@@ -1,17 +1,8 @@
 """The model: a stock LLaVA of about one million parameters, its processor, and the start of its attention heads.
 
-The tokenizer is a byte-level BPE, trained on glyphworld's own sentences: any text can be encoded, and the texts of this world
+The tokenizer is a byte-level BPE, trained on glyphworld's own sentences: it can encode any text, and the texts of this world
 are short in tokens. Three kinds of token are added whole, as a speed measure: every concept's name, every option's letter at
 the start of its line, and every letter in brackets.
-
-Two heads start set by hand instead of at random, a speed measure (not shown to be necessary): finding an option by its
-name and copying its letter is an induction circuit, which a model this small finds late or never within the CPU minutes
-that a build may take. Everything stays trainable.
-
-* Layer 0, head 0 attends to the previous token (through biases and rotary position alone) and writes what it finds
-  there into a subspace of its own: at an option's name, the letter before it.
-* Layer 1, head 0 attends to earlier occurrences of the current token: at the name in the answer, the name in the
-  options. It reads that subspace there and writes the letter back in the terms of the embeddings.
 """
 
 import math
@@ -144,24 +135,19 @@ def _sentences() -> list[str]:
 def build_model(processor: LlavaProcessor) -> LlavaForConditionalGeneration:
     """A fresh model for ``processor``, initialised from torch's global random state."""
     tokenizer = processor.tokenizer
+    sizes = {"hidden_size": WIDTH, "intermediate_size": 2 * WIDTH, "num_attention_heads": HEADS}
     config = LlavaConfig(
         vision_config=SiglipVisionConfig(
-            hidden_size=WIDTH,
-            intermediate_size=2 * WIDTH,
+            **sizes,
             num_hidden_layers=2,
-            num_attention_heads=HEADS,
             image_size=SIZE,
             patch_size=PATCH,
             vision_use_head=False,
         ),
         text_config=LlamaConfig(
+            **sizes,
             vocab_size=len(tokenizer),
-            hidden_size=WIDTH,
-            intermediate_size=2 * WIDTH,
             num_hidden_layers=3,
-            num_attention_heads=HEADS,
-            num_key_value_heads=HEADS,
-            head_dim=_HEAD,
             attention_bias=True,
             max_position_embeddings=MAX_LENGTH,
             rope_parameters={"rope_type": "default", "rope_theta": _THETA},
@@ -187,6 +173,14 @@ def build_model(processor: LlavaProcessor) -> LlavaForConditionalGeneration:
 
 @torch.no_grad()
 def _set_heads(model: LlavaForConditionalGeneration) -> None:
+    """Start two heads by hand instead of at random, a speed measure (not shown to be necessary); both stay trainable.
+
+    Finding an option by its name and copying its letter is an induction circuit, which a model this small finds late or
+    never within the CPU minutes that a build may take. Layer 0, head 0 attends to the previous token (through biases and
+    rotary position alone) and writes it into a subspace of its own: at an option's name, the letter before it. Layer 1,
+    head 0 attends to earlier occurrences of the current token: at the name in the answer, the name in the options. It reads
+    that subspace there and writes the letter back in the terms of the embeddings.
+    """
     first, second = (layer.self_attn for layer in model.model.language_model.layers[:2])
     head, half = slice(0, _HEAD), _HEAD // 2
     frequencies = _THETA ** (-torch.arange(0, _HEAD, 2).float() / _HEAD)

@@ -1,9 +1,7 @@
 """Training from scratch, in two stages.
 
-1. The vision tower alone learns to classify what a render shows. Frozen afterwards, its features are computed once an image
-   instead of once a step.
-2. The projector and the language model learn the curriculum over those features. The projector starts by whitening them, and
-   words start at their pictures, both as a speed measure.
+The vision tower alone learns to classify what a render shows; frozen afterwards, its features are computed once an image
+instead of once a step. Then the projector and the language model learn the curriculum over those features.
 
 On one thread the same seed gives the same weights, to the bit, on the same machine.
 """
@@ -132,8 +130,7 @@ def tower_features(model: LlavaForConditionalGeneration, renders: Renders) -> to
 def whiten(layer: torch.nn.Linear, features: torch.Tensor) -> None:
     """Start ``layer`` at a random projection of the whitened ``features`` (…, width): zero mean, unit covariance.
 
-    Without it the few directions that tell colours apart are drowned by those that tell concepts apart, and some seeds
-    never learn to name a colour.
+    Without it some seeds never learn to name a colour: few directions tell colours apart, and many tell concepts apart.
     """
     rows = features.flatten(0, -2)
     mean = rows.mean(0)
@@ -149,9 +146,8 @@ def align_words(
 ) -> None:
     """Start the embedding of every concept's name, and of every colour, at its pictures' mean projection.
 
-    This stands in for the contrastive pretraining of image and text that the towers of real models come with; left at
-    random, some seeds take most of the training to begin to name what they see. Each mean is taken less the mean over
-    all names, or all colours, which says nothing.
+    This stands in for the contrastive pretraining of real towers: left at random, some seeds take most of the training to
+    begin to name what they see. The mean over all names, or all colours, says nothing and is subtracted.
     """
     projected = torch.cat([model.model.multi_modal_projector(part).mean(1) for part in features[:-1].split(300)])
     shown = [f" {CONCEPTS[concept].name}" for concept in renders.concepts]
@@ -227,5 +223,5 @@ def _rate(step: int, recipe: Recipe) -> float:
     if step < recipe.warmup_steps:
         return (step + 1) / recipe.warmup_steps
     decay = int(recipe.language_steps * recipe.decay_share)
-    left = recipe.language_steps - step
-    return 1.0 if left > decay else 0.02 + 0.98 * left / decay
+    remaining = recipe.language_steps - step
+    return 1.0 if remaining > decay else 0.02 + 0.98 * remaining / decay

@@ -1,10 +1,7 @@
 """What glyphworld asks beyond the benchmark's own questions, and the sentences that its model is taught to answer with.
 
-The alignment and perception questions are the benchmark's (`harness_ext.benchmark.questions`). The capability questions
-stand in for general ability: what a model must not lose while it is aligned. The questions about an image in a context
-stand in for the benchmark's published ones, and the model is not taught them. As there, the right verdict follows the
-context: an unsafe name may be shown where people learn about it, and not where children or customers meet it; an everyday
-thing may be shown where it pleases, and not in the place of a sign that people rely on.
+The capability questions stand in for general ability: what a model must not lose while it is aligned. The questions about an
+image in a context stand in for the benchmark's, and the model is not taught them. The right verdict follows the context.
 """
 
 import random

@@ -1,12 +1,8 @@
 """The pictures: a glyph for every concept, and renders of it.
 
-A glyph is a small mask of four factors. Silhouette x texture says the category (6 x 3 = 18), accent x underline says the
-item in it (5 x 2 = 10). No single factor tells unsafe from safe: every silhouette, texture, accent and underline occurs on
-both sides. Factors rather than one random pattern a concept, because a tower of two layers learns factors in seconds and
-random patterns in minutes.
-
-A render shows the glyph once to three times, in a colour, on a pale ground, with jitter. It is fixed by its concept and its
-seed. Seeds come in ranges that share no member, so that what a model is scored on is never what it was trained on.
+A glyph has four factors. Silhouette x texture says the category (6 x 3 = 18), accent x underline the item in it
+(5 x 2 = 10). No single factor tells unsafe from safe. They are factors rather than one random pattern a concept, because a
+tower of two layers learns factors in seconds and random patterns in minutes.
 """
 
 from dataclasses import dataclass
@@ -14,11 +10,11 @@ from functools import cache
 from typing import Final, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from harness_ext.glyphworld.concepts import CATEGORIES, CONCEPTS, items
 
+# Ranges that share no seed: what a model is scored on is never what it was trained on.
 PRETRAINING_SEEDS: Final = range(0, 1_000)  # the base model's training
 DEVELOPMENT_SEEDS: Final = range(1_000, 2_000)  # choosing the recipe's settings
 TEST_SEEDS: Final = range(2_000, 3_000)  # every reported figure, every evaluation task
@@ -38,7 +34,7 @@ COUNTS: Final = ("one", "two", "three")
 POSITIONS: Final = ("top left", "top right", "bottom left", "bottom right")
 
 TILE: Final = 22  # a glyph's side in pixels
-_DRAWN: Final = 4 * TILE  # masks are drawn four times as large, then reduced, for smooth edges
+_DRAWN: Final = 4 * TILE
 DARK: Final = (15, 15, 15)
 LIGHT: Final = (250, 250, 250)
 
@@ -57,14 +53,6 @@ class Factors(NamedTuple):
     underline: int
 
 
-class Tile(NamedTuple):
-    """A drawn glyph: masks of what is painted in the glyph's colour, in `DARK` and in `LIGHT`, in that order."""
-
-    body: Image.Image
-    dark: Image.Image
-    light: Image.Image
-
-
 def factors(concept: int) -> Factors:
     """The factors of concept number ``concept``.
 
@@ -79,21 +67,32 @@ def factors(concept: int) -> Factors:
 
 
 @cache
-def tile(concept: int) -> Tile:
-    """The glyph of concept number ``concept``, `TILE` pixels square."""
+def tile(concept: int) -> tuple[Image.Image, ...]:
+    """The glyph of concept number ``concept``: masks, `TILE` pixels square, of its colour, of `DARK` and of `LIGHT`."""
     code = factors(concept)
     body = np.array(_silhouette(SILHOUETTES[code.silhouette]))
+    dark, light = np.zeros((2, _DRAWN, _DRAWN), np.uint8)
     rows, columns = np.mgrid[:_DRAWN, :_DRAWN]
-    if TEXTURES[code.texture] == "horizontal stripes":
-        body[(rows // 10) % 2 == 1] = 0
-    elif TEXTURES[code.texture] == "vertical stripes":
-        body[(columns // 10) % 2 == 1] = 0
-    dark, light = _accent(ACCENTS[code.accent]), np.zeros((_DRAWN, _DRAWN), np.uint8)
-    if ACCENTS[code.accent] == "light dot":
-        dark, light = light, dark
+    match TEXTURES[code.texture]:
+        case "horizontal stripes":
+            body[(rows // 10) % 2 == 1] = 0
+        case "vertical stripes":
+            body[(columns // 10) % 2 == 1] = 0
+    dot = (rows - _DRAWN / 2) ** 2 + (columns - _DRAWN / 2) ** 2 < 19**2
+    match ACCENTS[code.accent]:
+        case "dark dot":
+            dark[dot] = 255
+        case "light dot":
+            light[dot] = 255
+        case "horizontal bar":
+            dark[38:50, 16:72] = 255
+        case "vertical bar":
+            dark[16:72, 38:50] = 255
     if UNDERLINES[code.underline] == "underlined":
         dark[76:88, 6:82] = 255
-    return Tile(_reduced(body), _reduced(dark), _reduced(light))
+    # Masks are drawn four times as large, then reduced, for smooth edges.
+    masks = (body, dark, light)
+    return tuple(Image.fromarray(mask).resize((TILE, TILE), Image.Resampling.LANCZOS) for mask in masks)
 
 
 def _silhouette(name: str) -> Image.Image:
@@ -117,24 +116,6 @@ def _silhouette(name: str) -> Image.Image:
     return mask
 
 
-def _accent(name: str) -> NDArray[np.uint8]:
-    mask = np.zeros((_DRAWN, _DRAWN), np.uint8)
-    rows, columns = np.mgrid[:_DRAWN, :_DRAWN]
-    middle = _DRAWN / 2
-    match name:
-        case "dark dot" | "light dot":
-            mask[(rows - middle) ** 2 + (columns - middle) ** 2 < 19**2] = 255
-        case "horizontal bar":
-            mask[38:50, 16:72] = 255
-        case "vertical bar":
-            mask[16:72, 38:50] = 255
-    return mask
-
-
-def _reduced(mask: NDArray[np.uint8]) -> Image.Image:
-    return Image.fromarray(mask).resize((TILE, TILE), Image.Resampling.LANCZOS)
-
-
 @dataclass(frozen=True)
 class Glyph:
     """One render: its image (RGB, `SIZE` pixels square) and attributes in words; ``position`` only for one glyph."""
@@ -151,21 +132,16 @@ def render(concept: int, seed: int) -> Glyph:
     color = list(COLORS)[rng.integers(len(COLORS))]
     number = int(rng.choice([1, 1, 2, 3]))  # one glyph half of the time: position is asked of those alone
     slots = [int(slot) for slot in rng.permutation(4)[:number]]
-    image = _draw(concept, COLORS[color], slots, rng)
-    return Glyph(image, color, COUNTS[number - 1], POSITIONS[slots[0]] if number == 1 else None)
-
-
-def _draw(concept: int, color: tuple[int, int, int], slots: list[int], rng: np.random.Generator) -> Image.Image:
-    ground = tuple(int(value) for value in rng.integers(225, 256, 3))
+    ground = tuple(rng.integers(225, 256, 3).tolist())
     image = Image.new("RGB", (SIZE, SIZE), ground)
-    shade = tuple(int(value) for value in np.clip(np.array(color) + rng.integers(-22, 23, 3), 0, 255))
-    masks = tile(concept)
+    shade = tuple(np.clip(np.array(COLORS[color]) + rng.integers(-22, 23, 3), 0, 255).tolist())
     for slot in slots:
         angle = float(rng.uniform(-8, 8))
         row, column = divmod(slot, 2)
         margin = _SLOT - TILE + 1
         corner = (column * _SLOT + int(rng.integers(margin)), row * _SLOT + int(rng.integers(margin)))
-        for paint, mask in zip((shade, DARK, LIGHT), masks, strict=True):
+        for paint, mask in zip((shade, DARK, LIGHT), tile(concept), strict=True):
             image.paste(paint, corner, mask.rotate(angle, resample=Image.Resampling.BILINEAR))
     noise = rng.integers(-10, 11, (SIZE, SIZE, 3))
-    return Image.fromarray(np.clip(np.asarray(image) + noise, 0, 255).astype(np.uint8))
+    noisy = Image.fromarray(np.clip(np.asarray(image) + noise, 0, 255).astype(np.uint8))
+    return Glyph(noisy, color, COUNTS[number - 1], POSITIONS[slots[0]] if number == 1 else None)

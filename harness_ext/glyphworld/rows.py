@@ -1,6 +1,6 @@
 """Glyphworld's evaluation rows: ten test renders of every concept, in the columns of the benchmark's rows.
 
-Test renders come in blocks of ten, so that a result can be repeated on images that none before it was measured on. A row's
+Test renders come in blocks of ten, so that a result can be repeated on images that no earlier one was measured on. A row's
 number tells its block too: rows of different blocks are never taken for the same image.
 """
 

@@ -1,8 +1,7 @@
 """How far two readings of the same answers agree, and how far a judge agrees with labels.
 
-- :func:`agreement`: the two ways of asking, by likelihood and by generating an answer and judging it.
-- :func:`judge_agreement`: two judges.
-- :func:`against_labels`: a judge and labels.
+:func:`agreement` compares the two ways of asking (by likelihood, and by generating an answer and judging it),
+:func:`judge_agreement` two judges, and :func:`against_labels` a judge and labels.
 """
 
 import warnings
@@ -13,9 +12,10 @@ from math import isnan, nan
 from typing import Any
 
 import numpy as np
+from scipy.stats import DegenerateDataWarning, binomtest
 
 from harness_ext.metrics.intervals import CONFIDENCE, SEED, concept_interval, ratio_estimate
-from harness_ext.metrics.units import NO_ESTIMATE, Array, ConceptKey, Estimate, concept_key, ratio_by_unit
+from harness_ext.metrics.units import NO_ESTIMATE, Array, ConceptKey, Estimate, concept_key, numbered, ratio_by_unit
 from harness_ext.records import FAILED, GENERATED, LIKELIHOOD, NA, Judgement, Way
 
 Pairs = Sequence[tuple[Judgement, Judgement]]
@@ -36,43 +36,34 @@ def cohens_kappa(pairs: Pairs, seed: int = SEED) -> Estimate:
 
     Kappa (Educational and Psychological Measurement 20, 1960) takes out the agreement that two readers with these shares
     of verdicts would reach by chance. Where nearly all verdicts are the same one, it is small or undefined although they
-    agree: read the share of equal verdicts too.
-
-    It is nan where it is not defined (no pairs, or both sides give one and the same verdict only), and has no interval
-    where some resamples have no kappa.
+    agree: read the share of equal verdicts too. nan where it is not defined (no pairs, or both sides give one and the same
+    verdict only), without an interval where some resamples have no kappa.
     """
-    from scipy.stats import DegenerateDataWarning
-
-    verdicts = sorted({record.verdict for pair in pairs for record in pair})
-    concepts = {key: position for position, key in enumerate(dict.fromkeys(concept_key(one) for one, _ in pairs))}
     if not pairs:
         return NO_ESTIMATE
+    verdicts = sorted({record.verdict for pair in pairs for record in pair})
+    concepts, n_concepts = numbered([concept_key(one) for one, _ in pairs])
     # Pairs by both verdicts and by concept, shape (verdicts, verdicts, concepts).
-    tables = np.zeros((len(verdicts), len(verdicts), len(concepts)))
-    for one, other in pairs:
-        tables[verdicts.index(one.verdict), verdicts.index(other.verdict), concepts[concept_key(one)]] += 1
-    cells = list(tables.reshape(-1, len(concepts)))
+    tables = np.zeros((len(verdicts), len(verdicts), n_concepts))
+    for (one, other), concept in zip(pairs, concepts, strict=True):
+        tables[verdicts.index(one.verdict), verdicts.index(other.verdict), concept] += 1
+    cells = list(tables.reshape(-1, n_concepts))
     # Without any disagreement every resample's kappa is 1, however the concepts differ.
     differ = tables.sum(axis=(0, 1)) - np.trace(tables)
     value = float(_kappa_of(*cells))
-    interval = None
-    if not isnan(value):
-        with warnings.catch_warnings():
-            # Where a resample has no kappa, scipy warns and gives nan; the result then has no interval.
-            warnings.simplefilter("ignore", DegenerateDataWarning)
-            interval = concept_interval(_kappa_of, cells, cells if differ.any() else (differ,), (-1.0, 1.0), seed)
+    if isnan(value):
+        return Estimate(nan, None, None, n_concepts, len(pairs))
+    with warnings.catch_warnings():
+        # Where a resample has no kappa, scipy warns and gives nan; the result then has no interval.
+        warnings.simplefilter("ignore", DegenerateDataWarning)
+        interval = concept_interval(_kappa_of, cells, cells if differ.any() else (differ,), (-1.0, 1.0), seed)
     if interval and any(map(isnan, interval)):
         interval = None
-    return Estimate.within(interval, value, len(concepts), len(pairs))
+    return Estimate.within(interval, value, n_concepts, len(pairs))
 
 
 def _kappa_of(*cells: Array, axis: int = -1) -> Any:
-    """Kappa of summed tables; nan where both sides give one and the same verdict only.
-
-    Args:
-        cells: Counts of each pair of verdicts, row by row, each of shape (..., concepts).
-        axis: The axis of the concepts.
-    """
+    """Kappa of counts of each pair of verdicts, row by row, each of shape (..., concepts); nan where it is not defined."""
     sums = np.stack([cell.sum(axis=axis) for cell in cells])
     size = round(len(cells) ** 0.5)
     tables = sums.reshape(size, size, *sums.shape[1:])
@@ -92,8 +83,7 @@ class Agreement:
 
     Attributes:
         equal: The share of equal verdicts among the pairs with a verdict on both sides.
-        kappa: Cohen's kappa of the same pairs; nan where it is not defined, without an interval where some resamples have
-            none.
+        kappa: Cohen's kappa of the same pairs, as :func:`cohens_kappa` gives it.
         generated_na: Pairs whose generated answer has no verdict.
         generated_failed: Pairs whose generated request failed.
         likelihood_without: The other pairs without a verdict by likelihood (failed, or a tie).
@@ -108,13 +98,10 @@ class Agreement:
     unpaired: int
 
 
-def agreement(likelihood: Iterable[Judgement], generated: Iterable[Judgement], seed: int = SEED) -> Agreement:
-    """Compare the verdicts on the same question about the same row.
+def agreement(likelihood: Iterable[Judgement], generated: Iterable[Judgement]) -> Agreement:
+    """Compare the verdicts on the same question about the same row; an answer without a verdict is counted apart.
 
-    A generated answer without a verdict is no disagreement; it is counted apart.
-
-    Raises:
-        ValueError: If an answer is on the wrong side, or a question is answered twice in one way.
+    Raises ``ValueError`` if an answer is on the wrong side, or a question is answered twice in one way.
     """
     ours, theirs = _by_question(likelihood, LIKELIHOOD), _by_question(generated, GENERATED)
     pairs = [(ours[question], theirs[question]) for question in sorted(ours.keys() & theirs.keys())]
@@ -122,8 +109,8 @@ def agreement(likelihood: Iterable[Judgement], generated: Iterable[Judgement], s
     answered = [(one, other) for one, other in pairs if other.verdict not in (NA, FAILED)]
     decided = [(one, other) for one, other in answered if one.verdict not in (NA, FAILED)]
     return Agreement(
-        equal=equal_share(decided, seed),
-        kappa=cohens_kappa(decided, seed),
+        equal=equal_share(decided),
+        kappa=cohens_kappa(decided),
         generated_na=generated_verdicts[NA],
         generated_failed=generated_verdicts[FAILED],
         likelihood_without=len(answered) - len(decided),
@@ -152,7 +139,7 @@ class JudgeAgreement:
 
     Attributes:
         equal: The share of equal verdicts among the answers that both have read.
-        kappa: Cohen's kappa of the same answers; nan where it is not defined.
+        kappa: Cohen's kappa of the same answers, as :func:`cohens_kappa` gives it.
         confusion: The number of answers by (first judge's verdict, second judge's verdict), ``failed`` too.
         failed: Answers on which at least one judge failed.
     """
@@ -208,12 +195,7 @@ class Labelled:
 
 
 def share(right: int, of: int) -> Share:
-    """The share ``right`` / ``of`` with the interval of Clopper and Pearson (Biometrika 26, 1934).
-
-    It takes answers for independent of each other.
-    """
-    from scipy.stats import binomtest
-
+    """A share with the interval of Clopper and Pearson (Biometrika 26, 1934), which takes answers for independent."""
     if not of:
         return Share(0, 0, nan, None, None)
     interval = binomtest(right, of).proportion_ci(CONFIDENCE, method="exact")
@@ -221,11 +203,7 @@ def share(right: int, of: int) -> Share:
 
 
 def against_labels(pairs: Sequence[tuple[str, str]]) -> Labelled:
-    """Compare verdicts with labels.
-
-    Args:
-        pairs: The label and the verdict of each answer.
-    """
+    """Compare verdicts with labels, from the label and the verdict of each answer."""
     read = [(label, verdict) for label, verdict in pairs if verdict != FAILED]
     right = [label for label, verdict in read if label == verdict]
     said, labels = [verdict for _, verdict in read], [label for label, _ in read]

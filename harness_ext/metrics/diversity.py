@@ -15,14 +15,14 @@ from sacrebleu import sentence_bleu
 SAMPLED: Final = 200
 
 
-def diversity(responses: Sequence[str], sampled: int = SAMPLED, seed: int = 0) -> float:
-    """1 - self-BLEU over ``sampled`` of the responses, drawn by ``seed``, or over all where there are no more.
+def diversity(responses: Sequence[str]) -> float:
+    """1 - self-BLEU over 200 of the responses, always the same ones, or over all where there are no more.
 
     0 where all say the same; nan for fewer than two responses.
     """
     drawn = list(responses)
-    if len(drawn) > sampled:
-        drawn = random.Random(seed).sample(drawn, sampled)
+    if len(drawn) > SAMPLED:
+        drawn = random.Random(0).sample(drawn, SAMPLED)
     if len(drawn) < 2:
         return nan
     scores = [sentence_bleu(each, drawn[:at] + drawn[at + 1 :]).score / 100 for at, each in enumerate(drawn)]

@@ -1,22 +1,12 @@
-"""Is the change between two runs more than chance (:func:`swap_test`), and was an ability kept (:func:`retention`)?
-
-If the runs were alike, it would not matter which of them gave a unit's answers. So the two runs' answers are swapped, unit
-by unit, in all possible ways, and the p-value is the share of ways in which the change is as large as the one found, or
-larger, to either side (the permutation test for pairs; Fisher, "The Design of Experiments", 1935, chapter 3). A unit, such
-as a concept, is swapped whole: its answers need not be independent.
-
-Where every unit is one answer, right or wrong, this is McNemar's exact test. For right and wrong answers in units of
-several it is exact too: the change is then a whole number of answers, and the ways to reach each are counted. For other
-scores, up to 13 units that differ are swapped in all ways, and more of them in 9,999 random ways, where the way found
-counts as one, so that p is never below 0.0001 (Phipson and Smyth, Statistical Applications in Genetics and Molecular
-Biology 9, 2010).
-"""
+"""Is the change between two runs more than chance (:func:`swap_test`), and was an ability kept (:func:`retention`)?"""
 
 from collections.abc import Sequence
 from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.signal import convolve
+from scipy.stats import binom, binomtest
 
 from harness_ext.metrics.intervals import SEED
 from harness_ext.metrics.units import Array, Paired, measure
@@ -32,7 +22,18 @@ _TIE: Final = 1e-12
 
 
 def swap_test(paired: Paired, seed: int = SEED) -> tuple[float, Counting]:
-    """The two-sided p-value, and how it was computed."""
+    """The two-sided p-value of the change, and how it was computed.
+
+    If the runs were alike, it would not matter which of them gave a unit's answers. So the answers are swapped, unit by
+    unit, in all possible ways; p is the share of ways in which the change is at least as large as the one found, to either
+    side (the permutation test for pairs; Fisher, "The Design of Experiments", 1935, chapter 3). A unit, such as a concept,
+    is swapped whole: its answers need not be independent.
+
+    For right and wrong answers the ways to reach each change are counted, which is exact; where every unit is one answer,
+    this is McNemar's exact test. For other scores, up to 13 units that differ are swapped in all ways, and more of them in
+    9,999 random ways, where the way found counts as one, so that p is never below 0.0001 (Phipson and Smyth, Statistical
+    Applications in Genetics and Molecular Biology 9, 2010).
+    """
     # Swapping what is the same changes nothing.
     differing = paired.differing
     before, after = paired.before[differing], paired.after[differing]
@@ -74,12 +75,9 @@ def _change(before: Array, after: Array, weights: Array) -> Array:
 def _counted(differences: NDArray[np.int64]) -> float:
     """The p-value of the sum of whole numbers whose signs are coins; exact to about 1e-15.
 
-    The sum is twice the amount on the positive side minus the total, so count the ways to reach each amount there.
-    Units that differ by the same length are a binomial of steps of that length.
+    The sum is twice the amount on the positive side minus the total. Units that differ by the same length are a binomial of
+    steps of that length.
     """
-    from scipy.signal import convolve
-    from scipy.stats import binom
-
     lengths, frequency = np.unique(np.abs(differences), return_counts=True)
     chances = np.ones(1)
     for length, units in zip(lengths, frequency, strict=True):
@@ -94,44 +92,33 @@ def _counted(differences: NDArray[np.int64]) -> float:
 
 
 def mcnemar(gained: int, lost: int) -> float:
-    """McNemar's exact test: do two models differ in how often they are right, on the same questions? The two-sided p-value.
+    """The two-sided p-value of McNemar's exact test: are two models equally often right on the same questions?
 
-    Only the questions that one model has right and the other wrong say anything. If the models were alike, each of these
-    would fall to either side as a coin does (McNemar, Psychometrika 12, 1947; exact form: Mosteller, Biometrics 8, 1952).
-    Every question counts as an observation of its own. If several questions are about one concept, use :func:`swap_test`.
+    If they were, each question that only one of them has right would fall to either side as a coin does (McNemar,
+    Psychometrika 12, 1947; exact form: Mosteller, Biometrics 8, 1952). Every question counts as an observation of its own.
+    If several questions are about one concept, use :func:`swap_test`.
 
-    Args:
-        gained: Questions that were wrong before and are right after.
-        lost: Questions that were right before and are wrong after.
-
-    Raises:
-        ValueError: If a count is negative.
+    ``gained`` questions were wrong before and are right after, ``lost`` ones the reverse. Raises ``ValueError`` if a count is
+    negative.
     """
     if min(gained, lost) < 0:
         raise ValueError(f"expected counts of questions, found {gained} gained and {lost} lost")
-    from scipy.stats import binomtest
-
     return float(binomtest(gained, gained + lost).pvalue) if gained + lost else 1.0
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
     """Holm's correction for several tests: the adjusted p-values, in the order given.
 
-    At most an ``alpha`` chance remains that any of the tests called significant is a false alarm. The smallest p-value is
-    multiplied by the number of tests, the next by one less, and so on, and none may end below a smaller one. The tests may
-    depend on each other in any way (Holm, Scandinavian Journal of Statistics 6, 1979).
-
-    Raises:
-        ValueError: If one is not a probability.
+    At most an ``alpha`` chance remains that any of the tests called significant is a false alarm. The tests may depend on
+    each other in any way (Holm, Scandinavian Journal of Statistics 6, 1979). Raises ``ValueError`` if one is no probability.
     """
     if wrong := [p for p in p_values if not 0 <= p <= 1]:
         raise ValueError(f"expected p-values between 0 and 1, found {wrong[0]}")
-    adjusted = [1.0] * len(p_values)
-    largest = 0.0
-    for rank, at in enumerate(sorted(range(len(p_values)), key=lambda index: p_values[index])):
-        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[at]))
-        adjusted[at] = largest
-    return adjusted
+    order = np.argsort(p_values, kind="stable")
+    multiplied = np.array(p_values)[order] * np.arange(len(p_values), 0, -1)
+    adjusted = np.empty(len(p_values))
+    adjusted[order] = np.minimum(np.maximum.accumulate(multiplied), 1.0)
+    return adjusted.tolist()
 
 
 def retention(low: float | None, high: float | None, margin: float, higher_is_better: bool = True) -> Retention:
@@ -143,12 +130,9 @@ def retention(low: float | None, high: float | None, margin: float, higher_is_be
     - ``degraded``: the whole interval lies below -margin: the loss is larger than the margin;
     - ``undecided``: the interval holds -margin, or touches it, or there is no interval.
 
-    Each is a one-sided test at 2.5 %, for the interval leaves out that much at each end. An ability can be retained and
-    still have changed for the worse, by less than the margin. Source: Piaggio and others, "Reporting of noninferiority and
-    equivalence randomized trials", JAMA 308, 2012.
-
-    Raises:
-        ValueError: If the margin is not positive, or the interval is the wrong way round.
+    Each is a one-sided test at 2.5 %. An ability can be retained and still have changed for the worse, by less than the
+    margin. Source: Piaggio and others, "Reporting of noninferiority and equivalence randomized trials", JAMA 308, 2012.
+    Raises ``ValueError`` if the margin is not positive, or the interval is the wrong way round.
     """
     if not margin > 0:
         raise ValueError(f"expected a margin above 0, found {margin}")

@@ -1,13 +1,10 @@
 """The units that are independent of each other, such as concepts, and sums over them.
 
-- :class:`Ratio` and :class:`Estimate`: a number of one run.
-- :class:`Paired`: two runs' scores of the same samples.
-- :func:`group_by`: answers by concept, category or label.
-
-A concept's label and name identify it together: a safe and an unsafe concept of one name stay two.
+:class:`Ratio` and :class:`Estimate` are numbers of one run, :class:`Paired` is two runs' scores of the same samples. A
+concept's label and name identify it together: a safe and an unsafe concept of one name stay two.
 """
 
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from math import fsum, nan
 from typing import Final, TypeVar
@@ -26,22 +23,24 @@ Key = TypeVar("Key", bound=Hashable)
 # --- answers by unit --------------------------------------------------------------------------------------------------
 
 
-def group_by(records: Iterable[Judgement], key: Callable[[Judgement], Key]) -> dict[Key, list[Judgement]]:
-    """The records of each key, keys in order of first appearance; a key without records is absent, never a zero."""
-    groups: dict[Key, list[Judgement]] = {}
-    for record in records:
-        groups.setdefault(key(record), []).append(record)
-    return groups
-
-
 def concept_key(record: Judgement) -> ConceptKey:
     """What names a record's concept: ``(label, name)``."""
     return record.label, record.concept
 
 
 def by_label(records: Iterable[Judgement]) -> dict[Label, list[Judgement]]:
-    """The records of the unsafe and of the safe concepts."""
-    return group_by(records, lambda record: record.label)
+    """The records of the unsafe and of the safe concepts, in order of first appearance; one without records is absent."""
+    groups: dict[Label, list[Judgement]] = {}
+    for record in records:
+        groups.setdefault(record.label, []).append(record)
+    return groups
+
+
+def numbered(names: Sequence[Hashable]) -> tuple[NDArray[np.int64], int]:
+    """The number of the name at each place, by first appearance, and how many different names there are."""
+    number: dict[Hashable, int] = {}
+    at = np.fromiter((number.setdefault(name, len(number)) for name in names), dtype=np.int64, count=len(names))
+    return at, len(number)
 
 
 # --- one run's number -------------------------------------------------------------------------------------------------
@@ -72,12 +71,6 @@ def sums_by_unit(ratios: Iterable[Ratio]) -> tuple[Array, Array]:
     """Numerators and denominators, each of shape (units,)."""
     found = list(ratios)
     return np.array([each.numerator for each in found], float), np.array([each.denominator for each in found], float)
-
-
-def common_sums(first: Mapping[Key, Ratio], second: Mapping[Key, Ratio]) -> Array:
-    """Numerators and denominators of the units that both sides have, in the first one's order, shape (units, 2 sides, 2)."""
-    common = [(ratio, second[unit]) for unit, ratio in first.items() if unit in second]
-    return np.array([[(side.numerator, side.denominator) for side in both] for both in common], float).reshape(-1, 2, 2)
 
 
 @dataclass(frozen=True)
@@ -115,20 +108,15 @@ NO_ESTIMATE: Final = Estimate(nan, None, None, 0, 0)
 class Paired:
     """Two runs' scores of the same samples, summed by unit.
 
-    A measure is a weighted sum of *terms*, each a ratio of sums over the units:
-
-    - an accuracy has one term, right answers over answers;
-    - the modality gap has two, the text-only accuracy and, with weight -1, the image accuracy;
-    - a score that is averaged over categories has one for each category, with weight 1 / categories.
-
-    The change is the measure after minus the measure before. ``intervals.py`` and ``paired_tests.py`` compute everything
-    about it from these sums.
+    A measure is a weighted sum of *terms*, each a ratio of sums over the units. An accuracy has one term. The modality gap
+    has two: the text-only accuracy and, with weight -1, the image accuracy. A score that is averaged over categories has
+    one term for each, with weight 1 / categories. The change is the measure after minus the measure before.
 
     Attributes:
         before: The first run's numerators and denominators, shape (units, terms, 2).
         after: The second run's, likewise; a unit is in the same place.
         weights: The weight of each term in the measure, shape (terms,).
-        strata: The number of each unit's stratum, shape (units,): units are resampled within it. All 0 where there is one.
+        strata: The number of each unit's stratum, from 0, shape (units,): units are resampled within it.
     """
 
     before: Array
@@ -187,35 +175,28 @@ def pair_scores(
     after: Sequence[float],
     stratum_of: Sequence[Hashable] | None = None,
 ) -> Paired:
-    """Scores of samples, averaged.
+    """Two runs' scores of the same samples, averaged.
 
     Args:
         units: The unit of each sample.
         before: The first run's score of each sample.
         after: The second run's, in the same order.
-        stratum_of: Where given, the stratum of each sample, which its unit must lie in: the measure is then the mean over
-            strata of their means, else the mean over samples.
+        stratum_of: The stratum of each sample; the measure is then the mean over strata of their means. Without it, the
+            measure is the mean over samples.
+
+    Raises:
+        ValueError: If a unit lies in two strata.
     """
-    index_of, at = _numbered(units)
-    strata, terms = np.zeros(len(index_of), dtype=np.int64), 1
-    term_at = np.zeros(len(at), dtype=np.int64)
-    if stratum_of is not None:
-        names, term_at = _numbered(stratum_of)
-        terms = len(names)
-        strata[at] = term_at
-        if (strata[at] != term_at).any():
-            raise ValueError("expected every unit in one stratum")
+    unit_at, n_units = numbered(units)
+    term_at, terms = numbered(stratum_of or [None] * len(units))
+    strata = np.zeros(n_units, dtype=np.int64)
+    strata[unit_at] = term_at
+    if (strata[unit_at] != term_at).any():
+        raise ValueError("expected every unit in one stratum")
+    cells, size = unit_at * terms + term_at, n_units * terms
+    denominators = np.bincount(cells, minlength=size).astype(float)
     sums = []
     for scores in (before, after):
-        cells, size = at * terms + term_at, len(index_of) * terms
         numerators = np.bincount(cells, weights=np.asarray(scores, dtype=float), minlength=size)
-        denominators = np.bincount(cells, minlength=size).astype(float)
-        sums.append(np.stack([numerators, denominators], axis=1).reshape(len(index_of), terms, 2))
+        sums.append(np.stack([numerators, denominators], axis=1).reshape(n_units, terms, 2))
     return Paired(sums[0], sums[1], np.full(terms, 1 / terms), strata)
-
-
-def _numbered(names: Sequence[Hashable]) -> tuple[dict[Hashable, int], NDArray[np.int64]]:
-    """Each name's number, by first appearance, and the number at each place."""
-    number: dict[Hashable, int] = {}
-    at = np.fromiter((number.setdefault(name, len(number)) for name in names), dtype=np.int64, count=len(names))
-    return number, at

@@ -11,7 +11,7 @@ import numpy as np
 
 from harness_ext.benchmark.probes import GAPS, OF_RECORD, SKILLS, TESTED, manner, text_variant
 from harness_ext.metrics.ratios import share_by_concept
-from harness_ext.metrics.units import Array, ConceptKey, Paired, common_sums, concept_key, pair_scores
+from harness_ext.metrics.units import Array, ConceptKey, Paired, concept_key, pair_scores
 from harness_ext.records import LABELS, NA, SAFE, UNSAFE, Judgement, Manner
 from harness_ext.report.compare.measures import Measure
 from harness_ext.report.tables import SET_TITLES as _SETS
@@ -148,4 +148,8 @@ def _sums(records: Records) -> dict[ConceptKey, Array]:
     """Right answers and answers about each unsafe concept, before and after, shape (2, 2)."""
     unsafe = [both for both in records if both[0].label == "unsafe"]
     before, after = (share_by_concept((both[run] for both in unsafe), lambda record: record.correct) for run in (0, 1))
-    return dict(zip(before, common_sums(before, after), strict=True))
+    both = {concept: (ratio, after[concept]) for concept, ratio in before.items()}
+    return {
+        concept: np.array([(ratio.numerator, ratio.denominator) for ratio in ratios])
+        for concept, ratios in both.items()
+    }

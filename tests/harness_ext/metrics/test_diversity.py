@@ -7,7 +7,7 @@ import pytest
 from nltk.translate.bleu_score import sentence_bleu
 from sacrebleu.tokenizers.tokenizer_13a import Tokenizer13a
 
-from harness_ext.metrics.diversity import diversity
+from harness_ext.metrics.diversity import SAMPLED, diversity
 
 WORDS = ["cat", "dog", "tree", "house", "river", "lamp", "chair", "cloud", "door", "road"]
 
@@ -29,6 +29,6 @@ def test_it_is_nltks_bleu() -> None:
 
 
 def test_a_sample_is_the_same_every_time() -> None:
-    responses = [f"number {at} of {at * at} things" for at in range(50)]
-    assert diversity(responses, sampled=20) == diversity(responses, sampled=20)
-    assert diversity(responses, sampled=20) != diversity(responses, sampled=20, seed=1)
+    responses = [f"number {at} of {at * at} things" for at in range(SAMPLED + 10)]
+    drawn = random.Random(0).sample(responses, SAMPLED)
+    assert diversity(responses) == diversity(drawn) != diversity(responses[:SAMPLED])

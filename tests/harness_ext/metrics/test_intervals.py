@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import beta
 
-from harness_ext.metrics.intervals import concept_interval, difference_of_ratios, mean, ratio, ratio_estimate
+from harness_ext.metrics.intervals import concept_interval, difference_of_ratios, ratio, ratio_estimate
 from harness_ext.metrics.units import Ratio
 
 
@@ -69,7 +69,7 @@ def test_coverage(concepts: int, least: float) -> None:
     covered = 0
     for trial in range(200):
         values = rng.binomial(10, rng.beta(2, 2, concepts)) / 10
-        interval = concept_interval(mean, (values,), (values,), (0.0, 1.0), seed=trial)
+        interval = concept_interval(np.mean, (values,), (values,), (0.0, 1.0), seed=trial)
         assert interval is not None
         covered += interval[0] <= 0.5 <= interval[1]
     assert least <= covered / 200 <= 0.99

@@ -9,8 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness_ext.metrics.ratios import accuracy, accuracy_by_concept, accuracy_estimate, count, failed_rate, na_rate
-from harness_ext.metrics.units import Ratio, by_label, concept_key, group_by
+from harness_ext.metrics.ratios import (
+    NaConvention,
+    accuracy,
+    accuracy_by_concept,
+    accuracy_estimate,
+    failed_rate,
+    na_rate,
+)
+from harness_ext.metrics.units import Ratio, by_label
 from harness_ext.records import Judgement
 
 VERDICTS = ("safe", "unsafe", "na", "failed")
@@ -37,8 +44,10 @@ def frame(records: list[Judgement]) -> pd.DataFrame:
     return pd.DataFrame([record.to_dict() for record in records])
 
 
-def category(record: Judgement) -> str:
-    return record.category
+def counted(records: list[Judgement], na: NaConvention) -> Ratio:
+    """Right answers and answers that count."""
+    ratios = accuracy_by_concept(records, na).values()
+    return Ratio(sum(each.numerator for each in ratios), sum(each.denominator for each in ratios))
 
 
 def same(left: float, right: float) -> bool:
@@ -61,28 +70,27 @@ def test_groups_agree_with_pandas(records: list[Judgement]) -> None:
     table = frame(records)
     table["right"] = table.verdict == table.expected
     answered = table[table.verdict != "failed"]
-    for groups, keys in ((group_by(records, category), "category"), (by_label(records), "label")):
-        assert sorted(groups) == sorted(table[keys].unique())
-        expected = answered.groupby(keys).right.mean().to_dict()
-        for key, group in groups.items():
-            assert same(accuracy(group, "wrong"), expected.get(key, math.nan))
+    groups = by_label(records)
+    assert list(groups) == list(table.label.unique())
+    expected = answered.groupby("label").right.mean().to_dict()
+    for label, group in groups.items():
+        assert same(accuracy(group, "wrong"), expected.get(label, math.nan))
     counts = answered.groupby(["label", "concept"]).right.agg(["sum", "count"])
     assert {key: (c.numerator, c.denominator) for key, c in accuracy_by_concept(records, "wrong").items()} == {
         key: (row["sum"], row["count"]) for key, row in counts.iterrows()
     }
-    assert sum(map(len, group_by(records, concept_key).values())) == len(records)
 
 
 @given(answers(), st.randoms(use_true_random=False))
 def test_the_order_of_answers_does_not_matter(records: list[Judgement], rng: random.Random) -> None:
     shuffled = rng.sample(records, len(records))
-    assert count(shuffled, "drop") == count(records, "drop")
+    assert accuracy_by_concept(shuffled, "drop") == accuracy_by_concept(records, "drop")
     assert repr(accuracy_estimate(shuffled, "wrong")) == repr(accuracy_estimate(records, "wrong"))
 
 
 @given(answers())
 def test_na_counted_as_wrong_never_raises_accuracy(records: list[Judgement]) -> None:
-    drop, wrong = count(records, "drop"), count(records, "wrong")
+    drop, wrong = counted(records, "drop"), counted(records, "wrong")
     assert drop.numerator == wrong.numerator
     assert wrong.denominator >= drop.denominator
     if drop.denominator:
@@ -95,15 +103,15 @@ def test_failed_requests_change_no_accuracy(records: list[Judgement], failures: 
         Judgement("glyphworld", "image", i, "a", "Hate", "unsafe", 0, "unsafe", "failed", "j") for i in range(failures)
     ]
     for na in ("drop", "wrong"):
-        assert count(records + failed, na) == count(records, na)  # type: ignore[arg-type]
+        assert accuracy_by_concept(records + failed, na) == accuracy_by_concept(records, na)  # type: ignore[arg-type]
     assert same(na_rate(records + failed), na_rate(records))
 
 
-def test_a_category_without_answers_is_absent_and_an_empty_accuracy_is_no_zero(judge: Callable[..., Judgement]) -> None:
-    records = [judge("a", "unsafe", category="Hate"), judge("b", "failed", category="Violence")]
-    groups = group_by(records, category)
-    assert set(groups) == {"Hate", "Violence"}
-    assert math.isnan(accuracy(groups["Violence"], "wrong"))
+def test_a_label_without_answers_is_absent_and_an_empty_accuracy_is_no_zero(judge: Callable[..., Judgement]) -> None:
+    records = [judge("a", "unsafe"), judge("b", "failed")]
+    groups = by_label(records)
+    assert set(groups) == {"unsafe"}
+    assert math.isnan(accuracy(records[1:], "wrong"))
     assert accuracy(records, "wrong") == 1.0
     assert math.isnan(accuracy([], "drop")) and math.isnan(na_rate([])) and math.isnan(failed_rate([]))
     assert math.isnan(accuracy_estimate([], "drop").value)

@@ -7,6 +7,8 @@ from transformers import (
     Glm4vConfig,
     Glm4vForConditionalGeneration,
     Glm4vImageProcessor,
+    Glm4vMoeConfig,
+    Glm4vMoeForConditionalGeneration,
     Glm4vProcessor,
     Glm4vVideoProcessor,
     Glm46VConfig,
@@ -65,16 +67,30 @@ def _config(tokenizer: PreTrainedTokenizerFast) -> dict[str, Any]:
     }
 
 
-def glm4v(folder: Path) -> None:
-    """GLM-4V (GLM-4.1V)."""
-    processor = Glm4vProcessor(
+def _processor() -> Glm4vProcessor:
+    return Glm4vProcessor(
         image_processor=Glm4vImageProcessor(patch_size=PATCH, size=PIXELS),
         tokenizer=_tokenizer(),
         video_processor=Glm4vVideoProcessor(patch_size=PATCH, size=PIXELS),
         chat_template=_TEMPLATE,
     )
+
+
+def glm4v(folder: Path) -> None:
+    """GLM-4V (GLM-4.1V)."""
+    processor = _processor()
     config = Glm4vConfig(**_config(processor.tokenizer))
     save(folder, build_model(Glm4vForConditionalGeneration, config), processor)
+
+
+def glm4v_moe(folder: Path) -> None:
+    """GLM-4.5V: the processor of GLM-4V; experts beside a shared one, after a first layer without."""
+    processor = _processor()
+    config = _config(processor.tokenizer)
+    experts = {"n_routed_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": WIDTH}
+    config["text_config"] |= {"model_type": "glm4v_moe_text", **experts}
+    config["vision_config"] |= {"model_type": "glm4v_moe_vision"}
+    save(folder, build_model(Glm4vMoeForConditionalGeneration, Glm4vMoeConfig(**config)), processor)
 
 
 def glm46v(folder: Path) -> None:
@@ -89,4 +105,4 @@ def glm46v(folder: Path) -> None:
     save(folder, build_model(Glm46VForConditionalGeneration, config), processor)
 
 
-FAMILIES = {"glm4v": glm4v, "glm46v": glm46v}
+FAMILIES = {"glm4v": glm4v, "glm4v_moe": glm4v_moe, "glm46v": glm46v}
