@@ -1,12 +1,15 @@
-"""The trainer's arguments: values that suit this machine, and a refusal of those without effect here or with a bad one."""
+"""The checks of every setting by its annotation, and of the trainer's arguments: those without effect here are refused."""
 
 import argparse
 import math
 import sys
-from dataclasses import fields
+from collections.abc import Mapping
+from dataclasses import field, fields
 from typing import Any, Final
 
 import torch
+import yaml
+from pydantic import ConfigDict, PositiveInt, TypeAdapter, ValidationError
 from transformers import TrainingArguments
 from transformers.integrations.integration_utils import (
     get_available_reporting_integrations,
@@ -49,13 +52,42 @@ FIXED: Final[dict[str, tuple[Any, str]]] = {
 }
 # Available or not, transformers does not always list them.
 _UNLISTED: Final = {"azure_ml", "flyte"}
-_AT_LEAST_ONE: Final = (
+_POSITIVE: Final = (
     "per_device_train_batch_size",
     "gradient_accumulation_steps",
     "steps_per_generation",
     "num_iterations",
     "max_completion_length",
 )
+
+
+def option(default: Any, text: str) -> Any:
+    """A setting of a dataclass, with its help."""
+    return field(default=default, metadata={"help": text})
+
+
+def require(name: str, value: Any, kind: Any) -> None:
+    """Raise ``UserError`` unless ``value``, of the setting ``name``, has the type ``kind`` and lies within its bounds."""
+    # A number is no boolean and a text is neither, but a list may stand for a tuple, and hold names of an enumeration.
+    strict = not isinstance(value, list | dict)
+    try:
+        TypeAdapter(kind, config=ConfigDict(arbitrary_types_allowed=True)).validate_python(value, strict=strict)
+    except ValidationError as error:
+        raise UserError(f"{name}: {error.errors()[0]['msg']}, found {value!r}") from error
+
+
+def require_all(settings: object, kinds: Mapping[str, Any]) -> None:
+    """Raise ``UserError`` for the first of the ``settings`` that does not fit its type in ``kinds``."""
+    for name, kind in kinds.items():
+        require(name, getattr(settings, name), kind)
+
+
+def from_text(name: str, value: Any) -> Any:
+    """``value`` of the setting ``name``, read as YAML where it is text. Raises ``UserError`` where it is no YAML."""
+    try:
+        return yaml.safe_load(value) if isinstance(value, str) else value
+    except yaml.YAMLError as error:
+        raise UserError(f"{name}: expected YAML, found {value!r}") from error
 
 
 def accelerator() -> torch.device | None:
@@ -97,9 +129,9 @@ def check_arguments(arguments: TrainingArguments, has_rollouts: bool) -> None:
         if name in given and given[name] != value:
             found = "one" if name == "hub_token" else _said(given[name])
             raise UserError(f"{name}: always {_said(value)} here, found {found}: {why}")
-    for name in _AT_LEAST_ONE:
-        if name in given and (given[name] is None or given[name] < 1):
-            raise UserError(f"{name}: expected a whole number of at least 1, found {_said(given[name])}")
+    for name in _POSITIVE:
+        if name in given:
+            require(name, given[name], PositiveInt)
     if arguments.n_gpu > 1:
         raise UserError(
             f"a process trains on one GPU, and this one sees {arguments.n_gpu}: let it see one (CUDA_VISIBLE_DEVICES=0), or "

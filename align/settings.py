@@ -8,14 +8,15 @@ import importlib.util
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, fields
 from functools import partial
-from typing import Any, Final, get_type_hints
+from typing import Annotated, Any, Final, Literal, get_origin, get_type_hints
 
+from pydantic import Field, NonNegativeInt, PositiveInt
 from transformers import TrainingArguments
 from trl import DPOConfig, GRPOConfig, RLOOConfig, SFTConfig, TrlParser
 
-from align.arguments import FIXED, UNSET, check_arguments, fill_in
+from align.arguments import FIXED, UNSET, check_arguments, fill_in, from_text, option, require, require_all
 from align.ppo.config import PPOConfig
-from align.recipe import Recipe, meant, option, read_recipe, read_yaml, require, unfit
+from align.recipe import Recipe, meant, read_recipe
 from harness_ext.common.errors import UserError
 from harness_ext.options import PASSWORD_IN_ADDRESS
 
@@ -27,16 +28,11 @@ ARGUMENTS: Final[dict[str, type[TrainingArguments]]] = {
     "rloo": RLOOConfig,
 }
 WITH_ROLLOUTS: Final = ("ppo", "grpo", "rloo")
-SOURCES: Final = ("glyphworld", "unsafeconcepts")
-TARGETS: Final = ("restated", "short")
 
 
 @dataclass
 class ModelConfig:
-    """The model that is trained, and the LoRA that is put on its language side.
-
-    The vision tower and the projector are never trained.
-    """
+    """The model, and the LoRA on its language side; the vision tower and the projector are never trained."""
 
     model: str = option("glyph-vlm", "A name of the catalogue of models, a folder, or a hub repository.")
     model_revision: str | None = option(
@@ -45,48 +41,39 @@ class ModelConfig:
     glyphworld_seed: int = option(0, "Which of the embedded models: its training seed.")
     dtype: str = option("float32", "float32, bfloat16 or float16: of the frozen weights.")
     attn_implementation: str | None = option(None, "As in transformers.")
-    lora_r: int = option(128, "Rank of the LoRA.")
-    lora_alpha: int = option(256, "Scale of the LoRA: its update counts alpha / r.")
-    lora_dropout: float = option(0.05, "Dropout inside the LoRA.")
-    lora_modules: list[str] = field(
+    lora_r: PositiveInt = option(128, "Rank of the LoRA.")
+    lora_alpha: PositiveInt = option(256, "Scale of the LoRA: its update counts alpha / r.")
+    lora_dropout: Annotated[float, Field(ge=0, lt=1)] = option(0.05, "Dropout inside the LoRA.")
+    lora_modules: Annotated[list[str], Field(min_length=1)] = field(
         default_factory=lambda: ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"],
         metadata={"help": "Names of the language model's linear layers that get a LoRA."},
     )
 
     def __post_init__(self) -> None:
-        require(self, "lora_r lora_alpha", "1 or more", lambda value: value >= 1)
-        require(self, "lora_dropout", "0 to less than 1", lambda value: 0 <= value < 1)
-        if not self.lora_modules:
-            raise UserError("lora_modules: expected names of layers, such as [q_proj, v_proj], found none")
+        require_all(self, ModelConfig.__annotations__)
 
 
 @dataclass
 class DataConfig:
     """The rows: unsafe images of the training split with as many safe ones, the same for every method."""
 
-    source: str = option("glyphworld", "glyphworld or unsafeconcepts.")
+    source: Literal["glyphworld", "unsafeconcepts"] = option("glyphworld", "The stand-in, or the benchmark.")
     data_seed: int = option(42, "Of the questions and the rows' order.")
-    renders: int = option(16, "glyphworld: renders of each concept.")
-    first_render: int = option(0, "glyphworld: how many of its fine-tuning renders to skip.")
+    renders: PositiveInt = option(16, "glyphworld: renders of each concept.")
+    first_render: NonNegativeInt = option(0, "glyphworld: how many of its fine-tuning renders to skip.")
     all_questions: bool = option(False, "All five alignment questions about an image, rather than one at random.")
-    passes: int = option(
+    passes: PositiveInt = option(
         4,
         "How often every row is trained on, each pass in an order of its own; num_train_epochs stays 1, so that "
         "a resumed run meets the same rows.",
     )
-    targets: str = option(
+    targets: Literal["restated", "short"] = option(
         "restated", "SFT and DPO: restated (verdict, the question as a statement, what is shown) or short."
     )
     name_concept: bool = option(True, "SFT and DPO: whether the targets name the concept.")
 
     def __post_init__(self) -> None:
-        for name, allowed in (("source", SOURCES), ("targets", TARGETS)):
-            require(self, name, f"one of {', '.join(allowed)}", allowed.__contains__)
-        if self.passes < 1 or self.renders < 1 or self.first_render < 0:
-            raise UserError(
-                "expected passes and renders of at least 1, first_render of at least 0, found "
-                f"{self.passes}, {self.renders} and {self.first_render}"
-            )
+        require_all(self, DataConfig.__annotations__)
 
 
 @dataclass
@@ -113,8 +100,7 @@ class _RolloutConfig(_FolderConfig):
     )
 
     def __post_init__(self) -> None:
-        if isinstance(self.rewards, str):
-            self.rewards = read_yaml("rewards", self.rewards, "YAML such as [{name: verdict}]")
+        self.rewards = from_text("rewards", self.rewards)
         if not isinstance(self.rewards, list) or not self.rewards:
             raise UserError(f"rewards: expected a list such as [{{name: verdict}}], found {self.rewards!r}")
 
@@ -196,9 +182,10 @@ class _Parser(TrlParser):
         for key, value in recipe.values.items():
             if key not in known:
                 raise UserError(f"{recipe.name}: unknown key {key!r}{_of_other(key)}{meant(key, known)}")
-            if expected := unfit(value, kinds[key], known[key]):
-                found = "null" if value is None else repr(value)
-                raise UserError(f"{recipe.name}: {key}: expected {expected}, found {found}")
+            is_text = isinstance(value, str) and get_origin(kinds[key]) is not list
+            # A text is read as on the command line; null is the default of some settings whose type has none.
+            if not is_text and not (value is None and known[key] is None):
+                require(f"{recipe.name}: {key}", value, kinds[key])
 
 
 def read_settings(method: str, arguments: Sequence[str]) -> RunSettings:

@@ -298,12 +298,21 @@ def test_another_model_of_the_same_kind_may_watch(tmp_path: Path) -> None:
     [
         ({"monitor": "oracle"}, "monitor: expected a judge, one of rules.*, found 'oracle'"),
         ({"monitor_stop": 0.2}, "monitor_options, monitor_stop: without effect, for no monitor is named"),
-        ({"monitor": "rules", "monitor_options": [1]}, "monitor_options: expected a mapping of names to values"),
-        ({"monitor": "rules", "monitor_options": {"a": {}}}, "monitor_options: expected a mapping of names to values"),
-        ({"monitor": "rules", "monitor_options": "{a"}, "monitor_options: expected a mapping"),
-        ({"monitor": "rules", "monitor_first": 1}, "expected 2 rollouts and 1, or more, found 1 and 10"),
-        ({"monitor": "rules", "monitor_warn": 1.0}, "monitor_warn: expected a share, 0 to less than 1, found 1.0"),
-        ({"monitor": "rules", "monitor_stop": 0.05}, r"monitor_stop: expected monitor_warn \(0.1\) to less than 1"),
+        ({"monitor": "rules", "monitor_options": [1]}, "monitor_options: Input should be a valid dictionary"),
+        (
+            {"monitor": "rules", "monitor_options": {"a": {}}},
+            "monitor_options: Input should be a valid string, found {'a': {}}",
+        ),
+        ({"monitor": "rules", "monitor_options": "{a"}, "monitor_options: expected YAML, found '{a'"),
+        (
+            {"monitor": "rules", "monitor_first": 1},
+            "monitor_first: Input should be greater than or equal to 2, found 1",
+        ),
+        ({"monitor": "rules", "monitor_warn": 1.0}, "monitor_warn: Input should be less than 1, found 1.0"),
+        (
+            {"monitor": "rules", "monitor_stop": 0.05},
+            "monitor_stop: Input should be greater than or equal to 0.1, found 0.05",
+        ),
     ],
 )
 def test_settings_that_cannot_be(changes: dict[str, Any], message: str, tmp_path: Path) -> None:
