@@ -7,6 +7,7 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, Pos
 from trl import GRPOConfig
 
 from align.arguments import from_text, option, require, require_all
+from align.rewards.base import JudgeOptions
 from harness_ext.common.errors import UserError
 from harness_ext.common.processes import processes_of_run
 from harness_ext.judges.registry import JUDGES
@@ -91,10 +92,9 @@ class PPOConfig(GRPOConfig):
 
     def __post_init__(self) -> None:
         defaults = {each.name: each.default for each in fields(self)}
-        set_in_vain = [name for name in WITHOUT_EFFECT.split() if getattr(self, name) != defaults[name]]
-        if set_in_vain:
+        if in_vain := [name for name in WITHOUT_EFFECT.split() if getattr(self, name) != defaults[name]]:
             raise UserError(
-                f"{', '.join(set_in_vain)}: without effect in PPO, or harmful to it; take it out (why: align/ppo/config.py)"
+                f"{', '.join(in_vain)}: without effect in PPO, or harmful to it; take it out (why: align/ppo/config.py)"
             )
         if unsupported := [name for name in UNSUPPORTED if getattr(self, name)]:
             raise UserError(
@@ -136,12 +136,12 @@ class PPOConfig(GRPOConfig):
         return int(self.per_device_train_batch_size * (self.steps_per_generation or self.gradient_accumulation_steps))
 
     def _check_monitor(self) -> None:
+        self.monitor_options = from_text("monitor_options", self.monitor_options)
         if self.monitor is None:
             if self.monitor_options or self.monitor_stop is not None:
                 raise UserError("monitor_options, monitor_stop: without effect, for no monitor is named")
             return
         if self.monitor not in JUDGES:
             raise UserError(f"monitor: expected a judge, one of {', '.join(JUDGES)}, found {self.monitor!r}")
-        self.monitor_options = from_text("monitor_options", self.monitor_options)
-        require("monitor_options", self.monitor_options, dict[str, str | float | bool] | None)
+        require("monitor_options", self.monitor_options, JudgeOptions | None)
         require("monitor_stop", self.monitor_stop, Annotated[float, Field(ge=self.monitor_warn, lt=1)] | None)

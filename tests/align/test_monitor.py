@@ -223,7 +223,9 @@ def test_of_a_run_that_begins_nothing_is_left(tmp_path: Path) -> None:
 def test_another_file_of_that_name_is_left_alone(tmp_path: Path) -> None:
     file = tmp_path / "monitor.jsonl"
     file.write_text("my notes\n")
-    with pytest.raises(UserError, match=r"monitor\.jsonl: expected lines of JSON with a step.*move it away"):
+    with pytest.raises(
+        UserError, match=r"monitor\.jsonl: expected a watched run.s lines of JSON, each with a step: move it away"
+    ):
         keep_before(file, 0)
     assert file.read_text() == "my notes\n"
 
