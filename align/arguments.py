@@ -27,15 +27,12 @@ FIXED: Final[dict[str, tuple[Any, str]]] = {
     "shuffle_dataset": (False, "each pass over the rows has an order of its own"),
     "train_sampling_strategy": ("sequential", "each pass over the rows has an order of its own"),
     "remove_unused_columns": (False, "rewards and messages need the rows' columns"),
-    "save_strategy": ("steps", "a run goes on from its checkpoints, and ends with one; say save_steps"),
-    "save_only_model": (False, "a run could not go on from such a checkpoint"),
-    "enable_jit_checkpoint": (
-        False,
-        "its checkpoint may lie within a rollout; a run that is killed goes on from its last one",
-    ),
-    "ignore_data_skip": (False, "a run that goes on would meet its first rows again"),
-    "auto_find_batch_size": (False, "a run that goes on would not know its batches"),
-    "resume_from_checkpoint": (None, "the same command goes on by itself"),
+    "save_strategy": ("steps", "a run resumes from its checkpoints, and ends with one; say save_steps"),
+    "save_only_model": (False, "a run could not resume from such a checkpoint"),
+    "enable_jit_checkpoint": (False, "its checkpoint may lie within a rollout; a killed run resumes from its last one"),
+    "ignore_data_skip": (False, "a resumed run would meet its first rows again"),
+    "auto_find_batch_size": (False, "a resumed run would not know its batches"),
+    "resume_from_checkpoint": (None, "the same command resumes by itself"),
     "eval_strategy": ("no", "evaluate through lmms_eval"),
     "do_eval": (False, "evaluate through lmms_eval"),
     "push_to_hub": (False, "upload OUTPUT_DIR/final when you have looked at it: hf upload"),
@@ -96,10 +93,9 @@ def accelerator() -> torch.device | None:
 
 
 def fill_in(given: argparse.Namespace, method: str) -> None:
-    """Give each of `UNSET` that is still ``None`` in ``given`` the value that suits this machine.
+    """Give each of `UNSET` that is ``None`` in ``given`` the value that suits this machine.
 
-    Raises:
-        UserError: The run was told to compute where it cannot.
+    Raises ``UserError`` where the run was told to compute where it cannot.
     """
     device = accelerator()
     lacks_float64 = method == "ppo" and device is not None and device.type == "mps"
@@ -146,7 +142,7 @@ def check_arguments(arguments: TrainingArguments, has_rollouts: bool) -> None:
         every = math.lcm(passes, accumulated) // accumulated
         if steps % every:
             raise UserError(
-                f"save_steps: expected a multiple of {every}, for a run goes on at the beginning of a rollout, each of "
+                f"save_steps: expected a multiple of {every}, for a run resumes at the beginning of a rollout, each of "
                 f"{passes / accumulated:g} optimiser steps; found {steps:g}"
             )
 
@@ -172,7 +168,7 @@ def check_last_batch(arguments: TrainingArguments, rows: int) -> None:
 def check_reporting(args: TrainingArguments) -> None:
     """Raise ``UserError`` where ``report_to`` names something unknown or not installed, or wandb and nobody is logged in.
 
-    transformers finds out only after the model is loaded, with a traceback.
+    transformers would find out after the model is loaded, with a traceback.
     """
     try:
         get_reporting_integration_callbacks(args.report_to)

@@ -86,18 +86,11 @@ class Monitor(TrainerCallback):
     def watch(
         self, rollout: int, step: int, inputs: list[dict[str, Any]], completions: list[Any], scores: Tensor
     ) -> dict[str, float]:
-        """Read a rollout; returns the figures to log.
+        """Read the rollout of that number, from 0 on, before optimiser step ``step``; returns the figures to log.
 
-        Args:
-            rollout: The rollout's number, from 0 on.
-            step: The next optimiser step.
-            inputs: This process's B rows, with the columns ``label`` and ``question``.
-            completions: Their B responses.
-            scores: The responses' rewards, shape (B,).
-
-        Raises:
-            UserError: A row's label or question is invalid.
-            TrainingStopped: The drift is beyond ``monitor_stop``, or there is nothing to measure it by.
+        ``inputs`` are this process's B rows, ``completions`` their responses, ``scores`` the rewards of these, shape (B,).
+        Raises ``UserError`` for an invalid label or question, ``TrainingStopped`` where the drift is beyond ``monitor_stop``
+        or there is nothing to measure it by.
         """
         require_labels([each["label"] for each in inputs])
         read = judged(self._judge, completions, [each["question"] for each in inputs])
@@ -119,8 +112,14 @@ class Monitor(TrainerCallback):
         }
         if len(self._first) < self._args.monitor_first:
             self._first.append(seen)
-            if len(self._first) == self._args.monitor_first:
-                self._require_right_ones(step)
+            _, right = pooled([each.pairs for each in self._first])
+            if len(self._first) == self._args.monitor_first and not right.any():
+                raise TrainingStopped(
+                    f"the judge {self._judge.name} calls none of the first {len(right)} responses right, so that there is "
+                    "nothing to hold the reward against: watch by another judge, or by none",
+                    step,
+                    seen.samples,
+                )
             return figures
         figures["monitor/reward"] = float(self._read(seen).mean())
         self._last = [*self._last, seen][-self._args.monitor_window :]
@@ -138,17 +137,6 @@ class Monitor(TrainerCallback):
     def _read(self, seen: WatchedRollout) -> np.ndarray:
         """The rewards of a rollout on the judge's scale, 0 to 1, at the level of the first rollouts."""
         return level(*pooled([each.pairs for each in self._first])).read(seen.pairs[0])
-
-    def _require_right_ones(self, step: int) -> None:
-        """Stop where the judge calls no first response right: the reward then has no level to be read at."""
-        _, right = pooled([each.pairs for each in self._first])
-        if not right.any():
-            raise TrainingStopped(
-                f"the judge {self._judge.name} calls none of the first {len(right)} responses right, so that there is "
-                "nothing to hold the reward against: watch by another judge, or by none",
-                step,
-                self._first[-1].samples,
-            )
 
     def _warn(self, found: Drift, step: int) -> None:
         first, last = self._last[0].rollout, self._last[-1].rollout

@@ -1,7 +1,4 @@
-"""The record of a run, ``run.json`` in each folder it writes (method, settings, data, versions, command), and the model card.
-
-A run resumes only with the settings it began with: `differences` compares two records.
-"""
+"""The record of a run (``run.json`` in each folder it writes), by which it resumes only with its settings; the model card."""
 
 import importlib.metadata
 import json
@@ -57,10 +54,7 @@ class TimeTaken:
 def make_record(
     settings: RunSettings, base: Base, rows: Dataset, rests_on: Mapping[str, str], processes: int, command: str
 ) -> Record:
-    """The record of a run that is about to begin or to resume.
-
-    ``rows`` are those with their targets, each once; ``rests_on`` is what :func:`judges_of` returns.
-    """
+    """The record of a run that is about to start, on ``rows`` with their targets; ``rests_on`` is from :func:`judges_of`."""
     record = {
         "method": settings.method,
         "command": command,
@@ -90,7 +84,7 @@ def make_record(
 def judges_of(rewards: Sequence[Reward], monitor: BatchJudge | None) -> dict[str, str]:
     """By reward, and for the judge that watches, the identity of the judge or model that reads the responses.
 
-    Those that are code alone are left out, the rule judge too: the package's version identifies them.
+    Code alone, the rule judge too, is left out: the package's version identifies it.
     """
     of_rewards = {f"the reward {each.__name__}": rest_of(each) for each in rewards}
     found = of_rewards | {"the monitor": monitor.name if monitor is not None else None}

@@ -1,9 +1,8 @@
 """The rows of SFT and DPO as text whose tokens are those that a generation would give, and the length of each row in tokens.
 
-TRL tokenises a prompt and its completion apart, without the special tokens that a tokenizer adds, and a chat template need
-not end an answer with the token that ends generation. Left alone, LLaVA-1.5 would be trained without its ``<s>``, on a first
-token that never follows a prompt, and never to stop. TRL would also cut off, in silence, answers of rows that are longer than
-``max_length``.
+TRL tokenises a prompt and its completion apart, without the tokenizer's special tokens, and a chat template need not end an
+answer with the token that ends generation. Left alone, LLaVA-1.5 would be trained without its ``<s>``, and never to stop. TRL
+also cuts off, in silence, the answers of rows that are longer than ``max_length``.
 """
 
 import io
@@ -43,13 +42,8 @@ class Collator:
 class Renderer:
     """Conversations about an image as text for TRL's collators.
 
-    Args:
-        model: Its generation configuration names the tokens that end an answer.
-        processor: The model's.
-        options: The chat template's arguments beside the conversation.
-
-    Raises:
-        UserError: The texts would not become the tokens that the model is asked with.
+    ``model`` names the tokens that end an answer; ``options`` are the chat template's arguments beside the conversation.
+    Raises ``UserError`` where the texts would not become the tokens that the model is asked with.
     """
 
     def __init__(self, model: PreTrainedModel, processor: ProcessorMixin, options: Mapping[str, Any]) -> None:
@@ -57,8 +51,7 @@ class Renderer:
         self._options = dict(options)
         self._ends = _ends(model, processor)
         self._image = PIL.Image.new("RGB", (64, 64), (127, 127, 127))
-        self._begin = ""
-        self._strips = False
+        self._begin, self._strips = "", False
         self._settle()
 
     def prompt(self, question: str) -> str:
@@ -104,7 +97,14 @@ class Renderer:
 
     def _settle(self) -> None:
         """Find out which token goes before a prompt, and whether a completion loses the space it begins with."""
-        asked = self._asked()
+        asked = self._processor.apply_chat_template(
+            [_turn("user", _PROBES[0], image=self._image)],
+            add_generation_prompt=True,
+            tokenize=True,
+            return_dict=True,
+            return_tensors="pt",
+            **self._options,
+        )["input_ids"][0].tolist()
         bos = self._processor.tokenizer.bos_token
         for self._begin in ("", bos or ""):
             if self.tokens(self.prompt(_PROBES[0]), images=[[self._image]]) == asked:
@@ -129,13 +129,6 @@ class Renderer:
         apart = self.tokens(prompt, images=[[self._image]]) + self.tokens(completion)
         together = self.tokens(behind, images=[[self._image]])
         return apart[: len(together)] == together
-
-    def _asked(self) -> list[int]:
-        turns = [_turn("user", _PROBES[0], image=self._image)]
-        asked = self._processor.apply_chat_template(
-            turns, add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt", **self._options
-        )
-        return list(asked["input_ids"][0].tolist())
 
 
 def _turn(role: str, text: str, image: Any = None) -> dict[str, Any]:

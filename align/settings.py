@@ -1,6 +1,6 @@
 """The settings of one run, from a recipe and the command line, which wins; a wrong one is refused before anything is loaded.
 
-The dataclasses here are a recipe's keys beside the trainer's own arguments, which `arguments.py` checks.
+The dataclasses here are a recipe's keys, beside the trainer's own arguments. `arguments.py` checks both.
 """
 
 import argparse
@@ -107,17 +107,7 @@ class _RolloutConfig(_FolderConfig):
 
 @dataclass
 class RunSettings:
-    """The settings of one run.
-
-    Attributes:
-        method: ``"sft"``, ``"dpo"``, ``"ppo"``, ``"grpo"`` or ``"rloo"``.
-        model: The model and its LoRA.
-        data: The rows.
-        rewards: The list of rewards as the recipe has it; ``None`` for SFT and DPO.
-        arguments: The trainer's own arguments.
-        overwrite: Whether an earlier run in the same folder is deleted.
-        leave_out_long: Whether rows longer than ``max_length`` are left out; for SFT and DPO alone.
-    """
+    """The settings of one run; ``rewards`` is ``None`` for SFT and DPO, which alone can ``leave_out_long`` rows."""
 
     method: str
     model: ModelConfig
@@ -189,14 +179,9 @@ class _Parser(TrlParser):
 
 
 def read_settings(method: str, arguments: Sequence[str]) -> RunSettings:
-    """The settings of a run.
+    """The settings of a run of ``method``, from the command line after it: ``--config RECIPE`` and ``--key value``.
 
-    Args:
-        method: One of `ARGUMENTS`.
-        arguments: The command line after the method: ``--config RECIPE`` and ``--key value``.
-
-    Raises:
-        UserError: Something is unknown, of the wrong type, or without effect.
+    Raises ``UserError`` where something is unknown, of the wrong type, or without effect.
     """
     recipe, rest = read_recipe(arguments)
     _refuse_credentials([*map(str, recipe.values.values()), *rest])
@@ -222,11 +207,7 @@ def read_settings(method: str, arguments: Sequence[str]) -> RunSettings:
 
 
 def read_data_settings(arguments: Sequence[str]) -> DataConfig:
-    """The rows of a run of any method, from its recipe and from options about rows.
-
-    Raises:
-        UserError: As :func:`read_settings`.
-    """
+    """The rows of a run of any method, from its recipe and from options about rows; raises as :func:`read_settings`."""
     recipe, rest = read_recipe(arguments)
     methods = [recipe.method] if recipe.method else list(ARGUMENTS)
     kinds = [ModelConfig, _TargetConfig, _RolloutConfig, *(ARGUMENTS[method] for method in methods)]

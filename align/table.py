@@ -141,13 +141,10 @@ MEASURES: Final = (
 
 @dataclass(frozen=True)
 class Evaluated:
-    """A model's answers of glyphworld.
+    """A model's answers of glyphworld by task, and 1 - self-BLEU of its responses about images, one a concept.
 
-    Attributes:
-        answers: The answers by task.
-        diversity: 1 - self-BLEU of its responses about images, one a concept.
-        seconds: Processor time of its training, where it was trained.
-        base: The identity of the weights that it was trained from, where the evaluation says.
+    ``seconds`` is the processor time of its training, ``base`` the identity of the weights that it was trained from; ``None``
+    where it was not trained, or the evaluation does not say.
     """
 
     answers: Mapping[str, Sequence[Judgement]]
@@ -165,8 +162,8 @@ def evaluations(
 ) -> dict[str, list[Evaluated]]:
     """The evaluations of every method, or of ``methods``, one a seed, or one of each seed in ``only``.
 
-    Raises ``UserError`` where there is nothing to compare, a seed lacks a method, or the methods of a seed were not trained
-    from one model or not asked about the same rows.
+    Raises ``UserError`` where there is nothing to compare, a seed lacks a method, or a seed's methods were not trained from
+    one model or not asked about the same rows.
     """
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; expected one of `make align-demo` or `make align-results`")
@@ -266,21 +263,20 @@ def _counts(evaluated: Sequence[Evaluated], *measures: Measure) -> list[tuple[Ar
 
 
 def _gap(evaluated: Sequence[Evaluated], seen: bool | None = None) -> CrossedEstimate:
-    """Text-only minus image accuracy on unsafe concepts: on all, on those trained on, or on those never trained on."""
+    """Text-only minus image accuracy on unsafe concepts: all, those trained on (``seen``), or those never trained on."""
     return difference(*_counts(evaluated, *(Measure("gap", task, _is("unsafe", seen)) for task in (TEXT, IMAGE))))
 
 
 def figures_of(evaluated: Sequence[Evaluated]) -> Figures:
     """A method's figures, by their headings."""
-    figures: dict[str, CrossedEstimate | float | None] = {
-        measure.name: share(*_counts(evaluated, measure)[0]) for measure in MEASURES
-    }
-    figures["gap"] = _gap(evaluated)
-    figures["gap, concepts never trained on"] = _gap(evaluated, seen=False)
-    figures["diversity (1 - self-BLEU)"] = sum(each.diversity for each in evaluated) / len(evaluated)
     seconds = [each.seconds for each in evaluated if each.seconds is not None]
-    figures["CPU seconds of training"] = sum(seconds) / len(seconds) if seconds else None
-    return figures
+    return {
+        **{measure.name: share(*_counts(evaluated, measure)[0]) for measure in MEASURES},
+        "gap": _gap(evaluated),
+        "gap, concepts never trained on": _gap(evaluated, seen=False),
+        "diversity (1 - self-BLEU)": sum(each.diversity for each in evaluated) / len(evaluated),
+        "CPU seconds of training": sum(seconds) / len(seconds) if seconds else None,
+    }
 
 
 def differences(methods: Mapping[str, Sequence[Evaluated]], to: str) -> dict[str, Figures]:

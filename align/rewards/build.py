@@ -30,16 +30,13 @@ REWARDS: Final[Mapping[str, Callable[..., Reward]]] = {
 def build_rewards(specs: Any) -> tuple[list[Reward], list[float]]:
     """The reward functions of a recipe, and their weights.
 
-    A function has its reward's name, with a number from the second use on (``verdict``, ``verdict_2``): TRL logs its mean as
-    ``rewards/NAME/mean``, and its own metrics stand beside that (``rewards/verdict/na``). It takes TRL's keyword arguments
-    alone. When called, it raises ``UserError`` for a missing column, and, on this process alone, ``TrainingStopped`` where
-    its judge fails on a response or a value is not a finite number, which TRL would count as 0.
+    ``specs`` is a list of mappings from YAML, each with ``name``, ``weight`` (1 by default) and the reward's own options.
+    ``UserError`` is raised for an unexpected name, key, type or value, and where all weights are 0.
 
-    Args:
-        specs: From YAML: a list of mappings, each with ``name``, ``weight`` (1 by default) and the reward's own options.
-
-    Raises:
-        UserError: A name, a key, a type or a value is not one that is expected, or all weights are 0.
+    A function has its reward's name, with a number from the second use on (``verdict``, ``verdict_2``), under which TRL logs
+    its mean and its own metrics (``rewards/verdict/na``). It takes TRL's keyword arguments alone. When called, it raises
+    ``UserError`` for a missing column, and, on this process alone, ``TrainingStopped`` where its judge fails on a response or
+    a value is not a finite number, which TRL would count as 0.
     """
     if not isinstance(specs, list) or not specs:
         raise UserError(f"rewards: expected a list such as [{{name: verdict, weight: 1.0}}], found {specs!r}")

@@ -40,15 +40,14 @@ def upstream(
 
     Its faults, kept here:
 
-    - A response's reward depends on its neighbours: one response that is read as wrong with great certainty makes all others
-      look right, and a batch of right ones still has one that earns nothing.
+    - A response's reward depends on its neighbours: one that is surely wrong makes all others look right, and a batch of
+      right ones still has one that earns nothing.
     - Where all s are equal, as in a batch of one, the published code divides 0 by 0, and trains NaN from then on. Here the
       first term is then 0 for all of them, and the metric ``tied`` is 1, not 0. Where s differ by rounding alone, the
       rounding is stretched to the whole range, here as there.
     - With 512 ``max_tokens``, 128 tokens more pay as much as turning the worst answer of the batch into the best.
 
-    With a judge in the classifier's place, ``na`` costs as much as the wrong verdict. It needs the columns ``label`` and,
-    with a judge, ``question``, and logs the shares ``na`` and ``unsafe``.
+    It needs the columns ``label`` and, with a judge, ``question``, and logs the shares ``na`` and ``unsafe``.
 
     ``UserError`` is raised where both ``model`` and ``judge`` are given, or neither, or where that one cannot be loaded.
 

@@ -114,7 +114,7 @@ def test_one_seed_of_the_rows(tmp_path: Path) -> None:
         (
             "ppo",
             "save_steps: 6",
-            "save_steps: expected a multiple of 4, for a run goes on at the beginning of a rollout",
+            "save_steps: expected a multiple of 4, for a run resumes at the beginning of a rollout",
         ),
         ("sft", "- a", "expected settings, `key: value`, found list"),
         ("sft", "a: [", "cannot read the recipe"),
