@@ -6,7 +6,7 @@ also cuts off, in silence, the answers of rows that are longer than ``max_length
 """
 
 import io
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any, Final
 
@@ -25,18 +25,13 @@ _ON_ITS_SIDE: Final = (5, 6, 7, 8)
 _PROBES: Final = ("Yes. It is.", "No. It is not.")
 
 
-class Collator:
-    """The trainer's own ``collate``, given the text of ``renderer``; its batches also hold the rows' numbers: ``row``."""
-
-    def __init__(self, collate: Callable[[list[dict[str, Any]]], Any], renderer: "Renderer") -> None:
-        self._collate = collate
-        self._renderer = renderer
-
-    def __call__(self, rows: list[dict[str, Any]]) -> Any:
-        """A batch."""
-        batch = self._collate([self._renderer.example(row) for row in rows])
-        batch["row"] = torch.tensor([row["row"] for row in rows])
-        return batch
+def collated(
+    collate: Callable[[list[dict[str, Any]]], Any], renderer: "Renderer", rows: Sequence[Mapping[str, Any]]
+) -> Any:
+    """A batch by the trainer's own ``collate``, given the text of ``renderer``; it also holds the rows' numbers: ``row``."""
+    batch = collate([renderer.example(row) for row in rows])
+    batch["row"] = torch.tensor([row["row"] for row in rows])
+    return batch
 
 
 class Renderer:

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -32,7 +33,7 @@ from align.record import (
     write_card,
     write_record,
 )
-from align.rendering import Collator, Renderer, fitting
+from align.rendering import Renderer, collated, fitting
 from align.rewards.base import Reward
 from align.rewards.build import build_rewards
 from align.settings import WITH_ROLLOUTS, RunSettings
@@ -172,7 +173,7 @@ class _Run:
         )
         if self.rewards is None:
             renderer = Renderer(model, processor, self.base.template_options)
-            trainer.data_collator = Collator(trainer.data_collator, renderer)
+            trainer.data_collator = partial(collated, trainer.data_collator, renderer)
             if args.max_length is not None:
                 bar = args.process_index == 0 and not args.disable_tqdm
                 rows = fitting(self.rows, renderer, args.max_length, settings.leave_out_long, bar)

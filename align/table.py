@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from rich.console import Console
@@ -96,11 +96,11 @@ def main(argv: Sequence[str]) -> int:
     if options.json:
         content = {
             "note": note,
-            "methods": _plain(figures),
-            "by what the original judged right": _plain(by_original),
-            "against": {name: _plain(table) for name, table in against.items()},
+            "methods": figures,
+            "by what the original judged right": by_original,
+            "against": against,
         }
-        write_text(options.json, json.dumps(content, indent=1) + "\n")
+        write_text(options.json, json.dumps(content, indent=1, default=asdict) + "\n")
     if options.figure:
         write_figure(lambda: draw(figures, note), options.figure)
     return 0
@@ -338,13 +338,6 @@ def _markdown(block: Block) -> str:
     seeds = any(len(cell) > 2 for cell in (row[1] for row in block.rows))
     said = " In parentheses the least and the largest seed." if seeds else ""
     return f"{heading}{block_markdown(block)}\n\n{block.notes[0]}{said}\n".replace("|  |", "| |", 1)
-
-
-def _plain(table: Mapping[str, Figures]) -> dict[str, dict[str, Any]]:
-    return {
-        method: {name: asdict(value) if isinstance(value, CrossedEstimate) else value for name, value in each.items()}
-        for method, each in table.items()
-    }
 
 
 def draw(figures: Mapping[str, Figures], note: str) -> "Figure":
