@@ -17,7 +17,7 @@ from transformers.integrations.integration_utils import (
 )
 from transformers.utils import is_torch_bf16_gpu_available
 
-from harness_ext.common.errors import UserError
+from harness_ext.common.errors import UserError, one_line
 
 # Unset until `fill_in`: their values depend on each other and on the machine.
 UNSET: Final = {"use_cpu": None, "bf16": None, "dataloader_pin_memory": None}
@@ -188,7 +188,7 @@ def check_reporting(args: TrainingArguments) -> None:
             wandb.login()  # asks at a terminal
         except wandb.errors.Error as error:
             raise UserError(
-                f"report_to: wandb: {' '.join(str(error).split())}\n"
+                f"report_to: wandb: {one_line(error)}\n"
                 "Run `wandb login` or set WANDB_API_KEY; WANDB_MODE=offline keeps the log here; or take it out "
                 "(--report_to none)"
             ) from error

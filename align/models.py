@@ -14,7 +14,7 @@ from torch import nn
 from transformers import PreTrainedModel, ProcessorMixin
 
 from align.settings import ModelConfig
-from harness_ext.common.errors import UserError
+from harness_ext.common.errors import UserError, one_line
 from harness_ext.glyphworld.build import ensure_model
 from harness_ext.models.catalogue import load_catalogue
 from harness_ext.models.checkpoint import locate, read_json, require_family, require_weights
@@ -123,7 +123,7 @@ def _require_image_slot(base: Base, processor: ProcessorMixin) -> None:
             **base.template_options,
         )
     except (TemplateError, ValueError, TypeError, LookupError) as error:
-        raise UserError(f"{problem} ({' '.join(str(error).split())}): {remedy}") from error
+        raise UserError(f"{problem} ({one_line(error)}): {remedy}") from error
 
 
 def lora_config(model: PreTrainedModel, config: ModelConfig, commit: str | None = None) -> LoraConfig:

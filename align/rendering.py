@@ -17,7 +17,7 @@ from PIL.ExifTags import Base as Exif
 from tqdm import tqdm
 from transformers import PreTrainedModel, ProcessorMixin
 
-from harness_ext.common.errors import UserError
+from harness_ext.common.errors import UserError, one_line
 
 ANSWERS: Final = ("completion", "chosen", "rejected")
 # EXIF orientations of an image that lies on its side.
@@ -82,7 +82,7 @@ class Renderer:
             inputs = self._processor(text=[text], add_special_tokens=False, return_tensors="pt", **more)
         except ValueError as error:
             raise UserError(
-                f"the processor does not take an answer without an image ({' '.join(str(error).split())}): train this model "
+                f"the processor does not take an answer without an image ({one_line(error)}): train this model "
                 "by `align ppo`"
             ) from error
         return list(inputs["input_ids"][0].tolist())

@@ -17,7 +17,7 @@ from trl import DPOConfig, GRPOConfig, RLOOConfig, SFTConfig, TrlParser
 from align.arguments import FIXED, UNSET, check_arguments, fill_in, from_text, option, require, require_all
 from align.ppo.config import PPOConfig
 from align.recipe import Recipe, meant, read_recipe
-from harness_ext.common.errors import UserError
+from harness_ext.common.errors import UserError, one_line
 from harness_ext.options import PASSWORD_IN_ADDRESS
 
 ARGUMENTS: Final[dict[str, type[TrainingArguments]]] = {
@@ -162,7 +162,7 @@ class _Parser(TrlParser):
         try:
             return kind(**{each.name: getattr(namespace, each.name) for each in fields(kind) if each.init})
         except (ValueError, ImportError) as error:
-            raise UserError(f"these settings do not go together: {' '.join(str(error).split())}") from error
+            raise UserError(f"these settings do not go together: {one_line(error)}") from error
 
     def _check(self, recipe: Recipe) -> None:
         """Raise ``UserError`` for a key of the recipe that there is not, and for a value of another type."""

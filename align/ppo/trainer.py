@@ -90,7 +90,7 @@ class PPOTrainer(GRPOTrainer):
         if (judge is None) is not (args.monitor is None):
             raise UserError("monitor and the argument judge go together: name a judge and give it, or do neither")
         if judge is not None and (missing := {"label", "question"} - set(train_dataset.column_names)):
-            raise UserError(f"a run is watched by rows with a label and a question, these have no {', '.join(missing)}")
+            raise UserError(f"a watched run needs rows with a label and a question, these have no {', '.join(missing)}")
         if len(train_dataset) < args.generation_batch_size:
             raise UserError(
                 f"a rollout takes {args.generation_batch_size} rows, and there are {len(train_dataset)}: "
