@@ -108,7 +108,7 @@ class RunFolder:
         return place
 
     def keep_last(self, most: int | None) -> None:
-        """Remove the earliest checkpoints until at most ``most`` are left; ``None`` keeps all."""
+        """Remove the earliest checkpoints until at most ``most`` remain; ``None`` keeps all."""
         for folder in list(self.checkpoints().values())[: -most if most else 0]:
             self._remove(folder)
 

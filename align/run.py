@@ -178,7 +178,7 @@ class _Run:
                 bar = args.process_index == 0 and not args.disable_tqdm
                 rows = fitting(self.rows, renderer, args.max_length, settings.leave_out_long, bar)
                 trainer.train_dataset = passes(rows, settings.data)
-                # Of the remaining rows; a run that leaves none out was checked before anything was loaded.
+                # A run that leaves no row out was checked before anything was loaded.
                 check_last_batch(args, len(trainer.train_dataset))
         if settings.method != "sft" and args.disable_dropout:
             switch_off_dropout(trainer.model)

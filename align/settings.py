@@ -58,7 +58,7 @@ class DataConfig:
     """The rows: unsafe images of the training split with as many safe ones, the same for every method."""
 
     source: Literal["glyphworld", "unsafeconcepts"] = option("glyphworld", "The stand-in, or the benchmark.")
-    data_seed: int = option(42, "Of the questions and the rows' order.")
+    data_seed: int = option(42, "Seed of the questions and the rows' order.")
     renders: PositiveInt = option(16, "glyphworld: renders of each concept.")
     first_render: NonNegativeInt = option(0, "glyphworld: how many of its fine-tuning renders to skip.")
     all_questions: bool = option(False, "All five alignment questions about an image, rather than one at random.")
@@ -76,24 +76,24 @@ class DataConfig:
         require_all(self, DataConfig.__annotations__)
 
 
-@dataclass
-class _FolderConfig:
-    overwrite: bool = option(False, "Delete the run that is in output_dir, and begin anew, rather than resume it.")
+_OVERWRITE: Final = "Delete the run that is in output_dir, and begin anew, rather than resume it."
 
 
 @dataclass
-class _TargetConfig(_FolderConfig):
-    """Of SFT and DPO."""
+class _TargetConfig:
+    """SFT and DPO learn from written answers."""
 
+    overwrite: bool = option(False, _OVERWRITE)
     leave_out_long: bool = option(
         False, "Train without the rows that are longer than max_length, rather than refuse to train."
     )
 
 
 @dataclass
-class _RolloutConfig(_FolderConfig):
-    """Of PPO, GRPO and RLOO: a response earns the weighted sum of its rewards."""
+class _RolloutConfig:
+    """PPO, GRPO and RLOO: a response earns the weighted sum of its rewards."""
 
+    overwrite: bool = option(False, _OVERWRITE)
     rewards: Any = field(
         default_factory=lambda: [{"name": "verdict"}],
         metadata={"help": "A list of rewards, each a name, a weight and its options; see align/rewards."},

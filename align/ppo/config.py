@@ -22,7 +22,7 @@ WITHOUT_EFFECT: Final = (
 # Responses are drawn with their own seeded noise, so that a resumed run and one on several processes draw the same ones.
 UNSUPPORTED: Final = ("use_transformers_continuous_batching", "use_vllm")
 _Share = Annotated[float, Field(ge=0, le=1)]
-# Of TRL's settings; those of `PPOConfig` have their bounds there.
+# The bounds of TRL's settings; those of `PPOConfig` have theirs in its annotations.
 _OF_TRL: Final = {
     "gradient_accumulation_steps": PositiveInt,
     "epsilon": Annotated[float, Field(gt=0, lt=1)],
@@ -55,7 +55,7 @@ class PPOConfig(GRPOConfig):
         50.0, "Stop the run when the KL to the reference, in nats a response, is above this."
     )
     stop_on_na: bool = option(True, "Stop the run when not one answer of a rollout can be read as a verdict.")
-    critic_learning_rate: PositiveFloat = option(3e-3, "Of the value head's own Adam.")
+    critic_learning_rate: PositiveFloat = option(3e-3, "Learning rate of the value head's own Adam.")
     critic_steps: NonNegativeInt = option(40, "Updates of the value head a rollout; 0 for no critic.")
     critic_batch: PositiveInt = option(512, "Tokens in each of them.")
     critic_replay: PositiveInt = option(10, "Rollouts that they are drawn from, the latest ones.")
@@ -82,7 +82,7 @@ class PPOConfig(GRPOConfig):
         None, "Stop the run when they drifted apart by two standard errors more than this."
     )
     # Defaults that differ from TRL's.
-    learning_rate: float = option(3e-5, "Of the policy.")
+    learning_rate: float = option(3e-5, "Learning rate of the policy.")
     num_generations: int = option(1, "Responses to a prompt: one, a critic is the baseline.")
     num_iterations: PositiveInt = option(4, "Optimisation passes over a rollout.")
     disable_dropout: bool = option(True, "Without it, the ratio of the first update would not be 1.")

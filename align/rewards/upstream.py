@@ -57,7 +57,7 @@ def upstream(
         judge_options: Its options.
         confidence: With a judge, the probability of its verdict, by default 0.98; the two others share the rest equally.
         max_tokens: The tokens of the longest response that can be; the published code's 512.
-        device: Of the classifier; by default this process's GPU where there is one, else the CPU.
+        device: The classifier's; by default this process's GPU where there is one, else the CPU.
         batch_size: Responses in a forward pass of the classifier.
     """
     if (model is None) == (judge is None):
