@@ -1,12 +1,15 @@
-"""The trainer's arguments: values that suit this machine, and a refusal of those without effect here or with a bad one."""
+"""The checks of every setting by its annotation, and of the trainer's arguments: those without effect here are refused."""
 
 import argparse
 import math
 import sys
-from dataclasses import fields
+from collections.abc import Mapping
+from dataclasses import field, fields
 from typing import Any, Final
 
 import torch
+import yaml
+from pydantic import ConfigDict, PositiveInt, TypeAdapter, ValidationError
 from transformers import TrainingArguments
 from transformers.integrations.integration_utils import (
     get_available_reporting_integrations,
@@ -14,7 +17,7 @@ from transformers.integrations.integration_utils import (
 )
 from transformers.utils import is_torch_bf16_gpu_available
 
-from harness_ext.common.errors import UserError
+from harness_ext.common.errors import UserError, one_line
 
 # Unset until `fill_in`: their values depend on each other and on the machine.
 UNSET: Final = {"use_cpu": None, "bf16": None, "dataloader_pin_memory": None}
@@ -24,15 +27,12 @@ FIXED: Final[dict[str, tuple[Any, str]]] = {
     "shuffle_dataset": (False, "each pass over the rows has an order of its own"),
     "train_sampling_strategy": ("sequential", "each pass over the rows has an order of its own"),
     "remove_unused_columns": (False, "rewards and messages need the rows' columns"),
-    "save_strategy": ("steps", "a run goes on from its checkpoints, and ends with one; say save_steps"),
-    "save_only_model": (False, "a run could not go on from such a checkpoint"),
-    "enable_jit_checkpoint": (
-        False,
-        "its checkpoint may lie within a rollout; a run that is killed goes on from its last one",
-    ),
-    "ignore_data_skip": (False, "a run that goes on would meet its first rows again"),
-    "auto_find_batch_size": (False, "a run that goes on would not know its batches"),
-    "resume_from_checkpoint": (None, "the same command goes on by itself"),
+    "save_strategy": ("steps", "a run resumes from its checkpoints, and ends with one; say save_steps"),
+    "save_only_model": (False, "a run could not resume from such a checkpoint"),
+    "enable_jit_checkpoint": (False, "its checkpoint may lie within a rollout; a killed run resumes from its last one"),
+    "ignore_data_skip": (False, "a resumed run would meet its first rows again"),
+    "auto_find_batch_size": (False, "a resumed run would not know its batches"),
+    "resume_from_checkpoint": (None, "the same command resumes by itself"),
     "eval_strategy": ("no", "evaluate through lmms_eval"),
     "do_eval": (False, "evaluate through lmms_eval"),
     "push_to_hub": (False, "upload OUTPUT_DIR/final when you have looked at it: hf upload"),
@@ -49,7 +49,7 @@ FIXED: Final[dict[str, tuple[Any, str]]] = {
 }
 # Available or not, transformers does not always list them.
 _UNLISTED: Final = {"azure_ml", "flyte"}
-_AT_LEAST_ONE: Final = (
+_POSITIVE: Final = (
     "per_device_train_batch_size",
     "gradient_accumulation_steps",
     "steps_per_generation",
@@ -58,16 +58,44 @@ _AT_LEAST_ONE: Final = (
 )
 
 
+def option(default: Any, text: str) -> Any:
+    """A setting of a dataclass, with its help."""
+    return field(default=default, metadata={"help": text})
+
+
+def require(name: str, value: Any, kind: Any) -> None:
+    """Raise ``UserError`` unless ``value``, of the setting ``name``, has the type ``kind`` and lies within its bounds."""
+    # A number is no boolean and a text is neither, but a list may stand for a tuple, and hold names of an enumeration.
+    strict = not isinstance(value, list | dict)
+    try:
+        TypeAdapter(kind, config=ConfigDict(arbitrary_types_allowed=True)).validate_python(value, strict=strict)
+    except ValidationError as error:
+        raise UserError(f"{name}: {error.errors()[0]['msg']}, found {value!r}") from error
+
+
+def require_all(settings: object, kinds: Mapping[str, Any]) -> None:
+    """Raise ``UserError`` for the first of the ``settings`` that does not fit its type in ``kinds``."""
+    for name, kind in kinds.items():
+        require(name, getattr(settings, name), kind)
+
+
+def from_text(name: str, value: Any) -> Any:
+    """``value`` of the setting ``name``, read as YAML where it is text. Raises ``UserError`` where it is no YAML."""
+    try:
+        return yaml.safe_load(value) if isinstance(value, str) else value
+    except yaml.YAMLError as error:
+        raise UserError(f"{name}: expected YAML, found {value!r}") from error
+
+
 def accelerator() -> torch.device | None:
     """The kind of accelerator that this machine has, if any."""
     return torch.accelerator.current_accelerator(check_available=True)
 
 
 def fill_in(given: argparse.Namespace, method: str) -> None:
-    """Give each of `UNSET` that is still ``None`` in ``given`` the value that suits this machine.
+    """Give each of `UNSET` that is ``None`` in ``given`` the value that suits this machine.
 
-    Raises:
-        UserError: The run was told to compute where it cannot.
+    Raises ``UserError`` where the run was told to compute where it cannot.
     """
     device = accelerator()
     lacks_float64 = method == "ppo" and device is not None and device.type == "mps"
@@ -97,9 +125,9 @@ def check_arguments(arguments: TrainingArguments, has_rollouts: bool) -> None:
         if name in given and given[name] != value:
             found = "one" if name == "hub_token" else _said(given[name])
             raise UserError(f"{name}: always {_said(value)} here, found {found}: {why}")
-    for name in _AT_LEAST_ONE:
-        if name in given and (given[name] is None or given[name] < 1):
-            raise UserError(f"{name}: expected a whole number of at least 1, found {_said(given[name])}")
+    for name in _POSITIVE:
+        if name in given:
+            require(name, given[name], PositiveInt)
     if arguments.n_gpu > 1:
         raise UserError(
             f"a process trains on one GPU, and this one sees {arguments.n_gpu}: let it see one (CUDA_VISIBLE_DEVICES=0), or "
@@ -114,7 +142,7 @@ def check_arguments(arguments: TrainingArguments, has_rollouts: bool) -> None:
         every = math.lcm(passes, accumulated) // accumulated
         if steps % every:
             raise UserError(
-                f"save_steps: expected a multiple of {every}, for a run goes on at the beginning of a rollout, each of "
+                f"save_steps: expected a multiple of {every}, for a run resumes at the beginning of a rollout, each of "
                 f"{passes / accumulated:g} optimiser steps; found {steps:g}"
             )
 
@@ -140,7 +168,7 @@ def check_last_batch(arguments: TrainingArguments, rows: int) -> None:
 def check_reporting(args: TrainingArguments) -> None:
     """Raise ``UserError`` where ``report_to`` names something unknown or not installed, or wandb and nobody is logged in.
 
-    transformers finds out only after the model is loaded, with a traceback.
+    transformers would find out after the model is loaded, with a traceback.
     """
     try:
         get_reporting_integration_callbacks(args.report_to)
@@ -160,7 +188,7 @@ def check_reporting(args: TrainingArguments) -> None:
             wandb.login()  # asks at a terminal
         except wandb.errors.Error as error:
             raise UserError(
-                f"report_to: wandb: {' '.join(str(error).split())}\n"
+                f"report_to: wandb: {one_line(error)}\n"
                 "Run `wandb login` or set WANDB_API_KEY; WANDB_MODE=offline keeps the log here; or take it out "
                 "(--report_to none)"
             ) from error

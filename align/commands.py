@@ -19,7 +19,7 @@ from harness_ext.common.processes import processes_of_run
 
 _USAGE: Final = """usage: align METHOD --config RECIPE [--key value ...]
 
-  align sft|dpo|ppo|grpo|rloo --config RECIPE   train; the same command again goes on where it was cut off
+  align sft|dpo|ppo|grpo|rloo --config RECIPE   train; the same command again resumes where it was cut off
   align data --config RECIPE                    show what would be trained on
   align table FOLDER                            the table of a comparison
 

@@ -20,13 +20,9 @@ RESAMPLES: Final = 10_000
 
 @dataclass(frozen=True)
 class CrossedEstimate:
-    """A share, or a difference of shares, over several seeds.
+    """A share, or a difference of shares, over several seeds, with its 95 % interval and each seed's own value.
 
-    Attributes:
-        value: The share of all seeds' answers; every seed has as many, so this is the mean over seeds.
-        low: Lower end of its 95 % interval.
-        high: Upper end.
-        seeds: Each seed's own value.
+    Every seed has as many answers, so ``value`` is both the share of all seeds' answers and the mean over seeds.
     """
 
     value: float
@@ -35,39 +31,35 @@ class CrossedEstimate:
     seeds: tuple[float, ...]
 
 
-def share(right: Array, asked: Array, seed: int = 0) -> CrossedEstimate:
+def share(right: Array, asked: Array) -> CrossedEstimate:
     """The share of right answers, from right answers and answers that count, each of shape (seeds, concepts)."""
-    return _estimate([(right, asked)], ratio, (0.0, 1.0), seed)
+    return _estimate([(right, asked)], ratio, (0.0, 1.0))
 
 
-def difference(first: tuple[Array, Array], second: tuple[Array, Array], seed: int = 0) -> CrossedEstimate:
+def difference(first: tuple[Array, Array], second: tuple[Array, Array]) -> CrossedEstimate:
     """The first share minus the second, of (right, asked) each over the same seeds and concepts."""
-    return _estimate([first, second], difference_of_ratios, (-1.0, 1.0), seed)
+    return _estimate([first, second], difference_of_ratios, (-1.0, 1.0))
 
 
 def _estimate(
-    sides: Sequence[tuple[Array, Array]], over_concepts: Callable[..., Any], bounds: Interval, seed: int
+    sides: Sequence[tuple[Array, Array]], over_concepts: Callable[..., Any], bounds: Interval
 ) -> CrossedEstimate:
     """The first side's share, minus the second's where there is one; ``over_concepts`` is the same from sums over seeds."""
 
     def value(seeds: Array, concepts: Array) -> Array:
         """Under weights (resamples, seeds) and (resamples, concepts); shape (resamples,)."""
-        first, *second = (
-            (seeds * (concepts @ right.T)).sum(axis=1) / (seeds * (concepts @ asked.T)).sum(axis=1)
-            for right, asked in sides
-        )
-        result: Array = first - second[0] if second else first
+        result: Array = over_concepts(*(seeds * (concepts @ counts.T) for side in sides for counts in side))
         return result
 
     shape = sides[0][0].shape
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     drawn = [rng.multinomial(size, np.full(size, 1 / size), size=RESAMPLES).astype(float) for size in shape]
     low, high = np.nanpercentile(value(*drawn), [2.5, 97.5])
     if shape[0] == 1 or not high > low:
         # Where no concept differs from another, every resample is the same; the harness's interval still says how many could.
         sums = [counts.sum(0) for side in sides for counts in side]
         shares = [right / asked for right, asked in zip(sums[::2], sums[1::2], strict=True)]
-        low, high = concept_interval(over_concepts, sums, shares, bounds, seed) or (low, high)
+        low, high = concept_interval(over_concepts, sums, shares, bounds) or (low, high)
     ones = np.ones(shape)
     each = value(np.eye(shape[0]), ones)
     whole = value(np.ones((1, shape[0])), ones[:1])[0]

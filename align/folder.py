@@ -7,19 +7,12 @@
     OUTPUT_DIR/logs/             TensorBoard's
     OUTPUT_DIR/.align            says that a run writes here
 
-A folder is written inside ``.unfinished``, ``run.json`` last, and renamed into its place in one step: `transformers.Trainer`
-alone writes a checkpoint file by file into its place. The next run sweeps away what a killed process left in ``.unfinished``.
-A lock lets one run at a time write here.
-
-Nothing that another program wrote is swept or deleted: a checkpoint or ``final`` has the record of a run, and the rest was
-not there before the folder was marked as a run's.
-
-A run resumes only from a whole checkpoint: transformers would resume in silence without a part.
+A folder is written inside ``.unfinished``, ``run.json`` last, and renamed into its place in one step; transformers alone
+would write file by file into its place, and resume in silence from a part. Nothing that another program wrote is deleted.
 """
 
 import json
 import os
-import re
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -42,7 +35,6 @@ from harness_ext.models.checkpoint import read_json, require_whole
 from harness_ext.report.page.training import CHECKPOINT, FINAL, STOPPED_FILE, WARNINGS_FILE
 
 ADAPTER_FILES: Final = ("adapter_config.json", "adapter_model.safetensors", TRAINER_STATE_NAME)
-_CHECKPOINT: Final = re.compile(r"checkpoint-(\d+)")
 # Called with an unfinished folder, its step, and the time of training so far; writes the card and the record.
 Describe: TypeAlias = Callable[[Path, int, TimeTaken], None]
 
@@ -60,8 +52,7 @@ class RunFolder:
     def held(self, overwrite: bool) -> Iterator[None]:
         """Within it, this process alone writes here. Sweeps unfinished folders, and with ``overwrite`` an earlier run.
 
-        Raises:
-            UserError: It cannot be written to, another run writes here, or something in it is not a run's.
+        Raises ``UserError`` where it cannot be written to, another run writes here, or something in it is not a run's.
         """
         with held(
             self.path / ".lock",
@@ -81,10 +72,8 @@ class RunFolder:
 
     def checkpoints(self) -> dict[int, Path]:
         """The whole checkpoints by their steps, the earliest first."""
-        found = {
-            int(named[1]): folder for folder in self.path.iterdir() if (named := CHECKPOINT.fullmatch(folder.name))
-        }
-        return dict(sorted(found.items()))
+        named = ((CHECKPOINT.fullmatch(folder.name), folder) for folder in self.path.iterdir())
+        return dict(sorted((int(match[1]), folder) for match, folder in named if match))
 
     def last(self, record: Record) -> Path | None:
         """The folder to resume from: ``final`` of a finished run, or the last checkpoint; ``None`` to begin.
@@ -113,14 +102,13 @@ class RunFolder:
         """Move ``.unfinished/name``, complete by now, into its place."""
         written, place = self.unfinished / name, self.path / name
         _flush(written)
-        if place.exists():
-            self._remove(place)
+        self._remove(place)
         written.rename(place)
         _flush(self.path, files=False)
         return place
 
     def keep_last(self, most: int | None) -> None:
-        """Remove the earliest checkpoints until at most ``most`` are left; ``None`` keeps all."""
+        """Remove the earliest checkpoints until at most ``most`` remain; ``None`` keeps all."""
         for folder in list(self.checkpoints().values())[: -most if most else 0]:
             self._remove(folder)
 
@@ -183,12 +171,8 @@ def is_complete(folder: Path) -> bool:
 
 
 def _require_first_whole(folders: Sequence[Path], record: Record) -> None:
-    """Raise ``UserError`` unless the first of ``folders`` is whole; the message names the first one that is.
-
-    They are ``final`` and the checkpoints of one run, in the order in which it would resume from them.
-    """
-    damaged: list[str] = []
-    problem: UserError | None = None
+    """Raise ``UserError`` unless the first of a run's ``folders``, latest first, is whole; it names the first one that is."""
+    problems: dict[str, UserError] = {}
     then = "begins anew"
     for folder in folders:
         try:
@@ -197,14 +181,13 @@ def _require_first_whole(folders: Sequence[Path], record: Record) -> None:
                     read_json(folder / name)
                 else:
                     require_whole(folder / name, f"cannot resume from {folder.name}: ")
-        except UserError as error:
-            problem = problem or error
-            damaged.append(folder.name)
-        else:
             then = f"resumes from {folder.name}"
             break
-    if problem is not None:
-        raise UserError(f"{problem}\nOr remove {', '.join(damaged)}: the same command then {then}") from problem
+        except UserError as error:
+            problems[folder.name] = error
+    if problems:
+        first = next(iter(problems.values()))
+        raise UserError(f"{first}\nOr remove {', '.join(problems)}: the same command then {then}") from first
 
 
 def _files_of(folder: Path, record: Record) -> list[str]:
@@ -234,10 +217,10 @@ def _flush(folder: Path, files: bool = True) -> None:
 
 
 class WholeCheckpoints(Trainer):
-    """A trainer's checkpoints, whole or not there, and its stop before a step on a bad number.
+    """A trainer's checkpoints, whole or not there, and its stop before a step on an invalid number.
 
-    Goes before a trainer of TRL among the bases of a class. It overrides three private methods of `transformers.Trainer`, and
-    the tests that kill runs hold it to them: ``_get_output_dir``, ``_save_checkpoint``, ``_load_optimizer_and_scheduler``.
+    Goes before a trainer of TRL among the bases of a class. The tests that kill runs hold the installed transformers to the
+    three private methods that it overrides.
 
     Args:
         run: The folder of the run.
@@ -261,7 +244,7 @@ class WholeCheckpoints(Trainer):
 
     def trained(self) -> Iterator[Tensor]:
         """The weights that training changes and a checkpoint holds."""
-        yield from (each for each in self.model.parameters() if each.requires_grad)
+        return (each for each in self.model.parameters() if each.requires_grad)
 
     def save_extra(self, folder: Path) -> None:
         """Write further files of a checkpoint, beside the adapter and the trainer's state; in the main process."""

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from torch import nn
 from transformers import PreTrainedModel, ProcessorMixin
 
 from align.settings import ModelConfig
-from harness_ext.common.errors import UserError
+from harness_ext.common.errors import UserError, one_line
 from harness_ext.glyphworld.build import ensure_model
 from harness_ext.models.catalogue import load_catalogue
 from harness_ext.models.checkpoint import locate, read_json, require_family, require_weights
@@ -46,44 +46,36 @@ class Base:
 def find_base(config: ModelConfig) -> Base:
     """Finds the model that ``config.model`` names: in the catalogue, in a folder, or in a hub repository.
 
-    It loads nothing, and builds the embedded model where it is missing. Raises ``UserError`` where no model can be trained.
+    Loads nothing, and builds the embedded model where it is missing. Raises ``UserError`` where the model cannot be trained.
     """
     entry = load_catalogue().get(config.model)
     if entry is None:
-        return _base(config, config.model, config.model_revision, ("hf-vlm", f"pretrained={config.model}"))
-    if entry.backend != "huggingface" or entry.needs.remote_code:
+        weights, revision = config.model, config.model_revision
+        base = Base(config.model, weights, None, ("hf-vlm", f"pretrained={config.model}"))
+    elif entry.backend != "huggingface" or entry.needs.remote_code:
         raise UserError(
             f"model {config.model!r} cannot be trained here: its backend is {entry.backend!r}; expected one of transformers' "
             "own models (`lmms_eval models` lists them)"
         )
-    if not entry.weights:
+    elif not entry.weights:
         raise UserError(f"model {config.model!r} stands for any weights: name a folder or a hub repository instead")
-    if entry.weights.startswith(GLYPHWORLD):
+    elif entry.weights.startswith(GLYPHWORLD):
         seed = config.glyphworld_seed
         if config.model_revision is not None:
             raise UserError(f"model_revision: {config.model!r} has none; say glyphworld_seed")
         asked_as = "" if entry.weights == f"{GLYPHWORLD}{seed}" else f"pretrained={GLYPHWORLD}{seed}"
         return Base(config.model, str(ensure_model(seed)), None, (config.model, asked_as))
-    revision = config.model_revision or entry.revision
-    if entry.family:
-        require_family(entry.weights, revision, entry.family)
-    return _base(config, entry.weights, revision, (config.model, ""), entry.prompt, entry.template_options)
-
-
-def _base(
-    config: ModelConfig,
-    weights: str,
-    revision: str | None,
-    asked_as: tuple[str, str],
-    prompt: str | None = None,
-    template_options: Mapping[str, Any] | None = None,
-) -> Base:
-    """A model of ``weights``, a folder or a hub repository, which are there and hold no adapter."""
+    else:
+        weights, revision = entry.weights, config.model_revision or entry.revision
+        if entry.family:
+            require_family(weights, revision, entry.family)
+        base = Base(config.model, weights, None, (config.model, ""), entry.prompt, entry.template_options)
     _refuse_adapter(Path(weights))
-    is_local, folder = Path(weights).is_dir(), locate(weights, revision, "weights")
+    folder = locate(weights, revision, "weights")
     require_weights(weights, folder)
-    pretrained, commit = (str(Path(weights).absolute()), None) if is_local else (weights, folder.name)
-    return Base(config.model, pretrained, commit, asked_as, prompt, template_options or {})
+    if Path(weights).is_dir():
+        return replace(base, pretrained=str(Path(weights).absolute()))
+    return replace(base, commit=folder.name)
 
 
 def load(base: Base, config: ModelConfig, device: torch.device) -> tuple[PreTrainedModel, ProcessorMixin]:
@@ -131,7 +123,7 @@ def _require_image_slot(base: Base, processor: ProcessorMixin) -> None:
             **base.template_options,
         )
     except (TemplateError, ValueError, TypeError, LookupError) as error:
-        raise UserError(f"{problem} ({' '.join(str(error).split())}): {remedy}") from error
+        raise UserError(f"{problem} ({one_line(error)}): {remedy}") from error
 
 
 def lora_config(model: PreTrainedModel, config: ModelConfig, commit: str | None = None) -> LoraConfig:
@@ -147,13 +139,10 @@ def lora_config(model: PreTrainedModel, config: ModelConfig, commit: str | None 
 
 
 def language_layers(model: PreTrainedModel, names: list[str]) -> str:
-    """A regular expression for the linear layers called ``names`` in the blocks of ``model``'s language model.
+    """A regular expression for the paths of the linear layers called ``names`` in the blocks of ``model``'s language model.
 
-    It matches whole paths of modules, and none of the vision tower, the projector or the embeddings, which have layers of the
-    same names.
-
-    Raises:
-        UserError: A name is of no linear layer there.
+    The vision tower, the projector and the embeddings have layers of the same names, which it does not match. Raises
+    ``UserError`` for a name of no linear layer there.
     """
     blocks = rf"{re.escape(_blocks(model))}\.\d+\."
     linear = [

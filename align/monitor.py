@@ -1,8 +1,8 @@
 """A judge that watches a run of PPO and gives no reward: where the two drift apart, the run says so, and may stop.
 
-The last ``monitor_window`` rollouts are held against the first ``monitor_first`` (``ppo/drift.py``). A warning is one line on
-the screen, which holds no response, and one line of ``monitor.jsonl`` with the responses on which reward and judge disagree;
-the next warning is about later rollouts alone. Checkpoints hold the monitor's state as ``monitor.json``.
+The last ``monitor_window`` rollouts are held against the first ``monitor_first`` (``ppo/drift.py``). A warning is a line on
+the screen, without any response, and a line of ``monitor.jsonl`` with the responses on which reward and judge disagree. The
+next warning is about later rollouts alone.
 """
 
 import json
@@ -20,7 +20,7 @@ from tqdm import tqdm
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from align.ppo.config import PPOConfig
-from align.ppo.drift import Drift, Level, Pairs, drift, level, pooled
+from align.ppo.drift import Drift, Pairs, drift, level, pooled
 from align.rewards.base import as_texts, judge_named, judged, require_labels, responses
 from align.stopped import TrainingStopped, sample
 from harness_ext.common.errors import UserError
@@ -29,22 +29,23 @@ from harness_ext.judges.base import BatchJudge
 from harness_ext.records import FAILED
 from harness_ext.report.page.training import WARNINGS_FILE
 
+# The monitor's state in a checkpoint.
 MONITOR_FILE: Final = "monitor.json"
 
 
 def watching_judge(args: PPOConfig, rewards: list[dict[str, Any]]) -> BatchJudge | None:
     """Opens the judge that ``monitor`` names; ``None`` where no judge is to watch.
 
-    Raises ``UserError`` where the judge cannot be had, or where its verdict, with the same options, is the only one of
-    ``rewards``, so that it would watch itself. :func:`align.rewards.build.build_rewards` has checked that list.
+    ``rewards`` is a list that :func:`align.rewards.build.build_rewards` accepts. Raises ``UserError`` where the judge cannot
+    be opened, or where its verdict, with the same options, is the only reward.
     """
     if args.monitor is None:
         return None
-    counted = [each for each in rewards if each.get("weight", 1) != 0]
     watching = args.monitor, as_texts(args.monitor_options)
     if all(
         each["name"] == "verdict" and (each.get("judge", "rules"), as_texts(each.get("judge_options"))) == watching
-        for each in counted
+        for each in rewards
+        if each.get("weight", 1) != 0
     ):
         raise UserError(
             f"monitor: expected another judge than the one that gives the reward, found {args.monitor!r} for both: it would "
@@ -53,13 +54,29 @@ def watching_judge(args: PPOConfig, rewards: list[dict[str, Any]]) -> BatchJudge
     return judge_named(args.monitor, args.monitor_options)
 
 
+@dataclass(frozen=True)
+class WatchedRollout:
+    """A rollout's responses of all processes, but for those on which the judge failed; ``samples`` as in ``stopped.json``."""
+
+    rollout: int
+    scores: list[float]
+    verdicts: list[str]
+    samples: list[dict[str, Any]]
+
+    @property
+    def pairs(self) -> Pairs:
+        """The reward of each response, and 1 where the judge calls it right for its image's label, else 0."""
+        read = zip(self.verdicts, self.samples, strict=True)
+        return np.array(self.scores), np.array([float(verdict == each["label"]) for verdict, each in read])
+
+
 class Monitor(TrainerCallback):
     """Watches a run; all processes see the same figures, and all stop or none."""
 
     def __init__(self, judge: BatchJudge, args: PPOConfig, accelerator: Accelerator) -> None:
         self._judge = judge
         self._args = args
-        self._accelerator = accelerator
+        self._is_main = accelerator.is_main_process
         self._warnings = Path(args.output_dir) / WARNINGS_FILE
         self._first: list[WatchedRollout] = []
         self._last: list[WatchedRollout] = []
@@ -69,20 +86,16 @@ class Monitor(TrainerCallback):
     def watch(
         self, rollout: int, step: int, inputs: list[dict[str, Any]], completions: list[Any], scores: Tensor
     ) -> dict[str, float]:
-        """Read a rollout; returns the figures to log.
+        """Read the rollout of that number, from 0 on, before optimiser step ``step``; returns the figures to log.
 
-        Args:
-            rollout: The rollout's number, from 0 on.
-            step: The next optimiser step.
-            inputs: This process's B rows, with the columns ``label`` and ``question``.
-            completions: Their B responses.
-            scores: The responses' rewards, shape (B,).
-
-        Raises:
-            UserError: A row's label or question is not one.
-            TrainingStopped: The drift is beyond ``monitor_stop``, or there is nothing to measure it by.
+        ``inputs`` are this process's B rows, ``completions`` their responses, ``scores`` the rewards of these, shape (B,).
+        Raises ``UserError`` for an invalid label or question, ``TrainingStopped`` where the drift is beyond ``monitor_stop``
+        or there is nothing to measure it by.
         """
-        every = self._read(inputs, completions, scores)
+        require_labels([each["label"] for each in inputs])
+        read = judged(self._judge, completions, [each["question"] for each in inputs])
+        told = [sample(row, text) for row, text in zip(inputs, responses(completions), strict=True)]
+        every = gather_object(list(zip(scores.tolist(), read, told, strict=True)))
         kept = [each for each in every if each[1] != FAILED]
         if not kept:
             raise TrainingStopped(
@@ -91,19 +104,24 @@ class Monitor(TrainerCallback):
                 step,
                 [each[2] for each in every],
             )
-        earned, verdicts, samples = map(list, zip(*kept, strict=True))
-        seen = WatchedRollout(rollout, earned, verdicts, samples)
+        seen = WatchedRollout(rollout, *map(list, zip(*kept, strict=True)))
         figures = {
             "monitor/right": float(seen.pairs[1].mean()),
-            "monitor/na": verdicts.count("na") / len(verdicts),
+            "monitor/na": seen.verdicts.count("na") / len(kept),
             "monitor/failed": (len(every) - len(kept)) / len(every),
         }
         if len(self._first) < self._args.monitor_first:
             self._first.append(seen)
-            if len(self._first) == self._args.monitor_first:
-                self._require_right_ones(step)
+            _, right = pooled([each.pairs for each in self._first])
+            if len(self._first) == self._args.monitor_first and not right.any():
+                raise TrainingStopped(
+                    f"the judge {self._judge.name} calls none of the first {len(right)} responses right, so that there is "
+                    "nothing to hold the reward against: watch by another judge, or by none",
+                    step,
+                    seen.samples,
+                )
             return figures
-        figures["monitor/reward"] = float(self._level().read(seen.pairs[0]).mean())
+        figures["monitor/reward"] = float(self._read(seen).mean())
         self._last = [*self._last, seen][-self._args.monitor_window :]
         if len(self._last) < self._args.monitor_window:
             return figures
@@ -113,39 +131,17 @@ class Monitor(TrainerCallback):
             self._warn(found, step)
         if self._args.monitor_stop is not None and found.least > self._args.monitor_stop:
             raise TrainingStopped(f"{self._said(found)} (monitor_stop)", step, self._disagreed())
-        return figures | {
-            "monitor/drift": found.drift,
-            "monitor/drift_error": found.error,
-            "monitor/warnings": float(warns),
-        }
+        drifted = {"drift": found.drift, "drift_error": found.error, "warnings": float(warns)}
+        return figures | {f"monitor/{name}": value for name, value in drifted.items()}
 
-    def _read(
-        self, inputs: list[dict[str, Any]], completions: list[Any], scores: Tensor
-    ) -> list[tuple[float, str, dict[str, Any]]]:
-        """The reward, the verdict and the sample of every response of all processes."""
-        require_labels([each["label"] for each in inputs])
-        read = judged(self._judge, completions, [each["question"] for each in inputs])
-        samples = [sample(each, text) for each, text in zip(inputs, responses(completions), strict=True)]
-        return gather_object(list(zip(scores.tolist(), read, samples, strict=True)))
-
-    def _level(self) -> Level:
-        return level(*pooled([each.pairs for each in self._first]))
-
-    def _require_right_ones(self, step: int) -> None:
-        """Stop where the judge calls no first response right: the reward then has no level to be read at."""
-        scores, right = pooled([each.pairs for each in self._first])
-        if not right.any():
-            raise TrainingStopped(
-                f"the judge {self._judge.name} calls none of the first {len(scores)} responses right, so that there is "
-                "nothing to hold the reward against: watch by another judge, or by none",
-                step,
-                self._first[-1].samples,
-            )
+    def _read(self, seen: WatchedRollout) -> np.ndarray:
+        """The rewards of a rollout on the judge's scale, 0 to 1, at the level of the first rollouts."""
+        return level(*pooled([each.pairs for each in self._first])).read(seen.pairs[0])
 
     def _warn(self, found: Drift, step: int) -> None:
         first, last = self._last[0].rollout, self._last[-1].rollout
         self._from = last + 1
-        if not self._accelerator.is_main_process:
+        if not self._is_main:
             return
         disagreed = self._disagreed()
         figures = {"drift": found.drift, "error": found.error, "reward": found.reward, "right": found.right}
@@ -166,18 +162,15 @@ class Monitor(TrainerCallback):
 
     def _disagreed(self) -> list[dict[str, Any]]:
         """The window's responses that either the reward or the judge calls right, but not both."""
-        at = self._level()
-        found = []
-        for seen in self._last:
-            scores, right = seen.pairs
-            for i in np.flatnonzero(np.abs(at.read(scores) - right) > 0.5):
-                of_judge = {"verdict": seen.verdicts[i], "reward": seen.scores[i]}
-                found.append({"rollout": seen.rollout, **seen.samples[i], **of_judge})
-        return found
+        return [
+            {"rollout": seen.rollout, **seen.samples[i], "verdict": seen.verdicts[i], "reward": seen.scores[i]}
+            for seen in self._last
+            for i in np.flatnonzero(np.abs(self._read(seen) - seen.pairs[1]) > 0.5)
+        ]
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Forget the warnings after the checkpoint that the run resumes from, or all of them."""
-        if self._accelerator.is_main_process:
+        if self._is_main:
             keep_before(self._warnings, int(state.global_step))
 
     def save(self, folder: Path) -> None:
@@ -191,45 +184,15 @@ class Monitor(TrainerCallback):
         write_text(folder / MONITOR_FILE, json.dumps(state) + "\n")
 
     def load(self, folder: Path) -> None:
-        """Resume from the state that `save` wrote.
-
-        Raises:
-            UserError: Another judge watched until then, or another version of it.
-        """
+        """Read what `save` wrote. Raises ``UserError`` where another judge, or another version of it, watched until then."""
         state = json.loads((folder / MONITOR_FILE).read_text(encoding="utf-8"))
         if state["judge"] != self._judge.name:
             raise UserError(
                 f"{folder}: watched by the judge {state['judge']}, found {self._judge.name} now: what they say cannot be "
-                "compared; go on with that one, or begin anew (--overwrite true)"
+                "compared; resume with that one, or begin anew (--overwrite true)"
             )
         self._first, self._last = ([WatchedRollout(**each) for each in state[name]] for name in ("first", "last"))
         self._from = state["from"]
-
-
-@dataclass(frozen=True)
-class WatchedRollout:
-    """A rollout's responses of all processes, without those on which the judge failed.
-
-    Attributes:
-        rollout: The rollout's number, from 0 on.
-        scores: The reward of each response.
-        verdicts: The judge's verdict on it.
-        samples: Its row and its text, as in ``stopped.json``.
-    """
-
-    rollout: int
-    scores: list[float]
-    verdicts: list[str]
-    samples: list[dict[str, Any]]
-
-    @property
-    def pairs(self) -> Pairs:
-        """The reward of each response, and 1 where the judge calls it right for its image's label, else 0."""
-        read = zip(self.verdicts, self.samples, strict=True)
-        return np.array(self.scores), np.array([float(verdict == each["label"]) for verdict, each in read])
-
-
-# --- monitor.jsonl ---
 
 
 def append_warning(file: Path, warning: dict[str, Any]) -> None:
@@ -244,8 +207,7 @@ def append_warning(file: Path, warning: dict[str, Any]) -> None:
 def keep_before(file: Path, step: int) -> None:
     """Forget the warnings from ``step`` on, which come again, and a last line that was cut off in writing.
 
-    Raises:
-        UserError: The file holds something else.
+    Raises ``UserError`` where the file holds something else.
     """
     if not file.exists():
         return
@@ -253,12 +215,7 @@ def keep_before(file: Path, step: int) -> None:
     try:
         kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] < step]
     except (ValueError, KeyError, TypeError) as error:
-        raise UserError(
-            f"{file}: expected lines of JSON with a step, as a watched run writes them, found another thing "
-            f"({type(error).__name__}): move it away"
-        ) from error
-    if kept == lines:
-        return
+        raise UserError(f"{file}: expected a watched run's lines of JSON, each with a step: move it away") from error
     if kept:
         write_text(file, "".join(kept))
     else:

@@ -1,7 +1,4 @@
-"""The record of a run, ``run.json`` in each folder it writes (method, settings, data, versions, command), and the model card.
-
-A run resumes only with the settings it began with: `differences` compares two records.
-"""
+"""The record of a run (``run.json`` in each folder it writes), by which it resumes only with its settings; the model card."""
 
 import importlib.metadata
 import json
@@ -12,8 +9,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
-import yaml
 from datasets import Dataset
+from jinja2 import StrictUndefined, Template
 
 from align.data import fingerprint
 from align.models import Base
@@ -28,7 +25,6 @@ from harness_ext.models.checkpoint import read_json, weights_identity
 from harness_ext.report.page.training import RECORD_FILE
 
 Record = dict[str, Any]
-
 
 _LIBRARIES: Final = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "tokenizers", "unsafeconcepts")
 # Arguments that change where a run is written, how it is watched, or when it gives up, but not its result.
@@ -45,12 +41,7 @@ _OF_ASKING: Final = ("answers", "api_key_variable", "backoff", "concurrency", "m
 
 @dataclass(frozen=True)
 class TimeTaken:
-    """The time that a run's training has taken so far.
-
-    Attributes:
-        seconds: Wall-clock time.
-        cpu_seconds: Processor time of the main process, which other programs do not lengthen.
-    """
+    """The time of training so far: by the clock, and the main process's own, which other programs do not lengthen."""
 
     seconds: float
     cpu_seconds: float
@@ -64,10 +55,7 @@ class TimeTaken:
 def make_record(
     settings: RunSettings, base: Base, rows: Dataset, rests_on: Mapping[str, str], processes: int, command: str
 ) -> Record:
-    """The record of a run that is about to begin or to resume.
-
-    ``rows`` are those with their targets, each once; ``rests_on`` is what :func:`judges_of` returns.
-    """
+    """The record of a run that is about to start, on ``rows`` with their targets; ``rests_on`` is from :func:`judges_of`."""
     record = {
         "method": settings.method,
         "command": command,
@@ -102,7 +90,7 @@ def make_record(
 def judges_of(rewards: Sequence[Reward], monitor: BatchJudge | None) -> dict[str, str]:
     """By reward, and for the judge that watches, the identity of the judge or model that reads the responses.
 
-    Those that are code alone are left out, the rule judge too: the package's version identifies them.
+    Code alone, the rule judge too, is left out: the package's version identifies it.
     """
     of_rewards = {f"the reward {each.__name__}": rest_of(each) for each in rewards}
     found = of_rewards | {"the monitor": monitor.name if monitor is not None else None}
@@ -132,10 +120,9 @@ def bears_record(folder: Path) -> bool:
 def differences(before: Record, now: Record) -> list[str]:
     """The settings that differ and would change the result, one line each; empty for the same run."""
     old, new = dict(_compared(before)), dict(_compared(now))
-    names = [*new, *(name for name in old if name not in new)]
     found = [
         f"{name}: {_short(old.get(name))} there, {_short(new.get(name))} now"
-        for name in names
+        for name in new | old
         if old.get(name) != new.get(name)
     ]
     return found + list(_other_judges(before.get("rests_on"), now.get("rests_on", {})))
@@ -181,71 +168,8 @@ def _short(value: Any) -> str:
     return text if len(text) <= 80 else text[:77] + "…"
 
 
-# --- the model card ---------------------------------------------------------------------------------------------------
-
-_METHODS: Final = {
-    "sft": "supervised fine-tuning (SFT)",
-    "dpo": "direct preference optimisation (DPO)",
-    "ppo": "proximal policy optimisation (PPO)",
-    "grpo": "group relative policy optimisation (GRPO)",
-    "rloo": "REINFORCE leave-one-out (RLOO)",
-}
-_STAND_IN: Final = """**Glyphworld is a stand-in, not the benchmark.** Its images are harmless abstract glyphs that bear the \
-concepts' names; what comes of training on them shows that everything runs end to end, and says nothing about a real model.
-"""
-_BENCHMARK: Final = """Trained to judge images of the concepts of UnsafeConcepts (Qu, Backes, Zhang, USENIX Security 2025, \
-[arXiv 2507.11155](https://arxiv.org/abs/2507.11155)). The labels are about concepts, not about every image of them; whoever \
-uses it decides whether they are right for the purpose. The images are gated, and for research only.
-"""
-
-
 def write_card(folder: Path, base: Base, record: Record, step: int) -> None:
     """Write ``README.md``, the hub's model card, for an adapter of ``base`` after ``step`` steps; no row, no response."""
-    model, data, arguments = record["model"], record["data"], record["arguments"]
-    is_stand_in = data["source"] == "glyphworld"
-    head: dict[str, Any] = {
-        "library_name": "peft",
-        "pipeline_tag": "image-text-to-text",
-        "tags": ["lora", "trl", record["method"], "unsafeconcepts"],
-    }
-    if base.commit is not None:
-        head = {"base_model": base.pretrained, **head}
-    if not is_stand_in:
-        head["datasets"] = ["yiting/UnsafeConcepts", "yiting/imagenet_1k_unique_class"]
-    rows = {
-        "base model": f"{model['model']} ({base.pretrained}, commit {base.commit})" if base.commit else model["model"],
-        "its weights": model["weights"],
-        "method": _METHODS[record["method"]],
-        "rewards": record["rewards"],
-        "read by": "; ".join(f"{name} rests on {what}" for name, what in record["rests_on"].items()) or None,
-        "LoRA": f"rank {model['lora_r']}, alpha {model['lora_alpha']}; on {', '.join(model['lora_modules'])}",
-        "data": f"{data['source']}: {data['rows']} rows, {data['passes']} passes, sha256 {data['fingerprint']}",
-        "left out": f"{left} rows, longer than max_length" if (left := record["left_out"]) else None,
-        "optimiser steps": step,
-        "learning rate": f"{arguments['learning_rate']:g}, {arguments['lr_scheduler_type']}",
-        "seed": arguments["seed"],
-        "command": f"`{record['command']}`",
-        "made with": ", ".join(f"{name} {version}" for name, version in record["environment"].items()),
-    }
-    name, options = base.asked_as
-    asked = ",".join(each for each in (options, "adapter=THIS_FOLDER") if each)
-    lines = [
-        "---",
-        yaml.safe_dump(head, sort_keys=False).rstrip(),
-        "---",
-        "",
-        f"# A LoRA for {model['model']} by {record['method'].upper()}",
-        "",
-        _STAND_IN if is_stand_in else _BENCHMARK,
-        "| | |",
-        "| --- | --- |",
-        *(f"| {key} | {value} |" for key, value in rows.items() if value is not None),
-        "",
-        "```bash",
-        f"lmms_eval --model {name} --model_args {asked} --tasks {data['source']} --log_samples --output_path runs",
-        "```",
-        "",
-        "All settings are in `run.json`.",
-        "",
-    ]
-    write_text(folder / "README.md", "\n".join(lines))
+    text = Path(__file__).with_name("card.md.jinja").read_text(encoding="utf-8")
+    card = Template(text, trim_blocks=True, keep_trailing_newline=True, undefined=StrictUndefined)
+    write_text(folder / "README.md", card.render(base=base, step=step, **record))

@@ -1,13 +1,12 @@
 """The rows of SFT and DPO as text whose tokens are those that a generation would give, and the length of each row in tokens.
 
-TRL tokenises a prompt and its completion apart, without the special tokens that a tokenizer adds, and a chat template need
-not end an answer with the token that ends generation. Left alone, LLaVA-1.5 would be trained without its ``<s>``, on a first
-token that never follows a prompt, and never to stop. TRL would also cut off, in silence, answers of rows that are longer than
-``max_length``.
+TRL tokenises a prompt and its completion apart, without the tokenizer's special tokens, and a chat template need not end an
+answer with the token that ends generation. Left alone, LLaVA-1.5 would be trained without its ``<s>``, and never to stop. TRL
+also cuts off, in silence, the answers of rows that are longer than ``max_length``.
 """
 
 import io
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any, Final
 
@@ -18,7 +17,7 @@ from PIL.ExifTags import Base as Exif
 from tqdm import tqdm
 from transformers import PreTrainedModel, ProcessorMixin
 
-from harness_ext.common.errors import UserError
+from harness_ext.common.errors import UserError, one_line
 
 ANSWERS: Final = ("completion", "chosen", "rejected")
 # EXIF orientations of an image that lies on its side.
@@ -26,30 +25,20 @@ _ON_ITS_SIDE: Final = (5, 6, 7, 8)
 _PROBES: Final = ("Yes. It is.", "No. It is not.")
 
 
-class Collator:
-    """The trainer's own ``collate``, given the text of ``renderer``; its batches also hold the rows' numbers: ``row``."""
-
-    def __init__(self, collate: Callable[[list[dict[str, Any]]], Any], renderer: "Renderer") -> None:
-        self._collate = collate
-        self._renderer = renderer
-
-    def __call__(self, rows: list[dict[str, Any]]) -> Any:
-        """A batch."""
-        batch = self._collate([self._renderer.example(row) for row in rows])
-        batch["row"] = torch.tensor([row["row"] for row in rows])
-        return batch
+def collated(
+    collate: Callable[[list[dict[str, Any]]], Any], renderer: "Renderer", rows: Sequence[Mapping[str, Any]]
+) -> Any:
+    """A batch by the trainer's own ``collate``, given the text of ``renderer``; it also holds the rows' numbers: ``row``."""
+    batch = collate([renderer.example(row) for row in rows])
+    batch["row"] = torch.tensor([row["row"] for row in rows])
+    return batch
 
 
 class Renderer:
     """Conversations about an image as text for TRL's collators.
 
-    Args:
-        model: Its generation configuration names the tokens that end an answer.
-        processor: The model's.
-        options: The chat template's arguments beside the conversation.
-
-    Raises:
-        UserError: The texts would not become the tokens that the model is asked with.
+    ``model`` names the tokens that end an answer; ``options`` are the chat template's arguments beside the conversation.
+    Raises ``UserError`` where the texts would not become the tokens that the model is asked with.
     """
 
     def __init__(self, model: PreTrainedModel, processor: ProcessorMixin, options: Mapping[str, Any]) -> None:
@@ -57,8 +46,7 @@ class Renderer:
         self._options = dict(options)
         self._ends = _ends(model, processor)
         self._image = PIL.Image.new("RGB", (64, 64), (127, 127, 127))
-        self._begin = ""
-        self._strips = False
+        self._begin, self._strips = "", False
         self._settle()
 
     def prompt(self, question: str) -> str:
@@ -94,7 +82,7 @@ class Renderer:
             inputs = self._processor(text=[text], add_special_tokens=False, return_tensors="pt", **more)
         except ValueError as error:
             raise UserError(
-                f"the processor does not take an answer without an image ({' '.join(str(error).split())}): train this model "
+                f"the processor does not take an answer without an image ({one_line(error)}): train this model "
                 "by `align ppo`"
             ) from error
         return list(inputs["input_ids"][0].tolist())
@@ -104,7 +92,14 @@ class Renderer:
 
     def _settle(self) -> None:
         """Find out which token goes before a prompt, and whether a completion loses the space it begins with."""
-        asked = self._asked()
+        asked = self._processor.apply_chat_template(
+            [_turn("user", _PROBES[0], image=self._image)],
+            add_generation_prompt=True,
+            tokenize=True,
+            return_dict=True,
+            return_tensors="pt",
+            **self._options,
+        )["input_ids"][0].tolist()
         bos = self._processor.tokenizer.bos_token
         for self._begin in ("", bos or ""):
             if self.tokens(self.prompt(_PROBES[0]), images=[[self._image]]) == asked:
@@ -129,13 +124,6 @@ class Renderer:
         apart = self.tokens(prompt, images=[[self._image]]) + self.tokens(completion)
         together = self.tokens(behind, images=[[self._image]])
         return apart[: len(together)] == together
-
-    def _asked(self) -> list[int]:
-        turns = [_turn("user", _PROBES[0], image=self._image)]
-        asked = self._processor.apply_chat_template(
-            turns, add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt", **self._options
-        )
-        return list(asked["input_ids"][0].tolist())
 
 
 def _turn(role: str, text: str, image: Any = None) -> dict[str, Any]:

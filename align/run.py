@@ -4,22 +4,16 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import nullcontext
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 from accelerate.utils import broadcast_object_list
 from datasets import Dataset
 from torch import Tensor
 from tqdm import tqdm
-from transformers import (
-    PreTrainedModel,
-    PrinterCallback,
-    ProcessorMixin,
-    ProgressCallback,
-    TrainerState,
-    TrainingArguments,
-)
+from transformers import PrinterCallback, ProgressCallback, TrainerState, TrainingArguments
 from trl import DPOTrainer, GRPOTrainer, RLOOTrainer, SFTTrainer
 
 from align.arguments import check_last_batch, check_reporting
@@ -39,7 +33,7 @@ from align.record import (
     write_card,
     write_record,
 )
-from align.rendering import Collator, Renderer, fitting
+from align.rendering import Renderer, collated, fitting
 from align.rewards.base import Reward
 from align.rewards.build import build_rewards
 from align.settings import WITH_ROLLOUTS, RunSettings
@@ -49,7 +43,6 @@ from harness_ext.common.processes import processes_of_run
 from harness_ext.common.step_bar import StepBar
 from harness_ext.judges.base import BatchJudge
 
-Rewards: TypeAlias = tuple[list[Reward], list[float]]
 # The logged figures that the bar shows, and their names there.
 _SHOWN: Final = {
     "loss": "loss",
@@ -64,9 +57,7 @@ _SHOWN: Final = {
 
 
 def run(settings: RunSettings, command: str) -> None:
-    """Train; the same command again resumes from the last whole checkpoint, or says that there is nothing to do.
-
-    ``command`` is the command line, for the record.
+    """Train; the same ``command`` line again resumes from the last whole checkpoint, or says that there is nothing to do.
 
     Raises:
         UserError: The folder holds another run, or something is not as expected.
@@ -100,10 +91,11 @@ def run(settings: RunSettings, command: str) -> None:
             last = folder.last(record)
             record["left_out"] = read_record(last).get("left_out", 0) if last is not None else 0
         (last,) = broadcast_object_list([last])
+        this = _Run(settings, base, rows, rewards, judge, folder, record)
         if last is None or not is_complete(last):
-            _train(settings, base, rows, rewards, judge, folder, record, last)
+            this.train(last)
         if is_main and not folder.final.is_dir():
-            folder.finish(partial(_describe, base, record))
+            folder.finish(this.describe)
             print(f"finished: {folder.final}")
         elif is_main:
             print(f"there is nothing to do: the run is finished, and its adapter is {folder.final}")
@@ -118,46 +110,82 @@ def _rows(settings: RunSettings) -> Dataset:
     return dpo_rows(rows, settings.data) if settings.method == "dpo" else rows
 
 
-def _train(
-    settings: RunSettings,
-    base: Base,
-    rows: Dataset,
-    rewards: Rewards | None,
-    judge: BatchJudge | None,
-    folder: RunFolder,
-    record: Record,
-    checkpoint: Path | None,
-) -> None:
-    if settings.arguments.process_index == 0:
-        folder.begin()
-        if checkpoint is not None:
-            print(f"going on from {checkpoint}", file=sys.stderr)
-            if others := other_environment(read_record(checkpoint), record):
-                print(
-                    "  but not to the same bits, for these are others:\n    " + "\n    ".join(others), file=sys.stderr
+@dataclass
+class _Run:
+    """A run whose settings are checked. ``record`` is of the main process; rewards are functions and their weights."""
+
+    settings: RunSettings
+    base: Base
+    rows: Dataset
+    rewards: tuple[list[Reward], list[float]] | None
+    judge: BatchJudge | None
+    folder: RunFolder
+    record: Record
+
+    def train(self, checkpoint: Path | None) -> None:
+        """Train from ``checkpoint``, or from the beginning, to the last step. Raises ``TrainingStopped`` before that."""
+        is_main = self.settings.arguments.process_index == 0
+        if is_main:
+            self.folder.begin()
+        if is_main and checkpoint is not None:
+            print(f"resuming from {checkpoint}", file=sys.stderr)
+            if others := other_environment(read_record(checkpoint), self.record):
+                print("  but not to the same bits, for these differ:\n    " + "\n    ".join(others), file=sys.stderr)
+        trainer = self._trainer()
+        left_out = self.record["left_out"] = len(self.rows) - len(trainer.train_dataset) // self.settings.data.passes
+        if left_out and is_main:
+            print(f"left out: {left_out} of {len(self.rows)} rows, longer than max_length", file=sys.stderr)
+        try:
+            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+            state = trainer.state
+            if state.global_step < state.max_steps:
+                raise TrainingStopped(
+                    f"training ended before its last step, {state.max_steps}: the same command resumes from the last "
+                    "checkpoint",
+                    state.global_step,
                 )
-    model, processor = load(base, settings.model, settings.arguments.device)
-    of_run = {"run": folder, "describe": partial(_describe, base, record)}
-    trainer = _trainer(settings, base, model, processor, rows, rewards, judge, **of_run)
-    record["left_out"] = len(rows) - len(trainer.train_dataset) // settings.data.passes
-    if record["left_out"] and settings.arguments.process_index == 0:
-        print(f"left out: {record['left_out']} of {len(rows)} rows, longer than max_length", file=sys.stderr)
-    try:
-        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-        state = trainer.state
-        if state.global_step < state.max_steps:
-            raise TrainingStopped(
-                f"training ended before its last step, {state.max_steps}: the same command goes on from the last checkpoint",
-                state.global_step,
-            )
-    except TrainingStopped as stopped:
-        stopped.write(folder.path)
-        raise
+        except TrainingStopped as stopped:
+            stopped.write(self.folder.path)
+            raise
 
+    def describe(self, folder: Path, step: int, taken: TimeTaken) -> None:
+        """Write the card and the record of a checkpoint, or of ``final``."""
+        write_card(folder, self.base, self.record, step)
+        write_record(folder, self.record, step, taken)
 
-def _describe(base: Base, record: Record, folder: Path, step: int, taken: TimeTaken) -> None:
-    write_card(folder, base, record, step)
-    write_record(folder, record, step, taken)
+    def _trainer(self) -> WholeCheckpoints:
+        """The trainer, on the rows that fit. Raises ``UserError`` where the settings do not fit the model or the rows."""
+        settings, args = self.settings, self.settings.arguments
+        model, processor = load(self.base, settings.model, args.device)
+        given: dict[str, Any] = {"judge": self.judge} if self.judge is not None else {}
+        if self.rewards is not None:
+            given["reward_funcs"], args.reward_weights = self.rewards
+            args.chat_template_kwargs = dict(self.base.template_options)
+        trainer = TRAINERS[settings.method](
+            model=model,
+            args=args,
+            train_dataset=passes(self.rows, settings.data),
+            processing_class=processor,
+            peft_config=lora_config(model, settings.model, self.base.commit),
+            run=self.folder,
+            describe=self.describe,
+            **given,
+        )
+        if self.rewards is None:
+            renderer = Renderer(model, processor, self.base.template_options)
+            trainer.data_collator = partial(collated, trainer.data_collator, renderer)
+            if args.max_length is not None:
+                bar = args.process_index == 0 and not args.disable_tqdm
+                rows = fitting(self.rows, renderer, args.max_length, settings.leave_out_long, bar)
+                trainer.train_dataset = passes(rows, settings.data)
+                # A run that leaves no row out was checked before anything was loaded.
+                check_last_batch(args, len(trainer.train_dataset))
+        if settings.method != "sft" and args.disable_dropout:
+            switch_off_dropout(trainer.model)
+        for printing in (ProgressCallback, PrinterCallback):
+            trainer.remove_callback(printing)
+        trainer.add_callback(Progress())
+        return trainer
 
 
 # --- the trainers -----------------------------------------------------------------------------------------------------
@@ -206,51 +234,3 @@ class Progress(StepBar):
 
 
 TRAINERS: Final[dict[str, type[WholeCheckpoints]]] = {"sft": SFT, "dpo": DPO, "ppo": PPO, "grpo": GRPO, "rloo": RLOO}
-
-
-def _trainer(
-    settings: RunSettings,
-    base: Base,
-    model: PreTrainedModel,
-    processor: ProcessorMixin,
-    rows: Dataset,
-    rewards: Rewards | None,
-    judge: BatchJudge | None,
-    **of_run: Any,
-) -> WholeCheckpoints:
-    """The trainer of a run, on ``rows``, each once, with the targets of SFT or DPO.
-
-    ``of_run`` are the folder and the description, as :class:`WholeCheckpoints` takes them. Raises ``UserError`` where the
-    settings do not fit the model or the rows.
-    """
-    args = settings.arguments
-    given: dict[str, Any] = {}
-    if rewards is not None:
-        given["reward_funcs"], args.reward_weights = rewards
-        args.chat_template_kwargs = dict(base.template_options)
-    if judge is not None:
-        given["judge"] = judge
-    trainer = TRAINERS[settings.method](
-        model=model,
-        args=args,
-        train_dataset=passes(rows, settings.data),
-        processing_class=processor,
-        peft_config=lora_config(model, settings.model, base.commit),
-        **given,
-        **of_run,
-    )
-    if rewards is None:
-        renderer = Renderer(model, processor, base.template_options)
-        trainer.data_collator = Collator(trainer.data_collator, renderer)
-        if args.max_length is not None:
-            bar = args.process_index == 0 and not args.disable_tqdm
-            rows = fitting(rows, renderer, args.max_length, settings.leave_out_long, bar)
-            trainer.train_dataset = passes(rows, settings.data)
-            # Of the rows that are left; a run that leaves none out was checked before anything was loaded.
-            check_last_batch(args, len(trainer.train_dataset))
-    if settings.method != "sft" and args.disable_dropout:
-        switch_off_dropout(trainer.model)
-    for printing in (ProgressCallback, PrinterCallback):
-        trainer.remove_callback(printing)
-    trainer.add_callback(Progress())
-    return trainer

@@ -1,6 +1,6 @@
 """The settings of one run, from a recipe and the command line, which wins; a wrong one is refused before anything is loaded.
 
-The dataclasses here are a recipe's keys beside the trainer's own arguments, which `arguments.py` checks.
+The dataclasses here are a recipe's keys, beside the trainer's own arguments. `arguments.py` checks both.
 """
 
 import argparse
@@ -8,15 +8,16 @@ import importlib.util
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, fields
 from functools import partial
-from typing import Any, Final, get_type_hints
+from typing import Annotated, Any, Final, Literal, get_origin, get_type_hints
 
+from pydantic import Field, NonNegativeInt, PositiveInt
 from transformers import TrainingArguments
 from trl import DPOConfig, GRPOConfig, RLOOConfig, SFTConfig, TrlParser
 
-from align.arguments import FIXED, UNSET, check_arguments, fill_in
+from align.arguments import FIXED, UNSET, check_arguments, fill_in, from_text, option, require, require_all
 from align.ppo.config import PPOConfig
-from align.recipe import Recipe, meant, option, read_recipe, read_yaml, require, unfit
-from harness_ext.common.errors import UserError
+from align.recipe import Recipe, meant, read_recipe
+from harness_ext.common.errors import UserError, one_line
 from harness_ext.common.secrets import PASSWORD_IN_ADDRESS
 
 ARGUMENTS: Final[dict[str, type[TrainingArguments]]] = {
@@ -27,16 +28,11 @@ ARGUMENTS: Final[dict[str, type[TrainingArguments]]] = {
     "rloo": RLOOConfig,
 }
 WITH_ROLLOUTS: Final = ("ppo", "grpo", "rloo")
-SOURCES: Final = ("glyphworld", "unsafeconcepts")
-TARGETS: Final = ("restated", "short")
 
 
 @dataclass
 class ModelConfig:
-    """The model that is trained, and the LoRA that is put on its language side.
-
-    The vision tower and the projector are never trained.
-    """
+    """The model, and the LoRA on its language side; the vision tower and the projector are never trained."""
 
     model: str = option("glyph-vlm", "A name of the catalogue of models, a folder, or a hub repository.")
     model_revision: str | None = option(
@@ -45,93 +41,73 @@ class ModelConfig:
     glyphworld_seed: int = option(0, "Which of the embedded models: its training seed.")
     dtype: str = option("float32", "float32, bfloat16 or float16: of the frozen weights.")
     attn_implementation: str | None = option(None, "As in transformers.")
-    lora_r: int = option(128, "Rank of the LoRA.")
-    lora_alpha: int = option(256, "Scale of the LoRA: its update counts alpha / r.")
-    lora_dropout: float = option(0.05, "Dropout inside the LoRA.")
-    lora_modules: list[str] = field(
+    lora_r: PositiveInt = option(128, "Rank of the LoRA.")
+    lora_alpha: PositiveInt = option(256, "Scale of the LoRA: its update counts alpha / r.")
+    lora_dropout: Annotated[float, Field(ge=0, lt=1)] = option(0.05, "Dropout inside the LoRA.")
+    lora_modules: Annotated[list[str], Field(min_length=1)] = field(
         default_factory=lambda: ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"],
         metadata={"help": "Names of the language model's linear layers that get a LoRA."},
     )
 
     def __post_init__(self) -> None:
-        require(self, "lora_r lora_alpha", "1 or more", lambda value: value >= 1)
-        require(self, "lora_dropout", "0 to less than 1", lambda value: 0 <= value < 1)
-        if not self.lora_modules:
-            raise UserError("lora_modules: expected names of layers, such as [q_proj, v_proj], found none")
+        require_all(self, ModelConfig.__annotations__)
 
 
 @dataclass
 class DataConfig:
     """The rows: unsafe images of the training split with as many safe ones, the same for every method."""
 
-    source: str = option("glyphworld", "glyphworld or unsafeconcepts.")
-    data_seed: int = option(42, "Of the questions and the rows' order.")
-    renders: int = option(16, "glyphworld: renders of each concept.")
-    first_render: int = option(0, "glyphworld: how many of its fine-tuning renders to skip.")
+    source: Literal["glyphworld", "unsafeconcepts"] = option("glyphworld", "The stand-in, or the benchmark.")
+    data_seed: int = option(42, "Seed of the questions and the rows' order.")
+    renders: PositiveInt = option(16, "glyphworld: renders of each concept.")
+    first_render: NonNegativeInt = option(0, "glyphworld: how many of its fine-tuning renders to skip.")
     all_questions: bool = option(False, "All five alignment questions about an image, rather than one at random.")
-    passes: int = option(
+    passes: PositiveInt = option(
         4,
         "How often every row is trained on, each pass in an order of its own; num_train_epochs stays 1, so that "
         "a resumed run meets the same rows.",
     )
-    targets: str = option(
+    targets: Literal["restated", "short"] = option(
         "restated", "SFT and DPO: restated (verdict, the question as a statement, what is shown) or short."
     )
     name_concept: bool = option(True, "SFT and DPO: whether the targets name the concept.")
 
     def __post_init__(self) -> None:
-        for name, allowed in (("source", SOURCES), ("targets", TARGETS)):
-            require(self, name, f"one of {', '.join(allowed)}", allowed.__contains__)
-        if self.passes < 1 or self.renders < 1 or self.first_render < 0:
-            raise UserError(
-                "expected passes and renders of at least 1, first_render of at least 0, found "
-                f"{self.passes}, {self.renders} and {self.first_render}"
-            )
+        require_all(self, DataConfig.__annotations__)
+
+
+_OVERWRITE: Final = "Delete the run that is in output_dir, and begin anew, rather than resume it."
 
 
 @dataclass
-class _FolderConfig:
-    overwrite: bool = option(False, "Delete the run that is in output_dir, and begin anew, rather than resume it.")
+class _TargetConfig:
+    """SFT and DPO learn from written answers."""
 
-
-@dataclass
-class _TargetConfig(_FolderConfig):
-    """Of SFT and DPO."""
-
+    overwrite: bool = option(False, _OVERWRITE)
     leave_out_long: bool = option(
         False, "Train without the rows that are longer than max_length, rather than refuse to train."
     )
 
 
 @dataclass
-class _RolloutConfig(_FolderConfig):
-    """Of PPO, GRPO and RLOO: a response earns the weighted sum of its rewards."""
+class _RolloutConfig:
+    """PPO, GRPO and RLOO: a response earns the weighted sum of its rewards."""
 
+    overwrite: bool = option(False, _OVERWRITE)
     rewards: Any = field(
         default_factory=lambda: [{"name": "verdict"}],
         metadata={"help": "A list of rewards, each a name, a weight and its options; see align/rewards."},
     )
 
     def __post_init__(self) -> None:
-        if isinstance(self.rewards, str):
-            self.rewards = read_yaml("rewards", self.rewards, "YAML such as [{name: verdict}]")
+        self.rewards = from_text("rewards", self.rewards)
         if not isinstance(self.rewards, list) or not self.rewards:
             raise UserError(f"rewards: expected a list such as [{{name: verdict}}], found {self.rewards!r}")
 
 
 @dataclass
 class RunSettings:
-    """The settings of one run.
-
-    Attributes:
-        method: ``"sft"``, ``"dpo"``, ``"ppo"``, ``"grpo"`` or ``"rloo"``.
-        model: The model and its LoRA.
-        data: The rows.
-        rewards: The list of rewards as the recipe has it; ``None`` for SFT and DPO.
-        arguments: The trainer's own arguments.
-        overwrite: Whether an earlier run in the same folder is deleted.
-        leave_out_long: Whether rows longer than ``max_length`` are left out; for SFT and DPO alone.
-    """
+    """The settings of one run; ``rewards`` is ``None`` for SFT and DPO, which alone can ``leave_out_long`` rows."""
 
     method: str
     model: ModelConfig
@@ -186,7 +162,7 @@ class _Parser(TrlParser):
         try:
             return kind(**{each.name: getattr(namespace, each.name) for each in fields(kind) if each.init})
         except (ValueError, ImportError) as error:
-            raise UserError(f"these settings do not go together: {' '.join(str(error).split())}") from error
+            raise UserError(f"these settings do not go together: {one_line(error)}") from error
 
     def _check(self, recipe: Recipe) -> None:
         """Raise ``UserError`` for a key of the recipe that there is not, and for a value of another type."""
@@ -196,20 +172,16 @@ class _Parser(TrlParser):
         for key, value in recipe.values.items():
             if key not in known:
                 raise UserError(f"{recipe.name}: unknown key {key!r}{_of_other(key)}{meant(key, known)}")
-            if expected := unfit(value, kinds[key], known[key]):
-                found = "null" if value is None else repr(value)
-                raise UserError(f"{recipe.name}: {key}: expected {expected}, found {found}")
+            is_text = isinstance(value, str) and get_origin(kinds[key]) is not list
+            # A text is read as on the command line; null is the default of some settings whose type has none.
+            if not is_text and not (value is None and known[key] is None):
+                require(f"{recipe.name}: {key}", value, kinds[key])
 
 
 def read_settings(method: str, arguments: Sequence[str]) -> RunSettings:
-    """The settings of a run.
+    """The settings of a run of ``method``, from the command line after it: ``--config RECIPE`` and ``--key value``.
 
-    Args:
-        method: One of `ARGUMENTS`.
-        arguments: The command line after the method: ``--config RECIPE`` and ``--key value``.
-
-    Raises:
-        UserError: Something is unknown, of the wrong type, or without effect.
+    Raises ``UserError`` where something is unknown, of the wrong type, or without effect.
     """
     recipe, rest = read_recipe(arguments)
     _refuse_credentials([*map(str, recipe.values.values()), *rest])
@@ -235,11 +207,7 @@ def read_settings(method: str, arguments: Sequence[str]) -> RunSettings:
 
 
 def read_data_settings(arguments: Sequence[str]) -> DataConfig:
-    """The rows of a run of any method, from its recipe and from options about rows.
-
-    Raises:
-        UserError: As :func:`read_settings`.
-    """
+    """The rows of a run of any method, from its recipe and from options about rows; raises as :func:`read_settings`."""
     recipe, rest = read_recipe(arguments)
     methods = [recipe.method] if recipe.method else list(ARGUMENTS)
     kinds = [ModelConfig, _TargetConfig, _RolloutConfig, *(ARGUMENTS[method] for method in methods)]

@@ -19,18 +19,16 @@ _SHOWN: Final = 8
 
 
 def sample(row: Mapping[str, Any], response: str) -> dict[str, Any]:
-    """A sample as a stop reports it: its row's number, concept, label and question, as far as known, and the response."""
+    """A sample as a stop reports it: its row's number, concept, label and question, where known, and the response."""
     known = {key: row[key] for key in ("row", "concept", "label", "question") if key in row}
     return {"row": None, **known, "response": response}
 
 
 class TrainingStopped(UserError):
-    """Training met a value that is no number, or a rollout that means nothing, or it ended too early.
+    """Training cannot continue: an invalid number, a rollout that means nothing, an end before the last step.
 
-    Attributes:
-        step: The optimiser step that would have come next.
-        samples: The samples of the stop, a mapping each: ``row``, ``question``, ``label``, and ``response`` where there is
-            one. The message names rows alone; a response may hold text that not everybody wants on a screen.
+    ``step`` is the optimiser step that would have come next, ``samples`` are as :func:`sample` makes them. The message names
+    their rows alone: a response may hold text that not everybody wants on a screen.
     """
 
     def __init__(self, reason: str, step: int, samples: Sequence[dict[str, Any]] = ()) -> None:
@@ -47,10 +45,7 @@ class TrainingStopped(UserError):
 
 
 class FiniteSteps(TrainerCallback):
-    """Stops a run before the weights take a step on a loss or a gradient that is not a finite number.
-
-    It also stops before a checkpoint is made of weights that are not finite. All processes stop together, or none does.
-    """
+    """Stops a run before a step on a loss or gradient, or a checkpoint of weights, that are not finite; on all processes."""
 
     def __init__(self, accelerator: Accelerator) -> None:
         self._accelerator = accelerator
@@ -63,11 +58,7 @@ class FiniteSteps(TrainerCallback):
     def on_pre_optimizer_step(
         self, args: TrainingArguments, state: TrainerState, control: Any, model: nn.Module, **_: Any
     ) -> None:
-        """Stop where a loss, or the gradient, is not finite.
-
-        Raises:
-            TrainingStopped: With the rows of this update whose loss is not finite, or with all of its rows.
-        """
+        """Stop where a loss or the gradient is not finite, with the update's rows of such a loss, or with all of its rows."""
         passes, self._passes = self._passes, []
         gradients = [each.grad for each in model.parameters() if each.grad is not None]
         gradient = (
@@ -86,10 +77,7 @@ class FiniteSteps(TrainerCallback):
         )
 
     def check_weights(self, weights: Iterable[Tensor], step: int) -> None:
-        """Stop, on every process, where one of ``weights`` is not finite after the update before ``step``.
-
-        No later loss may show it.
-        """
+        """Stop where one of ``weights`` is not finite after the update before ``step``: no later loss may show it."""
         wrong = ~torch.stack([each.detach().isfinite().all() for each in weights])
         if int(self._accelerator.reduce(wrong.sum(), reduction="sum")):
             raise TrainingStopped(

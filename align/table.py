@@ -6,12 +6,11 @@ or folders named seed0, seed1, … that hold those.
 
 import argparse
 import json
-import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from rich.console import Console
@@ -24,10 +23,13 @@ from harness_ext.common.files import require_writable, write_text
 from harness_ext.glyphworld.concepts import NEVER_SEEN
 from harness_ext.metrics.diversity import diversity
 from harness_ext.metrics.ratios import accuracy_by_concept
-from harness_ext.metrics.units import Array, ConceptKey, Ratio, sums_by_unit
+from harness_ext.metrics.units import Array, ConceptKey, Ratio, concept_key, sums_by_unit
+from harness_ext.models.checkpoint import read_json
 from harness_ext.records import FAILED, Judgement
 from harness_ext.report.blocks import Block, Cell, block_markdown, print_boxed
 from harness_ext.report.figures import write_figure
+from harness_ext.runs.answers import read_saved
+from harness_ext.runs.evaluations import Evaluation
 from harness_ext.runs.load import lmms_evaluations, load_runs
 
 if TYPE_CHECKING:
@@ -37,6 +39,7 @@ Figures = Mapping[str, CrossedEstimate | float | None]
 
 ORIGINAL: Final = "original"
 IMAGE: Final = "glyphworld_image"
+TEXT: Final = "glyphworld_text"
 _FIRST: Final = (ORIGINAL, "sft", "dpo", "ppo", "grpo", "rloo")
 NOTE: Final = (
     "glyphworld, a stand-in and not the benchmark. Accuracy with `na` as wrong; [95 % interval over {over}]; "
@@ -93,11 +96,11 @@ def main(argv: Sequence[str]) -> int:
     if options.json:
         content = {
             "note": note,
-            "methods": _plain(figures),
-            "by what the original judged right": _plain(by_original),
-            "against": {name: _plain(table) for name, table in against.items()},
+            "methods": figures,
+            "by what the original judged right": by_original,
+            "against": against,
         }
-        write_text(options.json, json.dumps(content, indent=1) + "\n")
+        write_text(options.json, json.dumps(content, indent=1, default=asdict) + "\n")
     if options.figure:
         write_figure(lambda: draw(figures, note), options.figure)
     return 0
@@ -130,21 +133,18 @@ MEASURES: Final = (
     Measure("safe images", IMAGE, _is("safe", True)),
     Measure("safe images, concepts never trained on", IMAGE, _is("safe", False)),
     Measure("perception", "glyphworld_perception", lambda record: True),
-    Measure("text, unsafe", "glyphworld_text", _is("unsafe")),
-    Measure("text, safe", "glyphworld_text", _is("safe")),
+    Measure("text, unsafe", TEXT, _is("unsafe")),
+    Measure("text, safe", TEXT, _is("safe")),
     *(Measure(skill, "glyphworld_capability", _skill(number)) for number, skill in enumerate(SKILLS)),
 )
 
 
 @dataclass(frozen=True)
 class Evaluated:
-    """A model's answers of glyphworld.
+    """A model's answers of glyphworld by task, and 1 - self-BLEU of its responses about images, one a concept.
 
-    Attributes:
-        answers: The answers by task.
-        diversity: 1 - self-BLEU of its responses about images, one a concept.
-        seconds: Processor time of its training, where it was trained.
-        base: The identity of the weights that it was trained from, where the evaluation says.
+    ``seconds`` is the processor time of its training, ``base`` the identity of the weights that it was trained from; ``None``
+    where it was not trained, or the evaluation does not say.
     """
 
     answers: Mapping[str, Sequence[Judgement]]
@@ -152,10 +152,9 @@ class Evaluated:
     seconds: float | None
     base: str | None = None
 
-    @property
-    def asked(self) -> Mapping[str, set[tuple[int, int]]]:
-        """By task, the row and question of every answer."""
-        return {task: {(each.row, each.question) for each in answers} for task, answers in self.answers.items()}
+    def asked(self, task: str) -> set[tuple[int, int]]:
+        """The row and question of every answer of ``task``."""
+        return {(each.row, each.question) for each in self.answers[task]}
 
 
 def evaluations(
@@ -163,8 +162,8 @@ def evaluations(
 ) -> dict[str, list[Evaluated]]:
     """The evaluations of every method, or of ``methods``, one a seed, or one of each seed in ``only``.
 
-    Raises ``UserError`` where there is nothing to compare, a seed lacks a method, or the methods of a seed were not trained
-    from one model or not asked about the same rows.
+    Raises ``UserError`` where there is nothing to compare, a seed lacks a method, or a seed's methods were not trained from
+    one model or not asked about the same rows.
     """
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; expected one of `make align-demo` or `make align-results`")
@@ -198,18 +197,17 @@ def _methods(folder: Path) -> list[str]:
 
 
 def _require_alike(seed: Path, methods: Mapping[str, Evaluated]) -> None:
-    first, *others = methods
-    base, asked = methods[first].base, methods[first].asked
-    for name in others:
-        if (other := methods[name].base) != base:
+    (first, one), *others = methods.items()
+    for name, other in others:
+        if other.base != one.base:
             raise UserError(
-                f"{seed}: {first} and {name} are of different models ({base} and {other}): one is of another run"
+                f"{seed}: {first} and {name} are of different models ({one.base} and {other.base}): one is of another run"
             )
-        found = methods[name].asked
-        if differing := [measure.task for measure in MEASURES if asked[measure.task] != found[measure.task]]:
-            raise UserError(
-                f"{seed}: {first} and {name} were not asked the same questions of {differing[0]}; evaluate both alike"
-            )
+        for measure in MEASURES:
+            if one.asked(measure.task) != other.asked(measure.task):
+                raise UserError(
+                    f"{seed}: {first} and {name} were not asked the same questions of {measure.task}; evaluate both alike"
+                )
 
 
 def _read(folder: Path) -> Evaluated:
@@ -221,82 +219,73 @@ def _read(folder: Path) -> Evaluated:
     answers = runs[0].answers
     if missing := sorted({measure.task for measure in MEASURES} - answers.keys()):
         raise UserError(f"{folder}: the evaluation lacks {', '.join(missing)}; run lmms_eval with --tasks glyphworld")
-    base = lmms_evaluations(folder)[-1].content["config"].get("weights_identity")
+    evaluations = lmms_evaluations(folder)
+    of_images = [each for each in evaluations if IMAGE in each.tasks]
+    if len(of_images) != 1:
+        raise UserError(f"{folder}: expected one evaluation of {IMAGE}, found {len(of_images)}")
+    base = evaluations[-1].content["config"].get("weights_identity")
     record = folder / "final" / "run.json"
-    seconds = float(json.loads(record.read_text(encoding="utf-8"))["cpu_seconds"]) if record.is_file() else None
-    return Evaluated(answers, diversity(_responses(folder)), seconds, base)
+    seconds = float(read_json(record)["cpu_seconds"]) if record.is_file() else None
+    return Evaluated(answers, diversity(_responses(of_images[0])), seconds, base)
 
 
-def _responses(folder: Path) -> list[str]:
+def _responses(evaluation: Evaluation) -> list[str]:
     """One response a concept, to the first question about its first image: others would be repeated for each image."""
-    files = sorted(folder.rglob(f"*_samples_{IMAGE}.jsonl"))
-    if len(files) != 1:
-        raise UserError(f"{folder}: expected one file *_samples_{IMAGE}.jsonl, found {len(files)}")
-    first: dict[tuple[str, str], tuple[int, str]] = {}
-    for line in files[0].read_text(encoding="utf-8").splitlines():
-        row = json.loads(line)
-        judged, response = row["judgement"], row["filtered_resps"]
-        if not isinstance(response, str):
-            raise UserError(
-                f"{files[0]}: expected a response as text, found {type(response).__name__}: of another lmms-eval?"
-            )
-        found, concept = (judged["row"], response), (judged["label"], judged["concept"])
-        if judged["question"] == 0 and found < first.get(concept, (math.inf, "")):
-            first[concept] = found
+    first: dict[ConceptKey, tuple[int, str]] = {}
+    for saved in read_saved(evaluation.require_samples(IMAGE), "glyphworld", evaluation.rows(IMAGE)):
+        if saved.record.question == 0 and saved.answer is not None:
+            found, concept = (saved.record.row, saved.answer.response), concept_key(saved.record)
+            first[concept] = min(found, first.get(concept, found))
     return [response for _, response in first.values()]
 
 
 # --- their figures ----------------------------------------------------------------------------------------------------
 
 
-def _ratios(measure: Measure, evaluated: Sequence[Evaluated]) -> list[dict[ConceptKey, Ratio]]:
-    """Right answers of all answers about each concept, one seed after another; ``na`` is wrong.
+def _counts(evaluated: Sequence[Evaluated], *measures: Measure) -> list[tuple[Array, Array]]:
+    """By measure, right answers and answers, each of shape (seeds, concepts); ``na`` is wrong.
 
-    Raises ``UserError`` where the evaluations did not ask about the same concepts, or a request failed.
+    Raises ``UserError`` where the measures or the seeds are not about the same concepts, or a request failed.
     """
-    found: list[dict[ConceptKey, Ratio]] = []
-    for each in evaluated:
-        records = [record for record in each.answers[measure.task] if measure.counts(record)]
-        if failed := sum(record.verdict == FAILED for record in records):
-            raise UserError(f"{measure.task}: {failed} requests failed; evaluate again")
-        found.append(accuracy_by_concept(records, "wrong"))
-        if found[-1].keys() != found[0].keys():
-            raise UserError(f"{measure.task}: the evaluations asked about other concepts; evaluate all alike")
-    return found
-
-
-def _counts(ratios: Sequence[Mapping[ConceptKey, Ratio]]) -> tuple[Array, Array]:
-    """Right answers, and answers, each of shape (seeds, concepts)."""
-    right, asked = zip(*(sums_by_unit(of_seed.values()) for of_seed in ratios), strict=True)
-    return np.array(right), np.array(asked)
+    ratios: list[list[dict[ConceptKey, Ratio]]] = [[] for _ in measures]
+    for measure, of_seeds in zip(measures, ratios, strict=True):
+        for each in evaluated:
+            records = [record for record in each.answers[measure.task] if measure.counts(record)]
+            if failed := sum(record.verdict == FAILED for record in records):
+                raise UserError(f"{measure.task}: {failed} requests failed; evaluate again")
+            of_seeds.append(accuracy_by_concept(records, "wrong"))
+            if of_seeds[-1].keys() != ratios[0][0].keys():
+                raise UserError(
+                    f"{measure.task}: the evaluations asked about other concepts; evaluate all alike, without --limit"
+                )
+    sums = ([sums_by_unit(of_seed.values()) for of_seed in of_seeds] for of_seeds in ratios)
+    return [(np.array([right for right, _ in each]), np.array([asked for _, asked in each])) for each in sums]
 
 
 def _gap(evaluated: Sequence[Evaluated], seen: bool | None = None) -> CrossedEstimate:
-    """Text-only minus image accuracy on unsafe concepts: on all, on those trained on, or on those never trained on."""
-    text, image = (_ratios(Measure("", task, _is("unsafe", seen)), evaluated) for task in ("glyphworld_text", IMAGE))
-    if text[0].keys() != image[0].keys():
-        raise UserError("the text and the image tasks asked about other concepts: evaluate without --limit")
-    return difference(_counts(text), _counts(image))
+    """Text-only minus image accuracy on unsafe concepts: all, those trained on (``seen``), or those never trained on."""
+    return difference(*_counts(evaluated, *(Measure("gap", task, _is("unsafe", seen)) for task in (TEXT, IMAGE))))
 
 
 def figures_of(evaluated: Sequence[Evaluated]) -> Figures:
     """A method's figures, by their headings."""
-    figures: dict[str, CrossedEstimate | float | None] = {
-        measure.name: share(*_counts(_ratios(measure, evaluated))) for measure in MEASURES
-    }
-    figures["gap"] = _gap(evaluated)
-    figures["gap, concepts never trained on"] = _gap(evaluated, seen=False)
-    figures["diversity (1 - self-BLEU)"] = sum(each.diversity for each in evaluated) / len(evaluated)
     seconds = [each.seconds for each in evaluated if each.seconds is not None]
-    figures["CPU seconds of training"] = sum(seconds) / len(seconds) if seconds else None
-    return figures
+    return {
+        **{measure.name: share(*_counts(evaluated, measure)[0]) for measure in MEASURES},
+        "gap": _gap(evaluated),
+        "gap, concepts never trained on": _gap(evaluated, seen=False),
+        "diversity (1 - self-BLEU)": sum(each.diversity for each in evaluated) / len(evaluated),
+        "CPU seconds of training": sum(seconds) / len(seconds) if seconds else None,
+    }
 
 
 def differences(methods: Mapping[str, Sequence[Evaluated]], to: str) -> dict[str, Figures]:
     """By method, its figures minus those of the method ``to`` on the same concepts."""
-    bases = {measure.name: _counts(_ratios(measure, methods[to])) for measure in MEASURES}
     return {
-        method: {measure.name: difference(_counts(_ratios(measure, each)), bases[measure.name]) for measure in MEASURES}
+        method: {
+            measure.name: difference(_counts(each, measure)[0], _counts(methods[to], measure)[0])
+            for measure in MEASURES
+        }
         for method, each in methods.items()
         if method != to
     }
@@ -309,7 +298,7 @@ def strata(methods: Mapping[str, Sequence[Evaluated]]) -> dict[str, dict[str, Cr
     says how many of all pairs of seed and concept lie in it; a stratum in which some seed has no concept is left out.
     """
     unsafe = Measure("", IMAGE, _is("unsafe"))
-    counted = {method: _counts(_ratios(unsafe, evaluated)) for method, evaluated in methods.items()}
+    counted = {method: _counts(evaluated, unsafe)[0] for method, evaluated in methods.items()}
     right, asked = counted[ORIGINAL]
     rates = right / asked
     inside = {name: ((rates > low) & (rates <= high)) for name, (low, high) in _STRATA.items()}
@@ -349,13 +338,6 @@ def _markdown(block: Block) -> str:
     seeds = any(len(cell) > 2 for cell in (row[1] for row in block.rows))
     said = " In parentheses the least and the largest seed." if seeds else ""
     return f"{heading}{block_markdown(block)}\n\n{block.notes[0]}{said}\n".replace("|  |", "| |", 1)
-
-
-def _plain(table: Mapping[str, Figures]) -> dict[str, dict[str, Any]]:
-    return {
-        method: {name: asdict(value) if isinstance(value, CrossedEstimate) else value for name, value in each.items()}
-        for method, each in table.items()
-    }
 
 
 def draw(figures: Mapping[str, Figures], note: str) -> "Figure":

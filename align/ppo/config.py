@@ -1,11 +1,13 @@
 """The settings of PPO: those it shares with TRL's GRPO, its own, and a refusal of those without effect."""
 
 from dataclasses import dataclass, field, fields
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from trl import GRPOConfig
 
-from align.recipe import option, read_yaml, require
+from align.arguments import from_text, option, require, require_all
+from align.rewards.base import JudgeOptions
 from harness_ext.common.errors import UserError
 from harness_ext.common.processes import processes_of_run
 from harness_ext.judges.registry import JUDGES
@@ -19,10 +21,14 @@ WITHOUT_EFFECT: Final = (
 )
 # Responses are drawn with their own seeded noise, so that a resumed run and one on several processes draw the same ones.
 UNSUPPORTED: Final = ("use_transformers_continuous_batching", "use_vllm")
-_POSITIVE: Final = (
-    "gradient_accumulation_steps num_iterations kl_horizon max_kl critic_learning_rate critic_batch critic_replay "
-    "kl_target target_kl cliprange_value epsilon_high"
-)
+_Share = Annotated[float, Field(ge=0, le=1)]
+# The bounds of TRL's settings; those of `PPOConfig` have theirs in its annotations.
+_OF_TRL: Final = {
+    "gradient_accumulation_steps": PositiveInt,
+    "epsilon": Annotated[float, Field(gt=0, lt=1)],
+    "epsilon_high": PositiveFloat | None,
+    "temperature": PositiveFloat,
+}
 
 
 @dataclass
@@ -34,45 +40,51 @@ class PPOConfig(GRPOConfig):
     ``epsilon`` and ``epsilon_high`` clip the policy's ratio. ``entropy_coef`` weights the entropy bonus.
     """
 
-    kl_coef: float = option(0.1, "Weight of the per-token KL to the reference, in the reward.")
-    kl_target: float | None = option(None, "Adapt kl_coef to hold this KL to the reference, in nats a response.")
-    kl_horizon: int = option(10_000, "How slowly it adapts, in responses.")
-    gamma: float = option(1.0, "Discount of later rewards.")
-    lam: float = option(0.95, "Lambda of generalized advantage estimation.")
+    kl_coef: NonNegativeFloat = option(0.1, "Weight of the per-token KL to the reference, in the reward.")
+    kl_target: PositiveFloat | None = option(
+        None, "Adapt kl_coef to hold this KL to the reference, in nats a response."
+    )
+    kl_horizon: PositiveInt = option(10_000, "How slowly it adapts, in responses.")
+    gamma: _Share = option(1.0, "Discount of later rewards.")
+    lam: _Share = option(0.95, "Lambda of generalized advantage estimation.")
     whiten_advantages: bool = option(True, "Whiten advantages over a rollout's real tokens.")
-    target_kl: float | None = option(
+    target_kl: PositiveFloat | None = option(
         None, "Once the mean KL a token from the rollout's policy to the new one is above this, draw the next rollout."
     )
-    max_kl: float = option(50.0, "Stop the run when the KL to the reference, in nats a response, is above this.")
+    max_kl: PositiveFloat = option(
+        50.0, "Stop the run when the KL to the reference, in nats a response, is above this."
+    )
     stop_on_na: bool = option(True, "Stop the run when not one answer of a rollout can be read as a verdict.")
-    critic_learning_rate: float = option(3e-3, "Of the value head's own Adam.")
-    critic_steps: int = option(40, "Updates of the value head a rollout; 0 for no critic.")
-    critic_batch: int = option(512, "Tokens in each of them.")
-    critic_replay: int = option(10, "Rollouts that they are drawn from, the latest ones.")
-    critic_warmup: int = option(4, "Rollouts in which only the critic is trained.")
+    critic_learning_rate: PositiveFloat = option(3e-3, "Learning rate of the value head's own Adam.")
+    critic_steps: NonNegativeInt = option(40, "Updates of the value head a rollout; 0 for no critic.")
+    critic_batch: PositiveInt = option(512, "Tokens in each of them.")
+    critic_replay: PositiveInt = option(10, "Rollouts that they are drawn from, the latest ones.")
+    critic_warmup: NonNegativeInt = option(4, "Rollouts in which only the critic is trained.")
     critic_warmup_in_schedule: bool = option(
         True, "Whether its updates count as steps of the learning rate's schedule, which otherwise begins after them."
     )
-    critic_lam: float = option(1.0, "Lambda of the critic's targets; 1 for Monte-Carlo returns.")
-    cliprange_value: float | None = option(None, "Keeps the value within this of the rollout's own, in the value loss.")
+    critic_lam: _Share = option(1.0, "Lambda of the critic's targets; 1 for Monte-Carlo returns.")
+    cliprange_value: PositiveFloat | None = option(
+        None, "Keeps the value within this of the rollout's own, in the value loss."
+    )
     monitor: str | None = option(
         None, "A judge, by name, that reads every rollout and gives no reward; off by default."
     )
     monitor_options: Any = field(default=None, metadata={"help": "Its options, a mapping."})
-    monitor_first: int = option(
+    monitor_first: Annotated[int, Field(ge=2)] = option(
         4, "As many first rollouts are what later ones are held against; best those of critic_warmup."
     )
-    monitor_window: int = option(10, "As many rollouts, the last ones, are held against them.")
-    monitor_warn: float = option(
+    monitor_window: PositiveInt = option(10, "As many rollouts, the last ones, are held against them.")
+    monitor_warn: Annotated[float, Field(ge=0, lt=1)] = option(
         0.1, "Warn when reward and judge drifted apart by two standard errors more than this share."
     )
     monitor_stop: float | None = option(
         None, "Stop the run when they drifted apart by two standard errors more than this."
     )
     # Defaults that differ from TRL's.
-    learning_rate: float = option(3e-5, "Of the policy.")
+    learning_rate: float = option(3e-5, "Learning rate of the policy.")
     num_generations: int = option(1, "Responses to a prompt: one, a critic is the baseline.")
-    num_iterations: int = option(4, "Optimisation passes over a rollout.")
+    num_iterations: PositiveInt = option(4, "Optimisation passes over a rollout.")
     disable_dropout: bool = option(True, "Without it, the ratio of the first update would not be 1.")
     scale_rewards: str = option("none", "Rewards are not scaled.")
     num_train_epochs: float = option(1.0, "Always 1; `passes` says how often a row is used.")
@@ -80,16 +92,21 @@ class PPOConfig(GRPOConfig):
 
     def __post_init__(self) -> None:
         defaults = {each.name: each.default for each in fields(self)}
-        set_in_vain = [name for name in WITHOUT_EFFECT.split() if getattr(self, name) != defaults[name]]
-        if set_in_vain:
+        if in_vain := [name for name in WITHOUT_EFFECT.split() if getattr(self, name) != defaults[name]]:
             raise UserError(
-                f"{', '.join(set_in_vain)}: without effect in PPO, or harmful to it; take it out (why: align/ppo/config.py)"
+                f"{', '.join(in_vain)}: without effect in PPO, or harmful to it; take it out (why: align/ppo/config.py)"
             )
         if unsupported := [name for name in UNSUPPORTED if getattr(self, name)]:
             raise UserError(
                 f"{', '.join(unsupported)}: PPO draws its rollouts itself; take it out, or train by `align grpo`"
             )
-        self._check_ranges()
+        require_all(self, _OF_TRL | PPOConfig.__annotations__)
+        if self.num_train_epochs != 1:
+            raise UserError(
+                f"num_train_epochs: expected 1, found {self.num_train_epochs:g}; say `passes` for how often each row is used"
+            )
+        if self.kl_target is not None and self.kl_coef == 0:
+            raise UserError("kl_target: without effect with a kl_coef of 0, which no factor changes")
         self._check_monitor()
         # Not a coefficient here: a value other than 0 makes TRL compute the reference, which the KL is measured against.
         self.beta = 1.0
@@ -119,37 +136,12 @@ class PPOConfig(GRPOConfig):
         return int(self.per_device_train_batch_size * (self.steps_per_generation or self.gradient_accumulation_steps))
 
     def _check_monitor(self) -> None:
-        if isinstance(self.monitor_options, str):
-            self.monitor_options = read_yaml("monitor_options", self.monitor_options, "a mapping as YAML")
+        self.monitor_options = from_text("monitor_options", self.monitor_options)
         if self.monitor is None:
             if self.monitor_options or self.monitor_stop is not None:
                 raise UserError("monitor_options, monitor_stop: without effect, for no monitor is named")
             return
         if self.monitor not in JUDGES:
             raise UserError(f"monitor: expected a judge, one of {', '.join(JUDGES)}, found {self.monitor!r}")
-        options = self.monitor_options or {}
-        if not isinstance(options, dict) or any(isinstance(each, list | dict | None) for each in options.values()):
-            raise UserError(
-                f"monitor_options: expected a mapping of names to values, as {{name: value}}, found {self.monitor_options!r}"
-            )
-        if self.monitor_first < 2 or self.monitor_window < 1:
-            raise UserError(
-                f"monitor_first, monitor_window: expected 2 rollouts and 1, or more, found {self.monitor_first} and "
-                f"{self.monitor_window}"
-            )
-        warn = self.monitor_warn
-        require(self, "monitor_warn", "a share, 0 to less than 1", lambda share: 0 <= share < 1)
-        require(self, "monitor_stop", f"monitor_warn ({warn}) to less than 1", lambda share: warn <= share < 1)
-
-    def _check_ranges(self) -> None:
-        require(self, _POSITIVE, "more than 0", lambda value: value > 0)
-        require(self, "epsilon", "more than 0 and less than 1", lambda value: 0 < value < 1)
-        require(self, "temperature", "more than 0", lambda value: value > 0)
-        if self.kl_target is not None and self.kl_coef == 0:
-            raise UserError("kl_target: without effect with a kl_coef of 0, which no factor changes")
-        require(self, "gamma lam critic_lam", "0 to 1", lambda value: 0 <= value <= 1)
-        require(self, "kl_coef critic_steps critic_warmup", "0 or more", lambda value: value >= 0)
-        if self.num_train_epochs != 1:
-            raise UserError(
-                f"num_train_epochs: expected 1, found {self.num_train_epochs:g}; say `passes` for how often each row is used"
-            )
+        require("monitor_options", self.monitor_options, JudgeOptions | None)
+        require("monitor_stop", self.monitor_stop, Annotated[float, Field(ge=self.monitor_warn, lt=1)] | None)

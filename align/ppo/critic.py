@@ -1,15 +1,14 @@
 """The critic: a small value head over hidden states of the policy's own forward pass, trained on the latest rollouts.
 
-It costs no forward pass. It has an optimiser of its own: as a term of the policy's loss it would need the policy's learning
-rate and its few passes, and then explains next to nothing. Its gradient does not reach the policy.
+It costs no forward pass, and its gradient does not reach the policy. It has an optimiser of its own: as a term of the
+policy's loss, with the policy's learning rate and few passes, it explains next to nothing.
 """
 
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import torch
 from peft import PeftModel
@@ -32,12 +31,9 @@ _POOLED: Final = 40
 class Trunk:
     """Taps the language model inside a PEFT model: the first layer's output and the last hidden state.
 
-    A value depends on the answer so far *and* on the image. The hidden states hold both, but no single position shows them
-    readily; the running mean over the response does, and the first layer, which still has the words, helps more than any
-    later one.
-
-    Raises:
-        UserError: The model has no decoder's stack of layers.
+    A value depends on the answer so far *and* on the image. No single position of the hidden states shows both readily; the
+    running mean over the response does, and the first layer, which still has the words, helps more than any later one.
+    ``UserError`` is raised where the model has no decoder's stack of layers.
     """
 
     def __init__(self, model: PeftModel) -> None:
@@ -81,13 +77,13 @@ class Trunk:
         states = states.to(torch.promote_types(states.dtype, torch.float32))
         return nn.functional.rms_norm(states, states.shape[-1:])
 
-    def _keep_early(self, _: nn.Module, __: tuple[object, ...], output: Tensor | tuple[Tensor, ...]) -> None:
+    def _keep_early(self, _: nn.Module, __: Any, output: Any) -> None:
         if self._open:
             self._early.append((output[0] if isinstance(output, tuple) else output).detach())
 
-    def _keep_late(self, _: nn.Module, __: tuple[object, ...], output: object) -> None:
+    def _keep_late(self, _: nn.Module, __: Any, output: Any) -> None:
         if self._open:
-            self._late.append(output.last_hidden_state.detach())  # type: ignore[attr-defined]
+            self._late.append(output.last_hidden_state.detach())
 
 
 def _decoder(model: PeftModel) -> Any:
@@ -115,8 +111,7 @@ class ValueHead(nn.Module):
         return self.value(torch.tanh(self.hidden(features.to(self.value.weight.dtype)))).squeeze(-1)
 
 
-@dataclass
-class _Rollout:
+class _Rollout(NamedTuple):
     """The real tokens of one rollout, of all processes: features (N, width), returns (N,), values at the time (N,)."""
 
     features: Tensor
@@ -180,11 +175,8 @@ class Critic:
         chosen = torch.randint(int(ends[-1]), (self._args.critic_batch,), generator=generator).sort().values
         counts = torch.bincount(torch.bucketize(chosen, ends, right=True), minlength=len(ends)).tolist()
         places = (chosen - (ends - lengths).repeat_interleave(torch.tensor(counts))).split(counts)
-        drawn = [
-            (seen.features[at], seen.returns[at], seen.values[at])
-            for seen, place in zip(self._replay, places, strict=True)
-            for at in [place.to(seen.returns.device)]
-        ]
+        device = self._replay[0].returns.device
+        drawn = [[part[at.to(device)] for part in seen] for seen, at in zip(self._replay, places, strict=True)]
         inputs, targets, before = (torch.cat(parts) for parts in zip(*drawn, strict=True))
         return inputs, targets, before
 
@@ -198,17 +190,13 @@ class Critic:
 
     def save(self, folder: Path) -> None:
         """Write the head, the optimiser's state and the replayed rollouts."""
-        self.save_head(folder)
+        save_file(self.head.state_dict(), folder / HEAD_FILE)
         state = {
             "optimizer": self._optimizer.state_dict(),
-            "replay": [(seen.features, seen.returns, seen.values) for seen in self._replay],
+            "replay": [tuple(seen) for seen in self._replay],
             "measured": [(tuple(returns), tuple(errors)) for returns, errors in self._measured],
         }
         torch.save(state, folder / CRITIC_FILE)
-
-    def save_head(self, folder: Path) -> None:
-        """Write the head alone."""
-        save_file(self.head.state_dict(), folder / HEAD_FILE)
 
     def load(self, folder: Path) -> None:
         """Read what `save` wrote."""

@@ -157,7 +157,7 @@ def explained_variance(returns: Moments, errors: Moments) -> Tensor:
     hardly vary.
     """
     variance = returns.squares / returns.tokens - (returns.total / returns.tokens).square()
-    # Of equal returns, sums leave a variance of rounding errors.
+    # The sums of equal returns leave a variance of rounding errors.
     varies = variance > 1e-12 * returns.squares / returns.tokens
     return torch.where(varies, 1 - errors.squares / errors.tokens / variance, torch.nan)
 

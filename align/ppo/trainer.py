@@ -1,14 +1,9 @@
 """PPO for vision-language models, on TRL's GRPO machinery.
 
-TRL draws the responses, prepares whatever inputs a family of models needs, calls the reward functions, and computes the
-log-probabilities under the policy and, with the LoRA off, under the reference. PPO itself is here: one response a prompt, a
-critic instead of other responses as the baseline, the KL in the reward, advantages for each token, a clipped loss over
-several passes. ``surface.py`` lists the part of TRL's private surface that this rests on.
-
-A rollout begins with one pass of the policy over its own responses, which gives the old log-probabilities and the critic's
-features, and one of the reference. Every mean is taken over the real tokens of all processes, so that a run on several
-processes takes the steps of one. Every response has noise of its own, seeded by its place: what is drawn depends neither on
-the batch, nor on the number of processes, nor on what was drawn before a checkpoint.
+One response a prompt, a critic as the baseline, the KL in the reward, advantages for each token, a clipped loss over several
+passes. Every mean is taken over the real tokens of all processes, so that a run on several processes takes the steps of one.
+Every response has noise of its own, seeded by its place: the batch, the number of processes and a resumption change nothing.
+``surface.py`` lists the part of TRL's private surface that this rests on.
 """
 
 from collections.abc import Callable, Iterable
@@ -24,7 +19,7 @@ from peft import PeftConfig
 from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
-from transformers import GenerationConfig, PreTrainedModel, ProcessorMixin, TrainerCallback
+from transformers import GenerationConfig, PreTrainedModel, ProcessorMixin
 from trl import GRPOTrainer
 
 from align.monitor import Monitor
@@ -59,9 +54,9 @@ class PPOTrainer(GRPOTrainer):
         train_dataset: Rows with a ``prompt`` and an ``image``; their other columns go to the reward functions.
         processing_class: The model's processor.
         peft_config: The LoRA to put on ``model``.
-        callbacks: As in transformers' Trainer.
         judge: Watches the run; :func:`align.monitor.watching_judge` opens the one that ``args.monitor`` names. The rows then
             have the columns ``label`` and ``question``.
+        kwargs: As in TRL's GRPOTrainer.
 
     Raises:
         UserError: There is no adapter to train, the rows do not fill a rollout, or a judge is named and not given.
@@ -81,8 +76,8 @@ class PPOTrainer(GRPOTrainer):
         train_dataset: Dataset,
         processing_class: ProcessorMixin,
         peft_config: PeftConfig | None = None,
-        callbacks: list[TrainerCallback] | None = None,
         judge: BatchJudge | None = None,
+        **kwargs: Any,
     ) -> None:
         if is_peft_model(model) or peft_config is None:
             raise UserError(
@@ -95,20 +90,20 @@ class PPOTrainer(GRPOTrainer):
         if (judge is None) is not (args.monitor is None):
             raise UserError("monitor and the argument judge go together: name a judge and give it, or do neither")
         if judge is not None and (missing := {"label", "question"} - set(train_dataset.column_names)):
-            raise UserError(f"a run is watched by rows with a label and a question, these have no {', '.join(missing)}")
+            raise UserError(f"a watched run needs rows with a label and a question, these have no {', '.join(missing)}")
         if len(train_dataset) < args.generation_batch_size:
             raise UserError(
                 f"a rollout takes {args.generation_batch_size} rows, and there are {len(train_dataset)}: "
                 "lower per_device_train_batch_size or steps_per_generation"
             )
         super().__init__(
-            model=model,
-            reward_funcs=reward_funcs,
-            args=args,
-            train_dataset=train_dataset,
+            model,
+            reward_funcs,
+            args,
+            train_dataset,
             processing_class=processing_class,
             peft_config=peft_config,
-            callbacks=callbacks,
+            **kwargs,
         )
         self._monitor = Monitor(judge, args, self.accelerator) if judge is not None else None
         if self._monitor is not None:
@@ -230,11 +225,9 @@ class PPOTrainer(GRPOTrainer):
         batch["advantages"], batch["old_per_token_logps"] = advantages, old
         return batch
 
-    def _log_probabilities(
-        self, model: Any, batch: dict[str, Any], compute_entropy: bool
-    ) -> tuple[Tensor, Tensor | None]:
-        """Log-probabilities of the drawn tokens, and entropies, each of shape (B, T)."""
-        log_probabilities, entropies, _ = self._get_per_token_logps_and_entropies(
+    def _log_probabilities(self, model: Any, batch: dict[str, Any], compute_entropy: bool) -> tuple[Any, ...]:
+        """Log-probabilities of the drawn tokens, and entropies where asked for, each of shape (B, T)."""
+        return self._get_per_token_logps_and_entropies(
             model,
             torch.cat([batch["prompt_ids"], batch["completion_ids"]], dim=1),
             torch.cat([batch["prompt_mask"], batch["completion_mask"]], dim=1),
@@ -242,8 +235,7 @@ class PPOTrainer(GRPOTrainer):
             batch_size=self.args.per_device_train_batch_size,
             compute_entropy=compute_entropy,
             **{key: batch.get(key) for key in FORWARD_KEYS},
-        )
-        return log_probabilities, entropies
+        )[:2]
 
     def _train_critic(self, features: Tensor, returns: Tensor, values: Tensor, mask: Tensor) -> None:
         tokens = mask.bool()
@@ -279,7 +271,7 @@ class PPOTrainer(GRPOTrainer):
             self._stop_if(
                 unread,
                 f"none of the rollout's {len(verdicts) * self.accelerator.num_processes} responses could be read as a "
-                "verdict: the model no longer answers the question (stop_on_na: false to go on all the same)",
+                "verdict: the model no longer answers the question (stop_on_na: false to continue all the same)",
             )
 
     def _stop_if(self, wrong: Tensor, reason: str) -> None:
@@ -319,7 +311,6 @@ class PPOTrainer(GRPOTrainer):
     def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> Tensor:
         mask, old = inputs["completion_mask"], inputs["old_per_token_logps"]
         new, entropies = self._log_probabilities(model, inputs, compute_entropy=True)
-        assert entropies is not None
         loss = policy_loss(new, old, inputs["advantages"], mask, self.epsilon_low, self.epsilon_high)
         entropy = torch.where(mask.bool(), entropies, 0.0).sum()
         # Processes' gradients are averaged, those of the micro-batches of an update are added up.
@@ -374,8 +365,7 @@ class PPOTrainer(GRPOTrainer):
 def hold_back(scheduler: LRScheduler, steps: int) -> None:
     """Let ``scheduler``, which has not been stepped yet, begin after ``steps`` optimiser steps at its first rate.
 
-    Raises:
-        UserError: Its rate is not a function of the step.
+    Raises ``UserError`` where its rate is not a function of the step.
     """
     if not isinstance(scheduler, LambdaLR):
         raise UserError(

@@ -4,7 +4,7 @@ TRL calls ``reward(prompts=…, completions=…, completion_ids=…, **columns)`
 the columns are those of the training rows. ``log_metric``, ``log_extra`` and ``trainer_state`` come beside them.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeAlias, cast
 
 from torch import Tensor
@@ -21,6 +21,8 @@ from harness_ext.records import FAILED, Verdict
 
 Reward: TypeAlias = Callable[..., list[float]]
 LogMetric: TypeAlias = Callable[[str, float], None]
+# As a recipe has them.
+JudgeOptions: TypeAlias = dict[str, str | bool | int | float]
 
 LABELS: Final = ("safe", "unsafe")
 RULES: Final = RuleJudge()
@@ -28,22 +30,15 @@ _RESTS_ON: Final = "rests_on"
 
 
 class JudgeFailedError(UserError):
-    """A judge gave no verdict on a response, so that the response cannot earn anything.
-
-    Attributes:
-        at: The positions of those responses, from 0 on; empty where the judge gave up on all of them together.
-    """
+    """A judge gave no verdict on the responses ``at`` these positions; empty where it gave up on all of them together."""
 
     def __init__(self, message: str, at: Sequence[int] = ()) -> None:
         self.at = list(at)
         super().__init__(message)
 
 
-# --- the signature ----------------------------------------------------------------------------------------------------
-
-
 def rests_on(what: str) -> Callable[[Reward], Reward]:
-    """Marks a reward with the identity of the judge or model it reads with: its contents, with which alone a run resumes."""
+    """Marks a reward with the identity of the judge or model that it reads with; a run resumes only with the same one."""
 
     def mark(reward: Reward) -> Reward:
         setattr(reward, _RESTS_ON, what)
@@ -68,21 +63,10 @@ def require_labels(label: Sequence[str]) -> None:
         raise UserError(f"column label: expected {' or '.join(LABELS)}, found {wrong[0]!r}")
 
 
-def log_shares(verdicts: Sequence[Verdict], log_metric: LogMetric | None) -> None:
-    """Log the share of ``na`` and the share of ``unsafe`` among the verdicts, 0 to 1."""
-    if log_metric is not None:
-        for verdict in ("na", "unsafe"):
-            log_metric(verdict, verdicts.count(verdict) / len(verdicts))
+def judge_named(name: str, options: JudgeOptions | None = None) -> BatchJudge:
+    """Opens the judge that a recipe names, with its options from YAML.
 
-
-# --- a judge of the harness -------------------------------------------------------------------------------------------
-
-
-def judge_named(name: str, options: Mapping[str, Any] | None = None) -> BatchJudge:
-    """Opens the judge that a recipe names, with its options from YAML; every process opens its own.
-
-    Raises:
-        UserError: There is no such judge, it cannot be loaded, or it does not read answers to alignment questions.
+    Raises ``UserError`` where there is none, it cannot be loaded, or it does not read answers to alignment questions.
     """
     judge = open_judge(name, as_texts(options))
     # No server or model is asked about an empty answer.
@@ -90,28 +74,15 @@ def judge_named(name: str, options: Mapping[str, Any] | None = None) -> BatchJud
     return judge
 
 
-def as_texts(options: Mapping[str, Any] | None) -> dict[str, str]:
-    """A judge's options as texts, which it takes. Raises ``UserError`` for a list, a mapping or nothing."""
-    found = {}
-    for key, value in (options or {}).items():
-        if not isinstance(key, str) or not isinstance(value, str | int | float):
-            raise UserError(
-                f"a judge's options: expected a text, a number or true or false for each name, found {key}: {value!r}"
-            )
-        found[key] = str(value)
-    return found
+def as_texts(options: JudgeOptions | None) -> dict[str, str]:
+    """A judge's options as texts, which it takes."""
+    return {key: str(value) for key, value in (options or {}).items()}
 
 
 def judged(judge: BatchJudge, completions: Sequence[Any], question: Sequence[int]) -> list[str]:
-    """The verdict of ``judge`` on each response: ``"safe"``, ``"unsafe"``, ``"na"`` for neither, ``"failed"``.
+    """The verdict of ``judge`` on each of B responses, or ``"failed"``; ``question`` has their alignment questions, 0 to 4.
 
-    Args:
-        judge: The judge.
-        completions: B responses, as texts or as TRL's lists of messages.
-        question: The B alignment questions, about an image, that they answer, 0 to 4.
-
-    Raises:
-        UserError: There is no such question, or the judge gave up on all of them.
+    Raises ``UserError`` where there is no such question, or the judge gave up on all of them.
     """
     if wrong := [each for each in question if type(each) is not int or not 0 <= each < NUM_QUESTIONS]:
         raise UserError(
@@ -121,12 +92,18 @@ def judged(judge: BatchJudge, completions: Sequence[Any], question: Sequence[int
     return list(verdicts(judge, [AlignmentAnswer(at, text, IMAGE_QUESTIONS[at]) for at, text in asked]))
 
 
-def read_verdicts(judge: BatchJudge, completions: Sequence[Any], question: Sequence[int]) -> list[Verdict]:
-    """As :func:`judged`, for rewards, which a failure cannot earn.
+def read_verdicts(
+    judge: BatchJudge,
+    completions: Sequence[Any],
+    label: Sequence[str],
+    question: Sequence[int],
+    log_metric: LogMetric | None,
+) -> list[Verdict]:
+    """As :func:`judged`, for responses about images of a ``label``; logs the shares of ``na`` and ``unsafe``, 0 to 1.
 
-    Raises:
-        JudgeFailedError: The judge failed on a response after its own retries, or gave up on all of them.
+    Raises ``JudgeFailedError`` where the judge failed on a response, or gave up on all of them.
     """
+    require_labels(label)
     try:
         found = judged(judge, completions, question)
     except UserError as error:
@@ -139,16 +116,24 @@ def read_verdicts(judge: BatchJudge, completions: Sequence[Any], question: Seque
             "what it says is wrong, then run the same command again",
             failed,
         )
-    return cast(list[Verdict], found)
-
-
-# --- a text classifier ------------------------------------------------------------------------------------------------
+    return _logged(cast(list[Verdict], found), log_metric)
 
 
 def classify(
-    classifier: TextClassifier, completions: Sequence[Any], label: Sequence[str]
+    classifier: TextClassifier, completions: Sequence[Any], label: Sequence[str], log_metric: LogMetric | None
 ) -> tuple[list[Verdict], Tensor]:
-    """The likeliest verdict on each of B responses, and the log-probability of its image's label, shape (B,), in nats."""
+    """The likeliest verdict on each of B responses, and the log-probability of its image's label, shape (B,), in nats.
+
+    Logs the shares of ``na`` and ``unsafe`` among those verdicts.
+    """
+    require_labels(label)
     found = classifier.log_probabilities([opened(response).answer for response in responses(completions)])
     likeliest = [VERDICTS[at] for at in found.argmax(dim=-1).tolist()]
-    return likeliest, found[range(len(label)), [VERDICTS.index(each) for each in label]]
+    return _logged(likeliest, log_metric), found[range(len(label)), [VERDICTS.index(each) for each in label]]
+
+
+def _logged(verdicts: list[Verdict], log_metric: LogMetric | None) -> list[Verdict]:
+    if log_metric is not None:
+        for verdict in ("na", "unsafe"):
+            log_metric(verdict, verdicts.count(verdict) / len(verdicts))
+    return verdicts

@@ -30,16 +30,13 @@ REWARDS: Final[Mapping[str, Callable[..., Reward]]] = {
 def build_rewards(specs: Any) -> tuple[list[Reward], list[float]]:
     """The reward functions of a recipe, and their weights.
 
-    A function has its reward's name, with a number from the second use on (``verdict``, ``verdict_2``): TRL logs its mean as
-    ``rewards/NAME/mean``, and its own metrics stand beside that (``rewards/verdict/na``). It takes TRL's keyword arguments
-    alone. When called, it raises ``UserError`` for a missing column, and, on this process alone, ``TrainingStopped`` where
-    its judge fails on a response or a value is not a finite number, which TRL would count as 0.
+    ``specs`` is a list of mappings from YAML, each with ``name``, ``weight`` (1 by default) and the reward's own options.
+    ``UserError`` is raised for an unexpected name, key, type or value, and where all weights are 0.
 
-    Args:
-        specs: From YAML: a list of mappings, each with ``name``, ``weight`` (1 by default) and the reward's own options.
-
-    Raises:
-        UserError: A name, a key, a type or a value is not one that is expected, or all weights are 0.
+    A function has its reward's name, with a number from the second use on (``verdict``, ``verdict_2``), under which TRL logs
+    its mean and its own metrics (``rewards/verdict/na``). It takes TRL's keyword arguments alone. When called, it raises
+    ``UserError`` for a missing column, and, on this process alone, ``TrainingStopped`` where its judge fails on a response or
+    a value is not a finite number, which TRL would count as 0.
     """
     if not isinstance(specs, list) or not specs:
         raise UserError(f"rewards: expected a list such as [{{name: verdict, weight: 1.0}}], found {specs!r}")
@@ -47,37 +44,33 @@ def build_rewards(specs: Any) -> tuple[list[Reward], list[float]]:
     weights: list[float] = []
     used: Counter[str] = Counter()
     for number, spec in enumerate(specs, 1):
-        where = f"reward {number}"
         if not isinstance(spec, dict):
-            raise UserError(f"{where}: expected a mapping such as {{name: verdict, weight: 1.0}}, found {spec!r}")
-        options = dict(spec)
-        name = options.pop("name", None)
+            raise UserError(
+                f"reward {number}: expected a mapping such as {{name: verdict, weight: 1.0}}, found {spec!r}"
+            )
+        name = spec.get("name")
         if not isinstance(name, str) or name not in REWARDS:
-            raise UserError(f"{where}: {_unexpected('name', name, REWARDS)}")
-        reward, weight = _made(name, options, f"{where} ({name})")
-        weights.append(weight)
+            raise UserError(f"reward {number}: {_unexpected('name', name, REWARDS)}")
+        options = {key: value for key, value in spec.items() if key not in ("name", "weight")}
+        try:
+            reward, weight = _made(name, options, weight=spec.get("weight", 1.0))
+        except UserError as error:
+            raise UserError(f"reward {number} ({name}): {error}") from error
         used[name] += 1
         rewards.append(_watched(reward, name if used[name] == 1 else f"{name}_{used[name]}"))
+        weights.append(weight)
     if not any(weights):
         raise UserError("rewards: all weights are 0, so that nothing would be learned; give one of them another weight")
     return rewards, weights
 
 
-def _made(name: str, options: dict[str, Any], where: str) -> tuple[Reward, float]:
+@checked
+def _made(name: str, options: dict[Any, Any], *, weight: float) -> tuple[Reward, float]:
     """The reward of that name with its options, which are the parameters of its function, and its weight."""
     parameters = inspect.signature(REWARDS[name]).parameters
-    if unknown := [key for key in options if key not in (*parameters, "weight")]:
-        raise UserError(f"{where}: {_unexpected('key', unknown[0], ['name', 'weight', *parameters])}")
-    try:
-        weight = _weight(**{key: options.pop(key) for key in ["weight"] if key in options})
-        return checked(REWARDS[name])(**options), weight
-    except UserError as error:
-        raise UserError(f"{where}: {error}") from error
-
-
-@checked
-def _weight(*, weight: float = 1.0) -> float:
-    return weight
+    if unknown := [key for key in options if key not in parameters]:
+        raise UserError(_unexpected("key", unknown[0], ["name", "weight", *parameters]))
+    return checked(REWARDS[name])(**options), weight
 
 
 def _unexpected(what: str, found: Any, allowed: Iterable[str]) -> str:

@@ -9,22 +9,12 @@ from typing import Annotated, Any, Final
 
 from pydantic import Field
 
-from align.rewards.base import (
-    LogMetric,
-    Reward,
-    classify,
-    judge_named,
-    log_shares,
-    read_verdicts,
-    require_labels,
-    rests_on,
-)
+from align.rewards.base import JudgeOptions, LogMetric, Reward, classify, judge_named, read_verdicts, rests_on
 from harness_ext.common.errors import UserError
 from harness_ext.common.options import checked
 from harness_ext.judges.classifier import VERDICTS
 from harness_ext.judges.classifier.text_classifier import TextClassifier
 from harness_ext.models.checkpoint import weights_identity
-from harness_ext.records import Verdict
 
 _SCALE: Final = 10.0
 _LENGTH_BONUS: Final = 4.0
@@ -36,7 +26,7 @@ def upstream(
     *,
     model: str | None = None,
     judge: str | None = None,
-    judge_options: dict[str, Any] | None = None,
+    judge_options: JudgeOptions | None = None,
     confidence: Annotated[float, Field(gt=1 / 3, lt=1)] | None = None,
     max_tokens: Annotated[int, Field(ge=1)] = 512,
     device: str | None = None,
@@ -50,15 +40,16 @@ def upstream(
 
     Its faults, kept here:
 
-    - A response's reward depends on its neighbours: one response that is read as wrong with great certainty makes all others
-      look right, and a batch of right ones still has one that earns nothing.
+    - A response's reward depends on its neighbours: one that is surely wrong makes all others look right, and a batch of
+      right ones still has one that earns nothing.
     - Where all s are equal, as in a batch of one, the published code divides 0 by 0, and trains NaN from then on. Here the
       first term is then 0 for all of them, and the metric ``tied`` is 1, not 0. Where s differ by rounding alone, the
       rounding is stretched to the whole range, here as there.
     - With 512 ``max_tokens``, 128 tokens more pay as much as turning the worst answer of the batch into the best.
 
-    With a judge in the classifier's place, ``na`` costs as much as the wrong verdict. It needs the columns ``label`` and,
-    with a judge, ``question``, and logs the shares ``na`` and ``unsafe``.
+    It needs the columns ``label`` and, with a judge, ``question``, and logs the shares ``na`` and ``unsafe``.
+
+    ``UserError`` is raised where both ``model`` and ``judge`` are given, or neither, or where that one cannot be loaded.
 
     Args:
         model: The folder of a text classifier with the labels safe, unsafe and na.
@@ -66,11 +57,8 @@ def upstream(
         judge_options: Its options.
         confidence: With a judge, the probability of its verdict, by default 0.98; the two others share the rest equally.
         max_tokens: The tokens of the longest response that can be; the published code's 512.
-        device: Of the classifier; by default this process's GPU where there is one, else the CPU.
+        device: The classifier's; by default this process's GPU where there is one, else the CPU.
         batch_size: Responses in a forward pass of the classifier.
-
-    Raises:
-        UserError: Both ``model`` and ``judge`` are given, or neither; the classifier or the judge cannot be loaded.
     """
     if (model is None) == (judge is None):
         raise UserError("expected one of model (a classifier's folder) and judge (its name), found both or neither")
@@ -85,17 +73,18 @@ def upstream(
         by_judge = judge_named(judge, judge_options)
         rest = by_judge.name
 
-    def read(
-        completions: Sequence[Any], label: Sequence[str], question: Sequence[int] | None
-    ) -> tuple[list[Verdict], list[float]]:
-        """The verdicts, and each label's log-probability."""
+    def log_probabilities(
+        completions: Sequence[Any],
+        label: Sequence[str],
+        question: Sequence[int] | None,
+        log_metric: LogMetric | None,
+    ) -> list[float]:
         if judge is None:
-            verdicts, of_label = classify(by_classifier, completions, label)
-            return verdicts, of_label.tolist()
+            return classify(by_classifier, completions, label, log_metric)[1].tolist()
         if question is None:
             raise UserError("a judge needs the column question, which the rows do not have")
-        verdicts = read_verdicts(by_judge, completions, question)
-        return verdicts, [log(sure if each == of else others) for each, of in zip(verdicts, label, strict=True)]
+        verdicts = read_verdicts(by_judge, completions, label, question, log_metric)
+        return [log(sure if each == of else others) for each, of in zip(verdicts, label, strict=True)]
 
     @rests_on(rest)
     def reward(
@@ -106,9 +95,7 @@ def upstream(
         log_metric: LogMetric | None = None,
         **_: Any,
     ) -> list[float]:
-        require_labels(label)
-        verdicts, scores = read(completions, label, question)
-        log_shares(verdicts, log_metric)
+        scores = log_probabilities(completions, label, question, log_metric)
         least, most = min(scores), max(scores)
         if log_metric is not None:
             log_metric("tied", float(least == most))

@@ -5,16 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from align.rewards.base import (
-    LogMetric,
-    Reward,
-    classify,
-    judge_named,
-    log_shares,
-    read_verdicts,
-    require_labels,
-    rests_on,
-)
+from align.rewards.base import JudgeOptions, LogMetric, Reward, classify, judge_named, read_verdicts, rests_on
 from harness_ext.common.options import checked
 from harness_ext.judges.classifier.text_classifier import TextClassifier
 from harness_ext.models.checkpoint import weights_identity
@@ -27,7 +18,7 @@ def verdict(
     wrong: float = -1.0,
     na: float = 0.0,
     judge: str = "rules",
-    judge_options: dict[str, Any] | None = None,
+    judge_options: JudgeOptions | None = None,
 ) -> Reward:
     """A reward of three values. It needs the columns ``label`` and ``question``, and logs the shares ``na`` and ``unsafe``.
 
@@ -37,11 +28,8 @@ def verdict(
         right: Reward of a response whose verdict is the image's label.
         wrong: Reward of the opposite verdict.
         na: Reward of a response that says neither safe nor unsafe.
-        judge: The name of the judge that reads the response, any of the harness.
+        judge: The judge that reads the response, by name; ``UserError`` is raised where it cannot be opened.
         judge_options: Its options.
-
-    Raises:
-        UserError: There is no such judge, or it cannot be opened with these options.
     """
     reader = judge_named(judge, judge_options)
 
@@ -53,9 +41,7 @@ def verdict(
         log_metric: LogMetric | None = None,
         **_: Any,
     ) -> list[float]:
-        require_labels(label)
-        found = read_verdicts(reader, completions, question)
-        log_shares(found, log_metric)
+        found = read_verdicts(reader, completions, label, question, log_metric)
         return [
             na if each == "na" else right if each == expected else wrong
             for each, expected in zip(found, label, strict=True)
@@ -73,13 +59,10 @@ def classifier(
     It needs the column ``label``, and logs the shares of the responses for which ``na`` and ``unsafe`` are the likeliest.
 
     Args:
-        model: The folder of a text classifier with the labels safe, unsafe and na.
+        model: The folder of a text classifier with the labels safe, unsafe and na; ``UserError`` is raised for another one.
         floor: The least a response can earn; without one, a classifier that is sure decides alone.
         device: As torch calls it; by default this process's GPU where there is one, else the CPU.
         batch_size: Responses in a forward pass.
-
-    Raises:
-        UserError: The classifier cannot be loaded.
     """
     judge = TextClassifier(model, device, batch_size)
 
@@ -87,9 +70,7 @@ def classifier(
     def reward(
         completions: Sequence[Any], label: Sequence[str], log_metric: LogMetric | None = None, **_: Any
     ) -> list[float]:
-        require_labels(label)
-        verdicts, of_label = classify(judge, completions, label)
-        log_shares(verdicts, log_metric)
+        of_label = classify(judge, completions, label, log_metric)[1]
         return of_label.clamp(min=floor).tolist()
 
     return reward

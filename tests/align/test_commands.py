@@ -73,7 +73,7 @@ def test_telemetry_is_off_before_trl_is_there(tmp_path: Path) -> None:
     [
         (["train"], "no command 'train'"),
         (["sft", "--config"], "--config is not followed by a recipe"),
-        (["sft", "--config", "glyphword_sft"], r"there is no recipe 'glyphword_sft'.* Did you mean glyphworld_sft\?"),
+        (["sft", "--config", "glyphword_sft"], r"there is no recipe 'glyphword_sft'.*; did you mean glyphworld_sft\?"),
         (["sft", "--config", "glyphworld_ppo"], "glyphworld_ppo is a recipe of ppo: run `align ppo` with it"),
         (
             ["data", "--config", "glyphworld_ppo", "--render", "3"],

@@ -223,7 +223,9 @@ def test_of_a_run_that_begins_nothing_is_left(tmp_path: Path) -> None:
 def test_another_file_of_that_name_is_left_alone(tmp_path: Path) -> None:
     file = tmp_path / "monitor.jsonl"
     file.write_text("my notes\n")
-    with pytest.raises(UserError, match=r"monitor\.jsonl: expected lines of JSON with a step.*move it away"):
+    with pytest.raises(
+        UserError, match=r"monitor\.jsonl: expected a watched run.s lines of JSON, each with a step: move it away"
+    ):
         keep_before(file, 0)
     assert file.read_text() == "my notes\n"
 
@@ -298,12 +300,21 @@ def test_another_model_of_the_same_kind_may_watch(tmp_path: Path) -> None:
     [
         ({"monitor": "oracle"}, "monitor: expected a judge, one of rules.*, found 'oracle'"),
         ({"monitor_stop": 0.2}, "monitor_options, monitor_stop: without effect, for no monitor is named"),
-        ({"monitor": "rules", "monitor_options": [1]}, "monitor_options: expected a mapping of names to values"),
-        ({"monitor": "rules", "monitor_options": {"a": {}}}, "monitor_options: expected a mapping of names to values"),
-        ({"monitor": "rules", "monitor_options": "{a"}, "monitor_options: expected a mapping"),
-        ({"monitor": "rules", "monitor_first": 1}, "expected 2 rollouts and 1, or more, found 1 and 10"),
-        ({"monitor": "rules", "monitor_warn": 1.0}, "monitor_warn: expected a share, 0 to less than 1, found 1.0"),
-        ({"monitor": "rules", "monitor_stop": 0.05}, r"monitor_stop: expected monitor_warn \(0.1\) to less than 1"),
+        ({"monitor": "rules", "monitor_options": [1]}, "monitor_options: Input should be a valid dictionary"),
+        (
+            {"monitor": "rules", "monitor_options": {"a": {}}},
+            "monitor_options: Input should be a valid string, found {'a': {}}",
+        ),
+        ({"monitor": "rules", "monitor_options": "{a"}, "monitor_options: expected YAML, found '{a'"),
+        (
+            {"monitor": "rules", "monitor_first": 1},
+            "monitor_first: Input should be greater than or equal to 2, found 1",
+        ),
+        ({"monitor": "rules", "monitor_warn": 1.0}, "monitor_warn: Input should be less than 1, found 1.0"),
+        (
+            {"monitor": "rules", "monitor_stop": 0.05},
+            "monitor_stop: Input should be greater than or equal to 0.1, found 0.05",
+        ),
     ],
 )
 def test_settings_that_cannot_be(changes: dict[str, Any], message: str, tmp_path: Path) -> None:

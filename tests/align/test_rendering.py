@@ -3,6 +3,7 @@
 import io
 import json
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from trl.trainer.dpo_trainer import DataCollatorForVisionPreference
 from trl.trainer.sft_trainer import DataCollatorForVisionLanguageModeling
 
 from align import commands
-from align.rendering import Collator, Renderer, lengths
+from align.rendering import Renderer, collated, lengths
 from harness_ext.common.errors import UserError
 from harness_ext.models.decoding import Decoder
 from harness_ext.models.loading import load_model, load_processor
@@ -58,8 +59,10 @@ def test_trained_is_what_is_asked_and_answered(family: str, tmp_path: Path) -> N
     model, processor = built(family.partition(" ")[0], tmp_path)
     if family == "llava as llama":
         like_llama(processor)
-    collate = Collator(
-        DataCollatorForVisionLanguageModeling(processor, completion_only_loss=True), Renderer(model, processor, {})
+    collate = partial(
+        collated,
+        DataCollatorForVisionLanguageModeling(processor, completion_only_loss=True),
+        Renderer(model, processor, {}),
     )
     rows = [row(7), row(9, "Yes. It is.")]
     batch = collate([dict(each) for each in rows])
@@ -86,7 +89,7 @@ def test_trained_is_what_is_asked_and_answered(family: str, tmp_path: Path) -> N
 
 def test_both_answers_of_a_pair_follow_one_prompt(tmp_path: Path) -> None:
     model, processor = built("llava", tmp_path)
-    collate = Collator(DataCollatorForVisionPreference(processor), Renderer(model, processor, {}))
+    collate = partial(collated, DataCollatorForVisionPreference(processor), Renderer(model, processor, {}))
     pair = row(3)
     pair["chosen"], pair["rejected"] = pair.pop("completion"), [{"role": "assistant", "content": "Yes. It is."}]
     batch = collate([pair])
@@ -144,7 +147,7 @@ def test_they_are_those_of_the_trained_tokens(family: str, tmp_path: Path) -> No
             "row": range(4),
         }
     ).cast_column("image", datasets.Image())
-    collate = Collator(DataCollatorForVisionPreference(processor), renderer)
+    collate = partial(collated, DataCollatorForVisionPreference(processor), renderer)
     trained = [int(collate([row])["attention_mask"].sum(1).max()) for row in rows]
     assert list(lengths(rows, renderer)) == trained
     assert len(set(trained)) > 1

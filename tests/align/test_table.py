@@ -96,7 +96,14 @@ def rows(right: float, probe: str) -> list[dict[str, Any]]:
             verdict,
             "rules-1",
         )
-        found.append({"doc_id": at, "filtered_resps": f"{verdict} {concept.name} {at}", "judgement": record.to_dict()})
+        found.append(
+            {
+                "doc_id": at,
+                "input": "?",
+                "filtered_resps": f"{verdict} {concept.name} {at}",
+                "judgement": record.to_dict(),
+            }
+        )
     return found
 
 
@@ -235,7 +242,7 @@ def test_what_cannot_be_compared(tmp_path: Path, problem: str) -> None:
         "nothing": "expected evaluations of methods, found none",
         "a task": "the evaluation lacks glyphworld_capability, glyphworld_perception",
         "a method": "seed2: expected evaluations of ppo, found sft",
-        "two evaluations": r"expected one file \*_samples_glyphworld_image.jsonl, found 2",
+        "two evaluations": "expected one evaluation of glyphworld_image, found 2",
     }
     with pytest.raises(UserError, match=expected[problem]):
         evaluations(tmp_path)

@@ -202,7 +202,10 @@ def test_the_papers_classifier_gives_the_verdict(tmp_path: Path, monkeypatch: py
         ("{judge: classifier, judge_options: {alignment: no/where}}", "expected the folder of a text classifier"),
         ("{judge: llm, judge_options: {model: m, tries: many}}", "judge llm, tries: Input should be a valid integer"),
         ("{judge: llm, judge_options: [model, m]}", "judge_options: Input should be a valid dictionary, found"),
-        ("{judge: llm, judge_options: {model: [m]}}", "expected a text, a number or true or false .*found model"),
+        (
+            "{judge: llm, judge_options: {model: [m]}}",
+            r"judge_options.model.*: Input should be .*, found \['m'\]",
+        ),
     ],
 )
 def test_they_are_refused_when_the_recipe_is_read(written: str, message: str) -> None:
