@@ -232,7 +232,7 @@ def _read(folder: Path) -> Evaluated:
 def _responses(evaluation: Evaluation) -> list[str]:
     """One response a concept, to the first question about its first image: others would be repeated for each image."""
     first: dict[ConceptKey, tuple[int, str]] = {}
-    for saved in read_saved(evaluation.require_samples(IMAGE), "glyphworld", evaluation.rows(IMAGE)):
+    for saved in read_saved(evaluation, IMAGE):
         if saved.record.question == 0 and saved.answer is not None:
             found, concept = (saved.record.row, saved.answer.response), concept_key(saved.record)
             first[concept] = min(found, first.get(concept, found))

@@ -4,7 +4,7 @@
 concept's label and name identify it together: a safe and an unsafe concept of one name stay two.
 """
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from math import fsum, nan
 from typing import Final, TypeVar
@@ -28,12 +28,17 @@ def concept_key(record: Judgement) -> ConceptKey:
     return record.label, record.concept
 
 
-def by_label(records: Iterable[Judgement]) -> dict[Label, list[Judgement]]:
-    """The records of the unsafe and of the safe concepts, in order of first appearance; one without records is absent."""
-    groups: dict[Label, list[Judgement]] = {}
+def group_by(records: Iterable[Judgement], key: Callable[[Judgement], Key]) -> dict[Key, list[Judgement]]:
+    """The records of each key, keys in order of first appearance; a key without records is absent, never a zero."""
+    groups: dict[Key, list[Judgement]] = {}
     for record in records:
-        groups.setdefault(record.label, []).append(record)
+        groups.setdefault(key(record), []).append(record)
     return groups
+
+
+def by_label(records: Iterable[Judgement]) -> dict[Label, list[Judgement]]:
+    """The records of the unsafe and of the safe concepts."""
+    return group_by(records, lambda record: record.label)
 
 
 def numbered(names: Sequence[Hashable]) -> tuple[NDArray[np.int64], int]:
