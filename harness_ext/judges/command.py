@@ -1,16 +1,15 @@
 """``unsafeconcepts judge FILE.jsonl``: reads verdicts from responses that some other tool collected.
 
-Each line of the file is one response. ``{"question": 0, "response": "…"}`` gains ``"verdict"``; the question is its index,
-0 to 4, or its text, on the image or text-only. ``{"options": {"A": "…", …}, "response": "…"}`` gains ``"choice"``. Other
-keys are kept, the order too. By the rule judge every line is written before the next one is read; a judge that reads many
-answers at once (``--judge NAME``) is handed blocks of lines. An answer on which the judge itself fails is ``"failed"``.
+``{"question": 0, "response": "…"}`` gains ``"verdict"``; the question is its index, 0 to 4, or its text, on the image or
+text-only. ``{"options": {"A": "…", …}, "response": "…"}`` gains ``"choice"``. Other keys are kept, the order too. The rule
+judge writes every line before the next one is read; other judges are handed blocks of lines.
 """
 
 import json
 import os
 import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from harness_ext.benchmark.questions import IMAGE_QUESTIONS, NUM_QUESTIONS, TEXT_QUESTIONS
@@ -21,7 +20,6 @@ from harness_ext.judges.registry import JudgeSpec
 from harness_ext.judges.rules import RuleJudge
 from harness_ext.records import FAILED
 
-BAD_INPUT: Final = 2
 # Lines that a judge of many answers is handed at once.
 _BLOCK: Final = 256
 
@@ -32,14 +30,14 @@ _TEXT_FORMS: Final = tuple(
 
 
 class BadInputError(ValueError):
-    """What is wrong with the input, for the person who gave it: one or two lines, without file and line number."""
+    """A line is invalid; the message says why in one or two lines."""
 
 
 def judge_file(path: str, spec: JudgeSpec) -> int:
-    """Print the lines of ``path`` (``"-"`` for standard input), judged; returns the exit code, 0 or 2.
+    """Print the lines of ``path`` (``"-"`` for standard input), judged; returns 2 where one is invalid, after those before.
 
     Raises:
-        UserError: The judge cannot be loaded, gives what is no verdict, or fails on every answer.
+        UserError: The file or the judge cannot be opened, or the judge gives an invalid verdict or fails on every answer.
     """
     judge = spec.open()
     if path == "-":
@@ -47,66 +45,62 @@ def judge_file(path: str, spec: JudgeSpec) -> int:
     try:
         lines = open(path, encoding="utf-8")  # noqa: SIM115 - closed below; only a failure to open is reported here
     except OSError as error:
-        print(
-            f"{path}: cannot be read ({error.strerror}); expected a file of JSON lines, or - for stdin", file=sys.stderr
-        )
-        return BAD_INPUT
+        raise UserError(
+            f"{path}: cannot be read ({error.strerror}); expected a file of JSON lines, or - for stdin"
+        ) from error
     with lines:
         return _run(lines, path, judge)
 
 
 def _run(lines: Iterable[str], path: str, judge: BatchJudge) -> int:
-    size = 1 if isinstance(judge, RuleJudge) else _BLOCK
-    number = answers = failed = 0
-    block: list[tuple[dict[str, Any], Answer]] = []
-    problem = None
+    answers = failed = status = 0
     try:
-        try:
-            for line in lines:
-                number += 1
-                if line.strip():
-                    block.append(_read_line(line))
-                    answers += 1
-                if len(block) == size:
-                    failed += _print_judged(block, judge)
-                    block = []
-        except UnicodeDecodeError as error:
-            problem = f"{path}, after line {number}: expected UTF-8 text, found {error}"
-        except BadInputError as error:
-            problem = f"{path}, line {number}: {error}"
-        failed += _print_judged(block, judge)
+        for block in _blocks(lines, path, 1 if isinstance(judge, RuleJudge) else _BLOCK):
+            answers += len(block)
+            for (row, answer), verdict in zip(block, verdicts(judge, [each for _, each in block]), strict=True):
+                key = "verdict" if isinstance(answer, AlignmentAnswer) else "choice"
+                print(_json_line({**row, key: verdict}), flush=True)
+                failed += verdict == FAILED
     except BrokenPipeError:
         # Whoever read the output has seen enough; the interpreter must not try to flush the rest when it exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    if problem:
-        print(problem, file=sys.stderr)
+    except BadInputError as error:
+        print(error, file=sys.stderr)
+        status = 2
     if failed and failed == answers:
         raise UserError(f"judge {judge.name} failed on every answer")
     if failed:
         print(f"the judge {judge.name} failed on {failed} of {answers} answers", file=sys.stderr)
-    return BAD_INPUT if problem else 0
+    return status
 
 
-def _print_judged(block: Sequence[tuple[dict[str, Any], Answer]], judge: BatchJudge) -> int:
-    """Print lines with their verdicts, each as soon as it is known; returns on how many of them the judge failed."""
-    failed = 0
-    for (row, answer), verdict in zip(block, verdicts(judge, [answer for _, answer in block]), strict=True):
-        key = "verdict" if isinstance(answer, AlignmentAnswer) else "choice"
-        print(_json_line({**row, key: verdict}), flush=True)
-        failed += verdict == FAILED
-    return failed
-
-
-def _read_line(line: str) -> tuple[dict[str, Any], Answer]:
+def _blocks(lines: Iterable[str], path: str, size: int) -> Iterator[list[tuple[dict[str, Any], Answer]]]:
+    """The rows and their answers, so many at a time; raises BadInputError after those before an invalid line."""
+    block: list[tuple[dict[str, Any], Answer]] = []
+    number, problem = 0, ""
     try:
-        row, answer = read_answer(line)
-        _json_line(row)
-    except RecursionError as error:
-        raise BadInputError(
-            "expected JSON of a few levels, found lists or objects nested too deeply to read; remove that key"
-        ) from error
-    return row, answer
+        for line in lines:
+            number += 1
+            if line.strip():
+                row, answer = read_answer(line)
+                _json_line(row)
+                block.append((row, answer))
+            if len(block) == size:
+                yield block
+                block = []
+    except UnicodeDecodeError as error:
+        problem = f"{path}, after line {number}: expected UTF-8 text, found {error}"
+    except BadInputError as error:
+        problem = f"{path}, line {number}: {error}"
+    except RecursionError:
+        problem = (
+            f"{path}, line {number}: expected JSON of a few levels, found lists or objects nested too deeply to read; "
+            "remove that key"
+        )
+    yield block
+    if problem:
+        raise BadInputError(problem)
 
 
 def _json_line(row: Mapping[str, Any]) -> str:
@@ -132,10 +126,10 @@ def read_answer(line: str) -> tuple[dict[str, Any], Answer]:
     if "options" in row:
         return row, PerceptionAnswer(_options(row["options"]), response)
     question = row["question"]
-    return row, AlignmentAnswer(question_index(question), response, question if isinstance(question, str) else "")
+    return row, AlignmentAnswer(_index(question), response, question if isinstance(question, str) else "")
 
 
-def question_index(question: object) -> int:
+def _index(question: object) -> int:
     """The index of a question given as index or as text (image form, or text-only with any concept)."""
     if isinstance(question, int) and not isinstance(question, bool) and 0 <= question < NUM_QUESTIONS:
         return question

@@ -31,11 +31,7 @@ JUDGES: Final[Mapping[str, str]] = {
 
 
 def open_judge(name: str, options: Mapping[str, str]) -> BatchJudge:
-    """The judge of that name, ready to read.
-
-    Args:
-        name: One of ``JUDGES``.
-        options: Its keywords, as text; each is converted to the type that its function states.
+    """The judge of that name, one of ``JUDGES``; each option is converted to the type that its function states.
 
     Raises:
         UserError: There is no such judge or option, a value is invalid, or the judge cannot be loaded.
