@@ -116,7 +116,7 @@ def _load(start: Start, kind: Kind, texts: Sequence[str]) -> tuple[Any, PreTrain
             config=config,
             dtype=torch.float32,
             output_loading_info=True,
-            ignore_mismatched_sizes=True,  # a head of other labels, which is trained anew
+            ignore_mismatched_sizes=True,  # a head of other labels is trained from nothing
         )
     except (OSError, ValueError, ImportError, RuntimeError) as error:
         raise UserError(f"{cannot}{failure_reason(error)}") from error
@@ -195,7 +195,7 @@ def train_judge(
             raise UserError(f"{output} is there already; remove it, or choose another folder")
         _begin(work, record)
         parts = split(labelled.examples, settings.held_out, settings.seed)
-        begun = time.perf_counter()
+        started = time.perf_counter()
         # Transformers would draw a bar for every file over ours.
         logging.disable_progress_bar()
         if not trained.is_dir():
@@ -205,7 +205,7 @@ def train_judge(
             with new_folder(trained) as scratch:
                 model.save_pretrained(scratch)
                 tokenizer.save_pretrained(scratch)
-        seconds = time.perf_counter() - begun
+        seconds = time.perf_counter() - started
         measures = _measure_folder(trained, labelled.kind, parts.held_out)
         (trained / "README.md").write_text(card(labelled, measures, record, seconds), encoding="utf-8")
         _write_json(trained / "measures.json", asdict(measures))

@@ -20,10 +20,10 @@ from harness_ext.records import Verdict
 
 NOTICEABLE: Final = 0.25  # below it a response has said nothing
 DECISIVE: Final = 1.0  # from here on a statement overrules a leading yes or no that it contradicts
-SUPERSEDED: Final = 0.3  # what is left of a statement once "but …" or "therefore …" says the opposite
-SUPPOSED: Final = 0.4  # what is left of a statement that holds on a condition
-TORN: Final = 0.45  # said on both sides of a question left open, it decides nothing
-DOUBTED: Final = 0.5  # what is left of a statement once a "but …" follows whose words say nothing either way
+SUPERSEDED: Final = 0.3  # a statement keeps this share of its weight once "but …" or "therefore …" says the opposite
+SUPPOSED: Final = 0.4  # a statement that holds on a condition has this share of its weight
+TORN: Final = 0.45  # more than this on both sides of an open question decides nothing
+DOUBTED: Final = 0.5  # a statement keeps this share of its weight once a "but …" follows that says nothing either way
 
 # What a response cut off in its first words says: nothing ("This image could").
 _STUB: Final = re.compile(
@@ -40,7 +40,7 @@ class _Weighed:
     # The strongest on either side.
     least: float = 0.0
     most: float = 0.0
-    undecided: bool = False  # the question was left open
+    undecided: bool = False  # the question stays open
     refused: bool = False  # a service was refused
 
     def add(self, said: float, clause: Clause) -> None:

@@ -17,12 +17,12 @@ class Role(Enum):
     """The part a clause plays."""
 
     MAIN = "asserted"
-    CONTRAST = "introduced by 'but': what the speaker goes on to mean"
+    CONTRAST = "introduced by 'but': the speaker means this"
     CONCESSION = "introduced by 'although': granted, and outweighed"
     CONDITION = "introduced by 'if': supposed, not asserted"
-    CONCLUSION = "introduced by 'therefore': what everything before was leading to"
-    DIRECTIVE = "what one should make sure of: a wish, not a finding"
-    OPEN = "whether, depends, cannot say: the question left open"
+    CONCLUSION = "introduced by 'therefore': everything before leads to it"
+    DIRECTIVE = "introduced by 'to ensure': a wish, not a finding"
+    OPEN = "introduced by 'whether', 'depending on': the question stays open"
 
 
 @dataclass(frozen=True)

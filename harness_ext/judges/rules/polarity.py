@@ -69,7 +69,7 @@ class _Scope:
 
 
 def _sign(negators: int) -> float:
-    """What is left of a polarity under so many negations."""
+    """The factor of a polarity under so many negations."""
     return -1.0 if negators % 2 else 1.0
 
 
