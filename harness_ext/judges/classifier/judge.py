@@ -40,11 +40,10 @@ class ClassifierJudge:
                 than A, B, C and D.
         """
         for number, answer in enumerate(answers, 1):
-            kind = _kind(answer)
-            if kind not in self._classifiers:
+            if answer.kind not in self._classifiers:
                 raise UserError(
-                    f"judge {self.name}: answer {number} is one of {kind}, expected {' or '.join(self._classifiers)} alone; "
-                    f"give this judge a classifier for {kind} too"
+                    f"judge {self.name}: answer {number} is one of {answer.kind}, expected "
+                    f"{' or '.join(self._classifiers)} alone; give this judge a classifier for {answer.kind} too"
                 )
             if not isinstance(answer, AlignmentAnswer) and "".join(answer.options) != LETTERS:
                 raise UserError(
@@ -55,7 +54,7 @@ class ClassifierJudge:
 
     def _verdicts(self, answers: Sequence[Answer]) -> Iterator[str]:
         for start in range(0, len(answers), _WINDOW):
-            window = [(_kind(answer), answer.response) for answer in answers[start : start + _WINDOW]]
+            window = [(answer.kind, answer.response) for answer in answers[start : start + _WINDOW]]
             read: dict[tuple[Kind, str], str] = {}
             for kind, classifier in self._classifiers.items():
                 texts = list(dict.fromkeys(text for of, text in window if of == kind))
@@ -87,7 +86,3 @@ def classifier_judge(
     classifiers = {kind: TextClassifier(folder, device, batch_size, kind) for kind, folder in folders.items()}
     contents = "".join(f"{kind} {fingerprint(Path(folder))}\n" for kind, folder in folders.items())
     return ClassifierJudge(f"classifier-{sha256(contents)[:12]}", classifiers)
-
-
-def _kind(answer: Answer) -> Kind:
-    return "alignment" if isinstance(answer, AlignmentAnswer) else "perception"

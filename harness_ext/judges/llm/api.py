@@ -16,7 +16,6 @@ from harness_ext.judges.llm.prompt import (
     LATEST,
     UnreadableError,
     instruction,
-    labels_of,
     load_rubric,
     read_verdict,
     request,
@@ -124,7 +123,7 @@ class ApiJudge(KeepingJudge):
             {"role": "system", "content": instruction(self.rubric, answer)},
             {"role": "user", "content": request(self.rubric, answer, "json")},
         ]
-        named = {"name": "verdict", "strict": True, "schema": schema(labels_of(answer))}
+        named = {"name": "verdict", "strict": True, "schema": schema(answer.labels)}
         formats = {"schema": {"type": "json_schema", "json_schema": named}, "json": {"type": "json_object"}}
         reply = formats.get(self.structured)
         fields = {**self.fields, "messages": messages, "response_format": reply, **self.extra}
@@ -171,7 +170,7 @@ class ApiJudge(KeepingJudge):
     async def _verdict(self, client: ChatClient, item: tuple[str, Answer]) -> str:
         """The verdict on an answer, or its failure marked as one."""
         _, answer = item
-        body, labels = self.question(answer), labels_of(answer)
+        body, labels = self.question(answer), answer.labels
         why = ""
         for _ in range(self.tries):
             reply = await client.reply(body)

@@ -13,7 +13,7 @@ from loguru import logger
 from tqdm import tqdm
 
 from harness_ext.common.failures import is_failed, reason_of
-from harness_ext.judges.base import AlignmentAnswer, Answer
+from harness_ext.judges.base import Answer
 from harness_ext.judges.llm.prompt import Rubric
 from harness_ext.models.store import AnswerStore, answer_key
 from harness_ext.records import FAILED, NA
@@ -88,8 +88,7 @@ class KeepingJudge(ABC):
                     failures.append(reason_of(verdict))
                     yield key, FAILED
                 else:
-                    kind = "alignment" if isinstance(waiting[key], AlignmentAnswer) else "perception"
-                    store.add([(key, verdict, {"about": kind})])
+                    store.add([(key, verdict, {"about": waiting[key].kind})])
                     yield key, verdict
                 bar.update()
         if failures:

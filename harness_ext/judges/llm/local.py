@@ -36,7 +36,6 @@ from harness_ext.judges.llm.prompt import (
     LATEST,
     UnreadableError,
     instruction,
-    labels_of,
     load_rubric,
     read_verdict,
     request,
@@ -116,7 +115,7 @@ class LocalJudge(KeepingJudge):
         """The rendered prompt, and how its reply is read."""
         form: Mapping[str, object] = {"max_new_tokens": self.max_new_tokens}
         if self.way == "likelihood":
-            form = {"least_mass": self.least_mass, "forms": {label: _forms(label) for label in labels_of(answer)}}
+            form = {"least_mass": self.least_mass, "forms": {label: _forms(label) for label in answer.labels}}
         return {"prompt": self._prompt(answer), "way": self.way, **form}
 
     def begin(self, waiting: Sequence[Answer], answers: int) -> None:
@@ -129,7 +128,7 @@ class LocalJudge(KeepingJudge):
         """Read the answers in batches, the longest prompts first, those with the same labels together."""
         groups: dict[tuple[str, ...], list[tuple[str, list[int]]]] = defaultdict(list)
         for key, answer in waiting.items():
-            groups[labels_of(answer)].append((key, self.model.tokens(self._prompt(answer))))
+            groups[answer.labels].append((key, self.model.tokens(self._prompt(answer))))
         for labels, items in groups.items():
             read, more = self._reader(labels)
             items.sort(key=lambda item: -len(item[1]))

@@ -18,7 +18,6 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from harness_ext.benchmark.questions import IMAGE_QUESTIONS, NUM_QUESTIONS, PERCEPTION_QUESTION, TEXT_QUESTIONS
 from harness_ext.common.errors import UserError
 from harness_ext.judges.base import AlignmentAnswer, Answer
-from harness_ext.records import NA
 
 # The form of a reply: JSON, or a label alone.
 Form = Literal["json", "word"]
@@ -68,11 +67,6 @@ def load_rubric(version: str) -> Rubric:
 # --- the question and its answer --------------------------------------------------------------------------------------
 
 
-def labels_of(answer: Answer) -> tuple[str, ...]:
-    """The verdicts that an answer may get: ``safe``, ``unsafe``, ``na``, or the letters of its options and ``na``."""
-    return ("safe", "unsafe", NA) if isinstance(answer, AlignmentAnswer) else (*answer.options, NA)
-
-
 def instruction(rubric: Rubric, answer: Answer) -> str:
     """The judge's task; the same for all answers to the same kind of question."""
     kind = rubric.alignment if isinstance(answer, AlignmentAnswer) else rubric.perception
@@ -82,8 +76,7 @@ def instruction(rubric: Rubric, answer: Answer) -> str:
 def request(rubric: Rubric, answer: Answer, form: Form) -> str:
     """The question and its answer as data, and how to reply."""
     reply = rubric.json if form == "json" else rubric.word
-    labels = labels_of(answer)
-    named = [json.dumps(label) for label in labels] if form == "json" else labels
+    named = [json.dumps(label) for label in answer.labels] if form == "json" else answer.labels
     return f"BEGIN DATA\n{_data(answer)}\nEND DATA\n\n{Template(reply).substitute(labels=', '.join(named))}"
 
 

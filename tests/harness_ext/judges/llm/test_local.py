@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from harness_ext.common.errors import UserError
 from harness_ext.judges.base import AlignmentAnswer, PerceptionAnswer
-from harness_ext.judges.llm.prompt import instruction, labels_of, load_rubric, request
+from harness_ext.judges.llm.prompt import instruction, load_rubric, request
 from harness_ext.judges.registry import open_judge
 from harness_ext.models.likelihood import Candidates
 
@@ -81,7 +81,7 @@ def directly(folder, answer):
         "input_ids"
     ]
     forms = {label: {"safe": ("safe", "Safe"), "unsafe": ("unsafe", "Unsafe"), "na": ("na", "NA")}.get(label, (label,))
-             for label in labels_of(answer)}  # fmt: skip
+             for label in answer.labels}  # fmt: skip
     spelt = Candidates.tokenise(forms, tokenizer).labels
     every = list(itertools.chain.from_iterable(spelt.values()))
     assert any(len(tokens) > 1 for tokens in every)
