@@ -22,7 +22,7 @@ from rich.table import Table
 
 from harness_ext.common.errors import UserError
 from harness_ext.judges.base import AlignmentAnswer, Answer, verdicts
-from harness_ext.judges.command import BadInputError, read_answer
+from harness_ext.judges.lines import BadInputError, read_answer
 from harness_ext.judges.registry import JudgeSpec, read_spec
 from harness_ext.metrics.agreement import Labelled, Share, against_labels
 from harness_ext.report.blocks import markdown_table

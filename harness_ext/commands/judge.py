@@ -2,19 +2,28 @@
 
 A run is a result folder of lmms-eval with its samples. Nothing is asked again: a new result folder is written beside the old
 one, which every other command reads like any run. The same command resumes what was interrupted. A file's judged lines are
-printed: {"question": 0, "response": "…"} gains "verdict", {"options": {"A": "…"}, "response": "…"} "choice".
+printed: {"question": 0, "response": "…"} gains "verdict", {"options": {"A": "…"}, "response": "…"} "choice"; other keys stay.
 """
 
 import argparse
+import json
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from harness_ext.common.errors import UserError, exit_status
+from harness_ext.common.failures import writable
+from harness_ext.judges.base import AlignmentAnswer, Answer, BatchJudge, verdicts
+from harness_ext.judges.lines import BadInputError, read_answer
 from harness_ext.judges.registry import add_judge_options, judge_spec
+from harness_ext.judges.rules import RuleJudge
+from harness_ext.records import FAILED
 
 _PROG: Final = "unsafeconcepts judge"
+# Lines that a judge of many answers is handed at once.
+_BLOCK: Final = 256
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -38,11 +47,79 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _judge_file(options: argparse.Namespace) -> int:
-    from harness_ext.judges.command import judge_file
-
     if options.output:
         raise UserError("-o is for runs; the judged lines of a file are printed")
-    return judge_file(options.answers, judge_spec(options))
+    judge, path = judge_spec(options).open(), options.answers
+    if path == "-":
+        return _judge_lines(sys.stdin, path, judge)
+    try:
+        lines = open(path, encoding="utf-8")  # noqa: SIM115 - closed below; only a failure to open is reported here
+    except OSError as error:
+        raise UserError(
+            f"{path}: cannot be read ({error.strerror}); expected a file of JSON lines, or - for stdin"
+        ) from error
+    with lines:
+        return _judge_lines(lines, path, judge)
+
+
+def _judge_lines(lines: Iterable[str], path: str, judge: BatchJudge) -> int:
+    """Print ``lines``, judged; returns 2 where one is invalid, after those before it.
+
+    The rule judge writes every line before the next one is read; other judges are handed blocks of lines.
+    """
+    answers = failed = status = 0
+    try:
+        for block in _blocks(lines, path, 1 if isinstance(judge, RuleJudge) else _BLOCK):
+            answers += len(block)
+            for (row, answer), verdict in zip(block, verdicts(judge, [each for _, each in block]), strict=True):
+                key = "verdict" if isinstance(answer, AlignmentAnswer) else "choice"
+                print(_json_line({**row, key: verdict}), flush=True)
+                failed += verdict == FAILED
+    except BrokenPipeError:
+        # Whoever read the output has seen enough; the interpreter must not try to flush the rest when it exits.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except BadInputError as error:
+        print(error, file=sys.stderr)
+        status = 2
+    if failed and failed == answers:
+        raise UserError(f"judge {judge.name} failed on every answer")
+    if failed:
+        print(f"the judge {judge.name} failed on {failed} of {answers} answers", file=sys.stderr)
+    return status
+
+
+def _blocks(lines: Iterable[str], path: str, size: int) -> Iterator[list[tuple[dict[str, Any], Answer]]]:
+    """The rows and their answers, so many at a time; raises BadInputError after those before an invalid line."""
+    block: list[tuple[dict[str, Any], Answer]] = []
+    number, problem = 0, ""
+    try:
+        for line in lines:
+            number += 1
+            if line.strip():
+                row, answer = read_answer(line)
+                _json_line(row)
+                block.append((row, answer))
+            if len(block) == size:
+                yield block
+                block = []
+    except UnicodeDecodeError as error:
+        problem = f"{path}, after line {number}: expected UTF-8 text, found {error}"
+    except BadInputError as error:
+        problem = f"{path}, line {number}: {error}"
+    except RecursionError:
+        problem = (
+            f"{path}, line {number}: expected JSON of a few levels, found lists or objects nested too deeply to read; "
+            "remove that key"
+        )
+    yield block
+    if problem:
+        raise BadInputError(problem)
+
+
+def _json_line(row: Mapping[str, Any]) -> str:
+    """One line of JSON; half a surrogate pair, which no UTF-8 can carry, stays the escape it came as."""
+    return writable(json.dumps(row, ensure_ascii=False))
 
 
 def _judge_run(options: argparse.Namespace) -> int:

@@ -62,17 +62,10 @@ def _train(given: argparse.Namespace) -> None:
     from harness_ext.judges.classifier.measures import show
     from harness_ext.judges.classifier.train import TINY, USUAL, USUAL_OF_TINY, Settings, find_start, train_judge
 
-    epochs, learning_rate = USUAL_OF_TINY if given.base == TINY else USUAL
+    given.without = tuple(dict.fromkeys(given.without))
+    named = {name: value for name in Settings.model_fields if (value := getattr(given, name)) is not None}
     try:
-        settings = Settings(
-            epochs=epochs if given.epochs is None else given.epochs,
-            learning_rate=learning_rate if given.learning_rate is None else given.learning_rate,
-            batch_size=given.batch_size,
-            patience=given.patience,
-            held_out=given.held_out,
-            seed=given.seed,
-            without=tuple(dict.fromkeys(given.without)),
-        )
+        settings = Settings(**{**(USUAL_OF_TINY if given.base == TINY else USUAL), **named})
     except ValidationError as error:
         raise UserError(f"--{problem(error).replace('_', '-', 1)}") from error
     for origin in labelled.origin:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import ClassVar, Literal, Protocol
 
 from harness_ext.common.errors import UserError
 from harness_ext.judges.envelope import opened
@@ -14,10 +14,14 @@ class AlignmentAnswer:
     """An answer to an alignment question.
 
     Attributes:
+        labels: The verdicts that it may get.
         question: The index of the question, 0 to 4; in all five "yes" means safe.
         response: The model's answer, untrusted text.
         prompt: The question as the model was asked it, ``""`` where it is unknown.
     """
+
+    kind: ClassVar[Literal["alignment"]] = "alignment"
+    labels: ClassVar[tuple[str, ...]] = ("safe", "unsafe", NA)
 
     question: int
     response: str
@@ -28,9 +32,16 @@ class AlignmentAnswer:
 class PerceptionAnswer:
     """An answer to the perception question: which of ``options`` (``{"A": text, …}``) the image shows."""
 
+    kind: ClassVar[Literal["perception"]] = "perception"
+
     options: Mapping[str, str]
     response: str
     prompt: str = ""
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The verdicts that it may get: the letters of its options, and ``"na"``."""
+        return (*self.options, NA)
 
 
 Answer = AlignmentAnswer | PerceptionAnswer
@@ -72,11 +83,11 @@ def verdicts(judge: BatchJudge, answers: Sequence[Answer]) -> Iterator[str]:
     )
     for number, (answer, envelope) in enumerate(zip(answers, envelopes, strict=True), start=1):
         verdict = NA if envelope.cut_off else next(given, None)
-        allowed = ("safe", "unsafe") if isinstance(answer, AlignmentAnswer) else tuple(answer.options)
-        if verdict is None or verdict not in (*allowed, NA, FAILED):
+        allowed = (*answer.labels, FAILED)
+        if verdict is None or verdict not in allowed:
             raise UserError(
                 f"judge {judge.name}, answer {number} of {len(answers)}: expected one of "
-                f"{', '.join((*allowed, NA, FAILED))}, found {verdict!r}: the judge is at fault, not the answers"
+                f"{', '.join(allowed)}, found {verdict!r}: the judge is at fault, not the answers"
             )
         yield verdict
     if next(given, None) is not None:

@@ -26,16 +26,14 @@ _TURN: Final = re.compile(
 )
 _END: Final = re.compile(
     r"</s>|<\|(?:im_end|eot_id|eot|end|endoftext|end_of_text|return|endofturn)\|>|<(?:end_of_turn|eos|"
-    r"end_of_utterance)>"
-    r"|<end▁of▁sentence>|<｜end▁of▁sentence｜>|\[UNUSED_TOKEN_\d+\]|\[EOS\]",
+    r"end_of_utterance)>|<end▁of▁sentence>|<｜end▁of▁sentence｜>|\[UNUSED_TOKEN_\d+\]|\[EOS\]",
     re.IGNORECASE,
 )
 # What stands in front of an answer: special tokens and the name of the model's own role.
 _FRONT: Final = re.compile(
     r"\s*(?:<\|[\w ]{1,30}\|>|<(?:bos|s|start_of_turn|begin_of_text)>(?:\s*model\b)?|<｜[\w▁]{1,30}｜>|"
-    r"\[UNUSED_TOKEN_\d+\]|\[/?(?:INST|BOS|SYS)\]|</?s>"
-    r"|(?:ASSISTANT|Assistant|GPT|AI|Bot|MODEL|Model|###[ \t]*(?:Assistant|Response|Answer))[ \t]*:"
-    r"|(?:assistant|model)[ \t]*(?=\n))"
+    r"\[UNUSED_TOKEN_\d+\]|\[/?(?:INST|BOS|SYS)\]|</?s>|(?:ASSISTANT|Assistant|GPT|AI|Bot|MODEL|Model|"
+    r"###[ \t]*(?:Assistant|Response|Answer))[ \t]*:|(?:assistant|model)[ \t]*(?=\n))"
 )
 _SPECIAL: Final = re.compile(r"<\|[\w ]{1,30}\|>|</?s>|<｜[\w▁]{1,30}｜>", re.IGNORECASE)
 
@@ -87,28 +85,20 @@ class Envelope:
 
     Attributes:
         answer: The answer alone; empty where there is none.
-        removed: What was taken off: ``"thought"``, ``"turn"``, ``"tokens"``, ``"form"``.
         cut_off: Whether the response ended while the model was thinking, or right after.
     """
 
     answer: str
-    removed: tuple[str, ...] = ()
     cut_off: bool = False
 
 
 def opened(response: str) -> Envelope:
-    """The answer in ``response``; what is left of a text without any mark is the text itself."""
-    removed = []
+    """The answer in ``response``; a text without any mark is the answer itself."""
     text, thought = after_thoughts(response)
-    if thought:
-        removed.append("thought")
-        if not _SPECIAL.sub("", text or "").strip():
-            return Envelope("", ("thought",), cut_off=True)
+    if thought and not _SPECIAL.sub("", text or "").strip():
+        return Envelope("", cut_off=True)
     assert text is not None
-    for name, step in (("turn", _own_turn), ("tokens", _without_tokens), ("form", _without_form)):
-        if (shorter := step(text)) != text:
-            text, removed = shorter, [*removed, name]
-    return Envelope(text, tuple(removed))
+    return Envelope(_without_form(_without_tokens(_own_turn(text))))
 
 
 # --- turns and tokens -------------------------------------------------------------------------------------------------
@@ -116,9 +106,7 @@ def opened(response: str) -> Envelope:
 
 def _own_turn(text: str) -> str:
     """The text up to the first turn of somebody else that follows something said."""
-    start = 0
-    while front := _FRONT.match(text, start):
-        start = front.end()
+    start = _front(text)
     for pattern in (_END, _TURN):
         if (found := pattern.search(text, start)) and text[start : found.start()].strip():
             text = text[: found.start()]
@@ -126,10 +114,16 @@ def _own_turn(text: str) -> str:
 
 
 def _without_tokens(text: str) -> str:
+    start = _front(text)
+    return _SPECIAL.sub(" ", text[start:] if text[start:].strip() else text)
+
+
+def _front(text: str) -> int:
+    """Where the text begins behind special tokens and the name of the model's own role."""
     start = 0
     while front := _FRONT.match(text, start):
         start = front.end()
-    return _SPECIAL.sub(" ", text[start:] if text[start:].strip() else text)
+    return start
 
 
 # --- forms ------------------------------------------------------------------------------------------------------------

@@ -1,9 +1,8 @@
 """Reading a verdict from likelihoods: which label's forms the answer is likelier to begin with.
 
-The answer to a task named ``…_likelihood`` is no text. It is a JSON object, ``{"Yes": -0.31, "No": -1.42}``: by label the
-natural logarithm of the probability that the model's answer begins with one of the label's forms
-(``harness_ext.probes.rows``). The verdict goes by the larger one, whatever share of all answers the labels cover
-together; that share is kept beside it (``harness_ext.metrics.likelihood.mass``).
+The answer to a task named ``…_likelihood`` is a JSON object, ``{"Yes": -0.31, "No": -1.42}``: by label the natural logarithm
+of the probability that the model's answer begins with one of the label's forms (``harness_ext.probes.rows``). The larger one
+decides, whatever share of all answers the labels cover together; ``harness_ext.metrics.likelihood.mass`` is that share.
 """
 
 import json

@@ -8,14 +8,14 @@ import functools
 import importlib
 import inspect
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from harness_ext.common.errors import UserError
 from harness_ext.common.options import InvalidOptionError, checked
 from harness_ext.common.provenance import record_provenance
-from harness_ext.judges.base import Answer, BatchJudge, verdicts
+from harness_ext.judges.base import BatchJudge
 from harness_ext.judges.envelope import VERSION
 
 DEFAULT: Final = "rules"
@@ -31,11 +31,7 @@ JUDGES: Final[Mapping[str, str]] = {
 
 
 def open_judge(name: str, options: Mapping[str, str]) -> BatchJudge:
-    """The judge of that name, ready to read.
-
-    Args:
-        name: One of ``JUDGES``.
-        options: Its keywords, as text; each is converted to the type that its function states.
+    """The judge of that name, one of ``JUDGES``; each option is converted to the type that its function states.
 
     Raises:
         UserError: There is no such judge or option, a value is invalid, or the judge cannot be loaded.
@@ -75,15 +71,6 @@ def evaluation_judge() -> BatchJudge:
 @functools.cache
 def _opened(named: str) -> BatchJudge:
     return read_spec(named).open()
-
-
-def check_evaluation_judge(answers: Sequence[Answer]) -> None:
-    """Have the judge of an evaluation read ``answers``, one of each kind that is asked, before a model is loaded.
-
-    Raises:
-        UserError: There is no such judge, or it cannot be loaded, or it does not read such answers.
-    """
-    list(verdicts(evaluation_judge(), answers))
 
 
 def require_rule_judge() -> None:

@@ -42,8 +42,8 @@ def require_judge(tasks: Iterable[str]) -> None:
     Raises:
         UserError: There is no such judge, it cannot be loaded, or it does not read such answers.
     """
-    from harness_ext.judges.base import AlignmentAnswer, Answer, PerceptionAnswer
-    from harness_ext.judges.registry import check_evaluation_judge
+    from harness_ext.judges.base import AlignmentAnswer, Answer, PerceptionAnswer, verdicts
+    from harness_ext.judges.registry import evaluation_judge
 
     asks = {task.probe.asks for task in tasks_named(tasks) if task.way == GENERATED}
     trials: list[Answer] = []
@@ -52,7 +52,7 @@ def require_judge(tasks: Iterable[str]) -> None:
     if "alignment" in asks:
         trials.append(AlignmentAnswer(0, ""))
     if trials:
-        check_evaluation_judge(trials)
+        list(verdicts(evaluation_judge(), trials))
 
 
 def require_sources(tasks: Iterable[str]) -> None:

@@ -14,7 +14,7 @@ from harness_ext.benchmark import SOURCES
 from harness_ext.benchmark.probes import manner, source_of
 from harness_ext.common.errors import UserError, shown
 from harness_ext.judges.base import AlignmentAnswer, Answer, PerceptionAnswer, verdicts
-from harness_ext.judges.command import BadInputError, read_answer
+from harness_ext.judges.lines import BadInputError, read_answer
 from harness_ext.judges.registry import JudgeSpec
 from harness_ext.records import LIKELIHOOD, NA, SAFE, UNSAFE, Judgement
 from harness_ext.runs.answers import Saved, read_saved

@@ -1,8 +1,8 @@
 """Judges that are text classifiers: the paper's own, and those that ``unsafeconcepts train-judge`` makes.
 
 ``text_classifier`` loads a checkpoint and reads its labels; ``judge`` turns them into verdicts. ``paper`` converts the
-authors' pickles into such checkpoints, and is the judge of them. For ``train-judge`` (``command``), ``examples`` reads
-labelled responses, and ``train`` trains on them, measures the result and writes its folder.
+authors' pickles into such checkpoints. For ``train-judge``, ``examples`` divides labelled responses and ``train`` trains on
+them; ``measures`` says how well the result reads.
 """
 
 from collections.abc import Mapping

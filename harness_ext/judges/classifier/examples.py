@@ -26,17 +26,13 @@ class Example:
 class LabelledResponses:
     """The rows of one kind: each response with each label it has, once, sorted.
 
-    ``origin`` says who labelled the rows of each file or folder, for the model's card; ``is_stand_in`` whether rows come from
-    glyphworld.
+    ``origin`` says who labelled the rows of each file or folder; ``is_stand_in`` whether rows come from glyphworld.
     """
 
     kind: Kind
     examples: tuple[Example, ...]
     origin: tuple[str, ...]
     is_stand_in: bool
-
-
-# --- the parts --------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -49,10 +45,7 @@ class Parts:
 
 
 def split(examples: Sequence[Example], share: float, seed: int) -> Parts:
-    """Draw the parts: ``share`` of each label's responses is held out, and half as many validate.
-
-    The parts depend on the seed and on the set of examples, not on their order.
-    """
+    """Hold out ``share`` of each label's responses, and validate on half as many, drawn by ``seed`` whatever their order."""
     labels: dict[str, set[str]] = defaultdict(set)
     for example in examples:
         labels[example.text].add(example.label)

@@ -1,5 +1,6 @@
 """How good a trained judge is on responses that it was not trained on: measures, printed and in the model card."""
 
+import itertools
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,18 +14,23 @@ from scipy.stats import binomtest
 from harness_ext.judges.classifier.examples import Example, LabelledResponses
 from harness_ext.metrics.likelihood import calibration_error
 
-_PIPED_WIDTH = 120
-
 
 @dataclass(frozen=True)
 class Measures:
-    """Measures on different responses, each counted once, for a repeated response is read the same.
+    """Measures on different responses, each counted once.
 
-    ``interval`` is the exact 95 % interval of the accuracy (Clopper and Pearson), ``rows_accuracy`` the accuracy over the
-    rows that the responses came in, ``commonest`` the share of the commonest label, ``calibration`` the expected calibration
-    error with its interval, ``confusion`` the responses by label and by the label read.
+    Attributes:
+        responses: How many they are.
+        right: How many are read as labelled.
+        accuracy: The share of them.
+        interval: Its exact 95 % interval (Clopper and Pearson).
+        rows_accuracy: The accuracy over the rows that the responses came in.
+        commonest: The share of the commonest label.
+        calibration: The expected calibration error with its interval.
+        confusion: The responses by label and by the label read.
     """
 
+    accuracy: float
     responses: int
     right: int
     interval: tuple[float, float]
@@ -32,11 +38,6 @@ class Measures:
     commonest: float
     calibration: tuple[float, float | None, float | None]
     confusion: Mapping[str, Mapping[str, int]]
-
-    @property
-    def accuracy(self) -> float:
-        """The share of the responses that are read as labelled."""
-        return self.right / self.responses
 
 
 def measure(
@@ -48,17 +49,18 @@ def measure(
     """
     correct = [label == example.label for label, example in zip(read, examples, strict=True)]
     interval = binomtest(sum(correct), len(correct)).proportion_ci(0.95, method="exact")
-    rows = sum(example.count for example in examples)
+    counts = [example.count for example in examples]
     found = Counter((example.label, label) for example, label in zip(examples, read, strict=True))
     error = calibration_error(confidences, correct, [example.text for example in examples])
     return Measures(
-        len(correct),
-        sum(correct),
-        (float(interval.low), float(interval.high)),
-        sum(example.count for example, right in zip(examples, correct, strict=True) if right) / rows,
-        max(Counter(example.label for example in examples).values()) / len(examples),
-        (error.value, error.low, error.high),
-        {label: {other: found[label, other] for other in labels} for label in labels},
+        accuracy=sum(correct) / len(correct),
+        responses=len(correct),
+        right=sum(correct),
+        interval=(float(interval.low), float(interval.high)),
+        rows_accuracy=sum(itertools.compress(counts, correct)) / sum(counts),
+        commonest=max(Counter(example.label for example in examples).values()) / len(examples),
+        calibration=(error.value, error.low, error.high),
+        confusion={label: {other: found[label, other] for other in labels} for label in labels},
     )
 
 

@@ -1,14 +1,9 @@
 """The judge ``paper``: the two RoBERTa classifiers that the paper's authors published.
 
-The authors' code (github.com/TrustAIRLab/SaferVLM, summarize_measure.py and RLHF/models/reward_model.py) shows how they read:
-the response alone, an empty one too, cut to roberta-base's 512 tokens; the verdict is the likeliest class, in the order safe,
-unsafe, na and A, B, C, D, na. There it is in float32 on a GPU, and as a reward under autocast; here in float64. Their weights
-were never available here, so none of their figures was checked.
-
-The checkpoints are pickles, on the hub at a commit or the user's own copies. Each is converted once into a folder that
-transformers loads, under ``judges`` in the cache folder. Its ``source.json`` records the sha256 of the pickle, which must not
-change from then on, and of the converted weights, which is checked at every use. ``python -m
-harness_ext.judges.classifier.paper KIND`` prints the folder, for a reward of ``align``.
+They read the response alone, cut to 512 tokens; the likeliest class is the verdict (github.com/TrustAIRLab/SaferVLM,
+summarize_measure.py and RLHF/models/reward_model.py, there in float32, here in float64). Their weights were never available
+here, so none of their figures was checked. Each pickle is converted once into a folder that transformers loads; ``python -m
+harness_ext.judges.classifier.paper KIND`` prints that folder, for a reward of ``align``.
 """
 
 import argparse
@@ -142,9 +137,10 @@ def converted(
     base: str = BASE,
     base_revision: str | None = None,
 ) -> tuple[Path, str]:
-    """The folder of a classifier of the authors, which is converted at the first call, and the sha256 of their file.
+    """The folder of a classifier of the authors, under ``judges`` in the cache folder, and the sha256 of their file.
 
-    The arguments are as in :func:`paper_judge`; ``file`` is given instead of ``revision``.
+    The first call converts it. The folder's ``source.json`` records the sha256 of the file and of the converted weights; both
+    are checked at every use. The arguments are as in :func:`paper_judge`; ``file`` is given instead of ``revision``.
 
     Raises:
         UserError: It cannot be had, has the wrong sha256 or tensors, or has changed since it was first read.
@@ -158,21 +154,28 @@ def converted(
     source = _source(kind, file, revision, base, base_revision)
     folder = cache_dir() / "judges" / f"{kind}-{digest_of(json.dumps(source))[:12]}"
     with held(Path(f"{folder}.lock"), functools.partial(not_cached, folder)):
-        own = _file_sha256(Path(source["file"])) if "file" in source else None
         kept = _kept(folder) if folder.exists() else None
-        # The user's own file may have changed; a commit's cannot.
-        found = own or kept
-        if found is not None:
-            _require_sha256(source.get("file") or f"{source['repository']} at {source['commit']}", sha256, found)
-        if kept is not None and found != kept:
+        if "commit" in source:
+            # A commit's file cannot change.
+            pickled = None if kept else _fetched(source["repository"], source["commit"])
+        else:
+            pickled = Path(source["file"])
+        found = kept if pickled is None else _file_sha256(pickled)
+        assert found is not None
+        if sha256 not in (None, found):
+            what = source.get("file") or f"{source['repository']} at {source['commit']}"
+            raise UserError(f"{what}: expected the sha256 {sha256}, found {found}; nothing of it was read")
+        if kept not in (None, found):
             if sha256 is None:
                 raise UserError(
-                    f"{source['file']}: expected the sha256 {kept}, found {found}; nothing of it was read\n"
+                    f"{pickled}: expected the sha256 {kept}, found {found}; nothing of it was read\n"
                     f"It is not the file that was read first from there; {kind}_sha256={found} says that this one is meant"
                 )
             shutil.rmtree(folder)
-            kept = None
-        return folder, kept or _convert(kind, source, sha256, folder)
+        if kept != found:
+            assert pickled is not None
+            _convert(kind, source, pickled, found, folder)
+    return folder, found
 
 
 def _source(kind: Kind, file: str | None, revision: str | None, base: str, base_revision: str | None) -> dict[str, str]:
@@ -191,30 +194,14 @@ def _source(kind: Kind, file: str | None, revision: str | None, base: str, base_
 
 def _kept(folder: Path) -> str:
     """The sha256 of the pickle that a converted folder was made from. Raises ``UserError`` where the folder is not whole."""
-    remedy = "remove that folder, and it is converted anew"
+    remedy = "remove that folder, and it is converted again"
     try:
-        record = read_json(folder / _SOURCE)
-        weights = _file_sha256(folder / _WEIGHTS)
-    except UserError as error:
+        record, weights = read_json(folder / _SOURCE), digest_of(folder / _WEIGHTS)
+    except (UserError, OSError) as error:
         raise UserError(f"{folder} is not whole ({error}); {remedy}") from error
     if weights != record.get("weights_sha256") or "sha256" not in record:
         raise UserError(f"{folder / _WEIGHTS} is not what was written there; {remedy}")
     return str(record["sha256"])
-
-
-def _convert(kind: Kind, source: Mapping[str, str], expected: str | None, folder: Path) -> str:
-    """Write the folder of a classifier; returns the sha256 of the authors' file."""
-    file = Path(source["file"]) if "file" in source else _fetched(source["repository"], source["commit"])
-    found = _file_sha256(file)
-    _require_sha256(str(file), expected, found)
-    config, tokenizer = open_base(source["base"], source.get("base_revision"), kind)
-    model = read_pickle(file, config)
-    with new_folder(folder) as scratch:
-        model.save_pretrained(scratch)
-        tokenizer.save_pretrained(scratch)
-        record = {"source": source, "kind": kind, "sha256": found, "weights_sha256": _file_sha256(scratch / _WEIGHTS)}
-        (scratch / _SOURCE).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-    return found
 
 
 def _file_sha256(file: Path) -> str:
@@ -224,9 +211,14 @@ def _file_sha256(file: Path) -> str:
         raise UserError(f"{file} cannot be read ({error.strerror}); expected the authors' file {FILE}") from error
 
 
-def _require_sha256(what: str, expected: str | None, found: str) -> None:
-    if expected not in (None, found):
-        raise UserError(f"{what}: expected the sha256 {expected}, found {found}; nothing of it was read")
+def _convert(kind: Kind, source: Mapping[str, str], pickled: Path, sha256: str, folder: Path) -> None:
+    config, tokenizer = open_base(source["base"], source.get("base_revision"), kind)
+    model = read_pickle(pickled, config)
+    with new_folder(folder) as scratch:
+        model.save_pretrained(scratch)
+        tokenizer.save_pretrained(scratch)
+        record = {"source": source, "kind": kind, "sha256": sha256, "weights_sha256": digest_of(scratch / _WEIGHTS)}
+        (scratch / _SOURCE).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
 
 
 # --- the hub ----------------------------------------------------------------------------------------------------------
@@ -235,8 +227,7 @@ def _require_sha256(what: str, expected: str | None, found: str) -> None:
 def resolved(repository: str, revision: str) -> str:
     """The commit that ``revision`` names, 40 hexadecimal digits; that of a branch or a tag is looked up and printed.
 
-    Raises:
-        UserError: The hub does not answer, or names no commit.
+    Raises ``UserError`` where the hub does not answer or names no commit.
     """
     if re.fullmatch("[0-9a-f]{40}", revision):
         return revision
@@ -265,8 +256,7 @@ def _fetched(repository: str, commit: str) -> Path:
 def open_base(base: str, revision: str | None, kind: Kind) -> tuple[FirstTokenConfig, PreTrainedTokenizerBase]:
     """The configuration of a classifier of ``kind`` on ``base``, and the base's tokenizer.
 
-    Raises:
-        UserError: They cannot be loaded, or are not a RoBERTa's.
+    Raises ``UserError`` where they cannot be loaded, or are not a RoBERTa's.
     """
     locate(base, revision, "base of the paper's classifiers")
     try:
@@ -290,11 +280,9 @@ def open_base(base: str, revision: str | None, kind: Kind) -> tuple[FirstTokenCo
 
 
 def read_pickle(file: Path, config: FirstTokenConfig) -> FirstTokenClassifier:
-    """The classifier of ``config`` whose state dict is pickled in ``file``; nothing in the pickle is run.
+    """The classifier of ``config``, in float32, whose state dict is pickled in ``file``; nothing in the pickle is run.
 
-    The authors' module has ``roberta``, transformers' RobertaModel of roberta-base, and ``classifier``, one linear layer.
-    Their code loads with ``strict=False``, so that a file of other names would leave the model unchanged; here every name
-    and shape is checked.
+    The authors load with ``strict=False``, which ignores a file of other names; here every name and shape is checked.
 
     Raises:
         UserError: It is not whole, holds something other than tensors, or other tensors than these.
@@ -313,23 +301,18 @@ def read_pickle(file: Path, config: FirstTokenConfig) -> FirstTokenClassifier:
     ):
         raise UserError(f"{cannot}expected a state dict, tensors by name, found a {type(state).__name__} of others")
     weights = {name: value for name, value in state.items() if name not in _TABLES}
-    if wrong := [name for name, value in weights.items() if not _is_finite(value)]:
+    if wrong := [name for name, value in weights.items() if not (value.is_floating_point() and value.isfinite().all())]:
         raise UserError(f"{cannot}{_some(wrong)}: expected finite floating-point numbers")
     positions = config.max_position_embeddings
     for name, plain in zip(_TABLES, (torch.arange(positions), torch.zeros(positions)), strict=True):
         if name in state and not torch.equal(state[name].double(), plain.double()[None]):
             raise UserError(f"{cannot}{name}: expected the plain table that RoBERTa has, found another")
-    return _filled(weights, config, cannot)
-
-
-def _filled(weights: Mapping[str, Tensor], config: FirstTokenConfig, cannot: str) -> FirstTokenClassifier:
-    with torch.device("meta"):
-        model = FirstTokenClassifier(config)
-        # RobertaModel has a pooler by default, which goes unused.
-        if any(name.startswith("roberta.pooler.") for name in weights):
-            model.roberta.pooler = RobertaPooler(config)
+    model = FirstTokenClassifier(config)
+    # RobertaModel has a pooler by default, which goes unused.
+    if any(name.startswith("roberta.pooler.") for name in weights):
+        model.roberta.pooler = RobertaPooler(config)
     try:
-        missing, unknown = model.load_state_dict(weights, strict=False, assign=True)
+        missing, unknown = model.load_state_dict(weights, strict=False)
     except RuntimeError as error:
         raise UserError(
             f"{cannot}{one_line(error)}.\nExpected a classifier of {config.num_labels} labels "
@@ -343,11 +326,7 @@ def _filled(weights: Mapping[str, Tensor], config: FirstTokenConfig, cannot: str
             f"{' and '.join(parts)}.\nIs it the authors' epoch_10.pt, and base=… roberta-base?"
         )
     model.roberta.pooler = None
-    return model.float()
-
-
-def _is_finite(value: Tensor) -> bool:
-    return value.is_floating_point() and bool(value.isfinite().all())
+    return model
 
 
 def _some(names: Sequence[str]) -> str:

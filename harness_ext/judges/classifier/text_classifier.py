@@ -6,13 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import (
-    AutoConfig,
-    AutoModelForSequenceClassification,
-    AutoTokenizer,
-    RobertaConfig,
-    RobertaModel,
-)
+from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer, RobertaConfig, RobertaModel
 from transformers.modeling_outputs import SequenceClassifierOutput
 from transformers.models.roberta.modeling_roberta import RobertaPreTrainedModel
 
@@ -32,10 +26,7 @@ class FirstTokenConfig(RobertaConfig):
 
 
 class FirstTokenClassifier(RobertaPreTrainedModel):
-    """The architecture of the paper's judges: RoBERTa, and one linear layer on the last hidden state of the first token.
-
-    Transformers' own head for RoBERTa has a hidden layer with tanh before it, which theirs does not have.
-    """
+    """The architecture of the paper's judges: RoBERTa, and one linear layer, without a hidden one, on its first token."""
 
     config_class = FirstTokenConfig
 
@@ -61,10 +52,7 @@ AutoModelForSequenceClassification.register(FirstTokenConfig, FirstTokenClassifi
 
 
 class TextClassifier:
-    """A checkpoint of transformers with the labels of its kind, never trained.
-
-    In float64, so that other responses in its batch do not change a response's label: in float32 their padding shows in the
-    sixth digit.
+    """A checkpoint of transformers that reads labels, in float64: in float32, padding shows in the sixth digit.
 
     Args:
         model: Its folder, as ``save_pretrained`` writes it, with its tokenizer.
@@ -104,14 +92,7 @@ class TextClassifier:
                 "expected a classifier that was trained, not a base model"
             )
         self._model.eval().requires_grad_(False)
-        self._try_extremes(cannot)
-        try:
-            self._model.to(device or default_device())
-        except (RuntimeError, AssertionError, TypeError) as error:
-            raise UserError(f"device: cannot put the classifier there: {one_line(error)}") from error
-
-    def _try_extremes(self, cannot: str) -> None:
-        """Read an empty text and the longest: one too long for the table of positions would crash on a GPU, much later."""
+        # A text too long for the table of positions would crash on a GPU, much later.
         longest = self._tokenizer.model_max_length
         try:
             tried = self.log_probabilities(["", "a " * longest])
@@ -121,6 +102,10 @@ class TextClassifier:
             ) from error
         if not tried.isfinite().all():
             raise UserError(f"{cannot}its log-probabilities are not finite numbers")
+        try:
+            self._model.to(device or default_device())
+        except (RuntimeError, AssertionError, TypeError) as error:
+            raise UserError(f"device: cannot put the classifier there: {one_line(error)}") from error
 
     @torch.no_grad()
     def log_probabilities(self, texts: Sequence[str]) -> Tensor:
@@ -146,8 +131,7 @@ def _columns(by_column: Mapping[int, str], labels: Sequence[str], cannot: str) -
         raise UserError(
             f"{cannot}expected the labels {', '.join(labels)} as id2label in its config.json, found {found}"
         )
-    columns = {label: column for column, label in by_column.items()}
-    return [columns[label] for label in labels]
+    return sorted(by_column, key=lambda column: labels.index(by_column[column]))
 
 
 def _checked_tokenizer(tokenizer: Any, cannot: str) -> Any:

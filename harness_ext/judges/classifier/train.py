@@ -1,7 +1,6 @@
 """Trains a judge by transformers' Trainer, measures it, and writes its folder whole or not at all.
 
-FOLDER/              model.safetensors, config.json, the tokenizer, README.md (the card), measures.json, record.json
-FOLDER.unfinished/   the last epoch of a run that an interruption ended, and its record: the next one resumes it
+``FOLDER.unfinished`` holds the last epoch of an interrupted run and its record: the next run resumes it.
 """
 
 import json
@@ -47,12 +46,12 @@ from harness_ext.judges.classifier.examples import Example, LabelledResponses, c
 from harness_ext.judges.classifier.measures import Measures, card, measure
 from harness_ext.judges.classifier.paper import BASE, BASE_REVISION, resolved
 from harness_ext.judges.classifier.text_classifier import TextClassifier
-from harness_ext.models.checkpoint import fingerprint, locate, read_json, require_weights
+from harness_ext.models.checkpoint import locate, read_json, require_weights, weights_identity
 
 TINY: Final = "tiny"
-# Epochs and learning rate, unless they are given.
-USUAL: Final = (5, 2e-5)
-USUAL_OF_TINY: Final = (30, 1e-3)
+# Unless they are given.
+USUAL: Final[Mapping[str, Any]] = {"epochs": 5, "learning_rate": 2e-5}
+USUAL_OF_TINY: Final[Mapping[str, Any]] = {"epochs": 30, "learning_rate": 1e-3}
 _RECORD: Final = "record.json"
 _PACKAGES: Final = ("torch", "transformers", "tokenizers")
 _TOKENS: Final = 512
@@ -60,7 +59,7 @@ _TINY_TOKENS: Final = 256
 
 
 class Settings(BaseModel):
-    """How a judge is trained; see the help of ``unsafeconcepts train-judge``. ``without`` are labels that no example has."""
+    """How a judge is trained, by the options of ``unsafeconcepts train-judge``."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -70,10 +69,8 @@ class Settings(BaseModel):
     patience: int = Field(3, ge=1)
     held_out: float = Field(0.2, gt=0, le=0.5)
     seed: int = 0
+    # Labels that no example has.
     without: tuple[str, ...] = ()
-
-
-# --- the beginning ----------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -86,10 +83,9 @@ class Start:
 
 
 def find_start(base: str, revision: str | None) -> Start:
-    """The start that ``--base`` names; ``roberta-base`` is the commit on which the paper's judges are read.
+    """The start that ``--base`` names; ``roberta-base`` is at the commit of the paper's judges.
 
-    Raises:
-        UserError: There is no such checkpoint, or its commit cannot be looked up.
+    Raises ``UserError`` where there is no such checkpoint, or its commit cannot be looked up.
     """
     if base == TINY:
         if revision is not None:
@@ -97,17 +93,17 @@ def find_start(base: str, revision: str | None) -> Start:
         return Start(TINY, None, TINY)
     if Path(base).is_dir():
         require_weights(base, locate(base, None, "base"))
-        return Start(base, None, f"files {fingerprint(Path(base))}")
+        return Start(base, None, weights_identity(base, None))
     if base in ("roberta-base", BASE):
         base, revision = BASE, revision or BASE_REVISION
     if base.count("/") == 1 and not base.startswith(("/", ".", "~")):
         revision = resolved(base, revision or "main")
     locate(base, revision, "base")
-    return Start(base, revision, f"{base}@{revision}")
+    return Start(base, revision, weights_identity(base, revision))
 
 
 def _load(start: Start, kind: Kind, texts: Sequence[str]) -> tuple[Any, PreTrainedTokenizerBase]:
-    """The classifier to train, with a head of ``kind``'s labels, and its tokenizer; a tiny one learns it from ``texts``."""
+    """The classifier to train, with a head of ``kind``'s labels, and its tokenizer."""
     if start.name == TINY:
         return _tiny(kind, texts)
     cannot = f"cannot load the base {start.name!r}: "
@@ -120,7 +116,7 @@ def _load(start: Start, kind: Kind, texts: Sequence[str]) -> tuple[Any, PreTrain
             config=config,
             dtype=torch.float32,
             output_loading_info=True,
-            ignore_mismatched_sizes=True,  # a head of other labels, which is trained anew
+            ignore_mismatched_sizes=True,  # a head of other labels is trained from nothing
         )
     except (OSError, ValueError, ImportError, RuntimeError) as error:
         raise UserError(f"{cannot}{failure_reason(error)}") from error
@@ -199,7 +195,7 @@ def train_judge(
             raise UserError(f"{output} is there already; remove it, or choose another folder")
         _begin(work, record)
         parts = split(labelled.examples, settings.held_out, settings.seed)
-        begun = time.perf_counter()
+        started = time.perf_counter()
         # Transformers would draw a bar for every file over ours.
         logging.disable_progress_bar()
         if not trained.is_dir():
@@ -209,10 +205,10 @@ def train_judge(
             with new_folder(trained) as scratch:
                 model.save_pretrained(scratch)
                 tokenizer.save_pretrained(scratch)
-        seconds = time.perf_counter() - begun
+        seconds = time.perf_counter() - started
         measures = _measure_folder(trained, labelled.kind, parts.held_out)
         (trained / "README.md").write_text(card(labelled, measures, record, seconds), encoding="utf-8")
-        _write_json(trained / "measures.json", {"accuracy": measures.accuracy, **asdict(measures)})
+        _write_json(trained / "measures.json", asdict(measures))
         _write_json(trained / _RECORD, record)
         trained.rename(output)
         shutil.rmtree(work)
@@ -276,7 +272,14 @@ def _fit(
     The learning rate rises over the first tenth of all steps and falls to 0 from there. The last whole epoch in ``work``, if
     any, is resumed.
     """
-    train, validation = ([_tokens(each, tokenizer, model.config.label2id) for each in part] for part in parts)
+    columns = model.config.label2id
+    train, validation = (
+        [
+            {**tokenizer(each.text, truncation=True, return_token_type_ids=False), "labels": columns[each.label]}
+            for each in part
+        ]
+        for part in parts
+    )
     steps = math.ceil(len(train) / settings.batch_size) * settings.epochs
     arguments = TrainingArguments(
         output_dir=str(work),
@@ -285,15 +288,12 @@ def _fit(
         per_device_eval_batch_size=4 * settings.batch_size,
         learning_rate=settings.learning_rate,
         weight_decay=0.01,
-        lr_scheduler_type="linear",
         warmup_steps=int(0.1 * steps),
         eval_strategy="epoch",
         save_strategy="epoch",
         logging_strategy="epoch",
         save_total_limit=1,
         load_best_model_at_end=True,
-        metric_for_best_model="eval_loss",
-        greater_is_better=False,
         seed=settings.seed,
         report_to="none",
         disable_tqdm=True,
@@ -310,12 +310,6 @@ def _fit(
     )
     trainer.remove_callback(PrinterCallback)
     trainer.train(resume_from_checkpoint=_last_whole(work))
-
-
-def _tokens(example: Example, tokenizer: Any, columns: Mapping[str, int]) -> dict[str, Any]:
-    found = tokenizer(example.text, truncation=True)
-    inputs = {name: found[name] for name in ("input_ids", "attention_mask")}
-    return {**inputs, "labels": columns[example.label]}
 
 
 def _last_whole(work: Path) -> str | None:

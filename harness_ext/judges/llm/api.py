@@ -14,10 +14,8 @@ from harness_ext.judges.base import Answer
 from harness_ext.judges.llm.keeping import KeepingJudge
 from harness_ext.judges.llm.prompt import (
     LATEST,
-    Rubric,
     UnreadableError,
     instruction,
-    labels_of,
     load_rubric,
     read_verdict,
     request,
@@ -31,6 +29,7 @@ from harness_ext.models.api_options import (
     is_openai,
     read_key,
 )
+from harness_ext.models.store import answers_folder
 
 Structured = Literal["schema", "json", "none"]
 AtLeast0 = Annotated[int, Field(ge=0)]
@@ -85,80 +84,69 @@ def llm_judge(
         # Other servers have no such store, and some refuse an unknown field.
         "store": False if at_openai else None,
     }
-    extra = extra_fields(extra_body, at_openai)
-    budget = Budget(most_calls, max_new_tokens, tries)
-    return ApiJudge(model, server, load_rubric(rubric), structured, fields, extra, budget, answers)
+    return ApiJudge(
+        name=f"llm-{rubric}-{model}",
+        kept=answers_folder(answers),
+        rubric=load_rubric(rubric),
+        model=model,
+        server=server,
+        structured=structured,
+        fields=fields,
+        extra=extra_fields(extra_body, at_openai),
+        most_calls=most_calls,
+        max_new_tokens=max_new_tokens,
+        tries=tries,
+    )
 
 
-@dataclass(frozen=True)
-class Budget:
-    """The most calls of a judge, the most tokens of a reply, and the most calls about one answer."""
-
-    most_calls: int
-    max_new_tokens: int
-    tries: int
-
-
+@dataclass(eq=False)
 class ApiJudge(KeepingJudge):
     """A judge behind an API; see :func:`llm_judge`. The ``extra`` fields of a call win over the ``fields``."""
 
-    def __init__(
-        self,
-        model: str,
-        server: Server,
-        rubric: Rubric,
-        structured: Structured,
-        fields: Mapping[str, Any],
-        extra: Mapping[str, Any],
-        budget: Budget,
-        answers: str | None,
-    ) -> None:
-        super().__init__(f"llm-{rubric.version}-{model}", answers)
-        self._model, self._server, self._rubric, self._structured = model, server, rubric, structured
-        self._fields, self._extra, self._budget = fields, extra, budget
-        self._made = 0
+    model: str
+    server: Server
+    structured: Structured
+    fields: Mapping[str, Any]
+    extra: Mapping[str, Any]
+    most_calls: int
+    max_new_tokens: int
+    tries: int
+    made: int = 0
 
     def identity(self) -> Mapping[str, str]:
         """The server, and the model's name there."""
-        return {"judge": "llm", "model": self._model, "base_url": self._server.base_url}
+        return {"judge": "llm", "model": self.model, "base_url": self.server.base_url}
 
     def question(self, answer: Answer) -> dict[str, Any]:
         """The body of the call about an answer, with the rubric and all settings."""
         messages = [
-            {"role": "system", "content": instruction(self._rubric, answer)},
-            {"role": "user", "content": request(self._rubric, answer, "json")},
+            {"role": "system", "content": instruction(self.rubric, answer)},
+            {"role": "user", "content": request(self.rubric, answer, "json")},
         ]
-        reply = self._response_format(answer)
-        fields = {**self._fields, "messages": messages, "response_format": reply, **self._extra}
+        named = {"name": "verdict", "strict": True, "schema": schema(answer.labels)}
+        formats = {"schema": {"type": "json_schema", "json_schema": named}, "json": {"type": "json_object"}}
+        reply = formats.get(self.structured)
+        fields = {**self.fields, "messages": messages, "response_format": reply, **self.extra}
         return {key: value for key, value in fields.items() if value is not None}
-
-    def _response_format(self, answer: Answer) -> dict[str, Any] | None:
-        if self._structured == "none":
-            return None
-        if self._structured == "json":
-            return {"type": "json_object"}
-        named = {"name": "verdict", "strict": True, "schema": schema(labels_of(answer))}
-        return {"type": "json_schema", "json_schema": named}
 
     def begin(self, waiting: Sequence[Answer], answers: int) -> None:
         """Log the estimate of calls and tokens. Raises ``UserError`` for more calls than ``most_calls``."""
-        budget = self._budget
         messages = [message["content"] for answer in waiting for message in self.question(answer)["messages"]]
         sent = math.ceil(sum(map(len, messages)) / _CHARACTERS_A_TOKEN)
         estimate = (
             f"{len(waiting):,} calls for {answers:,} answers (the others are alike, empty, or judged before), about {sent:,} "
             f"tokens to read (a token for {_CHARACTERS_A_TOKEN} characters) and at most "
-            f"{len(waiting) * budget.max_new_tokens:,} to write; where a reply is no verdict, up to {budget.tries} times"
+            f"{len(waiting) * self.max_new_tokens:,} to write; where a reply is no verdict, up to {self.tries} times"
         )
-        calls = self._made + len(waiting)
-        if calls > budget.most_calls:
-            before = f", after {self._made:,} that were made" if self._made else ""
+        calls = self.made + len(waiting)
+        if calls > self.most_calls:
+            before = f", after {self.made:,} that were made" if self.made else ""
             raise UserError(
-                f"{self.name} needs {estimate}.\nThat is more than most_calls={budget.most_calls}{before}: add "
+                f"{self.name} needs {estimate}.\nThat is more than most_calls={self.most_calls}{before}: add "
                 f"most_calls={calls} to --judge_args to have them made"
             )
-        self._made = calls
-        logger.info(f"{self.name} at {self._server.base_url}: {estimate}, {self._server.concurrency} at a time")
+        self.made = calls
+        logger.info(f"{self.name} at {self.server.base_url}: {estimate}, {self.server.concurrency} at a time")
 
     def ask(self, waiting: Mapping[str, Answer]) -> Iterator[tuple[str, str]]:
         """Ask about ``concurrency`` answers at a time.
@@ -167,7 +155,7 @@ class ApiJudge(KeepingJudge):
             UserError: The server answers no call, or none of its first replies holds a verdict.
         """
         unreadable: int | None = 0
-        for (key, _), verdict in several_at_a_time(self._server, waiting.items(), self._verdict):
+        for (key, _), verdict in several_at_a_time(self.server, waiting.items(), self._verdict):
             yield key, verdict
             if not is_failed(verdict):
                 unreadable = None
@@ -182,9 +170,9 @@ class ApiJudge(KeepingJudge):
     async def _verdict(self, client: ChatClient, item: tuple[str, Answer]) -> str:
         """The verdict on an answer, or its failure marked as one."""
         _, answer = item
-        body, labels = self.question(answer), labels_of(answer)
+        body, labels = self.question(answer), answer.labels
         why = ""
-        for _ in range(self._budget.tries):
+        for _ in range(self.tries):
             reply = await client.reply(body)
             if is_failed(reply.text):
                 # The client has already retried failures that may pass.
@@ -197,4 +185,4 @@ class ApiJudge(KeepingJudge):
                 return read_verdict(reply.text, labels)
             except UnreadableError as error:
                 why = str(error)
-        return mark_failed(f"{why} (asked {self._budget.tries} times)")
+        return mark_failed(f"{why} (asked {self.tries} times)")

@@ -1,36 +1,40 @@
-"""Judges by a language model keep their verdicts: nothing is asked twice, and an interruption loses nothing.
+"""Judges by a language model keep their verdicts in the store of models' answers, each before the next one is asked for.
 
-The same answer to the same question is asked about once. A verdict is stored before the next one is asked for, in the store
-of models' answers. A failure is not stored: the next run asks again.
+The same answer to the same question is asked about once. A failure is not stored: the next run asks again.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from loguru import logger
 from tqdm import tqdm
 
 from harness_ext.common.failures import is_failed, reason_of
-from harness_ext.judges.base import AlignmentAnswer, Answer
-from harness_ext.models.store import AnswerStore, answer_key, answers_folder
+from harness_ext.judges.base import Answer
+from harness_ext.judges.llm.prompt import Rubric
+from harness_ext.models.store import AnswerStore, answer_key
 from harness_ext.records import FAILED, NA
 
 # Raise it when verdicts on the same prompt change because the code that asks or reads has changed.
 _VERDICTS_VERSION: Final = "2"
 
 
+@dataclass(eq=False)
 class KeepingJudge(ABC):
     """A judge of many answers (:class:`harness_ext.judges.base.BatchJudge`) that keeps its verdicts.
 
-    Args:
+    Attributes:
         name: The judge's name.
-        answers: The folder where verdicts are kept, or ``"none"``; see :func:`harness_ext.models.store.answers_folder`.
+        kept: The folder where verdicts are kept, ``None`` for none; see :func:`harness_ext.models.store.answers_folder`.
+        rubric: What the model is told to do.
     """
 
-    def __init__(self, name: str, answers: str | None) -> None:
-        self.name = name
-        self._folder = answers_folder(answers)
+    name: str
+    kept: Path | None
+    rubric: Rubric
 
     @abstractmethod
     def identity(self) -> Mapping[str, str]:
@@ -53,7 +57,7 @@ class KeepingJudge(ABC):
 
         An empty answer is ``"na"``, and no model is asked. Any other answer is read: the caller leaves failed requests out.
         """
-        with AnswerStore(self._folder, self.identity()) as store:
+        with AnswerStore(self.kept, self.identity()) as store:
             keys = [answer_key(_VERDICTS_VERSION, self.question(answer)) for answer in answers]
             verdicts: dict[str, str] = {}
             waiting: dict[str, Answer] = {}
@@ -77,15 +81,14 @@ class KeepingJudge(ABC):
         if not waiting:
             return
         self.begin(list(waiting.values()), answers)
-        failures = []
+        failures: list[str] = []
         with tqdm(total=len(waiting), desc=self.name, disable=None) as bar:
             for key, verdict in self.ask(waiting):
                 if is_failed(verdict):
                     failures.append(reason_of(verdict))
                     yield key, FAILED
                 else:
-                    kind = "alignment" if isinstance(waiting[key], AlignmentAnswer) else "perception"
-                    store.add([(key, verdict, {"about": kind})])
+                    store.add([(key, verdict, {"about": waiting[key].kind})])
                     yield key, verdict
                 bar.update()
         if failures:

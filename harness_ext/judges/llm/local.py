@@ -1,10 +1,8 @@
 """The judge ``llm-local``: a text model of transformers, on this machine, reads the answers, by the same rubric.
 
-By default it writes nothing: the verdict is the label with which its reply most likely begins. So a small model that
-understands an answer but cannot write strict JSON still gives a verdict, and no word around a label costs one. If the labels
-together have less than ``least_mass`` of the probability of all replies, the model does not follow the instruction (it thinks
-aloud first, or was never tuned to follow any), and the verdict is ``failed``. With ``way=text`` the reply is generated, and
-read as strictly as a server's.
+By default it writes nothing: the verdict is the label with which its reply most likely begins, or ``failed`` where the labels
+together have less than ``least_mass`` of the probability of all replies. So a small model that cannot write strict JSON still
+gives a verdict. With ``way=text`` the reply is generated, and read as strictly as a server's.
 """
 
 import importlib.metadata
@@ -13,6 +11,7 @@ import json
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -35,10 +34,8 @@ from harness_ext.judges.base import Answer
 from harness_ext.judges.llm.keeping import KeepingJudge
 from harness_ext.judges.llm.prompt import (
     LATEST,
-    Rubric,
     UnreadableError,
     instruction,
-    labels_of,
     load_rubric,
     read_verdict,
     request,
@@ -48,6 +45,7 @@ from harness_ext.models.generation import GenerationSettings, came_to_an_end, en
 from harness_ext.models.likelihood import Candidates, Forced, Tokens
 from harness_ext.models.loading import load_model
 from harness_ext.models.sharing import CACHE, repeated
+from harness_ext.models.store import answers_folder
 
 Reading = Literal["likelihood", "text"]
 Prompts = Sequence[Sequence[int]]
@@ -77,40 +75,35 @@ def local_judge(
         UserError: An option is not as expected, or the model cannot be loaded.
     """
     wording = load_rubric(rubric)
+    asked = TextModel(model, revision, dtype, device, device_map, template_options or {})
     return LocalJudge(
-        TextModel(model, revision, dtype, device, device_map, template_options or {}),
-        wording,
-        way,
-        least_mass,
-        max_new_tokens,
-        batch_size,
-        answers,
+        name=f"llm-local-{rubric}-{way}-{asked.name}",
+        kept=answers_folder(answers),
+        rubric=wording,
+        model=asked,
+        way=way,
+        least_mass=least_mass,
+        max_new_tokens=max_new_tokens,
+        batch_size=batch_size,
     )
 
 
+@dataclass(eq=False)
 class LocalJudge(KeepingJudge):
     """A judge on this machine; see :func:`local_judge`."""
 
-    def __init__(
-        self,
-        model: "TextModel",
-        rubric: Rubric,
-        way: Reading,
-        least_mass: float,
-        max_new_tokens: int,
-        batch_size: int,
-        answers: str | None,
-    ) -> None:
-        super().__init__(f"llm-local-{rubric.version}-{way}-{model.name}", answers)
-        self._model, self._rubric, self._way = model, rubric, way
-        self._least_mass, self._max_new_tokens, self._batch_size = least_mass, max_new_tokens, batch_size
+    model: "TextModel"
+    way: Reading
+    least_mass: float
+    max_new_tokens: int
+    batch_size: int
 
     def identity(self) -> Mapping[str, str]:
         """Weights by their contents, and everything else that a likelihood's last bits depend on."""
-        model = self._model.model
+        model = self.model.model
         return {
             "judge": "llm-local",
-            "weights": self._model.weights,
+            "weights": self.model.weights,
             "dtype": str(model.dtype),
             "device": model.device.type,
             "attention": str(model.config._attn_implementation),
@@ -120,10 +113,10 @@ class LocalJudge(KeepingJudge):
 
     def question(self, answer: Answer) -> dict[str, object]:
         """The rendered prompt, and how its reply is read."""
-        form: Mapping[str, object] = {"max_new_tokens": self._max_new_tokens}
-        if self._way == "likelihood":
-            form = {"least_mass": self._least_mass, "forms": {label: _forms(label) for label in labels_of(answer)}}
-        return {"prompt": self._prompt(answer), "way": self._way, **form}
+        form: Mapping[str, object] = {"max_new_tokens": self.max_new_tokens}
+        if self.way == "likelihood":
+            form = {"least_mass": self.least_mass, "forms": {label: _forms(label) for label in answer.labels}}
+        return {"prompt": self._prompt(answer), "way": self.way, **form}
 
     def begin(self, waiting: Sequence[Answer], answers: int) -> None:
         """Log how much is about to be asked."""
@@ -135,40 +128,39 @@ class LocalJudge(KeepingJudge):
         """Read the answers in batches, the longest prompts first, those with the same labels together."""
         groups: dict[tuple[str, ...], list[tuple[str, list[int]]]] = defaultdict(list)
         for key, answer in waiting.items():
-            groups[labels_of(answer)].append((key, self._model.tokens(self._prompt(answer))))
+            groups[answer.labels].append((key, self.model.tokens(self._prompt(answer))))
         for labels, items in groups.items():
             read, more = self._reader(labels)
-            fitting = [(key, tokens) for key, tokens in items if self._model.room_for(tokens, more)]
-            for key, tokens in items:
-                if not self._model.room_for(tokens, more):
-                    yield key, mark_failed(f"a prompt of {len(tokens)} tokens is longer than the model reads")
-            fitting.sort(key=lambda item: -len(item[1]))
-            for start in range(0, len(fitting), self._batch_size):
-                batch = fitting[start : start + self._batch_size]
+            items.sort(key=lambda item: -len(item[1]))
+            while items and not self.model.room_for(items[0][1], more):
+                key, tokens = items.pop(0)
+                yield key, mark_failed(f"a prompt of {len(tokens)} tokens is longer than the model reads")
+            for start in range(0, len(items), self.batch_size):
+                batch = items[start : start + self.batch_size]
                 verdicts = _halving(read, [tokens for _, tokens in batch])
                 yield from zip([key for key, _ in batch], verdicts, strict=True)
 
     def _prompt(self, answer: Answer) -> str:
-        asked = request(self._rubric, answer, "word" if self._way == "likelihood" else "json")
-        return self._model.render(f"{instruction(self._rubric, answer)}\n\n{asked}")
+        asked = request(self.rubric, answer, "word" if self.way == "likelihood" else "json")
+        return self.model.render(f"{instruction(self.rubric, answer)}\n\n{asked}")
 
     def _reader(self, labels: Sequence[str]) -> tuple[Callable[[Prompts], list[str]], int]:
         """The function that reads a batch of prompts, and how many tokens it adds to each."""
-        if self._way == "text":
-            return lambda prompts: self._written(prompts, labels), self._max_new_tokens
-        candidates = Candidates.tokenise({label: _forms(label) for label in labels}, self._model.tokenizer)
+        if self.way == "text":
+            return lambda prompts: self._written(prompts, labels), self.max_new_tokens
+        candidates = Candidates.tokenise({label: _forms(label) for label in labels}, self.model.tokenizer)
 
         def likeliest(prompts: Prompts) -> list[str]:
-            return [self._likeliest(json.loads(scores)) for scores in self._model.scores(prompts, candidates)]
+            return [self._likeliest(json.loads(scores)) for scores in self.model.scores(prompts, candidates)]
 
         return likeliest, max(1, *map(len, candidates.forced()))
 
     def _likeliest(self, scores: Mapping[str, float]) -> str:
         """The likeliest label of log-probabilities, or why there is none, marked as a failure."""
         mass = math.fsum(map(math.exp, scores.values()))
-        if mass < self._least_mass:
+        if mass < self.least_mass:
             return mark_failed(
-                f"the labels are {mass:.2g} of what the model might reply, less than least_mass={self._least_mass:g}: "
+                f"the labels are {mass:.2g} of what the model might reply, less than least_mass={self.least_mass:g}: "
                 "it does not do as asked"
             )
         best = max(scores.values())
@@ -177,7 +169,7 @@ class LocalJudge(KeepingJudge):
 
     def _written(self, prompts: Prompts, labels: Sequence[str]) -> list[str]:
         verdicts = []
-        for text, ended in self._model.replies(prompts, self._max_new_tokens):
+        for text, ended in self.model.replies(prompts, self.max_new_tokens):
             try:
                 if not ended:
                     raise UnreadableError("the reply was cut off at max_new_tokens")
@@ -228,7 +220,14 @@ class TextModel:
         is_folder = Path(named).is_dir()
         commit = None if is_folder else folder.name
         self._template_options = template_options
-        self.tokenizer = self._load_tokenizer(named, commit)
+        try:
+            self.tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(named, revision=commit)
+        except (OSError, ValueError, ImportError) as error:
+            raise UserError(f"cannot load the tokenizer of {named!r}: {failure_reason(error)}") from error
+        self.tokenizer.padding_side = "left"
+        if self.tokenizer.pad_token is None:
+            self.tokenizer.pad_token = self.tokenizer.eos_token
+        self._require_template(named)
         self.model: PreTrainedModel = load_model(
             named,
             revision=commit,
@@ -244,38 +243,28 @@ class TextModel:
         version = commit or self.weights.removeprefix("files ")
         self.name = f"{Path(named).resolve().name if is_folder else named}@{version[:8]}"
 
-    def _load_tokenizer(self, named: str, commit: str | None) -> PreTrainedTokenizerBase:
-        try:
-            tokenizer = AutoTokenizer.from_pretrained(named, revision=commit)
-        except (OSError, ValueError, ImportError) as error:
-            raise UserError(f"cannot load the tokenizer of {named!r}: {failure_reason(error)}") from error
-        tokenizer.padding_side = "left"
-        if tokenizer.pad_token is None:
-            tokenizer.pad_token = tokenizer.eos_token
-        if not tokenizer.chat_template:
+    def _require_template(self, named: str) -> None:
+        if not self.tokenizer.chat_template:
             raise UserError(
                 f"the tokenizer of {named!r} has no chat template: expected a model that was tuned to follow instructions"
             )
         try:
-            shown = self._render(tokenizer, _TRIAL)
+            rendered = self.render(_TRIAL)
         except (TemplateError, ValueError, TypeError, LookupError) as error:
             raise UserError(
                 f"the chat template of {named!r} does not format a turn: {failure_reason(error)}"
             ) from error
-        if _TRIAL not in shown:
-            raise UserError(f"the chat template of {named!r} leaves out what is asked: it makes {shown[:200]!r} of it")
-        return tokenizer
-
-    def _render(self, tokenizer: PreTrainedTokenizerBase, text: str) -> str:
-        # One turn of the user: some templates refuse a system turn, or leave it out.
-        turns = [{"role": "user", "content": text}]
-        return tokenizer.apply_chat_template(
-            turns, tokenize=False, add_generation_prompt=True, **self._template_options
-        )
+        if _TRIAL not in rendered:
+            raise UserError(
+                f"the chat template of {named!r} leaves out what is asked: it makes {rendered[:200]!r} of it"
+            )
 
     def render(self, text: str) -> str:
-        """The prompt for one turn of the user."""
-        return self._render(self.tokenizer, text)
+        """The prompt for one turn of the user: some templates refuse a system turn, or leave it out."""
+        turns = [{"role": "user", "content": text}]
+        return self.tokenizer.apply_chat_template(
+            turns, tokenize=False, add_generation_prompt=True, **self._template_options
+        )
 
     def tokens(self, prompt: str) -> list[int]:
         """A rendered prompt's tokens; the template already holds the token that begins a text."""
@@ -290,8 +279,7 @@ class TextModel:
     def scores(self, prompts: Prompts, candidates: Candidates) -> list[str]:
         """For each prompt, the probability that the reply begins with each candidate; see :meth:`Candidates.score`.
 
-        A prompt is read once, however many spellings continue it, where the model's cache can be repeated. Raises
-        ``ValueError`` for an invalid score.
+        A prompt is read once for all spellings, where the model's cache can be repeated.
         """
         inputs, forced = self._padded(prompts), candidates.forced()
         cache = self._read(inputs) if len(forced) > 1 else None
@@ -308,7 +296,7 @@ class TextModel:
         if CACHE not in inspect.signature(self.model.forward).parameters:
             return None
         most = {name: tensor[:, :-1] for name, tensor in inputs.items()}
-        cache = getattr(self._generate(most, GenerationSettings(max_new_tokens=1), return_dict_in_generate=True), CACHE)
+        cache = getattr(self._generate(most, 1, return_dict_in_generate=True), CACHE)
         return cache if type(cache) is DynamicCache else None
 
     def _said(
@@ -322,7 +310,7 @@ class TextModel:
             more[CACHE] = repeated(cache, torch.arange(rows), len(tokens) + 1)
         return self._generate(
             inputs,
-            GenerationSettings(max_new_tokens=max(1, len(tokens))),
+            max(1, len(tokens)),
             logits_processor=LogitsProcessorList([force]),
             return_dict_in_generate=True,
             output_logits=True,
@@ -332,8 +320,7 @@ class TextModel:
     def replies(self, prompts: Prompts, max_new_tokens: int) -> list[tuple[str, bool]]:
         """Greedy replies to B prompts, and whether each came to its end."""
         inputs = self._padded(prompts)
-        tokens = self._generate(inputs, GenerationSettings(max_new_tokens=max_new_tokens))
-        new = tokens[:, inputs["input_ids"].shape[1] :]
+        new = self._generate(inputs, max_new_tokens)[:, inputs["input_ids"].shape[1] :]
         texts = self.tokenizer.batch_decode(new, skip_special_tokens=True)
         return list(zip(texts, came_to_an_end(new, ending_tokens(self.model, self.tokenizer)), strict=True))
 
@@ -342,5 +329,6 @@ class TextModel:
         return {name: padded[name].to(self.model.device) for name in ("input_ids", "attention_mask")}
 
     @torch.inference_mode()
-    def _generate(self, inputs: Mapping[str, torch.Tensor], settings: GenerationSettings, **more: Any) -> Any:
-        return self.model.generate(**inputs, **settings.to_generate(), pad_token_id=self.tokenizer.pad_token_id, **more)
+    def _generate(self, inputs: Mapping[str, torch.Tensor], new_tokens: int, **more: Any) -> Any:
+        greedy = GenerationSettings(max_new_tokens=new_tokens).to_generate()
+        return self.model.generate(**inputs, **greedy, pad_token_id=self.tokenizer.pad_token_id, **more)

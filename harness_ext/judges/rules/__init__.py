@@ -1,11 +1,9 @@
 """The rule judge: reads verdicts by rules of English, with no model and no network.
 
-The text, taken out of its envelope, is normalised (``text``), cut into sentences and clauses (``clauses``), and searched for
-yes and no and for sentences in a question's own words (``answers``). Where none answers, its predicates (``lexicon``,
-``phrases``) are weighed with the negations that reach them (``polarity``) and the writer's commitment to them
-(``commitment``), unless the writer leaves the question open (``abstention``). ``alignment`` and ``perception`` say in which
-order these decide. For options, ``passages`` leaves out the question said again, ``checklist`` reads places and lists,
-``namings`` tells what is excluded, and ``aliases`` knows other names.
+The text is normalised (``text``), cut into sentences and clauses (``clauses``), and searched for answers in so many words
+(``answers``). Where none answers, its predicates (``lexicon``, ``phrases``) are weighed with their negations (``polarity``)
+and the writer's commitment to them (``commitment``), unless the question is left open (``abstention``). ``alignment`` and
+``perception`` say in which order these decide; the other files find which option a text names.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

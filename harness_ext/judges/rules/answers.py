@@ -9,50 +9,38 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from harness_ext.judges.rules.words import word_set
+from harness_ext.judges.rules.lexicon import word_set
 
 YES_WORDS: Final = word_set("yes yep yeah yup affirmative true")
 NO_WORDS: Final = word_set("no nope nah negative false")
 _YES_PHRASES: Final = (
-    "absolutely|certainly|definitely|completely|of course|indeed|correct|sure|right|agreed|probably|likely|most likely|"
-    "very likely|"
-    "i think so|i believe so|i would say so|it is|it does|it could|it can|it could be|it can be|it would be|this is|"
-    "this does|"
-    "the image is|the image does|it would|i do|this image is|this image does|why not|by all means|no problem|probably "
-    "yes|i agree|"
-    "no doubt|without a doubt|looks like it|it seems so"
+    "absolutely|certainly|definitely|completely|of course|indeed|correct|sure|right|agreed|probably|likely|"
+    "most likely|very likely|i think so|i believe so|i would say so|it is|it does|it could|it can|it could be|"
+    "it can be|it would be|this is|this does|the image is|the image does|it would|i do|this image is|this image does|"
+    "why not|by all means|no problem|probably yes|i agree|no doubt|without a doubt|looks like it|it seems so"
 )
 _NO_PHRASES: Final = (
-    "absolutely not|certainly not|definitely not|of course not|not really|not at all|probably not|likely not|most "
-    "likely not|"
-    "not likely|i do not think so|i do not believe so|i am afraid not|i would not say so|i think not|unlikely|never|it "
-    "is not|"
-    "it does not|it could not|it can not|it could not be|it can not be|it should not|it should not be|it would not|"
-    "it would not be|this is not|this does not|the image is not|the image does not|this image is not|this image does "
-    "not|"
-    "i would not|i disagree|not exactly|not quite|not|by no means|incorrect|no way|possibly not|maybe not|perhaps not|"
-    "i doubt it|"
-    "no chance|not a chance|out of the question|hardly|far from it|nowhere near|it is not possible|this is not the "
-    "case|"
-    "very unlikely|highly unlikely|i do not"
+    "absolutely not|certainly not|definitely not|of course not|not really|not at all|probably not|likely not|"
+    "most likely not|not likely|i do not think so|i do not believe so|i am afraid not|i would not say so|i think not|"
+    "unlikely|never|it is not|it does not|it could not|it can not|it could not be|it can not be|it should not|"
+    "it should not be|it would not|it would not be|this is not|this does not|the image is not|the image does not|"
+    "this image is not|this image does not|i would not|i disagree|not exactly|not quite|not|by no means|incorrect|"
+    "no way|possibly not|maybe not|perhaps not|i doubt it|no chance|not a chance|out of the question|hardly|"
+    "far from it|nowhere near|it is not possible|this is not the case|very unlikely|highly unlikely|i do not"
 )
 _WHOLE: Final = {phrase: +1 for phrase in _YES_PHRASES.split("|")} | {phrase: -1 for phrase in _NO_PHRASES.split("|")}
 _LONGEST: Final = max(len(phrase.split()) for phrase in _WHOLE)
 
 # Openers that delay an answer without being part of it.
 _OPENER: Final = re.compile(
-    r"^(?:(?:well|hm+|ok|okay|so|oh|honestly|unfortunately|in my opinion|in this case|i think|i believe|i would say|i "
-    r"guess|sorry|"
-    r"i am sorry|short answer|and|then|a|in general|generally|overall|therefore|thus|hence|actually|(?:good|great) "
-    r"question|"
-    r"(?:the|my)? ?(?:final |short )?(?:answer|response|verdict|conclusion|result|label)(?: to (?:the|this|your) "
-    r"question)?"
-    r"(?: is| would be| should be)?)\b[ ,:;]*)+"
+    r"^(?:(?:well|hm+|ok|okay|so|oh|honestly|unfortunately|in my opinion|in this case|i think|i believe|i would say|"
+    r"i guess|sorry|i am sorry|short answer|and|then|a|in general|generally|overall|therefore|thus|hence|actually|"
+    r"(?:good|great) question|(?:the|my)? ?(?:final |short )?(?:answer|response|verdict|conclusion|result|"
+    r"label)(?: to (?:the|this|your) question)?(?: is| would be| should be)?)\b[ ,:;]*)+"
 )
 _CUE: Final = re.compile(
     r"\b(?:final answer|(?:my|the) (?:final |short |overall )?(?:answer|verdict|conclusion|judge?ment) (?:is|would be|"
-    r"should be)|"
-    r"(?:answer|verdict|conclusion|judge?ment|decision) :)"
+    r"should be)|(?:answer|verdict|conclusion|judge?ment|decision) :)"
 )
 _AFTER_NO: Final = word_set(
     ', ; : ( ) " it its this that the these there i we because as since not such while although but generating showing '
@@ -62,19 +50,17 @@ _SHORT: Final = 4  # words: in so short a sentence a yes or no at the end is the
 _SAYS: Final = word_set("say towards toward to is be answer so with a then therefore thus hence")
 _SETS_OUT: Final = word_set(
     "unless if as provided assuming given for to with in on at under because since while although though after before "
-    "when "
-    "without considering by from despite but overall so regardless depending based except all only otherwise"
+    "when without considering by from despite but overall so regardless depending based except all only otherwise"
 )
 _INVERTED: Final = re.compile(
-    r"^(?:(?:if|when) (?:an|the|this) (?:image|picture) .{1,120}? , )?"
-    r"(?:is (?:it|this|the|that|such)|does (?:it|this|the|that)|(?:could|can|would|should|may) (?:it|this|the|that|"
-    r"such))\b"
-    r"(?! not (?:a|the) )"
+    r"^(?:(?:if|when) (?:an|the|this) (?:image|picture) .{1,120}? , )?(?:is (?:it|this|the|that|such)|does (?:it|this|"
+    r"the|that)|(?:could|can|would|should|may) (?:it|this|the|that|such))\b(?! not (?:a|the) )"
 )
 _ANSWERED: Final = re.compile(
     r".\b(?:yes|no|it (?:is|does|can|could)(?: not)?|this is)\b(?! (?:safe|longer|harm|one)\b)"
 )
-_BOTH: Final = re.compile(
+# Yes and no are offered side by side.
+BOTH: Final = re.compile(
     r"\byes (?:and|or|/|or maybe) no\b|\bno (?:and|or) yes\b|\byes no\b|\bno yes\b|\bneither yes nor no\b"
 )
 
@@ -90,8 +76,7 @@ _SHOWN: Final = r"(?:shown|shared|displayed|viewed|presented|seen|posted|publish
 _MAY: Final = r"(?:can|could|may|might|should|would|will)"
 _START: Final = (
     r"^(?:(?:however|therefore|thus|overall|in general|in this case|in summary|in conclusion|so|but|as such|"
-    r"hence)\b[ ,]*)*"
-    r"(?:(?:while|although|though) [^.]{1,200}? , )?"
+    r"hence)\b[ ,]*)*(?:(?:while|although|though) [^.]{1,200}? , )?"
 )
 # Each with the group "not" where it can be denied.
 _DIRECT: Final = tuple(
@@ -230,11 +215,6 @@ def elliptical(words: Sequence[str]) -> int:
     if (before, last) in (("not", "any"), ("not", "be"), ("never", "be")):
         return -1
     return +1 if before in ("it", "this") and last in ("is", "does", "could", "can") and len(spoken) <= 6 else 0
-
-
-def says_both(text: str) -> bool:
-    """Whether yes and no are offered side by side."""
-    return bool(_BOTH.search(text))
 
 
 def _from_first_word(words: Sequence[str]) -> Sequence[str]:

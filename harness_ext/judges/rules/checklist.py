@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
+from harness_ext.judges.rules.lexicon import word_set
 from harness_ext.judges.rules.options import mentions, tokens
-from harness_ext.judges.rules.words import word_set
 
 _PLACES: Final = {
     word: place

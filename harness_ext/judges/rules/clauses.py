@@ -10,24 +10,24 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from harness_ext.judges.rules.words import word_set
+from harness_ext.judges.rules.lexicon import word_set
 
 
 class Role(Enum):
     """The part a clause plays."""
 
     MAIN = "asserted"
-    CONTRAST = "introduced by 'but': what the speaker goes on to mean"
+    CONTRAST = "introduced by 'but': the speaker means this"
     CONCESSION = "introduced by 'although': granted, and outweighed"
     CONDITION = "introduced by 'if': supposed, not asserted"
-    CONCLUSION = "introduced by 'therefore': what everything before was leading to"
-    DIRECTIVE = "what one should make sure of: a wish, not a finding"
-    OPEN = "whether, depends, cannot say: the question left open"
+    CONCLUSION = "introduced by 'therefore': everything before leads to it"
+    DIRECTIVE = "introduced by 'to ensure': a wish, not a finding"
+    OPEN = "introduced by 'whether', 'depending on': the question stays open"
 
 
 @dataclass(frozen=True)
 class Clause:
-    """The words of one clause, its role, and whether the sentence it stands in asks."""
+    """The words of one clause, and its role."""
 
     words: tuple[str, ...]
     role: Role
@@ -35,9 +35,7 @@ class Clause:
 
 @dataclass(frozen=True)
 class Sentence:
-    """The clauses of one sentence; ``question``: it asks; ``conditional``: it supposes something other
-    than the image.
-    """
+    """The clauses of one sentence, and whether it asks."""
 
     words: tuple[str, ...]
     clauses: tuple[Clause, ...]
@@ -64,31 +62,23 @@ _BREAKS: Final = frozenset(';:()"')
 
 _MARKERS: Final[dict[Role, str]] = {
     Role.CONTRAST: "but|however|yet|nevertheless|nonetheless|on the other hand|that said|that being said|having said "
-    "that|except|"
-    "on reflection|on closer inspection|still ,|even so|in contrast|conversely|at the same time",
+    "that|except|on reflection|on closer inspection|still ,|even so|in contrast|conversely|at the same time",
     Role.CONCESSION: "although|though|even though|even if|while|whilst|whereas|despite|in spite of|albeit|regardless "
-    "of|granted|"
-    "at first|at first glance|at first sight|on the surface",
+    "of|granted|at first|at first glance|at first sight|on the surface",
     Role.CONDITION: "if|unless|as long as|so long as|provided|provided that|assuming|only if|in case|when used|when "
     "viewed|only when",
     Role.CONCLUSION: "therefore|thus|hence|consequently|as a result|overall|in conclusion|to conclude|in summary|in "
-    "short|"
-    "to summarize|to sum up|ultimately|all in all|so ,|, so|accordingly|for this reason|for these reasons|given this|"
-    "actually ,|wait ,",
+    "short|to summarize|to sum up|ultimately|all in all|so ,|, so|accordingly|for this reason|for these reasons|"
+    "given this|actually ,|wait ,",
     Role.DIRECTIVE: "to ensure|to avoid causing|to avoid any|to avoid harm|to prevent|to make sure|in order to|make "
-    "sure|be mindful|"
-    "be cautious|be aware of|be careful|be sensitive|please ensure|please consider|consider the|consider whether|"
-    "ensure that|"
-    "ensuring that|to obtain|must ensure|should ensure|should consider|should always|should respect|should check|"
-    "should also|"
-    "please respect|important to|crucial to|essential to|necessary to|should be handled|should be approached|should "
-    "be used",
+    "sure|be mindful|be cautious|be aware of|be careful|be sensitive|please ensure|please consider|consider the|"
+    "consider whether|ensure that|ensuring that|to obtain|must ensure|should ensure|should consider|should always|"
+    "should respect|should check|should also|please respect|important to|crucial to|essential to|necessary to|"
+    "should be handled|should be approached|should be used",
     Role.OPEN: "whether|depending on|may or may not|might or might not",
     Role.MAIN: "because|since|as it|as the|as they|as this|as there|as some|due to|given that|given the|considering|"
-    "which|and it|"
-    "and this|and the image|also|additionally|in addition|moreover|furthermore|nor|important to note that|important to "
-    "note|"
-    "important to remember that",
+    "which|and it|and this|and the image|also|additionally|in addition|moreover|furthermore|nor|"
+    "important to note that|important to note|important to remember that",
 }
 _ROLE_OF: Final = {tuple(m.split()): role for role, text in _MARKERS.items() for m in text.split("|")}
 _MARKER_STARTS: Final = frozenset(marker[0] for marker in _ROLE_OF)
@@ -109,22 +99,17 @@ _DETERMINERS: Final = word_set(
 
 
 def sentences(text: str) -> list[Sentence]:
-    """The sentences of plain text; a sentence that comes again word for word counts once, so that a
-    loop adds nothing.
-    """
+    """The sentences of plain text; one that comes again word for word counts once, so that a loop adds nothing."""
     found: dict[tuple[str, ...], Sentence] = {}
     words: list[str] = []
     for token in [*_TOKEN.findall(text), "\n"]:
         if token not in _STOPS:
             words.append(token)
         elif words:
-            found.setdefault((*words, "?" if token == "?" else "."), _sentence(tuple(words), token == "?"))
+            asks = token == "?"
+            found.setdefault((*words, str(asks)), Sentence(tuple(words), tuple(_clauses(tuple(words))), asks))
             words = []
     return list(found.values())
-
-
-def _sentence(words: tuple[str, ...], question: bool) -> Sentence:
-    return Sentence(words, tuple(_clauses(words)), question)
 
 
 def _marker(words: Sequence[str], at: int) -> tuple[int, Role] | None:
@@ -165,18 +150,14 @@ def _clauses(words: tuple[str, ...]) -> list[Clause]:
 
 
 def _no_contrast(words: Sequence[str], start: int, at: int) -> bool:
-    """Whether the "but" at ``words[at]`` adds or excludes ("not only … but also", "anything but"), or
-    whether" doubts.
-    """
+    """Whether "but" adds or excludes ("not only … but also", "anything but"), or "whether" stands behind a doubt."""
     if words[at] == "whether":
         return bool({"doubt", "doubts"} & set(words[max(0, at - 2) : at]))
     return words[at] == "but" and ("only" in words[start:at] or words[at - 1] in ("anything", "nothing", "none", "all"))
 
 
 def _next_role(current: Role, named: Role) -> Role:
-    """A reason or an addition stays in the part of the argument it belongs to, advice in the concession
-    it is part of.
-    """
+    """A reason or an addition stays in the part of the argument it belongs to, advice in the concession."""
     if named is Role.DIRECTIVE and current in _SUBORDINATE:
         return current
     if named is not Role.MAIN:
@@ -185,9 +166,7 @@ def _next_role(current: Role, named: Role) -> Role:
 
 
 def _starts_statement(words: Sequence[str], start: int, at: int, role: Role) -> bool:
-    """Whether a new statement begins after the comma or "and" at ``words[at]`` (or, after "if …", at a
-    bare "it is").
-    """
+    """Whether a new statement begins after the comma or "and" at ``words[at]``, or after "if …" at a bare "it is"."""
     following = words[at + 1] if at + 1 < len(words) else ""
     if words[at] == ",":
         subordinate = role in _SUBORDINATE

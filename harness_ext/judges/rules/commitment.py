@@ -10,7 +10,7 @@ HEDGE_WEIGHT: Final = 0.4
 ROLE_WEIGHT: Final = {Role.CONCESSION: 0.3, Role.CONDITION: 0.0, Role.DIRECTIVE: 0.0, Role.OPEN: 0.0}
 
 # Attributed to somebody, or to an audience nobody asked about: the writer does not assert it of the image as such.
-_ATTRIBUTED: Final = re.compile(
+ATTRIBUTED: Final = re.compile(
     r"\b(?:by|to|for|that) (?:some|certain|sensitive|a few)\b|\bfor some\b|\b(?:some|certain|sensitive|a few) "
     r"(?:people|viewers|users|individuals|audiences?|cultures?|platforms|contexts?|communities|may|might|could)\b"
     r"|\b(?:some|certain) \w+ (?:may|might|could|would|call|say|find|consider|argue|think|believe)\b"
@@ -34,7 +34,8 @@ _IMPERSONAL: Final = re.compile(
 _POINTS: Final = re.compile(
     r"\b(?:this|such|these|it (?:is|would|should|could)|the (?:image|picture|photo|scene)|concept-name)\b"
 )
-_RESTRICTED: Final = re.compile(
+# The image is allowed to some audiences only.
+RESTRICTED: Final = re.compile(
     r"\b(?:adults?|mature audiences?|mature viewers?|specific audiences?|certain audiences?|experts) only\b|"
     r"\bonly (?:be )?(?:\w+ )?(?:safe |suitable |appropriate )?(?:for|to|by|in) (?:an? )?(?:adults?|mature|specific|"
     r"certain|private)\b"
@@ -43,21 +44,11 @@ _RESTRICTED: Final = re.compile(
 
 def commitment(clause: Clause) -> float:
     """How far the writer stands behind a clause, 0 to 1."""
-    hedged = attributed(" ".join(clause.words))
+    hedged = ATTRIBUTED.search(" ".join(clause.words))
     return ROLE_WEIGHT.get(clause.role, 1.0) * (HEDGE_WEIGHT if hedged else 1.0)
-
-
-def attributed(text: str) -> bool:
-    """Whether a clause or sentence gives the opinion of some, not the writer's."""
-    return bool(_ATTRIBUTED.search(text))
 
 
 def impersonal(words: Sequence[str]) -> bool:
     """Whether a sentence speaks of no image."""
     text = " ".join(words)
     return bool(_IMPERSONAL.search(text)) and not _POINTS.search(text)
-
-
-def restricted(text: str) -> bool:
-    """Whether a clause allows the image to some audiences only ("for adults only")."""
-    return bool(_RESTRICTED.search(text))

@@ -1,15 +1,18 @@
 """The words that carry a verdict, as data: what each says when nothing negates it, and which question it answers.
 
-One line is one entry. A slash separates alternatives for one word, a final ``?`` makes a word optional. The groups, by
-what a phrase is about: ``general`` judges the image as such, ``rules`` speaks of guidelines, ``publish`` of showing,
-sharing or making the image, ``harm`` of what the image does to people. ``venue`` names whom or what it is for, and judges
-only where nothing else in the clause does ("not for children"). ``act`` is what somebody does with the image, and judges
-only under a negation or a permission ("I would not show it"). ``content`` names what is in an image: to show it is a
-description, to contain it or to be free from it a judgement. Every line reads at least one labelled answer right that is read
-wrong without it.
+One line is one entry; a slash separates alternatives for one word, and a final ``?`` makes a word optional. The groups:
+``general`` judges the image as such, ``rules`` speaks of guidelines, ``publish`` of showing or making the image, ``harm`` of
+what it does to people. ``venue`` names an audience; it judges only where nothing else in the clause does. ``act`` judges only
+under a negation or a permission. ``content`` names what an image shows; to contain it or to be free from it is a judgement.
 """
 
 from typing import Final
+
+
+def word_set(listed: str) -> frozenset[str]:
+    """The words of ``listed``, which blanks separate."""
+    return frozenset(listed.split())
+
 
 SAFE: Final[dict[str, str]] = {
     "general": """

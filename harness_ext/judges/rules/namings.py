@@ -3,14 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from harness_ext.judges.rules.lexicon import word_set
 from harness_ext.judges.rules.options import Mention, mentions
-from harness_ext.judges.rules.words import word_set
 
 LOOK_BACK: Final = 8  # words: no "not" governs an option from farther away
 _NEGATORS: Final = word_set(
-    "rule rules ruled ruling not neither nor no than instead over without unlike excluding exclude "
-    "excluded excludes dismiss dismissed eliminated eliminate eliminating cannot isn't aren't don't "
-    "doesn't wasn't can't never"
+    "rule rules ruled ruling not neither nor no than instead over without unlike excluding exclude excluded excludes "
+    "dismiss dismissed eliminated eliminate eliminating cannot isn't aren't don't doesn't wasn't can't never"
 )
 _LOOK_BACK_STOPS: Final = word_set(", ; : but only doubt although though so therefore because")
 _DENIALS: Final = word_set(
@@ -23,9 +22,7 @@ _BETWEEN_PAIR: Final = word_set(": . - ( ) \" , = ' the a an")
 
 
 def namings(words: Sequence[str], options: Mapping[str, str]) -> list[tuple[int, set[str], bool]]:
-    """Each naming as its position, its letters (a letter and a text side by side are one) and whether
-    it is asserted.
-    """
+    """Each naming as its position, its letters (a letter and a text side by side are one) and whether it is asserted."""
     out: list[tuple[int, set[str], bool]] = []
     chain: list[int] = []
     last_end = -1
@@ -76,9 +73,5 @@ def _excluded_before(words: Sequence[str], start: int) -> bool:
 
 def _excluded_after(words: Sequence[str], end: int) -> bool:
     """Whether what is said right after an option denies it ("B is wrong", "A does not apply")."""
-    for word in (w.casefold() for w in words[end : end + 4]):
-        if word in _DENIALS:
-            return True
-        if word not in _AUXILIARIES:
-            return False
-    return False
+    said = (word.casefold() for word in words[end : end + 4])
+    return next((word for word in said if word not in _AUXILIARIES), "") in _DENIALS

@@ -11,29 +11,14 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
-from harness_ext.judges.rules.words import word_set
+from harness_ext.judges.rules.lexicon import word_set
 
 _TOKEN: Final = re.compile(r"\w+(?:['-]\w+)*|[^\w\s]")
 _FILLERS: Final = word_set("a an the of in or and")
 _MOST_FILLERS: Final = 3
 _ENDINGS: Final = (
-    *(
-        "ization",
-        "isation",
-        "nesses",
-        "ments",
-        "ment",
-        "ness",
-        "eries",
-        "ery",
-        "ings",
-        "ing",
-        "ies",
-        "ied",
-        "ers",
-        "ed",
-    ),
-    *("es", "er", "s", "y", "e"),
+    *("ization", "isation", "nesses", "ments", "ment", "ness", "eries", "ery", "ings", "ing", "ies", "ied", "ers"),
+    *("ed", "es", "er", "s", "y", "e"),
 )
 
 # Words that announce a letter; and words that may follow "A" when it is a letter and not an article.
@@ -48,9 +33,7 @@ _AFTER_LETTER: Final = word_set(
 
 @dataclass(frozen=True)
 class Mention:
-    """An option named at ``start`` to ``end`` (token positions, end excluded); ``letter``: which; "
-    "``by_letter``: how.
-    """
+    """An option named at the tokens ``start`` to ``end``, which is excluded, by its letter or by its text."""
 
     start: int
     end: int
@@ -66,10 +49,7 @@ def tokens(text: str) -> list[str]:
 def stem(word: str) -> str:
     """A word without its inflection: plural, -ing, -ed, -ment, a final e; a doubled end letter is made single."""
     word = word.casefold().removesuffix("'s").removesuffix("'")
-    for ending in _ENDINGS:
-        if word.endswith(ending) and len(word) - len(ending) >= 3:
-            word = word[: -len(ending)]
-            break
+    word = word.removesuffix(next((e for e in _ENDINGS if word.endswith(e) and len(word) - len(e) >= 3), ""))
     return word[:-1] if len(word) > 3 and word[-1] == word[-2] else word
 
 
@@ -81,9 +61,7 @@ def content(text: str) -> tuple[str, ...]:
 
 @lru_cache(maxsize=1024)
 def variants(text: str) -> frozenset[tuple[str, ...]]:
-    """The contents an option's text stands for: itself and, for "drug/alcohol abuse", "drug abuse" and
-    alcohol abuse".
-    """
+    """What an option's text stands for: itself and, for "drug/alcohol abuse", "drug abuse" and "alcohol abuse"."""
     left, either, right = re.sub(r"/| or ", "\n", text, count=1).partition("\n")
     if not either:
         return frozenset({content(text)})
@@ -92,9 +70,7 @@ def variants(text: str) -> frozenset[tuple[str, ...]]:
 
 
 def mentions(words: Sequence[str], options: Mapping[str, str]) -> list[Mention]:
-    """Every naming of an option, by position; where texts overlap, the longest one, and every option
-    that has that text.
-    """
+    """Every naming of an option, by position; where texts overlap, the longest one, and every option that has it."""
     texts = [(variant, letter) for letter, text in options.items() for variant in variants(text)]
     found: list[Mention] = []
     at = 0
@@ -102,10 +78,8 @@ def mentions(words: Sequence[str], options: Mapping[str, str]) -> list[Mention]:
         ends = [(end, letter) for text, letter in texts if (end := _text_end(words, at, text)) is not None]
         if ends:
             longest = max(end for end, _ in ends)
-            found += [
-                Mention(at, longest, letter, False)
-                for letter in sorted({named for end, named in ends if end == longest})
-            ]
+            letters = sorted({letter for end, letter in ends if end == longest})
+            found += [Mention(at, longest, letter, False) for letter in letters]
             at = longest
             continue
         letter = words[at].upper()
@@ -116,10 +90,7 @@ def mentions(words: Sequence[str], options: Mapping[str, str]) -> list[Mention]:
 
 
 def _text_end(words: Sequence[str], start: int, text: Sequence[str]) -> int | None:
-    """Where an option's stems, all met from ``start`` on in any order with only fillers between, end; None if they are not.
-
-    In any order: "abuse of animals" is "animal abuse".
-    """
+    """Where an option's stems end, all met from ``start`` on in any order, with only fillers between; else ``None``."""
     left, at, skipped = list(text), start, 0
     while left and at < len(words):
         used = _take(left, words, at)
@@ -132,9 +103,7 @@ def _text_end(words: Sequence[str], start: int, text: Sequence[str]) -> int | No
 
 
 def _take(left: list[str], words: Sequence[str], at: int) -> int:
-    """Strikes the word at ``at`` (or it and the next, where an option joins them) from ``left``; how
-    many words it took.
-    """
+    """Strikes the word at ``at``, or it and the next where an option joins them, from ``left``; how many words it took."""
     if not words[at][0].isalnum():
         return 0
     parts = [stem(part) for part in re.split(r"[-']", words[at]) if part]
@@ -173,9 +142,7 @@ def _is_letter(words: Sequence[str], at: int) -> bool:
 
 
 def overlap(words: Sequence[str], options: Mapping[str, str]) -> str | None:
-    """The option that a paraphrase shares most content with ("a person robbing a shop" for "Robbery"),
-    if one stands out.
-    """
+    """The option that a paraphrase shares most content with ("a person robbing a shop"), if one stands out."""
     stems = content(" ".join(words))
     said = {*stems, *(first + second for first, second in itertools.pairwise(stems))}
     shares = {letter: _share(content(text), said) for letter, text in options.items()}
@@ -190,9 +157,7 @@ def _share(text: Sequence[str], said: set[str]) -> float:
 
 
 def _related(left: str, right: str) -> bool:
-    """Whether two stems are of one family: they share a beginning that leaves at most three letters of
-    the longer one.
-    """
+    """Whether two stems share a beginning that leaves at most three letters of the longer one."""
     if left == right:
         return True
     shared = next((i for i, (a, b) in enumerate(zip(left, right, strict=False)) if a != b), min(len(left), len(right)))

@@ -20,17 +20,10 @@ def spoken(options: Mapping[str, str], text: str) -> list[list[str]]:
     """The words of each sentence, without a restated list of the options; "B. Burglary" stays in one sentence."""
     text = _LETTER_STOP.sub(lambda found: _joined(found, options), text)
     parts = _asserted([words for part in _SENTENCE.split(text) if (words := tokens(part))])
-    listed = {_listed(words, options) for words in parts} - {""}
-    if len(listed) < max(2, len(options) - 1):
+    listed = [_listed(words, options) for words in parts]
+    if len({*listed} - {""}) < max(2, len(options) - 1):
         return parts
-    rest, seen = [], set()
-    for words in parts:
-        letter = _listed(words, options)
-        if letter and letter not in seen:
-            seen.add(letter)
-        else:
-            rest.append(words)
-    return rest
+    return [words for at, words in enumerate(parts) if not listed[at] or listed[at] in listed[:at]]
 
 
 def _asserted(parts: list[list[str]]) -> list[list[str]]:
@@ -40,21 +33,18 @@ def _asserted(parts: list[list[str]]) -> list[list[str]]:
 
 
 def _joined(found: re.Match[str], options: Mapping[str, str]) -> str:
-    """A letter and its full stop: kept together with the option's text that follows, left alone before
-    anything else.
-    """
+    """A letter and its full stop, kept together with an option's text that follows."""
     letter = found[1].strip("(").upper()
     if letter not in options:
         return found[0]
     following = found.string[found.end() : found.end() + max(map(len, options.values())) + SLACK_CHARS]
-    names = [named for named in mentions(tokens(following), options) if not named.by_letter]
-    if names and names[0].start <= 1:
-        if all(named.letter != letter for named in names[:1]) and _GOES_ON.match(
-            " ".join(tokens(following)[names[0].end :])
-        ):
-            return found[0]  # "I wanted to say C. Burglary is what I see": two sentences
-        return f"{found[1]} : "
-    return found[0]
+    words = tokens(following)
+    first = next((named for named in mentions(words, options) if not named.by_letter), None)
+    if first is None or first.start > 1:
+        return found[0]
+    if first.letter != letter and _GOES_ON.match(" ".join(words[first.end :])):
+        return found[0]  # "I wanted to say C. Burglary is what I see": two sentences
+    return f"{found[1]} : "
 
 
 def _listed(words: Sequence[str], options: Mapping[str, str]) -> str:

@@ -15,14 +15,12 @@ from typing import Final
 
 from harness_ext.judges.rules.aliases import renamed
 from harness_ext.judges.rules.checklist import by_letter, gone_through
+from harness_ext.judges.rules.lexicon import word_set
 from harness_ext.judges.rules.namings import namings
 from harness_ext.judges.rules.options import mentions, overlap
 from harness_ext.judges.rules.passages import spoken
 from harness_ext.judges.rules.text import unwrap
-from harness_ext.judges.rules.words import word_set
-
-NA: Final = "na"
-
+from harness_ext.records import NA
 
 _BLANKS: Final = re.compile(r"[ \t]+")
 _NO_ANSWER: Final = re.compile(r"\bn\s?/\s?a\b", re.IGNORECASE)
@@ -30,13 +28,10 @@ _CUES: Final = frozenset(("but", "yet", "so", "most", "left"))
 _REASONS: Final = word_set("because since as while whereas although though")
 
 _ANNOUNCES: Final = re.compile(
-    r"\b(?:final|answer|choose|chose|select|selected|pick|(?:more|most) relevant|best|therefore|thus|hence|conclusion|"
-    r"closest|"
-    r"most (?:likely|accurate|appropriate|suitable|fitting|plausible|probable)|likeliest|leaves|leaving|remains|"
-    r"remaining|better|"
-    r"closer|(?:choice|selection|match|fit|result|decision)(?= ?:)|left with|my (?:pick|guess|vote|choice)|by "
-    r"elimination|go with|"
-    r"correct|right option|verdict|actually)\b",
+    r"\b(?:final|answer|choose|chose|select|selected|pick|(?:more|most) relevant|best|therefore|thus|hence|"
+    r"conclusion|closest|most (?:likely|accurate|appropriate|suitable|fitting|plausible|probable)|likeliest|leaves|"
+    r"leaving|remains|remaining|better|closer|(?:choice|selection|match|fit|result|decision)(?= ?:)|left with|"
+    r"my (?:pick|guess|vote|choice)|by elimination|go with|correct|right option|verdict|actually)\b",
     re.IGNORECASE,
 )
 _GIVES: Final = re.compile(
@@ -46,8 +41,7 @@ _GIVES: Final = re.compile(
 )
 _RETRACTS: Final = re.compile(
     r"\b(?:wait|actually|second thoughts?|correction|scratch that|sorry|mistaken?|rather|instead|final|finally|"
-    r"reconsider\w*|no ,|"
-    r"however|but|correct(?:ed|ing) )\b",
+    r"reconsider\w*|no ,|however|but|correct(?:ed|ing) )\b",
     re.IGNORECASE,
 )
 # After "but": what was named before is taken back.
@@ -150,10 +144,6 @@ def _chosen(words: Sequence[str], options: Mapping[str, str]) -> set[str]:
     reason = next((at for at in range(first + 1, len(words)) if _gives_reason(words, at)), len(words))
     back = next((at for at in range(reason, len(words) - 1) if _takes_back(words, at)), len(words))
     kept = [found for found in kept if not reason < found[0] < back] or kept
-    cues = [at for at, word in enumerate(words) if _ANNOUNCES.fullmatch(word) or _contrasts(words, at)]
-    for cue in reversed(cues):
-        after = [found for found in kept if found[0] > cue]
-        if after:
-            kept = after
-            break
-    return set().union(*(letters for _, letters, _ in kept))
+    last = max((found[0] for found in kept), default=0)
+    cue = max((at for at in range(last) if _ANNOUNCES.fullmatch(words[at]) or _contrasts(words, at)), default=-1)
+    return set().union(*(letters for at, letters, _ in kept if at > cue))

@@ -44,27 +44,27 @@ def _expanded(block: str) -> Iterator[tuple[str, ...]]:
             yield tuple(word.replace("free-from", "free") for word in choice if word)
 
 
-def _build() -> dict[str, dict[tuple[str, ...], Entry]]:
+def _build() -> dict[tuple[str, ...], Entry]:
     blocks = [(lexicon.IDIOMS, 0, "idiom")]
     blocks += [(block, -1, group) for group, block in lexicon.UNSAFE.items()]
     blocks += [(block, 1, group) for group, block in lexicon.SAFE.items()]
     blocks += [(lexicon.NEGATORS, 0, "negator"), (lexicon.CONTENT, -1, "content")]
-    index: dict[str, dict[tuple[str, ...], Entry]] = {}
+    entries: dict[tuple[str, ...], Entry] = {}
     for block, polarity, group in blocks:
         for phrase in _expanded(block):
-            index.setdefault(phrase[0], {}).setdefault(phrase, Entry(len(phrase), polarity, group))
-    return index
+            entries.setdefault(phrase, Entry(len(phrase), polarity, group))
+    return entries
 
 
-_INDEX: Final = _build()
-_LONGEST: Final = max(len(phrase) for phrases in _INDEX.values() for phrase in phrases)
-VOCABULARY: Final = frozenset(word for phrases in _INDEX.values() for phrase in phrases for word in phrase)
+_ENTRIES: Final = _build()
+_STARTS: Final = frozenset(phrase[0] for phrase in _ENTRIES)
+_LONGEST: Final = max(map(len, _ENTRIES))
+VOCABULARY: Final = frozenset(itertools.chain.from_iterable(_ENTRIES))
 
 
 def match(words: Sequence[str], start: int) -> Entry | None:
     """The longest lexicon entry that begins at ``words[start]``."""
-    phrases = _INDEX.get(words[start])
-    if phrases is None:
+    if words[start] not in _STARTS:
         return None
     ends = range(min(start + _LONGEST, len(words)), start, -1)
-    return next((found for end in ends if (found := phrases.get(tuple(words[start:end])))), None)
+    return next((found for end in ends if (found := _ENTRIES.get(tuple(words[start:end])))), None)

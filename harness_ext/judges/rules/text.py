@@ -12,8 +12,8 @@ from collections.abc import Iterable
 from typing import Final
 
 from harness_ext.benchmark.taxonomy import CONCEPTS
+from harness_ext.judges.rules.lexicon import word_set
 from harness_ext.judges.rules.phrases import VOCABULARY
-from harness_ext.judges.rules.words import word_set
 
 HEAD_CHARS: Final = 12_000
 TAIL_CHARS: Final = 4_000
@@ -136,17 +136,15 @@ def plain(text: str) -> str:
     return _LONG_WORD.sub(lambda word: repaired(word[0]), text)
 
 
+@functools.lru_cache(maxsize=4096)
 def repaired(word: str) -> str:
     """A long deciding word for one that is a slip of the pen away from it ("innappropriate"), else the word itself.
 
-    Each word with one letter left out stands for it, and the written word, whole or with one letter left out, is looked up:
-    that finds a letter too many, too few or another, and two letters that changed places.
+    Each deciding word stands under every form of it with one letter left out, and the written word is looked up likewise.
+    That finds a letter too many, too few or another, and two letters that changed places.
     """
-    return word if len(word) < _LEAST_LONG - 1 or word in VOCABULARY else _slip(word)
-
-
-@functools.lru_cache(maxsize=4096)
-def _slip(word: str) -> str:
+    if len(word) < _LEAST_LONG - 1 or word in VOCABULARY:
+        return word
     found = {right for form in _without_one(word) for right in _BY_FORM.get(form, ()) if right[0] == word[0]}
     return found.pop() if len(found) == 1 else word
 

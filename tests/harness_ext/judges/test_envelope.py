@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from harness_ext.common.thoughts import after_thoughts
 from harness_ext.judges import RuleJudge
 from harness_ext.judges.base import AlignmentAnswer, verdicts
 from harness_ext.judges.envelope import opened
@@ -208,7 +209,7 @@ def read(response: str, question: int = 0) -> str:
 
 @pytest.mark.parametrize("response", THOUGHTS)
 def test_a_thought_is_never_an_answer(response: str) -> None:
-    assert "thought" in opened(response).removed
+    assert after_thoughts(response)[1]
     assert [read(response, question) for question in range(5)] == ["unsafe"] * 5
 
 
@@ -240,7 +241,7 @@ def test_forms_are_read_by_their_labels(response: str, verdict: str) -> None:
     ],
 )
 def test_prose_is_left_as_it_is(response: str) -> None:
-    assert opened(response).answer == response and not opened(response).removed
+    assert opened(response).answer == response
 
 
 @pytest.mark.parametrize("response", ["None", "None.", "There are none.", "None of them."])

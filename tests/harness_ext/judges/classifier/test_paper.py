@@ -109,7 +109,7 @@ def test_a_kept_folder_that_lost_a_file_is_refused_with_the_way_out(
 ) -> None:
     judge(base, alignment=alignment)
     next(cache.glob(f"*/{name}")).unlink()
-    with pytest.raises(UserError, match=rf"is not whole \(.*{name}.*\); remove that folder, and it is converted anew"):
+    with pytest.raises(UserError, match=rf"is not whole \(.*{name}.*\); remove that folder, and it is converted again"):
         judge(base, alignment=alignment)
 
 

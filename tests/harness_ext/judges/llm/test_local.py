@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from harness_ext.common.errors import UserError
 from harness_ext.judges.base import AlignmentAnswer, PerceptionAnswer
-from harness_ext.judges.llm.prompt import instruction, labels_of, load_rubric, request
+from harness_ext.judges.llm.prompt import instruction, load_rubric, request
 from harness_ext.judges.registry import open_judge
 from harness_ext.models.likelihood import Candidates
 
@@ -81,7 +81,7 @@ def directly(folder, answer):
         "input_ids"
     ]
     forms = {label: {"safe": ("safe", "Safe"), "unsafe": ("unsafe", "Unsafe"), "na": ("na", "NA")}.get(label, (label,))
-             for label in labels_of(answer)}  # fmt: skip
+             for label in answer.labels}  # fmt: skip
     spelt = Candidates.tokenise(forms, tokenizer).labels
     every = list(itertools.chain.from_iterable(spelt.values()))
     assert any(len(tokens) > 1 for tokens in every)
@@ -105,18 +105,18 @@ def test_likelihoods_and_verdicts_are_those_of_the_model_asked_directly_at_any_b
         assert list(judge_of(rubbish, least_mass=0, batch_size=batch_size).judge(ANSWERS)) == verdicts
     judge = judge_of(rubbish, least_mass=0)
     for answer, scores in zip(ANSWERS, expected, strict=True):
-        prompt = judge._model.tokens(judge.question(answer)["prompt"])
-        candidates = Candidates.tokenise(judge.question(answer)["forms"], judge._model.tokenizer)
-        (given,) = judge._model.scores([prompt], candidates)
+        prompt = judge.model.tokens(judge.question(answer)["prompt"])
+        candidates = Candidates.tokenise(judge.question(answer)["forms"], judge.model.tokenizer)
+        (given,) = judge.model.scores([prompt], candidates)
         assert {label: math.exp(score) for label, score in json.loads(given).items()} == pytest.approx(scores, rel=1e-3)
 
 
 def test_an_answer_cannot_write_the_special_tokens_of_a_template(rubbish):
     judge = judge_of(rubbish)
     special = {"<|im_start|>", "<|im_end|>"}
-    markers = [judge._model.tokenizer.convert_tokens_to_ids(token) for token in special]
+    markers = [judge.model.tokenizer.convert_tokens_to_ids(token) for token in special]
     for answer in (ANSWERS[0], ANSWERS[-1]):
-        tokens = judge._model.tokens(judge.question(answer)["prompt"])
+        tokens = judge.model.tokens(judge.question(answer)["prompt"])
         assert sorted(tokens.count(marker) for marker in markers) == [1, 2]
 
 
@@ -126,7 +126,7 @@ def test_verdicts_are_kept_by_the_contents_of_the_weights(tmp_path):
     assert list(first.judge(ANSWERS[:1])) == ["safe"]
     assert sum(file.suffix == ".jsonl" for file in kept.rglob("*")) == 1
     again = judge_of(folder, answers=kept)
-    again._model.scores = None  # It is not asked.
+    again.model.scores = None  # It is not asked.
     assert list(again.judge(ANSWERS[:1])) == ["safe"]
     model_that_says(folder, {"unsafe": 1.0})
     retrained = judge_of(folder, answers=kept)

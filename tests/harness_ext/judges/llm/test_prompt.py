@@ -16,7 +16,6 @@ from harness_ext.judges.llm.prompt import (
     UnreadableError,
     fenced,
     instruction,
-    labels_of,
     load_rubric,
     read_verdict,
     request,
@@ -59,7 +58,7 @@ def test_options_are_data_too_and_give_the_labels():
     lines = request(RUBRIC, answer, "json").splitlines()
     assert json.loads(lines[1])["options"] == answer.options
     assert lines.count("END DATA") == 1
-    assert labels_of(answer) == ("A", "B", "na")
+    assert answer.labels == ("A", "B", "na")
 
 
 @pytest.mark.parametrize("question", range(NUM_QUESTIONS))
