@@ -40,7 +40,6 @@ from harness_ext.models.store import AnswerStore, answer_key, answers_folder
 
 # What one bad request can raise: an unreadable image, a prompt too long, memory. Anything else is a fault of the program.
 REQUEST_ERRORS: Final = (OSError, ValueError, RuntimeError)
-MAX_FAILED_SHARE: Final = 0.001
 # Raise it when answers of the same weights to the same prompt change because the code that asks has changed.
 _ANSWERS_VERSION: Final = "2"
 Conversation = list[dict[str, Any]]
@@ -135,10 +134,12 @@ class AnsweringModel(lmms):
 
     Args:
         batch_size: Questions answered at a time.
-        max_failed: The share of a process's requests that may fail before the run does.
-        seed: The seed of sampling; torch's own by default.
+        max_batch_size: Given by lmms-eval, without effect here.
+        max_failed: The share of a process's requests that may fail before the run does. Those that a service's content filter
+            refused are not counted.
+        seed: The seed of sampling; lmms-eval's ``--seed`` (its torch seed) by default.
         generation: Defaults under the settings that a task names, see :class:`GenerationSettings`.
-        answers: The folder where answers are kept, or ``"none"``; see :func:`harness_ext.models.store.answers_folder`.
+        answers: The folder where answers are kept, ``"none"`` to keep none; the cache folder by default.
 
     Raises:
         UserError: An option is not as expected.
@@ -149,11 +150,12 @@ class AnsweringModel(lmms):
     def __init__(
         self,
         *,
-        batch_size: int | str,
-        max_failed: float,
-        seed: int | None,
-        generation: Mapping[str, Any] | None,
-        answers: str | None,
+        batch_size: int | str = 1,
+        max_batch_size: int | None = None,
+        max_failed: float = 0.001,
+        seed: int | None = None,
+        generation: Mapping[str, Any] | None = None,
+        answers: str | None = None,
     ) -> None:
         super().__init__()
         forget_model()

@@ -5,18 +5,18 @@ import ipaddress
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from html import escape
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 from urllib.parse import quote, urlsplit
 
 from loguru import logger
 
 from harness_ext.common.errors import UserError
 
+OPENAI: Final = "https://api.openai.com/v1"
 # What servers call the most tokens of an answer: mostly the first, OpenAI the second.
 MAX_TOKENS_KEYS: Final = ("max_tokens", "max_completion_tokens")
-_AT_A_TIME: Final = 8
 # What every request has to say for itself, and what would make of one answer several, or pieces.
 _NOT_EXTRA: Final = {"model", "messages", "stream", "n"}
 # Ends of names that stand for nothing on the internet: RFC 6761, 6762 and 8375, ICANN's .internal, and usual ones.
@@ -26,8 +26,6 @@ _PRIVATE_NAMES: Final = (
 )
 # A part of a secret that is shorter gives nothing away.
 _LEAST_SHOWN: Final = 8
-
-_Choice = TypeVar("_Choice")
 
 
 def checked_url(base_url: str) -> str:
@@ -127,29 +125,6 @@ def _quote_all(part: str) -> str:
 
 def _in_json(part: str) -> str:
     return json.dumps(part)[1:-1]
-
-
-def questions_at_a_time(concurrency: int | None, batch_size: int) -> int:
-    """``concurrency``, or the batch size where only that is given; lmms-eval's default of 1 is not."""
-    if concurrency is None:
-        return batch_size if batch_size > 1 else _AT_A_TIME
-    if batch_size not in (1, concurrency):
-        raise UserError(f"concurrency={concurrency} and a batch size of {batch_size} contradict each other; give one")
-    return int(number("concurrency", concurrency, 1))
-
-
-def number(name: str, value: Any, least: float) -> float:
-    """A number of at least ``least``."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not value >= least:
-        raise UserError(f"{name} must be a number of at least {least:g}, found {value!r}")
-    return value
-
-
-def one_of(name: str, value: _Choice, allowed: Sequence[_Choice]) -> _Choice:
-    """One of the values ``allowed``."""
-    if value not in allowed:
-        raise UserError(f"{name} must be one of {', '.join(str(one) for one in allowed if one)}; found {value!r}")
-    return value
 
 
 def extra_fields(given: Mapping[str, Any] | str | None, at_openai: bool) -> dict[str, Any]:

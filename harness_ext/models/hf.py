@@ -17,7 +17,7 @@ from loguru import logger
 
 from harness_ext.common.failures import failure_reason, mark_failed
 from harness_ext.common.provenance import record_provenance
-from harness_ext.models.answering import MAX_FAILED_SHARE, REQUEST_ERRORS, Conversation, Question
+from harness_ext.models.answering import REQUEST_ERRORS, Conversation, Question
 from harness_ext.models.checkpoint import locate
 from harness_ext.models.decoding import Decoder, Row
 from harness_ext.models.generation import NOT_FINITE, request_seed
@@ -56,14 +56,9 @@ class HuggingFaceVLM(LocalModel):
         attn_implementation: As in transformers (``"sdpa"``, ``"flash_attention_2"``, ``"eager"``).
         prompt: A chat template (Jinja) for a processor that has none.
         template_options: What the chat template is given beside the conversation.
-        generation: Defaults under the settings that a task names.
         share_prefix: Answer the questions about one image from one encoding of it, where the model allows.
-        batch_size: Questions answered at a time; halved where memory does not suffice.
-        max_batch_size: Given by lmms-eval, without effect here.
-        max_failed: The share of a process's requests that may fail before the run does; 0.001 by default.
-        seed: Seed of sampling; lmms-eval's ``--seed`` (its torch seed) by default.
-        answers: The folder where answers are kept, ``"none"`` for not at all; the cache folder by default.
         trust_remote_code: Run code from the model's repository; never unless you say so.
+        shared: See :class:`AnsweringModel`; a batch is halved where memory does not suffice.
 
     Raises:
         UserError: The weights, the adapter or an option are not as expected.
@@ -81,18 +76,11 @@ class HuggingFaceVLM(LocalModel):
         attn_implementation: str | None = None,
         prompt: str | None = None,
         template_options: Mapping[str, Any] | None = None,
-        generation: Mapping[str, Any] | None = None,
         share_prefix: bool = True,
-        batch_size: int | str = 1,
-        max_batch_size: int | None = None,
-        max_failed: float = MAX_FAILED_SHARE,
-        seed: int | None = None,
-        answers: str | None = None,
         trust_remote_code: bool = False,
+        **shared: Any,
     ) -> None:
-        super().__init__(
-            batch_size=batch_size, max_failed=max_failed, seed=seed, generation=generation, answers=answers
-        )
+        super().__init__(**shared)
         # The hub's cache names a snapshot by its commit: looked up once, so that all that follows is of that one.
         folder = locate(pretrained, revision, "processor")
         commit = None if Path(pretrained).is_dir() else folder.name

@@ -114,9 +114,20 @@ def _model_class(name: str, entry: Entry) -> type:
     return class_of(name, entry, _backend(entry.backend), __name__)
 
 
+def _options_of(backend: Any) -> set[str]:
+    """The options of a backend: its constructor's, and those of the constructors that it hands further options on to."""
+    names: set[str] = set()
+    for kind in backend.__mro__:
+        parameters = inspect.signature(kind.__init__).parameters.values()
+        names |= {parameter.name for parameter in parameters if parameter.kind is not parameter.VAR_KEYWORD}
+        if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+            break
+    return names - {"self"}
+
+
 def class_of(name: str, entry: Entry, backend: Any, module: str) -> type:
     """A subclass of ``backend``, made in ``module``, that takes the user's options and asks what ``entry`` names."""
-    allowed = set(inspect.signature(backend.__init__).parameters) - {"self"}
+    allowed = _options_of(backend)
 
     def init(self: Any, **options: Any) -> None:
         resolved = _resolve(name, entry, options, allowed)
