@@ -1,4 +1,4 @@
-"""A backend that loads its model itself: what its answers rest on can be read from files, whatever they are called."""
+"""A backend whose model runs in this process: what its answers rest on is read from files, whatever they are called."""
 
 import importlib.metadata
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from harness_ext.models.checkpoint import record_model
 
 
 class LocalModel(AnsweringModel):
-    """What backends share whose model runs in this process; they say so by :meth:`loaded`, once it is ready to be asked."""
+    """What backends share whose model runs in this process; each calls :meth:`loaded` once its model can be asked."""
 
     _model: PreTrainedModel
     _device: torch.device
@@ -26,14 +26,10 @@ class LocalModel(AnsweringModel):
         adapter: str | None,
         rests_on: Mapping[str, str],
     ) -> None:
-        """Take the model, and note in the result file and in the answers' identity what it is.
+        """Note in the result file and in the answers' identity what ``model`` is, its adapter included.
 
-        Args:
-            model: In evaluation mode, on its device, with its adapter.
-            pretrained: What the user called its weights, a hub repository or a folder.
-            commit: The repository's commit; ``None`` for a folder.
-            adapter: The folder or repository of its adapter.
-            rests_on: What else the last bits of this backend's answers depend on.
+        For ``pretrained``, ``commit`` and ``adapter`` see :func:`record_model`; ``rests_on`` is what else the last bits of
+        this backend's answers depend on.
         """
         self._model = model
         # The harness deletes every module of this object once generation is over, and asks for the device after that.

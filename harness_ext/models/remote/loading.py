@@ -22,9 +22,8 @@ from transformers import AutoConfig, AutoTokenizer, GenerationConfig, PreTrained
 from transformers.dynamic_module_utils import get_class_from_dynamic_module
 from transformers.models.auto.auto_factory import add_generation_mixin_to_remote_model
 
-from harness_ext.common.errors import UserError
-from harness_ext.common.failures import failure_reason
-from harness_ext.models.checkpoint import UNREADABLE, locate, read_json, weight_files, weights_identity
+from harness_ext.common.errors import UserError, one_line
+from harness_ext.models.checkpoint import UNREADABLE, locate, read_json, require_weights, weights_identity
 from harness_ext.models.loading import check_options, default_device, put_adapter
 from harness_ext.models.resources import require_memory
 
@@ -53,12 +52,12 @@ class Repository:
 
     def weights(self) -> list[Path]:
         """The files of the weights, fetched if need be. Raises ``UserError`` where they cannot be had."""
-        files, missing = weight_files(self.folder)
-        if self.commit and (missing or not files):
+        files = require_weights(self.name, self.folder)
+        if files is None and self.commit:
             _download(self.name, self.commit)
-            files, missing = weight_files(self.folder)
-        if missing or not files:
-            raise UserError(f"cannot load the weights of {self.name!r}: {', '.join(missing) or 'there are none'}")
+            files = require_weights(self.name, self.folder)
+        if not files:
+            raise UserError(f"cannot load the weights of {self.name!r}: the repository has none that are known here")
         return files
 
     def described(self, file: str) -> dict[str, Any]:
@@ -76,7 +75,7 @@ class Repository:
             made_with = self.described("config.json").get("transformers_version", "a version it does not name")
             commit = f" at {self.commit}" if self.commit else ""
             raise UserError(
-                f"the code of {self.name}{commit} does not work here: {failure_reason(error)}.\nIt was made with "
+                f"the code of {self.name}{commit} does not work here: {one_line(error)}.\nIt was made with "
                 f"transformers {made_with}, this is {transformers.__version__}. Name a newer revision of it (--model_args "
                 "revision=COMMIT), or have a server run it and ask that (--model api-vlm)."
             ) from error
@@ -99,11 +98,8 @@ def open_repository(named: str, revision: str | None, trust_remote_code: bool) -
     local = Path(named).is_dir()
     if trust_remote_code is not True:
         at = f" at {revision}" if revision else ""
-        pin = (
-            ""
-            if local or revision
-            else " (and revision=COMMIT, the one that you read, so that no other code ever runs)"
-        )
+        pinned = local or revision
+        pin = "" if pinned else " (and revision=COMMIT, the one that you read, so that no other code ever runs)"
         raise UserError(
             f"the model of {named!r}{at} is Python code in that repository, which would run on this machine with all your "
             f"rights.\nRead it, and if you trust it add --model_args trust_remote_code=True{pin}."
@@ -121,7 +117,7 @@ def _download(named: str, commit: str, but: Sequence[str] = ()) -> None:
     try:
         snapshot_download(named, revision=commit, ignore_patterns=list(but))
     except (OSError, HfHubHTTPError) as error:
-        raise UserError(f"cannot get {named!r} at {commit}: {failure_reason(error)}") from error
+        raise UserError(f"cannot get {named!r} at {commit}: {one_line(error)}") from error
 
 
 def _check_where_code_is(repository: Repository) -> None:
@@ -144,10 +140,9 @@ def load_tokenizer(repository: Repository, named: str | None) -> PreTrainedToken
         with repository.running():
             return AutoTokenizer.from_pretrained(source, trust_remote_code=not named)
     except (OSError, ValueError, RuntimeError) as error:
-        reason = failure_reason(error)
         raise UserError(
-            f"cannot load the tokenizer of {named or repository.name!r}: {reason}. A model without one of its own is given "
-            "one by --model_args tokenizer=REPOSITORY_OR_FOLDER."
+            f"cannot load the tokenizer of {named or repository.name!r}: {one_line(error)}.\nA model without one of its own "
+            "is given one by --model_args tokenizer=REPOSITORY_OR_FOLDER."
         ) from error
 
 
@@ -198,7 +193,7 @@ def load_model(
         model = dispatch_model(model, places) if device_map else model.to(places[""])
     except (OSError, ValueError, RuntimeError, AssertionError, *UNREADABLE) as error:
         where = ", ".join(sorted(set(map(str, places.values()))))
-        raise UserError(f"cannot put the weights of {repository.name!r} on {where}: {failure_reason(error)}") from error
+        raise UserError(f"cannot put the weights of {repository.name!r} on {where}: {one_line(error)}") from error
     return model.eval()
 
 
