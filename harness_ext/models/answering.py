@@ -1,8 +1,8 @@
 """Answering the harness's requests: what every backend of this project shares.
 
-A request becomes a :class:`Question`. Questions that were answered before, by the same weights under the same settings, are
-taken from the disk; the rest is planned into batches and asked; every answer is on disk when it is given. A request that
-fails is recorded as ``failed``, never as an answer, and more than a few of them end the run.
+A request becomes a :class:`Question`. Answers that are kept on disk are read from there; the remaining questions are planned
+into batches and asked, and each answer is on disk when it is given. A request that fails is recorded as ``failed``, never as
+an answer, and more than a few failures end the run.
 """
 
 import os
@@ -11,7 +11,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Final, cast
+from itertools import chain
+from typing import Any, Final
 
 import torch
 from lmms_eval.api.instance import Instance
@@ -102,7 +103,7 @@ class Question:
         prompt: The rendered prompt.
         images: A digest of each image's pixels, in the prompt's order.
         repeat: How many requests before it, of its task, ask the same of the same images.
-        key: What its answer is kept under, see :class:`harness_ext.models.store.AnswerStore`.
+        key: What its answer is kept under.
         failure: Why it cannot be asked at all (an unreadable image); empty otherwise.
     """
 
@@ -117,11 +118,6 @@ class Question:
     repeat: int = 0
     key: str = ""
     failure: str = ""
-
-    @property
-    def name(self) -> str:
-        """What to call it in a message."""
-        return f"task {self.task}, row {self.row}, repeat {self.repeat}"
 
     @property
     def sampling(self) -> tuple[str, str, tuple[str, ...], int]:
@@ -196,7 +192,7 @@ class AnsweringModel(lmms):
             TooManyFailures: More than ``max_failed`` of the requests failed.
         """
         questions = self._read(requests)
-        answers: list[str | None] = [None] * len(requests)
+        answers: dict[int, str] = {}
         failures = _Failures(len(requests), self._max_failed)
         bar = tqdm(total=len(requests), desc="Model Responding", disable=self.rank != 0)
         with AnswerStore(self._answers_folder, self.identity()) as store, bar:
@@ -204,26 +200,36 @@ class AnsweringModel(lmms):
                 if question.failure:
                     answers[question.index] = mark_failed(question.failure)
                     failures.add(question, question.failure)
-                    bar.update()
-            waiting = []
-            for batch in self.plan([question for question in questions if not question.failure]):
-                kept = [(question, _kept(store, question)) for question in batch]
-                for question, answer in kept:
-                    answers[question.index] = answer
-                bar.update(sum(answer is not None for _, answer in kept))
-                # What is given together is kept together, so that a part of a batch is missing only if it is new.
-                waiting.append([question for question, answer in kept if answer is None])
-            _announce(answers, failures, store)
+            # A batch is planned with its kept answers too, so that only its new questions are missing.
+            batches = self.plan([question for question in questions if not question.failure])
+            kept = {at.index: _checked(answer) for at in chain(*batches) if (answer := store.get(at.key)) is not None}
+            if store.folder and kept:
+                logger.info(
+                    f"{len(kept)} of {len(requests)} answers were given before and are read from {store.folder} "
+                    "(--model_args answers=none asks again)"
+                )
+            answers |= kept
+            bar.update(len(answers))
+            waiting = [[question for question in batch if question.index not in kept] for batch in batches]
             for batch, given in self.answer([batch for batch in waiting if batch]):
-                self._take(batch, given, store, answers, failures)
+                checked = [_checked(answer) for answer in given]
+                store.add(
+                    (question.key, answer, {"task": question.task, "row": question.row})
+                    for question, answer in zip(batch, checked, strict=True)
+                    if not is_failed(answer)
+                )
+                for question, answer in zip(batch, checked, strict=True):
+                    answers[question.index] = answer
+                    if is_failed(answer) and (reason := reason_of(answer)) != CONTENT_FILTER:
+                        failures.add(question, reason)
                 bar.update(len(batch))
         failures.tell()
-        assert None not in answers, "a request was neither answered nor recorded as failed"
-        _tell_unlikely(questions, cast(list[str], answers))
-        for answer in answers:
+        assert len(answers) == len(requests), "a request was neither answered nor recorded as failed"
+        _tell_unlikely(questions, answers)
+        for answer in answers.values():
             if isinstance(answer, Generated) and answer.cut_short:
                 note_at_limit(answer)
-        return [str(answer) for answer in answers]
+        return [str(answers[index]) for index in range(len(requests))]
 
     def generate_until_multi_round(self, requests: list[Instance]) -> list[str]:
         """Not part of these backends."""
@@ -273,27 +279,6 @@ class AnsweringModel(lmms):
             parts += [self._seed, question.sampling]
         return answer_key(_ANSWERS_VERSION, *parts)
 
-    def _take(
-        self,
-        batch: Sequence[Question],
-        given: Sequence[str],
-        store: AnswerStore,
-        answers: list[str | None],
-        failures: "_Failures",
-    ) -> None:
-        """Note a batch's answers, on disk first."""
-        given = [_checked(answer) for answer in given]
-        about = [{"task": question.task, "row": question.row} for question in batch]
-        store.add(
-            (question.key, answer, more)
-            for question, answer, more in zip(batch, given, about, strict=True)
-            if not is_failed(answer)
-        )
-        for question, answer in zip(batch, given, strict=True):
-            answers[question.index] = answer
-            if is_failed(answer) and (reason := reason_of(answer)) != CONTENT_FILTER:
-                failures.add(question, reason)
-
 
 class _Failures:
     """The failed requests of a run, and when they are too many."""
@@ -301,12 +286,9 @@ class _Failures:
     def __init__(self, requests: int, allowed: float) -> None:
         self._requests, self._allowed, self._told = requests, allowed, list[str]()
 
-    def __len__(self) -> int:
-        return len(self._told)
-
     def add(self, question: Question, reason: str) -> None:
         """Raises ``TooManyFailures`` where this one is one too many."""
-        self._told.append(f"{question.name}: {reason}")
+        self._told.append(f"task {question.task}, row {question.row}, repeat {question.repeat}: {reason}")
         if len(self._told) > self._allowed * self._requests:
             raise TooManyFailures(
                 f"{len(self._told)} of {self._requests} requests failed, more than max_failed={self._allowed:g} allows; "
@@ -318,17 +300,7 @@ class _Failures:
             logger.warning(f"{len(self._told)} of {self._requests} requests failed, recorded so: {self._told[0]}, …")
 
 
-def _announce(answers: Sequence[str | None], failures: _Failures, store: AnswerStore) -> None:
-    kept = sum(answer is not None for answer in answers) - len(failures)
-    if store.folder and kept:
-        logger.info(
-            f"{kept} of {len(answers)} answers were given before and are read from {store.folder} "
-            "(--model_args answers=none asks again)"
-        )
-
-
-def _tell_unlikely(questions: Iterable[Question], answers: Sequence[str]) -> None:
-    """Warn of tasks whose answers look as a whole like no model's, see :func:`harness_ext.models.sanity.unlikely`."""
+def _tell_unlikely(questions: Iterable[Question], answers: Mapping[int, str]) -> None:
     by_task: dict[tuple[str, int], list[Question]] = defaultdict(list)
     for question in questions:
         if not question.settings.likelihood and not is_failed(answers[question.index]):
@@ -337,12 +309,6 @@ def _tell_unlikely(questions: Iterable[Question], answers: Sequence[str]) -> Non
         different = len({(question.prompt, question.images) for question in asked})
         for line in unlikely([answers[question.index] for question in asked], different, most):
             logger.warning(f"{task}: {line}")
-
-
-def _kept(store: AnswerStore, question: Question) -> str | None:
-    answer = store.get(question.key)
-    # A failure is never kept.
-    return None if answer is None else _checked(answer)
 
 
 def _checked(answer: str) -> str:

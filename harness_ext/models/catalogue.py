@@ -1,9 +1,8 @@
 """The catalogue: model names, in YAML, and what they stand for.
 
-lmms-eval asks for the names at every start, whichever model is run, so they are read by libyaml where PyYAML has it, and an
-entry is read and checked only when it is used (:func:`load_catalogue`). Where several files have the same name, the last file
-counts: the packaged catalogue, ``models.yaml`` in the user's configuration folder, the file that ``UNSAFECONCEPTS_MODELS``
-names, the file that ``--models-file`` names.
+lmms-eval asks for the names at every start, so they are read by libyaml where PyYAML has it, and their entries only by
+:func:`load_catalogue`. The last of these files that has a name counts: the packaged catalogue, ``models.yaml`` in the user's
+configuration folder, the file that ``UNSAFECONCEPTS_MODELS`` names, the file that ``--models-file`` names.
 """
 
 import functools
@@ -124,30 +123,26 @@ def model_attribute(name: str) -> str:
 def describe_names() -> str:
     """The names, in groups, with memory and notes, one a line, and how to add one."""
     catalogue = load_catalogue()
-    lines = ["Models by name, with the GiB of their weights:"]
+    groups: dict[str, list[str]] = {"To begin with": [], "The paper's eight": [], "Open families": []}
     width = max(map(len, catalogue))
-    for title, names in _groups(catalogue).items():
-        lines += [f"  {title}", *(_line(name, catalogue[name], width) for name in names)]
+    for name, entry in catalogue.items():
+        groups.setdefault(_group(entry), []).append(_line(name, entry, width))
     return "\n".join(
         [
-            *lines,
+            "Models by name, with the GiB of their weights:",
+            *(line for title, lines in groups.items() if lines for line in (f"  {title}", *lines)),
             "To add a name: write 'NAME: {weights: REPOSITORY_OR_FOLDER}' into a YAML file and give it as --models-file FILE",
             f"or {USER_FILE_VARIABLE}=FILE, or keep it as {configuration_file()}.",
         ]
     )
 
 
-def _groups(catalogue: dict[str, "Entry"]) -> dict[str, list[str]]:
-    begin, paper, open_families = "To begin with", "The paper's eight", "Open families"
-    groups: dict[str, list[str]] = {begin: [], paper: [], open_families: []}
-    for name, entry in catalogue.items():
-        if entry.source:
-            groups.setdefault(f"Yours ({entry.source})", []).append(name)
-        elif entry.paper:
-            groups[paper].append(name)
-        else:
-            groups[begin if entry.needs.memory_gib is None else open_families].append(name)
-    return {title: names for title, names in groups.items() if names}
+def _group(entry: "Entry") -> str:
+    if entry.source:
+        return f"Yours ({entry.source})"
+    if entry.paper:
+        return "The paper's eight"
+    return "To begin with" if entry.needs.memory_gib is None else "Open families"
 
 
 def _line(name: str, entry: "Entry", width: int) -> str:

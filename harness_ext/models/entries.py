@@ -15,7 +15,14 @@ from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationE
 from harness_ext.common.errors import UserError
 from harness_ext.models.catalogue import Loader
 
-BACKENDS: Final = ("huggingface", "api", "cogvlm", "xcomposer2", "minicpmv")
+# By name, each with its class, imported only when it is used: each brings its own libraries.
+BACKENDS: Final = {
+    "huggingface": "harness_ext.models.hf.HuggingFaceVLM",
+    "api": "harness_ext.models.api.OpenAICompatible",
+    "cogvlm": "harness_ext.models.remote.families.CogVLM",
+    "xcomposer2": "harness_ext.models.remote.families.XComposer2",
+    "minicpmv": "harness_ext.models.remote.families.MiniCPMV",
+}
 TEMPLATES: Final = Path(__file__).with_name("templates")
 
 Text = Annotated[str, Field(description="text (quote it if it is a number)")]
@@ -79,13 +86,7 @@ class Needs:
 
 @dataclass(frozen=True)
 class Api:
-    """A model behind a server that speaks OpenAI's chat completions.
-
-    Attributes:
-        model: The name that is sent; empty where ``model=`` must be given.
-        base_url: Where the server is.
-        api_key_variable: The environment variable that holds the key.
-    """
+    """A model behind a server: the name that is sent (empty where the user gives it), where, and the key's variable."""
 
     model: Text = ""
     base_url: Text = ""
@@ -94,22 +95,9 @@ class Api:
 
 @dataclass(frozen=True)
 class Entry:
-    """What a name stands for.
+    """What a name stands for; the keys are described at the top of ``catalogue.yaml``.
 
-    Attributes:
-        backend: One of ``BACKENDS``: the code that asks it.
-        weights: A Hugging Face repository, a folder, or ``glyphworld:SEED``; empty where ``pretrained=`` must be given.
-        family: The ``model_type`` of transformers that the weights are of; empty where it is left to them.
-        revision: The commit, tag or branch of the weights; ``None`` for the repository's default.
-        tokenizer: The repository of the tokenizer, where it is not that of the weights.
-        prompt: A chat template: Jinja, or the name of one of ``templates/``; ``None`` for the processor's own.
-        template_options: What the chat template is given beside the conversation.
-        generation: Defaults of generation, under what a task sets.
-        needs: What it needs beyond this project.
-        api: Where it is served, for the backend ``api``.
-        note: One line for the list of names.
-        paper: Whether it is one of the paper's eight.
-        source: The file that the entry is from; empty for the packaged catalogue.
+    ``source`` is the file that the entry is from, empty for the packaged catalogue.
     """
 
     backend: Annotated[str, Field(pattern=f"^({'|'.join(BACKENDS)})$", description=f"one of {', '.join(BACKENDS)}")] = (

@@ -1,8 +1,7 @@
 """The backend for Hugging Face VLMs: any ``AutoModelForMultimodalLM``, batched, on a CPU or a GPU.
 
-Why one of our own: those of lmms-eval answer one request at a time, know no adapters, cannot mix prompts with and without an
-image, and turn an error into an empty answer, which a judge then reads as "no answer". Here an error is an error, and the
-questions about one image are answered from one encoding of it.
+Those of lmms-eval answer one request at a time, know no adapters, cannot mix prompts with and without an image, and turn an
+error into an empty answer. Here an error is an error, and the questions about one image share one encoding of it.
 """
 
 import json
@@ -122,8 +121,7 @@ class HuggingFaceVLM(LocalModel):
         batches: list[list[Question]] = [[]]
         for group in grouped(shared, lambda question: question.images):
             most = max(self.batch_size, _MOST_TOGETHER)
-            for start in range(0, len(group), most):
-                part = group[start : start + most]
+            for part in _pieces(group, most):
                 if batches[-1] and len(batches[-1]) + len(part) > self.batch_size:
                     batches.append([])
                 batches[-1].extend(part)
@@ -132,11 +130,11 @@ class HuggingFaceVLM(LocalModel):
         # Few processors take prompts with an image and prompts without at once.
         for group in grouped(alone, lambda question: (question.settings, bool(question.images))):
             group.sort(key=lambda question: -len(question.prompt))
-            batches.extend(group[start : start + self.batch_size] for start in range(0, len(group), self.batch_size))
+            batches.extend(_pieces(group, self.batch_size))
         return [batch for batch in batches if batch]
 
     def answer(self, batches: Sequence[list[Question]]) -> Iterator[tuple[list[Question], list[str]]]:
-        """Answer batch after batch; of one that fails the halves are tried, down to the one question that fails."""
+        """Answer batch after batch; the halves of one that fails are tried, down to the one question that fails."""
         for batch in batches:
             yield batch, self._answer(batch)
 
@@ -153,16 +151,10 @@ class HuggingFaceVLM(LocalModel):
 
 
 class Asker:
-    """Asks a model, and knows whether it may share.
-
-    Args:
-        decoder: The model and its processor.
-        batch_size: Rows at a time.
-        seed: The seed of sampling.
-        share_prefix: Whether the questions about one image may be answered from one encoding of it.
+    """Asks a model ``batch_size`` rows at a time, and knows whether it may share.
 
     Attributes:
-        shares: Whether they are; turned off, aloud, for a model that cannot.
+        shares: Whether the questions about one image are answered from one encoding; turned off, aloud, where they cannot be.
     """
 
     def __init__(self, decoder: Decoder, *, batch_size: int, seed: int, share_prefix: bool) -> None:
@@ -200,17 +192,20 @@ class Asker:
     ) -> Iterator[tuple[int, str]]:
         """The answers to the questions at ``chosen``, which share their settings, by place."""
         settings = batch[chosen[0]].settings
-        candidates = {at: self._candidates(batch[at]) for at in chosen} if settings.likelihood else {}
-        rows = {at: self._rows(at, batch[at], candidates.get(at)) for at in chosen}
+        candidates: dict[int, Candidates] = {}
+        if settings.likelihood:
+            tokenizer = self._decoder.processor.tokenizer
+            candidates = {at: Candidates.tokenise(batch[at].candidates, tokenizer) for at in chosen}
+            rows = {at: [Row(at, forced=tokens) for tokens in of_one.forced()] for at, of_one in candidates.items()}
+        else:
+            rows = {at: [Row(at, seed=request_seed(self._seed, *batch[at].sampling))] for at in chosen}
         forced = max(len(row.forced) for of_one in rows.values() for row in of_one)
         new_tokens = max(1, forced) if settings.likelihood else settings.max_new_tokens
         if prefixes and settings.num_beams == 1 and prefixes.fits(chosen, new_tokens):
             chunks = list(prefixes.chunks(chosen, self._batch_size, new_tokens))
         else:
             prefixes = None
-            chunks = [
-                list(chosen[start : start + self._batch_size]) for start in range(0, len(chosen), self._batch_size)
-            ]
+            chunks = _pieces(chosen, self._batch_size)
         for chunk in chunks:
             asked = [row for at in chunk for row in rows[at]]
             places = [row.question for row in asked]
@@ -233,14 +228,6 @@ class Asker:
                 except ValueError as error:
                     answer = mark_failed(failure_reason(error))
                 yield at, answer
-
-    def _candidates(self, question: Question) -> Candidates:
-        return Candidates.tokenise(question.candidates, self._decoder.processor.tokenizer)
-
-    def _rows(self, at: int, question: Question, candidates: Candidates | None) -> list[Row]:
-        if candidates:
-            return [Row(at, forced=tokens) for tokens in candidates.forced()]
-        return [Row(at, seed=request_seed(self._seed, *question.sampling))]
 
     def _share(self, batch: Sequence[Question], conversations: Sequence[Conversation]) -> SharedPrefixes | None:
         """The shared prefixes of a batch whose questions about one image stand together; ``None`` if they cannot be."""
@@ -302,6 +289,10 @@ class Asker:
         if message not in self._told:
             self._told.add(message)
             logger.warning(message)
+
+
+def _pieces(items: Sequence[_Item], most: int) -> list[list[_Item]]:
+    return [list(items[start : start + most]) for start in range(0, len(items), most)]
 
 
 def grouped(items: Sequence[_Item], key: Callable[[_Item], Hashable]) -> list[list[_Item]]:
