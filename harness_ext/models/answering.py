@@ -49,8 +49,7 @@ Conversation = list[dict[str, Any]]
 def conversation(messages: Sequence[Mapping[str, Any]]) -> Conversation:
     """lmms-eval's messages, ``{"type": "image", "url": IMAGE}``, in the form that ``apply_chat_template`` reads.
 
-    Raises:
-        UserError: A part is neither text nor an image.
+    Raises ``UserError`` for a part that is neither text nor an image.
     """
     turns = []
     for message in messages:

@@ -88,16 +88,9 @@ _Given = TypeVar("_Given")
 
 @dataclass(frozen=True)
 class Server:
-    """Where to ask, and how.
+    """Where to ask, and how; the options are those of :class:`harness_ext.models.api.OpenAICompatible`.
 
-    Attributes:
-        base_url: Where the API begins.
-        key: The API's key; empty for a server without one.
-        is_openai: Whether it is OpenAI's own, and the environment's OpenAI organization and project its business.
-        concurrency: Requests under way at a time, at most.
-        timeout: Seconds that one request may take.
-        max_retries: How often a request that failed is tried again.
-        backoff: Seconds before the first retry of a refused request, doubled for each further one, up to a minute.
+    ``key`` is empty for a server without one. Only OpenAI's own is told the environment's OpenAI organization and project.
     """
 
     base_url: str

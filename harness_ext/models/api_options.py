@@ -52,24 +52,22 @@ def read_key(base_url: str, variable: str | None) -> str:
     """The key in an environment variable; empty where none is named, lest OpenAI's key is sent to other servers."""
     if variable is None:
         return ""
-    if key := os.environ.get(variable, "").strip():
-        if not re.fullmatch("[!-~]+", key):
-            raise UserError(
-                f"the key in the environment variable {variable} holds a space, or is not ASCII: copy it anew"
-            )
-        _refuse_to_show(base_url)
-        return key
-    raise UserError(
-        f"{base_url} needs a key, in the environment variable {variable}, which is not set: export {variable}=…\n"
-        "Another variable is named by api_key_variable=NAME, another server by base_url=URL."
-    )
+    key = os.environ.get(variable, "").strip()
+    if not key:
+        raise UserError(
+            f"{base_url} needs a key, in the environment variable {variable}, which is not set: export {variable}=…\n"
+            "Another variable is named by api_key_variable=NAME, another server by base_url=URL."
+        )
+    if not re.fullmatch("[!-~]+", key):
+        raise UserError(f"the key in the environment variable {variable} holds a space, or is not ASCII: copy it anew")
+    _refuse_to_show(base_url)
+    return key
 
 
 def _refuse_to_show(base_url: str) -> None:
-    """Raises ``UserError`` where a provider would be sent its key as plain text.
+    """Raises ``UserError`` where a provider would be sent its key as plain text: at a public name and the usual port.
 
-    A provider has a public name or address, and the usual port. A server of one's own mostly has not: it is on this machine,
-    in a private network, or at another port. At another port of a public name, the user is only warned.
+    At another port of a public name, which may be a server of one's own, the user is only warned.
     """
     parts = urlsplit(base_url)
     if parts.scheme == "https" or not _is_public(parts.hostname or ""):

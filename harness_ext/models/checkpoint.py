@@ -55,15 +55,8 @@ _STEPS: Final = "checkpoint-"
 def locate(pretrained: str, revision: str | None, what: str) -> Path:
     """The folder that holds a checkpoint's ``config.json``: the user's own, or a snapshot of the hub's cache.
 
-    No other file of a hub repository need be there yet.
-
-    Args:
-        pretrained: A folder or a hub repository.
-        revision: The commit, tag or branch of a hub repository.
-        what: What is about to be loaded ("weights"), for the message.
-
-    Raises:
-        UserError: There is none, or it cannot be had from here.
+    No other file of a hub repository need be there yet. Raises ``UserError``, which names ``what`` is about to be loaded
+    ("weights"), where there is none, or where it cannot be had from here.
     """
     cannot = f"cannot load the {what} of {pretrained!r}: "
     folder = Path(pretrained)
@@ -129,13 +122,7 @@ def _is_pointer(file: Path) -> bool:
 
 
 def require_family(pretrained: str, revision: str | None, family: str) -> None:
-    """Raise ``UserError`` unless the ``config.json`` of a checkpoint names ``family`` as its ``model_type``.
-
-    Args:
-        pretrained: A folder or a hub repository.
-        revision: The commit, tag or branch of a hub repository.
-        family: As transformers calls it: ``"llava"``.
-    """
+    """Raise ``UserError`` unless the ``config.json`` of a checkpoint names ``family`` (``"llava"``) as its ``model_type``."""
     found = read_json(locate(pretrained, revision, "weights") / "config.json").get("model_type")
     if found != family:
         raise UserError(
@@ -198,10 +185,8 @@ def weight_files(folder: Path) -> tuple[list[Path], list[str]]:
 def require_whole(file: Path, cannot: str) -> None:
     """Raise ``UserError`` where a file of tensors is not there or not whole, as far as that shows without reading a tensor.
 
-    Args:
-        file: A ``.safetensors`` file, or what ``torch.save`` wrote (``.bin``, ``.pt``, ``.pth``). Old pickles without an
-            archive around them do not say how long they should be.
-        cannot: How the message begins: ``"cannot load the weights of 'me/model': "``.
+    The message begins with ``cannot``. Old pickles of ``torch.save``, without an archive around them, do not say how long
+    they should be.
     """
     try:
         with file.open("rb") as stream:
@@ -279,11 +264,7 @@ def adapter_identity(named: str) -> str:
 def record_model(named: str, commit: str | None, adapter: str | None, dtype: object) -> dict[str, str]:
     """Note in the result file what a model is, by name and by contents; returns the latter, ``weights`` and ``adapter``.
 
-    Args:
-        named: What the user called its weights, a hub repository or a folder.
-        commit: The repository's commit; ``None`` for a folder.
-        adapter: The folder or repository of its adapter.
-        dtype: Its precision, a ``torch.dtype``.
+    ``named`` is what the user called its weights, ``commit`` the hub repository's, ``None`` for a folder.
     """
     contents = {
         "weights": weights_identity(named, commit),

@@ -43,14 +43,8 @@ def load_processor(
 ) -> ProcessorMixin:
     """The processor of a checkpoint, padding on the left, as batched generation needs it.
 
-    Args:
-        pretrained: A folder or a hub repository.
-        revision: The commit, tag or branch of a hub repository.
-        trust_remote_code: Whether code of the repository may run.
-        prompt: A chat template, or the name of a packaged one; instead of the processor's own.
-
-    Raises:
-        UserError: There is none, or nothing that formats a prompt with an image.
+    ``prompt`` is a chat template, or the name of a packaged one, instead of the processor's own. Raises ``UserError`` where
+    there is no processor, or nothing that formats a prompt with an image.
     """
     cannot = f"cannot load the processor of {pretrained!r}: "
     folder = locate(pretrained, revision, "processor")
@@ -122,26 +116,20 @@ def load_model(
     adapter_base: str | None = None,
     auto_class: Any = AutoModelForMultimodalLM,
 ) -> PreTrainedModel:
-    """The model in evaluation mode, on its device, with its adapter.
+    """The model in evaluation mode, on its device, with its adapter, loaded by ``auto_class``.
 
-    Args:
-        pretrained: A folder or a hub repository.
-        revision: The commit, tag or branch of a hub repository.
-        adapter: A folder or a hub repository of a PEFT adapter for these weights.
-        dtype: ``"auto"`` (the checkpoint's), ``"float32"``, ``"bfloat16"`` or ``"float16"``.
-        device: As torch calls it; by default as :func:`default_device` says.
-        device_map: As in transformers, instead of ``device``.
-        attn_implementation: As in transformers.
-        trust_remote_code: Whether code of the repository may run.
-        adapter_base: ``"any"`` for an adapter that does not name these weights as its base.
-        auto_class: The Auto class of transformers that loads it.
+    The other arguments are the options of :class:`harness_ext.models.hf.HuggingFaceVLM`.
 
     Raises:
-        UserError: Something cannot be loaded: files are missing, the adapter is for other weights, they do not fit into
-            memory. All of these are found out before the weights are read.
+        UserError: Files are missing, the adapter is for other weights, or they do not fit into memory; all of these before
+            the weights are read.
     """
     check_options(dtype, device, device_map)
-    target = _checked_device(device or default_device())
+    target = device or default_device()
+    try:
+        torch.empty(1, device=torch.device(target))
+    except (RuntimeError, AssertionError) as error:
+        raise UserError(f"cannot put the model on device {target!r}: {one_line(error)}") from error
     folder = locate(pretrained, revision, "weights")
     check_adapter(adapter, pretrained, adapter_base)
     if trust_remote_code and _CLASSES & set(read_json(folder / "config.json").get("auto_map") or {}):
@@ -203,22 +191,11 @@ def default_device() -> str:
     return f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if torch.cuda.is_available() else "cpu"
 
 
-def _checked_device(device: str) -> str:
-    """``device``, if torch knows it and it is there."""
-    try:
-        torch.empty(1, device=torch.device(device))
-    except (RuntimeError, AssertionError) as error:
-        raise UserError(f"cannot put the model on device {device!r}: {one_line(error)}") from error
-    return device
-
-
 def check_adapter(adapter: str | None, pretrained: str, adapter_base: str | None = None) -> None:
     """Raise ``UserError`` unless ``adapter`` is a whole and finite PEFT adapter for ``pretrained``; reads the adapter alone.
 
-    Args:
-        adapter: A folder or a hub repository; with none, all that could be wrong is an ``adapter_base``.
-        pretrained: A folder or a hub repository: the same as the adapter names as its base, or the same files.
-        adapter_base: ``"any"`` leaves the base unchecked.
+    Each is a folder or a hub repository. The adapter must name ``pretrained`` as its base, or a copy of it, unless
+    ``adapter_base`` is ``"any"``.
     """
     if not adapter:
         if adapter_base:

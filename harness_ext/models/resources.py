@@ -97,17 +97,8 @@ def require_memory(
 ) -> None:
     """Raise ``UserError`` if the weights alone do not fit; log a line and return if that cannot be known.
 
-    Args:
-        pretrained: A folder or a hub repository.
-        folder: Where its ``config.json`` is, see :func:`harness_ext.models.checkpoint.locate`.
-        revision: The commit, tag or branch of a hub repository.
-        dtype: As for loading: ``"auto"``, ``"float32"``, ``"bfloat16"`` or ``"float16"``.
-        device: The device they go to without a ``device_map``.
-        device_map: As in transformers.
-        available: Bytes of memory there; what is free now by default.
-
-    Raises:
-        UserError: They do not fit, or some of their files are missing.
+    ``folder`` is where the ``config.json`` of ``pretrained`` is; ``available`` is in bytes, by default what is free now. The
+    other arguments are those of loading. Raises ``UserError`` also where files of the weights are missing.
     """
     files = require_weights(pretrained, folder)
     elements = elements_in(files) if files else elements_on_hub(pretrained, revision)
@@ -162,11 +153,9 @@ def _free_in_computer() -> int:
 
 
 def cgroup_limits(root: Path, own: Path) -> list[int]:
-    """The bytes that this process's control groups, and those around them, leave free; none where there is no limit.
+    """The bytes that this process's control groups, and those around them, leave free; empty where there is no limit.
 
-    Args:
-        root: Where control groups are mounted, of either version.
-        own: The file that names this process's.
+    ``root`` is where control groups of either version are mounted, ``own`` the file that names this process's.
     """
     free = []
     for line in own.read_text().splitlines() if own.is_file() else []:

@@ -22,13 +22,10 @@ class RemoteCodeModel(LocalModel):
     """A model that is asked through a method of its own; a subclass says which, and how.
 
     Args:
-        pretrained: A hub repository or a folder.
+        pretrained: A hub repository or a folder; for what is not described here, see
+            :class:`harness_ext.models.hf.HuggingFaceVLM`.
         revision: The commit, tag or branch of it; of its code too.
         tokenizer: The repository or folder of its tokenizer, where it has none of its own.
-        adapter: A folder or repository of a PEFT adapter for these weights.
-        adapter_base: ``"any"`` to put an adapter on weights it does not name as its base.
-        dtype: ``"auto"`` (the checkpoint's), ``"float32"``, ``"bfloat16"`` or ``"float16"``.
-        device: As torch calls it; the GPU of this process if there is one, else the CPU.
         device_map: ``"auto"`` spreads the model over all GPUs; instead of ``device``.
         trust_remote_code: Run the repository's code; never unless you say so.
         shared: See :class:`AnsweringModel`; ``batch_size`` stays 1.

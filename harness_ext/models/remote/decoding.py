@@ -1,10 +1,9 @@
 """Decoding as transformers 4 did it, for code that was written for it.
 
-Such code says itself what each step is given (``prepare_inputs_for_generation``) and what is kept of it
-(``_update_model_kwargs_for_generation``), with a cache of its own, in tuples. ``generate`` of transformers 5 hands it an
-empty cache object, which it takes for a full one, and positions, which it takes for its own; it drops the attention mask, and
-a method that such code calls is gone (https://github.com/zai-org/CogVLM/issues/517,
-https://github.com/huggingface/transformers/issues/39336). Some of that fails, some only changes the answers.
+Such code keeps a cache of its own, in tuples. ``generate`` of transformers 5 hands it an empty cache object, which it takes
+for a full one, and positions, which it takes for its own; it drops the attention mask, and a method that it calls is gone
+(https://github.com/zai-org/CogVLM/issues/517, https://github.com/huggingface/transformers/issues/39336). Some of that fails,
+some only changes the answers.
 """
 
 import inspect
@@ -60,15 +59,8 @@ def _generate(
 ) -> torch.Tensor:
     """``generate`` for one sequence: greedy, or sampled by a logits processor that adds the randomness.
 
-    Args:
-        model: The model.
-        input_ids: The prompt, shape (1, L), or
-        inputs_embeds: the prompt, shape (1, L, W).
-        max_new_tokens: The most tokens to generate.
-        eos_token_id: What ends the answer; by default what the generation settings name.
-        repetition_penalty: As in transformers; by default what the generation settings name.
-        logits_processor: Applied to the scores after the penalty.
-        values: What else the code is to be given; what it cannot do is not asked for.
+    The prompt is ``input_ids``, shape (1, L), or ``inputs_embeds``, shape (1, L, W). ``logits_processor`` is applied after
+    the penalty. ``values`` is what else the model's code is given.
 
     Returns:
         The prompt, where it is given as tokens, and what was generated; shape (1, T).

@@ -1,9 +1,8 @@
 """Models and tokenizers of repositories with their own code, made as that code expects.
 
-Such code was mostly written for transformers 4. ``from_pretrained`` of transformers 5 makes a model without memory for its
-tensors and fills those that are in no checkpoint, such as tables of positions, with whatever the memory holds: the model
-answers, and wrongly. So the class is called as it used to be, only its parameters without memory, and the weights are then
-put in, each of which must be there.
+Such code was mostly written for transformers 4. ``from_pretrained`` of transformers 5 leaves tensors that are in no
+checkpoint, such as tables of positions, unfilled, and the model answers wrongly. So the class is called as it used to be,
+only its parameters without memory; then the weights are put in, each of which must be there.
 """
 
 from collections.abc import Iterator, Sequence
@@ -38,13 +37,7 @@ _DESCRIPTIONS: Final = ("config.json", "tokenizer_config.json", "preprocessor_co
 
 @dataclass(frozen=True)
 class Repository:
-    """A checked-out repository.
-
-    Attributes:
-        name: What the user called it.
-        folder: Where its files are.
-        commit: The commit they are of; ``None`` for a folder of the user's.
-    """
+    """A checked-out repository: what the user called it, its files, and their commit, ``None`` for a folder of the user's."""
 
     name: str
     folder: Path
@@ -84,13 +77,8 @@ class Repository:
 def open_repository(named: str, revision: str | None, trust_remote_code: bool) -> Repository:
     """The files, but for the weights, of a repository whose code is going to run.
 
-    Code, weights, tokenizer and whatever the code itself loads "from where the model is from" then come from one folder, so
-    that a commit that was read stays the commit that runs.
-
-    Args:
-        named: A hub repository or a folder.
-        revision: The commit, tag or branch.
-        trust_remote_code: The user's word; without it nothing is downloaded, and no file is looked at.
+    Code, weights, tokenizer and whatever the code itself loads then come from one folder, so that a commit that was read
+    stays the commit that runs. Without ``trust_remote_code``, the user's word, nothing is downloaded or looked at.
 
     Raises:
         UserError: The word was not given, the repository cannot be had, or its code is in another repository.
@@ -157,17 +145,10 @@ def tokenizer_identity(named: str | None) -> str:
 def load_model(
     repository: Repository, auto_class: str, *, dtype: str, device: str | None, device_map: str | None
 ) -> PreTrainedModel:
-    """The model in evaluation mode, on its device.
+    """The model in evaluation mode, on its device; ``auto_class`` is the key of ``auto_map`` that names its class.
 
-    Args:
-        repository: Where class and weights are.
-        auto_class: The key of its ``auto_map`` that names the class.
-        dtype: ``"auto"`` (what its config.json names, else float32), ``"float32"``, ``"bfloat16"`` or ``"float16"``.
-        device: As torch calls it; the GPU of this process if there is one, else the CPU.
-        device_map: ``"auto"`` spreads the model over all GPUs; instead of ``device``.
-
-    Raises:
-        UserError: Its code fails, or its weights are not what that code expects.
+    A ``dtype`` of ``"auto"`` is what its config.json names, else float32. Raises ``UserError`` where its code fails, or its
+    weights are not what that code expects.
     """
     check_options(dtype, device, device_map)
     if device_map not in (None, "auto"):
