@@ -5,6 +5,7 @@ into batches and asked, and each answer is on disk when it is given. A request t
 an answer, and more than a few failures end the run.
 """
 
+import importlib.metadata
 import os
 from abc import abstractmethod
 from collections import Counter, defaultdict
@@ -20,7 +21,9 @@ from lmms_eval.api.model import lmms
 from loguru import logger
 from PIL import Image
 from tqdm import tqdm
+from transformers import PreTrainedModel
 
+from harness_ext import __version__
 from harness_ext.common.errors import UserError
 from harness_ext.common.failures import (
     CONTENT_FILTER,
@@ -35,6 +38,7 @@ from harness_ext.common.failures import (
 from harness_ext.common.files import digest
 from harness_ext.common.provenance import forget_model
 from harness_ext.common.thoughts import after_thoughts
+from harness_ext.models.checkpoint import record_model
 from harness_ext.models.generation import Generated, GenerationSettings
 from harness_ext.models.sanity import unlikely
 from harness_ext.models.store import AnswerStore, answer_key, answers_folder
@@ -277,6 +281,49 @@ class AnsweringModel(lmms):
         if question.settings.do_sample:
             parts += [self._seed, question.sampling]
         return answer_key(_ANSWERS_VERSION, *parts)
+
+
+class LocalModel(AnsweringModel):
+    """A backend whose model runs in this process; it calls :meth:`loaded` once its model can be asked."""
+
+    _model: PreTrainedModel
+    _device: torch.device
+    _identity: Mapping[str, str]
+
+    def loaded(
+        self,
+        model: PreTrainedModel,
+        pretrained: str,
+        commit: str | None,
+        adapter: str | None,
+        rests_on: Mapping[str, str],
+    ) -> None:
+        """Note in the result file and in the answers' identity what ``model`` is, its adapter included.
+
+        For ``pretrained``, ``commit`` and ``adapter`` see :func:`record_model`; ``rests_on`` is what else the last bits of
+        this backend's answers depend on.
+        """
+        self._model = model
+        # The harness deletes every module of this object once generation is over, and asks for the device after that.
+        self._device = model.device
+        self._identity = {
+            **record_model(pretrained, commit, adapter, model.dtype),
+            "dtype": str(model.dtype),
+            "device": self._device.type,
+            **rests_on,
+            "torch": torch.__version__,
+            "transformers": importlib.metadata.version("transformers"),
+            "unsafeconcepts": __version__,
+        }
+
+    @property
+    def device(self) -> torch.device:
+        """Where inputs go."""
+        return self._device
+
+    def identity(self) -> Mapping[str, str]:
+        """Weights, code and adapter by their contents, and what else the last bits of an answer depend on."""
+        return self._identity
 
 
 class _Failures:

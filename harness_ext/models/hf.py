@@ -16,13 +16,12 @@ from loguru import logger
 
 from harness_ext.common.failures import failure_reason, mark_failed
 from harness_ext.common.provenance import record_provenance
-from harness_ext.models.answering import REQUEST_ERRORS, Conversation, Question
+from harness_ext.models.answering import REQUEST_ERRORS, Conversation, LocalModel, Question
 from harness_ext.models.checkpoint import locate
 from harness_ext.models.decoding import Decoder, Row
 from harness_ext.models.generation import NOT_FINITE, request_seed
 from harness_ext.models.likelihood import Candidates
 from harness_ext.models.loading import load_model, load_processor
-from harness_ext.models.local import LocalModel
 from harness_ext.models.sharing import NotShareable, SharedPrefixes, reason_not_to_share
 
 # Questions about one image that are planned together; more of them (a blank image has hundreds) are more than one plan, so

@@ -11,10 +11,9 @@ from transformers import LogitsProcessorList, PreTrainedModel, PreTrainedTokeniz
 from harness_ext.common.errors import UserError
 from harness_ext.common.failures import failure_reason, mark_failed
 from harness_ext.common.provenance import record_provenance
-from harness_ext.models.answering import REQUEST_ERRORS, Conversation, Question, one_by_one
+from harness_ext.models.answering import REQUEST_ERRORS, Conversation, LocalModel, Question, one_by_one
 from harness_ext.models.generation import GenerationSettings, RequireFinite, request_seed, seeded_sampling
 from harness_ext.models.loading import check_adapter
-from harness_ext.models.local import LocalModel
 from harness_ext.models.remote.loading import adapted, load_model, load_tokenizer, open_repository, tokenizer_identity
 
 
