@@ -49,7 +49,7 @@ def is_openai(base_url: str) -> bool:
 
 
 def read_key(base_url: str, variable: str | None) -> str:
-    """The key in an environment variable; empty where none is named, lest OpenAI's key is sent to other servers."""
+    """The key in an environment variable; empty where none is named, so that OpenAI's key is not sent to other servers."""
     if variable is None:
         return ""
     key = os.environ.get(variable, "").strip()

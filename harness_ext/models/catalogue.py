@@ -41,18 +41,19 @@ def read_catalogue(path: Path, source: str = "") -> dict[str, "Entry"]:
 
 @functools.cache
 def _entries(path: Path, text: str, source: str) -> Mapping[str, "Entry"]:
-    from harness_ext.models.entries import Entry, Fault, read_entry
+    from harness_ext.models.entries import Entry, read_entry
 
     def read(loader: Loader) -> dict[str, Entry]:
-        entries = {}
-        for name, line, node in _named_nodes(loader, path):
-            try:
-                entries[name] = read_entry(loader, node, line, source)
-            except Fault as fault:
-                raise UserError(f"{path}, line {fault.line}: model {name!r}: {fault}") from fault
-        return entries
+        return {
+            name: read_entry(loader, node, line, source, functools.partial(_fault, path, name))
+            for name, line, node in _named_nodes(loader, path)
+        }
 
     return _parse(path, text, read)
+
+
+def _fault(path: Path, name: object, line: int, problem: str) -> UserError:
+    return UserError(f"{path}, line {line}: model {name!r}: {problem}")
 
 
 def _text(path: Path) -> str:
@@ -81,11 +82,10 @@ def _named_nodes(loader: Loader, path: Path) -> Iterator[tuple[str, int, yaml.No
     seen = set()
     for key, node in root.value:
         name, line = loader.construct_object(key, deep=True), key.start_mark.line + 1
-        at = f"{path}, line {line}: model {name!r}:"
         if not isinstance(name, str) or not name or any(sign in name for sign in ", =/\\"):
-            raise UserError(f"{at} a name is text without spaces, commas, slashes or equals signs")
+            raise _fault(path, name, line, "a name is text without spaces, commas, slashes or equals signs")
         if name in seen:
-            raise UserError(f"{at} {name!r} is there twice; keep one of the two")
+            raise _fault(path, name, line, f"{name!r} is there twice; keep one of the two")
         seen.add(name)
         yield name, line, node
 

@@ -55,7 +55,7 @@ class Decoder:
         own = type(processor.image_processor)
         processor.image_processor.__class__ = type(own.__name__, (_Remembering, own), {})
         self._template_options = dict(template_options or {})
-        # A base model's under an adapter too; the outer configuration of InstructBLIP does not know what is before a T5.
+        # Also under an adapter; the outer configuration of InstructBLIP does not say that its language model is a T5.
         self.is_encoder_decoder = bool(model.config.get_text_config().is_encoder_decoder)
         # Without the adapter, whose methods take whatever they are given.
         self.base = model.get_base_model() if hasattr(model, "get_base_model") else model

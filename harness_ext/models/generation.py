@@ -116,7 +116,7 @@ class GenerationSettings:
             "temperature": None,
             "top_p": None,
             "top_k": None,
-            # Where a checkpoint's settings ask for it, what is not finite would be made a number, and an answer.
+            # A checkpoint's settings can ask for it: scores that are not finite would become an answer.
             "remove_invalid_values": False,
         }
         if self.repetition_penalty is not None:
@@ -230,7 +230,7 @@ class WatchFinite(LogitsProcessor):
 
         Args:
             tokens: The new tokens, shape (B, T).
-            ends: The tokens that end an answer: what a row is given after them, while others go on, is not part of it.
+            ends: The tokens that end an answer; what follows them, while other rows continue, is not part of it.
         """
         if self._first is None:
             return [False] * len(tokens)

@@ -119,13 +119,11 @@ class HuggingFaceVLM(LocalModel):
         shared = [question for question in questions if self._shares and question.images]
         batches: list[list[Question]] = [[]]
         for group in grouped(shared, lambda question: question.images):
-            most = max(self.batch_size, _MOST_TOGETHER)
-            for part in _pieces(group, most):
+            for part in _pieces(group, max(self.batch_size, _MOST_TOGETHER)):
                 if batches[-1] and len(batches[-1]) + len(part) > self.batch_size:
                     batches.append([])
                 batches[-1].extend(part)
-        together = {question.index for question in shared}
-        alone = [question for question in questions if question.index not in together]
+        alone = [question for question in questions if not (self._shares and question.images)]
         # Few processors take prompts with an image and prompts without at once.
         for group in grouped(alone, lambda question: (question.settings, bool(question.images))):
             group.sort(key=lambda question: -len(question.prompt))
@@ -233,7 +231,7 @@ class Asker:
         groups = grouped(list(enumerate(batch)), lambda numbered: numbered[1].images)
         try:
             prefixes = SharedPrefixes(self._decoder, [[conversations[at] for at, _ in group] for group in groups])
-            # Of every task, for where the image stands in a prompt is a task's to say.
+            # For every task, because a task says where the image stands in its prompts.
             for task in {question.task for question in batch} - self._checked:
                 of_task = [[at for at, question in group if question.task == task] for group in groups]
                 self._check(prefixes, conversations, max(of_task, key=len)[:_QUESTIONS_CHECKED])
@@ -241,7 +239,7 @@ class Asker:
         except torch.OutOfMemoryError:
             raise
         except (NotShareable, *REQUEST_ERRORS) as error:
-            # Of these prompts; others may well share, unless none ever did.
+            # Other prompts may well share, unless none ever did.
             reason = str(error) if isinstance(error, NotShareable) else failure_reason(error)
             self._unshared += 1
             if not self._checked and self._unshared == _MOST_TRIED:
@@ -253,7 +251,7 @@ class Asker:
     def _check(self, prefixes: SharedPrefixes, conversations: Sequence[Conversation], places: Sequence[int]) -> None:
         """Turn sharing off, aloud, if the first answers' distributions are not those of asking without it.
 
-        What is allowed is what asking in a batch changes against asking alone, in the precision of the run, a few times over.
+        They may differ a few times as much as a batch differs from asking alone, in the precision of the run.
         Raises one of ``REQUEST_ERRORS`` where the prompts cannot be asked.
         """
         noises: list[float] = []
@@ -272,7 +270,7 @@ class Asker:
             differences.append(min(_difference(shared, batched), _difference(shared, by_itself)))
         noise, difference = max(noises), max(differences, key=lambda value: math.inf if math.isnan(value) else value)
         least = _LEAST_ALLOWED if self._decoder.model.dtype == torch.float32 else _LEAST_ALLOWED_HALF
-        # Not "greater than": a difference that is no number is one.
+        # Not "greater than": NaN counts as a difference.
         if not difference <= min(least + _NOISE_ALLOWED * noise, _MOST_ALLOWED):
             self._do_not_share(
                 f"its next token's distribution differs by {difference:.2g} (total variation) from asking without it, "

@@ -98,7 +98,7 @@ def _spellings(form: str, tokenizer: PreTrainedTokenizerBase) -> set[Tokens]:
     if _begins(after, newline):
         found.add(after[len(newline) :])
     spelt = {tokens for tokens in found if tokens and tokenizer.decode(tokens).strip() == form}
-    # A space of its own before the word is what an encoder makes of a doubled one (Llama's), hardly what a model says; each
+    # An encoder (Llama's) makes a token of its own of a doubled space before the word. A model hardly says it, and each
     # spelling of several tokens costs a row.
     joined = {tokens for tokens in spelt if tokenizer.decode(tokens[:1]).strip()}
     return joined or spelt

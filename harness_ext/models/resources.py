@@ -8,7 +8,7 @@ import gc
 import math
 import pickle
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
@@ -50,13 +50,14 @@ def bytes_needed(elements: Elements, dtype: str | None) -> int:
 
 def elements_in(files: Iterable[Path]) -> Elements | None:
     """What the files, which are whole, hold; ``None`` if that cannot be known."""
-    named: Counter[str] = Counter()
-    pickled: Elements = Counter()
+    elements: Elements = Counter()
     for file in files:
         if file.suffix == ".safetensors":
             with safe_open(file, framework="pt") as tensors:
                 for part in map(tensors.get_slice, tensors.keys()):
-                    named[part.get_dtype()] += math.prod(part.get_shape())
+                    if (stored := _TYPES.get(part.get_dtype())) is None:
+                        return None
+                    elements[stored] += math.prod(part.get_shape())
             continue
         try:
             loaded = torch.load(file, map_location="meta", mmap=True, weights_only=True)
@@ -64,25 +65,19 @@ def elements_in(files: Iterable[Path]) -> Elements | None:
             return None
         # A tensor may have several names.
         for tensor in {value.untyped_storage()._cdata: value for value in loaded.values()}.values():
-            pickled[tensor.dtype] += tensor.numel()
-    typed = _by_type(named)
-    return None if typed is None else typed + pickled
+            elements[tensor.dtype] += tensor.numel()
+    return elements
 
 
 def elements_on_hub(repo: str, revision: str | None) -> Elements | None:
     """What a hub repository's weights hold; ``None``, with a logged line, if the hub does not say."""
     try:
-        return _by_type(HfApi().get_safetensors_metadata(repo, revision=revision).parameter_count)
+        counts = HfApi().get_safetensors_metadata(repo, revision=revision).parameter_count
     except (NotASafetensorsRepoError, SafetensorsParsingError, HfHubHTTPError, httpx.HTTPError, OSError) as error:
         logger.info(f"the hub does not say how large the weights of {repo!r} are: {type(error).__name__}")
         return None
-
-
-def _by_type(named: Mapping[str, int]) -> Elements | None:
-    """Numbers of elements by safetensors' names of types; ``None`` where one of them is unknown."""
-    if named.keys() - _TYPES.keys():
-        return None
-    return Counter({_TYPES[name]: count for name, count in named.items()})
+    known = counts.keys() <= _TYPES.keys()
+    return Counter({_TYPES[name]: count for name, count in counts.items()}) if known else None
 
 
 def require_memory(

@@ -195,7 +195,7 @@ def _common_prefix(group: Sequence[_Prompt], image_token: int | None) -> int:
     for other in others:
         if not _same(first.image, other.image):
             raise NotShareable("what it is given of an image depends on the question")
-    # The last token must be left, for it is what the first new one is read from.
+    # The first new token is read from the last token of the prompt, which must remain.
     length = min(len(prompt.ids) for prompt in group) - 1
     for other in others:
         differs = (first.ids[:length] != other.ids[:length]).nonzero()

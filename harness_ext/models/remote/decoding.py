@@ -22,7 +22,7 @@ from transformers import (
 
 from harness_ext.common.errors import UserError
 
-# What a generation_config.json may say: what is honoured here, and what a task's settings take the place of.
+# Keys that a generation_config.json may have: those that are honoured here, and those that a task's settings replace.
 _HONOURED: Final = {"eos_token_id", "repetition_penalty", "suppress_tokens"}
 _REPLACED: Final = {
     "do_sample", "temperature", "top_p", "top_k", "num_beams", "max_length", "max_new_tokens",

@@ -190,7 +190,7 @@ def adapted(model: PreTrainedModel, adapter: str, repository: Repository) -> Pre
 
 
 def _make(repository: Repository, auto_class: str, dtype: str) -> PreTrainedModel:
-    """The model without its weights; what is in no checkpoint is there."""
+    """The model without its weights, but with the tensors that are in no checkpoint."""
     folder = str(repository.folder)
     config = AutoConfig.from_pretrained(folder, trust_remote_code=True)
     # Transformers 5 drops what a config.json says of generation; code may read it (XComposer2 its max_length).
