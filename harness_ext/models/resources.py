@@ -39,12 +39,11 @@ Elements = Counter[torch.dtype]
 
 def bytes_needed(elements: Elements, dtype: str | None) -> int:
     """The bytes of ``elements`` loaded in ``dtype``, as torch calls it; as they are stored for ``None``."""
-    target = getattr(torch, dtype) if dtype else None
     total = 0
     for stored, count in elements.items():
-        # Loading converts numbers of floating point, but for those of eight bits.
-        converted = target is not None and stored.is_floating_point and stored.itemsize > 1
-        total += count * (target if converted else stored).itemsize
+        # Loading converts numbers of floating point, except those of eight bits.
+        converts = stored.is_floating_point and stored.itemsize > 1
+        total += count * (getattr(torch, dtype) if dtype and converts else stored).itemsize
     return total
 
 
