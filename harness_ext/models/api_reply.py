@@ -221,8 +221,10 @@ def hint(error: openai.APIStatusError, sent: Iterable[str]) -> str:
     words = words_of(error)
     if not _NOT_TAKEN.search(words):
         return ""
-    named = [str(error.param), *re.findall(r"[\w-]+", _OTHER_FIELDS.split(words)[0])]
-    refused = next((name for name in named if name in sent), "")
+    found = re.findall(r"[\w-]+", _OTHER_FIELDS.split(words)[0])
+    named = set(sent) & {error.param} or set(sent) & set(found)
+    # More than one is likely no list of fields, but a sentence.
+    refused = named.pop() if len(named) == 1 else ""
     if refused in MAX_TOKENS_KEYS:
         return f"; set max_tokens_key={MAX_TOKENS_KEYS[refused == MAX_TOKENS_KEYS[0]]}"
     if refused == "temperature":

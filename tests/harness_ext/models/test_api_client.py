@@ -198,6 +198,7 @@ SEED, STORE = (LEAVE_OUT.replace("NAME", name) for name in ("seed", "store"))
         ({"message": "Unrecognized request argument supplied: logit_bias"}, "supplied: logit_bias$"),
         ({"message": "Extra inputs are not permitted", "param": "logit_bias"}, "not permitted$"),
         ({"message": "unknown field `foo`, expected one of `model`, `seed`, `max_tokens`"}, "`max_tokens`$"),
+        ({"message": "the temperature of the seed store cannot be unknown"}, "be unknown$"),
         ({"message": "The model `seed-vl` is not supported"}, "is not supported$"),
     ],
 )
