@@ -103,12 +103,7 @@ class Server:
 
 
 def open_server(
-    base_url: str,
-    api_key_variable: str | None,
-    concurrency: int,
-    timeout: float,
-    max_retries: int,
-    backoff: float,
+    base_url: str, api_key_variable: str | None, concurrency: int, timeout: float, max_retries: int, backoff: float
 ) -> Server:
     """The server at ``base_url``, with its key. Raises ``UserError`` where the address is wrong or the key is missing."""
     base_url = checked_url(base_url)
