@@ -1,17 +1,19 @@
 """Answering the harness's requests: what every backend of this project shares.
 
-A request becomes a :class:`Question`. Questions that were answered before, by the same weights under the same settings, are
-taken from the disk; the rest is planned into batches and asked; every answer is on disk when it is given. A request that
-fails is recorded as ``failed``, never as an answer, and more than a few of them end the run.
+A request becomes a :class:`Question`. Answers that are kept on disk are read from there; the remaining questions are planned
+into batches and asked, and each answer is on disk when it is given. A request that fails is recorded as ``failed``, never as
+an answer, and more than a few failures end the run.
 """
 
+import importlib.metadata
 import os
 from abc import abstractmethod
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Final, cast
+from itertools import chain
+from typing import Any, Final
 
 import torch
 from lmms_eval.api.instance import Instance
@@ -19,7 +21,9 @@ from lmms_eval.api.model import lmms
 from loguru import logger
 from PIL import Image
 from tqdm import tqdm
+from transformers import PreTrainedModel
 
+from harness_ext import __version__
 from harness_ext.common.errors import UserError
 from harness_ext.common.failures import (
     CONTENT_FILTER,
@@ -34,13 +38,13 @@ from harness_ext.common.failures import (
 from harness_ext.common.files import digest
 from harness_ext.common.provenance import forget_model
 from harness_ext.common.thoughts import after_thoughts
+from harness_ext.models.checkpoint import record_model
 from harness_ext.models.generation import Generated, GenerationSettings
 from harness_ext.models.sanity import unlikely
 from harness_ext.models.store import AnswerStore, answer_key, answers_folder
 
 # What one bad request can raise: an unreadable image, a prompt too long, memory. Anything else is a fault of the program.
 REQUEST_ERRORS: Final = (OSError, ValueError, RuntimeError)
-MAX_FAILED_SHARE: Final = 0.001
 # Raise it when answers of the same weights to the same prompt change because the code that asks has changed.
 _ANSWERS_VERSION: Final = "2"
 Conversation = list[dict[str, Any]]
@@ -49,8 +53,7 @@ Conversation = list[dict[str, Any]]
 def conversation(messages: Sequence[Mapping[str, Any]]) -> Conversation:
     """lmms-eval's messages, ``{"type": "image", "url": IMAGE}``, in the form that ``apply_chat_template`` reads.
 
-    Raises:
-        UserError: A part is neither text nor an image.
+    Raises ``UserError`` for a part that is neither text nor an image.
     """
     turns = []
     for message in messages:
@@ -103,7 +106,7 @@ class Question:
         prompt: The rendered prompt.
         images: A digest of each image's pixels, in the prompt's order.
         repeat: How many requests before it, of its task, ask the same of the same images.
-        key: What its answer is kept under, see :class:`harness_ext.models.store.AnswerStore`.
+        key: What its answer is kept under.
         failure: Why it cannot be asked at all (an unreadable image); empty otherwise.
     """
 
@@ -120,11 +123,6 @@ class Question:
     failure: str = ""
 
     @property
-    def name(self) -> str:
-        """What to call it in a message."""
-        return f"task {self.task}, row {self.row}, repeat {self.repeat}"
-
-    @property
     def sampling(self) -> tuple[str, str, tuple[str, ...], int]:
         """What a sampled answer rests on beside the seed; not the row's number, which depends on the number of processes."""
         return self.task, self.prompt, self.images, self.repeat
@@ -135,10 +133,12 @@ class AnsweringModel(lmms):
 
     Args:
         batch_size: Questions answered at a time.
-        max_failed: The share of a process's requests that may fail before the run does.
-        seed: The seed of sampling; torch's own by default.
+        max_batch_size: Given by lmms-eval, without effect here.
+        max_failed: The share of a process's requests that may fail before the run does. Those that a service's content filter
+            refused are not counted.
+        seed: The seed of sampling; lmms-eval's ``--seed`` (its torch seed) by default.
         generation: Defaults under the settings that a task names, see :class:`GenerationSettings`.
-        answers: The folder where answers are kept, or ``"none"``; see :func:`harness_ext.models.store.answers_folder`.
+        answers: The folder where answers are kept, ``"none"`` to keep none; the cache folder by default.
 
     Raises:
         UserError: An option is not as expected.
@@ -149,11 +149,12 @@ class AnsweringModel(lmms):
     def __init__(
         self,
         *,
-        batch_size: int | str,
-        max_failed: float,
-        seed: int | None,
-        generation: Mapping[str, Any] | None,
-        answers: str | None,
+        batch_size: int | str = 1,
+        max_batch_size: int | None = None,
+        max_failed: float = 0.001,
+        seed: int | None = None,
+        generation: Mapping[str, Any] | None = None,
+        answers: str | None = None,
     ) -> None:
         super().__init__()
         forget_model()
@@ -194,7 +195,7 @@ class AnsweringModel(lmms):
             TooManyFailures: More than ``max_failed`` of the requests failed.
         """
         questions = self._read(requests)
-        answers: list[str | None] = [None] * len(requests)
+        answers: dict[int, str] = {}
         failures = _Failures(len(requests), self._max_failed)
         bar = tqdm(total=len(requests), desc="Model Responding", disable=self.rank != 0)
         with AnswerStore(self._answers_folder, self.identity()) as store, bar:
@@ -202,26 +203,36 @@ class AnsweringModel(lmms):
                 if question.failure:
                     answers[question.index] = mark_failed(question.failure)
                     failures.add(question, question.failure)
-                    bar.update()
-            waiting = []
-            for batch in self.plan([question for question in questions if not question.failure]):
-                kept = [(question, _kept(store, question)) for question in batch]
-                for question, answer in kept:
-                    answers[question.index] = answer
-                bar.update(sum(answer is not None for _, answer in kept))
-                # What is given together is kept together, so that a part of a batch is missing only if it is new.
-                waiting.append([question for question, answer in kept if answer is None])
-            _announce(answers, failures, store)
+            # A batch is planned with its kept answers too, so that only its new questions are missing.
+            batches = self.plan([question for question in questions if not question.failure])
+            kept = {at.index: _checked(answer) for at in chain(*batches) if (answer := store.get(at.key)) is not None}
+            if store.folder and kept:
+                logger.info(
+                    f"{len(kept)} of {len(requests)} answers were given before and are read from {store.folder} "
+                    "(--model_args answers=none asks again)"
+                )
+            answers |= kept
+            bar.update(len(answers))
+            waiting = [[question for question in batch if question.index not in kept] for batch in batches]
             for batch, given in self.answer([batch for batch in waiting if batch]):
-                self._take(batch, given, store, answers, failures)
+                checked = [_checked(answer) for answer in given]
+                store.add(
+                    (question.key, answer, {"task": question.task, "row": question.row})
+                    for question, answer in zip(batch, checked, strict=True)
+                    if not is_failed(answer)
+                )
+                for question, answer in zip(batch, checked, strict=True):
+                    answers[question.index] = answer
+                    if is_failed(answer) and (reason := reason_of(answer)) != CONTENT_FILTER:
+                        failures.add(question, reason)
                 bar.update(len(batch))
         failures.tell()
-        assert None not in answers, "a request was neither answered nor recorded as failed"
-        _tell_unlikely(questions, cast(list[str], answers))
-        for answer in answers:
+        assert len(answers) == len(requests), "a request was neither answered nor recorded as failed"
+        _tell_unlikely(questions, answers)
+        for answer in answers.values():
             if isinstance(answer, Generated) and answer.cut_short:
                 note_at_limit(answer)
-        return [str(answer) for answer in answers]
+        return [str(answers[index]) for index in range(len(requests))]
 
     def generate_until_multi_round(self, requests: list[Instance]) -> list[str]:
         """Not part of these backends."""
@@ -271,26 +282,48 @@ class AnsweringModel(lmms):
             parts += [self._seed, question.sampling]
         return answer_key(_ANSWERS_VERSION, *parts)
 
-    def _take(
+
+class LocalModel(AnsweringModel):
+    """A backend whose model runs in this process; it calls :meth:`loaded` once its model can be asked."""
+
+    _model: PreTrainedModel
+    _device: torch.device
+    _identity: Mapping[str, str]
+
+    def loaded(
         self,
-        batch: Sequence[Question],
-        given: Sequence[str],
-        store: AnswerStore,
-        answers: list[str | None],
-        failures: "_Failures",
+        model: PreTrainedModel,
+        pretrained: str,
+        commit: str | None,
+        adapter: str | None,
+        rests_on: Mapping[str, str],
     ) -> None:
-        """Note a batch's answers, on disk first."""
-        given = [_checked(answer) for answer in given]
-        about = [{"task": question.task, "row": question.row} for question in batch]
-        store.add(
-            (question.key, answer, more)
-            for question, answer, more in zip(batch, given, about, strict=True)
-            if not is_failed(answer)
-        )
-        for question, answer in zip(batch, given, strict=True):
-            answers[question.index] = answer
-            if is_failed(answer) and (reason := reason_of(answer)) != CONTENT_FILTER:
-                failures.add(question, reason)
+        """Note in the result file and in the answers' identity what ``model`` is, its adapter included.
+
+        For ``pretrained``, ``commit`` and ``adapter`` see :func:`record_model`; ``rests_on`` is what else the last bits of
+        this backend's answers depend on.
+        """
+        self._model = model
+        # The harness deletes every module of this object once generation is over, and asks for the device after that.
+        self._device = model.device
+        self._identity = {
+            **record_model(pretrained, commit, adapter, model.dtype),
+            "dtype": str(model.dtype),
+            "device": self._device.type,
+            **rests_on,
+            "torch": torch.__version__,
+            "transformers": importlib.metadata.version("transformers"),
+            "unsafeconcepts": __version__,
+        }
+
+    @property
+    def device(self) -> torch.device:
+        """Where inputs go."""
+        return self._device
+
+    def identity(self) -> Mapping[str, str]:
+        """Weights, code and adapter by their contents, and what else the last bits of an answer depend on."""
+        return self._identity
 
 
 class _Failures:
@@ -299,12 +332,9 @@ class _Failures:
     def __init__(self, requests: int, allowed: float) -> None:
         self._requests, self._allowed, self._told = requests, allowed, list[str]()
 
-    def __len__(self) -> int:
-        return len(self._told)
-
     def add(self, question: Question, reason: str) -> None:
         """Raises ``TooManyFailures`` where this one is one too many."""
-        self._told.append(f"{question.name}: {reason}")
+        self._told.append(f"task {question.task}, row {question.row}, repeat {question.repeat}: {reason}")
         if len(self._told) > self._allowed * self._requests:
             raise TooManyFailures(
                 f"{len(self._told)} of {self._requests} requests failed, more than max_failed={self._allowed:g} allows; "
@@ -316,17 +346,7 @@ class _Failures:
             logger.warning(f"{len(self._told)} of {self._requests} requests failed, recorded so: {self._told[0]}, …")
 
 
-def _announce(answers: Sequence[str | None], failures: _Failures, store: AnswerStore) -> None:
-    kept = sum(answer is not None for answer in answers) - len(failures)
-    if store.folder and kept:
-        logger.info(
-            f"{kept} of {len(answers)} answers were given before and are read from {store.folder} "
-            "(--model_args answers=none asks again)"
-        )
-
-
-def _tell_unlikely(questions: Iterable[Question], answers: Sequence[str]) -> None:
-    """Warn of tasks whose answers look as a whole like no model's, see :func:`harness_ext.models.sanity.unlikely`."""
+def _tell_unlikely(questions: Iterable[Question], answers: Mapping[int, str]) -> None:
     by_task: dict[tuple[str, int], list[Question]] = defaultdict(list)
     for question in questions:
         if not question.settings.likelihood and not is_failed(answers[question.index]):
@@ -335,12 +355,6 @@ def _tell_unlikely(questions: Iterable[Question], answers: Sequence[str]) -> Non
         different = len({(question.prompt, question.images) for question in asked})
         for line in unlikely([answers[question.index] for question in asked], different, most):
             logger.warning(f"{task}: {line}")
-
-
-def _kept(store: AnswerStore, question: Question) -> str | None:
-    answer = store.get(question.key)
-    # A failure is never kept.
-    return None if answer is None else _checked(answer)
 
 
 def _checked(answer: str) -> str:

@@ -1,9 +1,8 @@
 """Asking questions of an OpenAI-compatible server, several at a time, until each is answered, refused, or given up.
 
-openai's client retries what may pass: a dropped connection, a time-out, a status of 5xx, a request that came too often. A
-hook on its responses adds what it cannot see: an answer that never ends, and a status of 200 without an answer. This file
-decides what the remaining errors mean. A service's content filter is recorded as one, a request that is wrong by itself
-fails, and what every request would meet (a wrong key, an unknown model) ends the run.
+openai's client retries what may pass. A hook on its responses adds what it cannot see: an answer that never ends, and a
+status of 200 without an answer. This file decides what the remaining errors mean: the service's content filter refused, the
+request is wrong by itself, or every request would meet the same (a wrong key, an unknown model), which ends the run.
 """
 
 import asyncio
@@ -12,7 +11,7 @@ import math
 import random
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Final, Literal, TypeVar
@@ -25,8 +24,17 @@ from harness_ext.common.errors import UserError
 from harness_ext.common.failures import CONTENT_FILTER, failure_reason, mark_failed, writable
 from harness_ext.common.provenance import record_provenance
 from harness_ext.common.secrets import hide
-from harness_ext.models.api_errors import ENDS_THE_RUN, hint, is_filtered, is_out_of_credit, is_too_large, words_of
-from harness_ext.models.api_reply import Completed, NoAnswerError, read
+from harness_ext.models.api_options import checked_url, is_openai, read_key
+from harness_ext.models.api_reply import (
+    NoAnswerError,
+    Reply,
+    hint,
+    is_filtered,
+    is_out_of_credit,
+    is_too_large,
+    read,
+    words_of,
+)
 
 # Seconds. openai's client does not retry at all where a server asks for a longer wait than this.
 _LONGEST_WAIT: Final = 120.0
@@ -45,6 +53,14 @@ _LAST_WORDS: Final = 200
 # No model says a key of so many characters but from a server that repeats it.
 _LONG_KEY: Final = 16
 
+# Statuses that every request would meet, with what they mean and what there is to do.
+_ENDS_THE_RUN: Final = {
+    401: "does not accept the key, which is that in the environment variable named by api_key_variable",
+    402: "wants to be paid first",
+    403: "does not allow it",
+    404: "does not know the model, or base_url is not where its API begins (it mostly ends in /v1)",
+    405: "has no chat completions there: base_url is not where its API begins (it mostly ends in /v1)",
+}
 Event = Literal["filtered", "cut to nothing", "thoughts alone", "unknown end"]
 # What a reader of the results should know: a line about the first one (`{what}` is a server's word for it), and about all.
 _TOLD: Final[dict[Event, tuple[str, str]]] = {
@@ -73,16 +89,9 @@ _Given = TypeVar("_Given")
 
 @dataclass(frozen=True)
 class Server:
-    """Where to ask, and how.
+    """Where to ask, and how; the options are those of :class:`harness_ext.models.api.OpenAICompatible`.
 
-    Attributes:
-        base_url: Where the API begins.
-        key: The API's key; empty for a server without one.
-        is_openai: Whether it is OpenAI's own, and the environment's OpenAI organization and project its business.
-        concurrency: Requests under way at a time, at most.
-        timeout: Seconds that one request may take.
-        max_retries: How often a request that failed is tried again.
-        backoff: Seconds before the first retry of a refused request, doubled for each further one, up to a minute.
+    ``key`` is empty for a server without one. Only OpenAI's own is told the environment's OpenAI organization and project.
     """
 
     base_url: str
@@ -94,19 +103,14 @@ class Server:
     backoff: float
 
 
-@dataclass(frozen=True)
-class Reply:
-    """What came of a request.
-
-    Attributes:
-        text: What the model said, or the failure marked as one.
-        cut_short: Whether it ended because its tokens were used up; ``None`` where the server does not say.
-        is_refusal: Whether the API marks it as a refusal to answer.
-    """
-
-    text: str
-    cut_short: bool | None = None
-    is_refusal: bool = False
+def open_server(
+    base_url: str, api_key_variable: str | None, concurrency: int, timeout: float, max_retries: int, backoff: float
+) -> Server:
+    """The server at ``base_url``, with its key. Raises ``UserError`` where the address is wrong or the key is missing."""
+    base_url = checked_url(base_url)
+    at_openai = is_openai(base_url)
+    key = read_key(base_url, api_key_variable or ("OPENAI_API_KEY" if at_openai else None))
+    return Server(base_url, key, at_openai, concurrency, timeout, max_retries, backoff)
 
 
 class ChatClient:
@@ -118,7 +122,7 @@ class ChatClient:
             api_key=server.key or "none",
             base_url=server.base_url,
             max_retries=server.max_retries,
-            timeout=openai.Timeout(server.timeout, connect=min(server.timeout, _LONGEST_DOUBLED)),
+            timeout=self._limit(server.timeout),
             http_client=openai.DefaultAsyncHttpxClient(event_hooks={"response": [self._examine]}),
         )
         if not server.is_openai:
@@ -127,11 +131,13 @@ class ChatClient:
         self._events: Counter[Event] = Counter()
         self._served: dict[str, set[str]] = {"answered_by": set(), "system_fingerprint": set()}
 
+    def _limit(self, seconds: float) -> openai.Timeout:
+        return openai.Timeout(seconds, connect=min(self._server.timeout, _LONGEST_DOUBLED))
+
     async def require_server(self) -> None:
         """Raise ``UserError`` where no server is at the address: openai's client would try again and again."""
-        connect = min(self._server.timeout, _LONGEST_DOUBLED)
         try:
-            async with httpx2.AsyncClient(timeout=httpx2.Timeout(_LONG_WAIT, connect=connect)) as client:
+            async with httpx2.AsyncClient(timeout=self._limit(_LONG_WAIT)) as client:
                 await client.head(self._server.base_url)
         except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
             raise UserError(
@@ -165,12 +171,13 @@ class ChatClient:
                 )
                 return self._answer(read(sent.http_response))
             except openai.APIConnectionError as error:
-                return self._given_up(error, self._why_no_answer(error))
+                return _given_up(error, self._why_no_answer(error))
             except openai.APIStatusError as error:
-                if error.status_code >= 500 or error.status_code in (408, 409):
-                    return self._given_up(error, f"the server answered {error.status_code}: {self._words(error)}")
-                if error.status_code != 429 or is_out_of_credit(error.response) or is_too_large(error.response):
-                    return Reply(self._refusal(error, body))
+                status = error.status_code
+                if status >= 500 or status in (408, 409):
+                    return _given_up(error, f"the server answered {status}: {self._told(words_of(error))}")
+                if status != 429 or is_out_of_credit(error.response) or is_too_large(error.response):
+                    return Reply(self._refusal(error, extra))
                 if self._answered == answered_before:
                     raise UserError(
                         f"the server said {_times_sent(error.request)} times in a row that it is asked too often, and "
@@ -204,22 +211,21 @@ class ChatClient:
         if wait >= _LONG_WAIT and response.status_code == 429:
             logger.info(f"asked too often: a request waits for {wait:.0f} seconds")
 
-    def _answer(self, said: Completed) -> Reply:
+    def _answer(self, reply: Reply) -> Reply:
         self._answered += 1
-        self._record(answered_by=said.model, system_fingerprint=said.fingerprint)
-        if said.end == "filtered":
+        self._record(answered_by=reply.model, system_fingerprint=reply.fingerprint)
+        if reply.end == "filtered":
             self._note("filtered")
             return Reply(mark_failed(CONTENT_FILTER))
-        if said.end == "unknown":
-            self._note("unknown end", self._told(repr(said.reason)))
-        if not said.text.strip():
-            if said.end == "length":
+        if reply.end == "unknown":
+            self._note("unknown end", self._told(repr(reply.reason)))
+        if not reply.text.strip():
+            if reply.end == "length":
                 self._note("cut to nothing")
-            elif said.thoughts:
-                self._note("thoughts alone", said.thoughts)
+            elif reply.thoughts:
+                self._note("thoughts alone", reply.thoughts)
         key = self._server.key
-        text = said.text.replace(key, "[API key]") if len(key) >= _LONG_KEY else said.text
-        return Reply(text, None if said.end in ("not said", "unknown") else said.end == "length", said.is_refusal)
+        return replace(reply, text=reply.text.replace(key, "[API key]")) if len(key) >= _LONG_KEY else reply
 
     def _note(self, event: Event, what: str = "") -> None:
         self._events[event] += 1
@@ -234,23 +240,20 @@ class ChatClient:
                 self._served[fact].add(name)
                 record_provenance(**{fact: ", ".join(sorted(self._served[fact]))})
 
-    def _given_up(self, error: openai.APIStatusError | openai.APIConnectionError, reason: str) -> Reply:
-        return Reply(mark_failed(f"{reason} (asked {_times_sent(error.request)} times)"))
-
-    def _refusal(self, error: openai.APIStatusError, body: Mapping[str, Any]) -> str:
+    def _refusal(self, error: openai.APIStatusError, sent: Iterable[str]) -> str:
         """A refused request as failed. Raises ``UserError`` where all are refused."""
-        status, words, url = error.status_code, self._words(error), self._server.base_url
+        status, words, url = error.status_code, self._told(words_of(error)), self._server.base_url
         if is_filtered(error):
             self._note("filtered")
             return mark_failed(CONTENT_FILTER)
         if status == 401 and not self._server.key:
             raise UserError(f"{url} wants a key: export it, and name its variable by api_key_variable") from None
-        if status in ENDS_THE_RUN:
-            raise UserError(f"{url} {ENDS_THE_RUN[status]} ({status}):\n{words}") from None
+        if status in _ENDS_THE_RUN:
+            raise UserError(f"{url} {_ENDS_THE_RUN[status]} ({status}):\n{words}") from None
         if is_out_of_credit(error.response):
             raise UserError(f"{url} answers no more until the account has credit (429):\n{words}") from None
         self._refused += 1
-        reason = f"the server refused it ({status}): {words}{hint(error, body)}"
+        reason = f"the server refused it ({status}): {words}{hint(error, sent)}"
         if not self._answered and self._refused >= _REFUSED_ALIKE:
             raise UserError(f"{url} refused each of the first {self._refused} requests; the last:\n{reason}") from None
         return mark_failed(reason)
@@ -263,9 +266,6 @@ class ChatClient:
             return self._told(f"no connection: {cause}")
         return self._told(str(cause) if isinstance(cause, NoAnswerError) else failure_reason(error))
 
-    def _words(self, error: openai.APIStatusError) -> str:
-        return self._told(words_of(error))
-
     def _told(self, text: str) -> str:
         """What a server said, for a message or a file: without the key, and not too long."""
         line = " ".join(writable(hide(text, self._server.key, name="[API key]")).split())
@@ -276,6 +276,10 @@ class ChatClient:
 
 def _times_sent(request: httpx2.Request) -> int:
     return int(request.headers["x-stainless-retry-count"]) + 1
+
+
+def _given_up(error: openai.APIStatusError | openai.APIConnectionError, reason: str) -> Reply:
+    return Reply(mark_failed(f"{reason} (asked {_times_sent(error.request)} times)"))
 
 
 def asked_to_wait(headers: httpx2.Headers) -> float:

@@ -4,17 +4,17 @@ import ipaddress
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any, Final, TypeVar
+from collections.abc import Mapping
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from loguru import logger
 
 from harness_ext.common.errors import UserError
 
+OPENAI: Final = "https://api.openai.com/v1"
 # What servers call the most tokens of an answer: mostly the first, OpenAI the second.
 MAX_TOKENS_KEYS: Final = ("max_tokens", "max_completion_tokens")
-_AT_A_TIME: Final = 8
 # What every request has to say for itself, and what would make of one answer several, or pieces.
 _NOT_EXTRA: Final = {"model", "messages", "stream", "n"}
 # Ends of names that stand for nothing on the internet: RFC 6761, 6762 and 8375, ICANN's .internal, and usual ones.
@@ -22,8 +22,6 @@ _PRIVATE_NAMES: Final = (
     *(".localhost", ".local", ".internal", ".home.arpa", ".test"),
     *(".localdomain", ".lan", ".intranet", ".corp", ".home", ".private", ".svc"),
 )
-
-_Choice = TypeVar("_Choice")
 
 
 def checked_url(base_url: str) -> str:
@@ -47,27 +45,25 @@ def is_openai(base_url: str) -> bool:
 
 
 def read_key(base_url: str, variable: str | None) -> str:
-    """The key in an environment variable; empty where none is named, lest OpenAI's key is sent to other servers."""
+    """The key in an environment variable; empty where none is named, so that OpenAI's key is not sent to other servers."""
     if variable is None:
         return ""
-    if key := os.environ.get(variable, "").strip():
-        if not re.fullmatch("[!-~]+", key):
-            raise UserError(
-                f"the key in the environment variable {variable} holds a space, or is not ASCII: copy it anew"
-            )
-        _refuse_to_show(base_url)
-        return key
-    raise UserError(
-        f"{base_url} needs a key, in the environment variable {variable}, which is not set: export {variable}=…\n"
-        "Another variable is named by api_key_variable=NAME, another server by base_url=URL."
-    )
+    key = os.environ.get(variable, "").strip()
+    if not key:
+        raise UserError(
+            f"{base_url} needs a key, in the environment variable {variable}, which is not set: export {variable}=…\n"
+            "Another variable is named by api_key_variable=NAME, another server by base_url=URL."
+        )
+    if not re.fullmatch("[!-~]+", key):
+        raise UserError(f"the key in the environment variable {variable} holds a space, or is not ASCII: copy it anew")
+    _refuse_to_show(base_url)
+    return key
 
 
 def _refuse_to_show(base_url: str) -> None:
-    """Raises ``UserError`` where a provider would be sent its key as plain text.
+    """Raises ``UserError`` where a provider would be sent its key as plain text: at a public name and the usual port.
 
-    A provider has a public name or address, and the usual port. A server of one's own mostly has not: it is on this machine,
-    in a private network, or at another port. At another port of a public name, the user is only warned.
+    At another port of a public name, which may be a server of one's own, the user is only warned.
     """
     parts = urlsplit(base_url)
     if parts.scheme == "https" or not _is_public(parts.hostname or ""):
@@ -85,29 +81,6 @@ def _is_public(host: str) -> bool:
         return ipaddress.ip_address(host).is_global
     except ValueError:
         return "." in host.rstrip(".") and not host.rstrip(".").endswith(_PRIVATE_NAMES)
-
-
-def questions_at_a_time(concurrency: int | None, batch_size: int) -> int:
-    """``concurrency``, or the batch size where only that is given; lmms-eval's default of 1 is not."""
-    if concurrency is None:
-        return batch_size if batch_size > 1 else _AT_A_TIME
-    if batch_size not in (1, concurrency):
-        raise UserError(f"concurrency={concurrency} and a batch size of {batch_size} contradict each other; give one")
-    return int(number("concurrency", concurrency, 1))
-
-
-def number(name: str, value: Any, least: float) -> float:
-    """A number of at least ``least``."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not value >= least:
-        raise UserError(f"{name} must be a number of at least {least:g}, found {value!r}")
-    return value
-
-
-def one_of(name: str, value: _Choice, allowed: Sequence[_Choice]) -> _Choice:
-    """One of the values ``allowed``."""
-    if value not in allowed:
-        raise UserError(f"{name} must be one of {', '.join(str(one) for one in allowed if one)}; found {value!r}")
-    return value
 
 
 def extra_fields(given: Mapping[str, Any] | str | None, at_openai: bool) -> dict[str, Any]:

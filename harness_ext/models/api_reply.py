@@ -1,18 +1,21 @@
-"""Reading a chat completion: what the model said, and whether that is all of it.
+"""Reading what a server sends: the model's answer and how it ended, or why there is none.
 
-Servers that call themselves OpenAI-compatible do not agree on how an answer ends. Here an answer is whole where the model
-ended it, where its tokens were used up, and where the server does not say. It is none where the server broke it off.
+Servers that call themselves OpenAI-compatible differ in both. An answer is whole where the model ended it, where its tokens
+were used up, and where the server does not say. It is none where the server broke it off. An error is known by the codes that
+services are known to send, and told in the server's own words.
 """
 
+import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 import httpx2
+import openai
 
 from harness_ext.common.failures import from_outside
-from harness_ext.models.api_errors import is_filter_word, said
+from harness_ext.models.api_options import MAX_TOKENS_KEYS
 
 End = Literal["whole", "length", "filtered", "not said", "unknown"]
 
@@ -30,15 +33,31 @@ _ENDS: Final[dict[End, set[str]]] = {
         *("content_filter", "content_filtered", "safety", "image_safety", "prohibited_content", "blocklist", "spii"),
         *("recitation", "refusal", "sensitive", "guardrail_intervened", "error_toxic"),
     },
+    "not said": {"", "null", "none"},
 }
 # By OpenRouter, Mistral, Cohere (error), vLLM and SGLang (abort), DeepSeek (insufficient_system_resource), Z.ai
 # (network_error), Ollama (load, unload), watsonx (cancelled, time_limit, not_finished), Google (malformed_…, other).
 _BROKEN_OFF: Final = re.compile(
     "error|abort|cancel|fail|time_?out|time_limit|insufficient|not_finished|malformed|unload|^load$|^other$"
 )
-# Parts of a content, by what holds their text; of the others the text is no part of the answer.
+# Parts of a content, by what holds their text; the text of the others is no part of the answer.
 _TEXT_PARTS: Final[dict[object, str]] = {"text": "text", "output_text": "text", "refusal": "refusal"}
 _THINKING_PARTS: Final = {"thinking", "redacted_thinking", "reasoning", "reasoning_text", "reasoning_content"}
+# OpenAI and Azure say so by codes, OpenRouter in words, DashScope by a code.
+_FILTERED: Final = re.compile(
+    "content_filter|content_policy|ResponsibleAIPolicy|moderation_blocked|data_?inspection_?failed|flagged",
+    re.IGNORECASE,
+)
+# https://platform.openai.com/docs/guides/error-codes
+_OUT_OF_CREDIT: Final = re.compile("insufficient_quota|credit_balance|billing|spend_limit|usage_limit", re.IGNORECASE)
+# Where the words of an error are, the outermost first; OpenRouter has those of the provider behind it in metadata.raw.
+_WORDS: Final = ("message", "detail", "error", "errors", "metadata", "raw")
+_NOT_TAKEN: Final = re.compile(
+    "unsupported|not (?:support|permit|allow)|unexpected|unknown|unrecogni[sz]ed|extra|instead|forbidden|cannot find",
+    re.IGNORECASE,
+)
+# What follows is fields that a server would take, or what it was sent.
+_OTHER_FIELDS: Final = re.compile(r",? expected (?:one of )?|\buse [\"'`]|[\"']input[\"']:", re.IGNORECASE)
 
 
 class NoAnswerError(httpx2.RequestError):
@@ -46,11 +65,11 @@ class NoAnswerError(httpx2.RequestError):
 
 
 @dataclass(frozen=True)
-class Completed:
-    """What a model said.
+class Reply:
+    """What came of a request.
 
     Attributes:
-        text: Its answer, without its thoughts; empty where there is none.
+        text: The model's answer without its thoughts, empty where there is none; or the failure marked as one.
         end: How it ended.
         reason: How it ended, as the server calls it.
         is_refusal: Whether the API marks it as a refusal to answer.
@@ -60,16 +79,21 @@ class Completed:
     """
 
     text: str
-    end: End
-    reason: str
+    end: End = "not said"
+    reason: str = ""
     is_refusal: bool = False
     thoughts: str = ""
     model: object = None
     fingerprint: object = None
 
+    @property
+    def cut_short(self) -> bool | None:
+        """Whether it ended because its tokens were used up; ``None`` where the server does not say."""
+        return None if self.end in ("not said", "unknown") else self.end == "length"
 
-def read(response: httpx2.Response) -> Completed:
-    """Read the completion in a response of status 200; nothing is taken for granted about it.
+
+def read(response: httpx2.Response) -> Reply:
+    """Read the completion in a response of status 200, whatever it holds.
 
     Raises:
         NoAnswerError: It is no chat completion, tells of an error, was broken off, or has a content of an unknown kind.
@@ -80,9 +104,9 @@ def read(response: httpx2.Response) -> Completed:
         choice = choices[0] if choices else {}
         # OpenRouter's places, beside an answer or in place of one, with status 200.
         if error := completion.get("error") or choice.get("error"):
-            if is_filter_word(error):
-                return Completed("", "filtered", "error")
-            raise NoAnswerError(f"the server answered with an error: {said(error)}")
+            if _FILTERED.search(str(error)):
+                return Reply("", "filtered", "error")
+            raise NoAnswerError(f"the server answered with an error: {_said(error)}")
         message = choice["message"]
         content, refusal = message.get("content"), message.get("refusal")
         parts = content if isinstance(content, list) else [content]
@@ -91,7 +115,7 @@ def read(response: httpx2.Response) -> Completed:
     except (ValueError, AttributeError, LookupError, TypeError) as broken:
         raise NoAnswerError(f"not a chat completion: {response.text}") from broken
     answer = text if text.strip() or not isinstance(refusal, str) else refusal
-    return Completed(
+    return Reply(
         text=from_outside(answer),
         end=end,
         reason=reason,
@@ -105,8 +129,6 @@ def read(response: httpx2.Response) -> Completed:
 def _end(finish: object) -> tuple[End, str]:
     reason = str(finish or "")
     known = reason.casefold()
-    if known in ("", "null", "none"):
-        return "not said", reason
     for end, names in _ENDS.items():
         if known in names:
             return end, reason
@@ -139,3 +161,75 @@ def _thoughts(message: Mapping[str, object], parts: Sequence[object]) -> str:
         if isinstance(thoughts := message.get(name), str) and thoughts.strip():
             return name
     return ""
+
+
+# --- errors ---
+
+
+def words_of(error: openai.APIStatusError) -> str:
+    """What the server said, in one line, without the images that some servers send back."""
+    return _said(error.response.text) or error.message
+
+
+def _said(body: object) -> str:
+    """As :func:`words_of`, of text, or of JSON read or unread: OpenAI's, FastAPI's details, one error wrapped in another."""
+    line = " ".join("; ".join(dict.fromkeys(_words(body))).split())
+    return re.sub(r"data:image/[\w;,+/=-]+", "[image]", line or str(body))
+
+
+def _words(body: object) -> Iterator[str]:
+    if isinstance(body, str):
+        try:
+            inner = json.loads(body) if body.lstrip()[:1] in ("{", "[") else None
+        except ValueError:
+            inner = None
+        yield from list(_words(inner)) or filter(None, [body.strip()])
+    elif isinstance(body, Mapping):
+        if isinstance(body.get("msg"), str):
+            # pydantic's: where it is, and what is wrong with it. It also repeats what it was given.
+            place = body.get("loc")
+            yield f"{'.'.join(map(str, place))}: {body['msg']}" if isinstance(place, list) else body["msg"]
+        for key in _WORDS:
+            yield from _words(body.get(key))
+    elif isinstance(body, Sequence):
+        for part in body:
+            yield from _words(part)
+
+
+def is_filtered(error: openai.APIStatusError) -> bool:
+    """Whether a service refuses to answer for what it was shown."""
+    return error.status_code in (400, 403, 422) and bool(_FILTERED.search(str(error.body)))
+
+
+def is_out_of_credit(response: httpx2.Response) -> bool:
+    """Whether it is of no use to wait, though the status (429) is that of being asked too often."""
+    try:
+        body = response.json()
+        error = body.get("error", body)
+        return response.status_code == 429 and bool(_OUT_OF_CREDIT.search(f"{error.get('code')} {error.get('type')}"))
+    except (ValueError, AttributeError):
+        return False
+
+
+def is_too_large(response: httpx2.Response) -> bool:
+    """Whether a request by itself is over a rate limit (OpenAI's of tokens a minute), and will be whenever it is asked."""
+    return response.status_code == 429 and "too large" in _said(response.text)
+
+
+def hint(error: openai.APIStatusError, sent: Iterable[str]) -> str:
+    """What to do about the field among those ``sent`` that the server says it does not take; empty where it names none."""
+    words = words_of(error)
+    if not _NOT_TAKEN.search(words):
+        return ""
+    found = re.findall(r"[\w-]+", _OTHER_FIELDS.split(words)[0])
+    named = set(sent) & {error.param} or set(sent) & set(found)
+    # More than one is likely no list of fields, but a sentence.
+    refused = named.pop() if len(named) == 1 else ""
+    if refused in MAX_TOKENS_KEYS:
+        return f"; set max_tokens_key={MAX_TOKENS_KEYS[refused == MAX_TOKENS_KEYS[0]]}"
+    if refused == "temperature":
+        return (
+            "; a model of one temperature only is asked by --gen_kwargs do_sample=true,temperature=1,top_p=1, "
+            'a judge by extra_body={"temperature":null}'
+        )
+    return f'; extra_body={{"{refused}":null}} leaves it out' if refused else ""

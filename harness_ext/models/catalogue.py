@@ -1,9 +1,8 @@
 """The catalogue: model names, in YAML, and what they stand for.
 
-lmms-eval asks for the names at every start, whichever model is run, so they are read by libyaml where PyYAML has it, and an
-entry is read and checked only when it is used (:func:`load_catalogue`). Where several files have the same name, the last file
-counts: the packaged catalogue, ``models.yaml`` in the user's configuration folder, the file that ``UNSAFECONCEPTS_MODELS``
-names, the file that ``--models-file`` names.
+lmms-eval asks for the names at every start, so they are read by libyaml where PyYAML has it, and their entries only by
+:func:`load_catalogue`. The last of these files that has a name counts: the packaged catalogue, ``models.yaml`` in the user's
+configuration folder, the file that ``UNSAFECONCEPTS_MODELS`` names, the file that ``--models-file`` names.
 """
 
 import functools
@@ -42,18 +41,19 @@ def read_catalogue(path: Path, source: str = "") -> dict[str, "Entry"]:
 
 @functools.cache
 def _entries(path: Path, text: str, source: str) -> Mapping[str, "Entry"]:
-    from harness_ext.models.entries import Entry, Fault, read_entry
+    from harness_ext.models.entries import Entry, read_entry
 
     def read(loader: Loader) -> dict[str, Entry]:
-        entries = {}
-        for name, line, node in _named_nodes(loader, path):
-            try:
-                entries[name] = read_entry(loader, node, line, source)
-            except Fault as fault:
-                raise UserError(f"{path}, line {fault.line}: model {name!r}: {fault}") from fault
-        return entries
+        return {
+            name: read_entry(loader, node, line, source, functools.partial(_fault, path, name))
+            for name, line, node in _named_nodes(loader, path)
+        }
 
     return _parse(path, text, read)
+
+
+def _fault(path: Path, name: object, line: int, problem: str) -> UserError:
+    return UserError(f"{path}, line {line}: model {name!r}: {problem}")
 
 
 def _text(path: Path) -> str:
@@ -82,11 +82,10 @@ def _named_nodes(loader: Loader, path: Path) -> Iterator[tuple[str, int, yaml.No
     seen = set()
     for key, node in root.value:
         name, line = loader.construct_object(key, deep=True), key.start_mark.line + 1
-        at = f"{path}, line {line}: model {name!r}:"
         if not isinstance(name, str) or not name or any(sign in name for sign in ", =/\\"):
-            raise UserError(f"{at} a name is text without spaces, commas, slashes or equals signs")
+            raise _fault(path, name, line, "a name is text without spaces, commas, slashes or equals signs")
         if name in seen:
-            raise UserError(f"{at} {name!r} is there twice; keep one of the two")
+            raise _fault(path, name, line, f"{name!r} is there twice; keep one of the two")
         seen.add(name)
         yield name, line, node
 
@@ -124,30 +123,26 @@ def model_attribute(name: str) -> str:
 def describe_names() -> str:
     """The names, in groups, with memory and notes, one a line, and how to add one."""
     catalogue = load_catalogue()
-    lines = ["Models by name, with the GiB of their weights:"]
+    groups: dict[str, list[str]] = {"To begin with": [], "The paper's eight": [], "Open families": []}
     width = max(map(len, catalogue))
-    for title, names in _groups(catalogue).items():
-        lines += [f"  {title}", *(_line(name, catalogue[name], width) for name in names)]
+    for name, entry in catalogue.items():
+        groups.setdefault(_group(entry), []).append(_line(name, entry, width))
     return "\n".join(
         [
-            *lines,
+            "Models by name, with the GiB of their weights:",
+            *(line for title, lines in groups.items() if lines for line in (f"  {title}", *lines)),
             "To add a name: write 'NAME: {weights: REPOSITORY_OR_FOLDER}' into a YAML file and give it as --models-file FILE",
             f"or {USER_FILE_VARIABLE}=FILE, or keep it as {configuration_file()}.",
         ]
     )
 
 
-def _groups(catalogue: dict[str, "Entry"]) -> dict[str, list[str]]:
-    begin, paper, open_families = "To begin with", "The paper's eight", "Open families"
-    groups: dict[str, list[str]] = {begin: [], paper: [], open_families: []}
-    for name, entry in catalogue.items():
-        if entry.source:
-            groups.setdefault(f"Yours ({entry.source})", []).append(name)
-        elif entry.paper:
-            groups[paper].append(name)
-        else:
-            groups[begin if entry.needs.memory_gib is None else open_families].append(name)
-    return {title: names for title, names in groups.items() if names}
+def _group(entry: "Entry") -> str:
+    if entry.source:
+        return f"Yours ({entry.source})"
+    if entry.paper:
+        return "The paper's eight"
+    return "To begin with" if entry.needs.memory_gib is None else "Open families"
 
 
 def _line(name: str, entry: "Entry", width: int) -> str:

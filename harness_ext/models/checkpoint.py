@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
 
-from huggingface_hub import constants, get_token, hf_hub_download
+from huggingface_hub import constants, get_token, hf_hub_download, snapshot_download
 from huggingface_hub.errors import (
     EntryNotFoundError,
     GatedRepoError,
@@ -18,10 +18,9 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 
-from harness_ext.common.errors import UserError
-from harness_ext.common.failures import failure_reason
+from harness_ext.common.errors import UserError, one_line
 from harness_ext.common.files import digest
 from harness_ext.common.provenance import record_provenance
 
@@ -56,29 +55,52 @@ _STEPS: Final = "checkpoint-"
 def locate(pretrained: str, revision: str | None, what: str) -> Path:
     """The folder that holds a checkpoint's ``config.json``: the user's own, or a snapshot of the hub's cache.
 
-    Of a hub repository nothing more than that file need be there yet.
-
-    Args:
-        pretrained: A folder or a hub repository.
-        revision: The commit, tag or branch of a hub repository.
-        what: What is about to be loaded ("weights"), for the message.
-
-    Raises:
-        UserError: There is none, or it cannot be had from here.
+    No other file of a hub repository need be there yet. Raises ``UserError``, which names ``what`` is about to be loaded
+    ("weights"), where there is none, or where it cannot be had from here.
     """
     cannot = f"cannot load the {what} of {pretrained!r}: "
     folder = Path(pretrained)
-    if folder.is_dir():
-        if not (folder / "config.json").is_file():
-            raise UserError(cannot + _without_configuration(folder))
-        _require_fetched(folder, cannot)
-        return folder
-    if folder.is_absolute() or pretrained.startswith((".", "~")) or pretrained.count("/") != 1:
+    if not folder.is_dir():
+        return hub_file(pretrained, revision, "config.json", cannot).parent
+    if not (folder / "config.json").is_file():
+        raise UserError(cannot + _without_configuration(folder))
+    _require_fetched(folder, cannot)
+    return folder
+
+
+def hub_file(named: str, revision: str | None, file: str, cannot: str) -> Path:
+    """A file of a hub repository, in the hub's cache. Raises ``UserError``, which begins with ``cannot``."""
+    if Path(named).is_absolute() or named.startswith((".", "~")) or named.count("/") != 1:
         raise UserError(cannot + "there is no such folder, and a hub repository is named OWNER/NAME")
     try:
-        return Path(hf_hub_download(pretrained, "config.json", revision=revision)).parent
+        return Path(hf_hub_download(named, file, revision=revision))
     except (HfHubHTTPError, HFValidationError, EntryNotFoundError, OSError) as error:
-        raise UserError(cannot + _refusal(pretrained, revision, error)) from error
+        raise UserError(cannot + _refusal(named, revision, file, error)) from error
+
+
+def _refusal(repo: str, revision: str | None, file: str, error: Exception) -> str:
+    """Why a file of a hub repository cannot be had, and what to do about it."""
+    if isinstance(error, GatedRepoError):
+        who = "your account has not been granted access" if get_token() else "you are not logged in to Hugging Face"
+        ask = f"Ask for access at {constants.ENDPOINT}/{repo}, then log in with `hf auth login` or set HF_TOKEN"
+        return f"it is gated, and {who}.\n{ask}"
+    if isinstance(error, RepositoryNotFoundError):
+        return (
+            f"there is no such folder, and {constants.ENDPOINT} shows no such repository.\n"
+            "Check the name; if it is private, log in with `hf auth login` or set HF_TOKEN"
+        )
+    if isinstance(error, RevisionNotFoundError):
+        return f"the repository has no revision {revision!r}"
+    if isinstance(error, LocalEntryNotFoundError):
+        why = "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else f"{constants.ENDPOINT} cannot be reached"
+        at = f" --revision {revision}" if revision else ""
+        return (
+            f"there is no such folder, {why}, and it is not in the cache {constants.HF_HUB_CACHE}.\n"
+            f"Where there is a network: hf download {repo}{at}"
+        )
+    if isinstance(error, EntryNotFoundError):
+        return f"the repository has no {file}; expected what save_pretrained writes"
+    return one_line(error)
 
 
 def _require_fetched(folder: Path, cannot: str) -> None:
@@ -100,13 +122,7 @@ def _is_pointer(file: Path) -> bool:
 
 
 def require_family(pretrained: str, revision: str | None, family: str) -> None:
-    """Raise ``UserError`` unless the ``config.json`` of a checkpoint names ``family`` as its ``model_type``.
-
-    Args:
-        pretrained: A folder or a hub repository.
-        revision: The commit, tag or branch of a hub repository.
-        family: As transformers calls it: ``"llava"``.
-    """
+    """Raise ``UserError`` unless the ``config.json`` of a checkpoint names ``family`` (``"llava"``) as its ``model_type``."""
     found = read_json(locate(pretrained, revision, "weights") / "config.json").get("model_type")
     if found != family:
         raise UserError(
@@ -136,31 +152,6 @@ def processor_files_missing(folder: Path) -> str:
         f"the folder has no {', '.join(missing)}.\nA merged model needs the processor of its base: copy these files from "
         f"{named}, or AutoProcessor.from_pretrained(BASE).save_pretrained(FOLDER)"
     )
-
-
-def _refusal(repo: str, revision: str | None, error: Exception) -> str:
-    """Why a hub repository's ``config.json`` cannot be had, and what to do about it."""
-    ask = f"Ask for access at {constants.ENDPOINT}/{repo}, then log in with `hf auth login` or set HF_TOKEN"
-    if isinstance(error, GatedRepoError):
-        who = "your account has not been granted access" if get_token() else "you are not logged in to Hugging Face"
-        return f"it is gated, and {who}.\n{ask}"
-    if isinstance(error, RepositoryNotFoundError):
-        return (
-            f"there is no such folder, and {constants.ENDPOINT} shows no such repository.\n"
-            "Check the name; if it is private, log in with `hf auth login` or set HF_TOKEN"
-        )
-    if isinstance(error, RevisionNotFoundError):
-        return f"the repository has no revision {revision!r}"
-    if isinstance(error, LocalEntryNotFoundError):
-        why = "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else f"{constants.ENDPOINT} cannot be reached"
-        at = f" --revision {revision}" if revision else ""
-        return (
-            f"there is no such folder, {why}, and it is not in the cache {constants.HF_HUB_CACHE}.\n"
-            f"Where there is a network: hf download {repo}{at}"
-        )
-    if isinstance(error, EntryNotFoundError):
-        return "the repository has no config.json; expected a checkpoint of transformers"
-    return failure_reason(error)
 
 
 def read_json(file: Path) -> dict[str, Any]:
@@ -194,48 +185,27 @@ def weight_files(folder: Path) -> tuple[list[Path], list[str]]:
 def require_whole(file: Path, cannot: str) -> None:
     """Raise ``UserError`` where a file of tensors is not there or not whole, as far as that shows without reading a tensor.
 
-    Args:
-        file: A ``.safetensors`` file, or what ``torch.save`` wrote (``.bin``, ``.pt``, ``.pth``). Old pickles without an
-            archive around them do not say how long they should be.
-        cannot: How the message begins: ``"cannot load the weights of 'me/model': "``.
+    The message begins with ``cannot``. Old pickles of ``torch.save``, without an archive around them, do not say how long
+    they should be.
     """
     try:
-        found = file.stat().st_size
         with file.open("rb") as stream:
             start = stream.read(4)
-        if not found:
+        if not start:
             raise UserError(f"{cannot}{file} is empty; fetch it again")
         if _is_pointer(file):
             raise UserError(f"{cannot}{file} is a git-LFS pointer, not the file itself (git lfs pull)")
         if file.suffix == ".safetensors":
-            _, expected = safetensors_header(file, cannot)
-            if found != expected:
-                wrong = "cut off" if found < expected else "longer than it says"
-                raise UserError(f"{cannot}{file} is {wrong}: expected {expected} bytes, found {found}; fetch it again")
-        elif start.startswith(_ZIP) and not zipfile.is_zipfile(file):
-            raise UserError(
-                f"{cannot}{file} is cut off: expected the end of an archive after {found} bytes; fetch it again"
-            )
-        elif not start.startswith((_ZIP, _PICKLE)):
+            with safe_open(file, framework="pt"):
+                return
+        if start.startswith(_ZIP) and not zipfile.is_zipfile(file):
+            raise UserError(f"{cannot}{file} is cut off: expected an archive with its end; fetch it again")
+        if not start.startswith((_ZIP, _PICKLE)):
             raise UserError(f"{cannot}{file} is no file of torch.save; fetch it again")
+    except SafetensorError as error:
+        raise UserError(f"{cannot}{file} is not a whole safetensors file ({error}); fetch it again") from error
     except OSError as error:
         raise UserError(f"{cannot}{file} cannot be read ({error.strerror})") from error
-
-
-def safetensors_header(file: Path, cannot: str) -> tuple[dict[str, Any], int]:
-    """What a safetensors file says of its tensors, by name, and how many bytes it should have.
-
-    Its header is a length in eight bytes, then JSON (https://huggingface.co/docs/safetensors). Raises ``UserError``, which
-    begins with ``cannot``, where there is none.
-    """
-    try:
-        with file.open("rb") as stream:
-            length = int.from_bytes(stream.read(8), "little")
-            header = json.loads(stream.read(min(length, file.stat().st_size)))
-        header.pop("__metadata__", None)
-        return header, 8 + length + max((tensor["data_offsets"][1] for tensor in header.values()), default=0)
-    except (ValueError, TypeError, LookupError, AttributeError) as error:
-        raise UserError(f"{cannot}{file} is not a whole safetensors file; fetch it again") from error
 
 
 def require_weights(pretrained: str, folder: Path) -> list[Path] | None:
@@ -266,14 +236,8 @@ def require_weights(pretrained: str, folder: Path) -> list[Path] | None:
 def fingerprint(folder: Path) -> str:
     """A digest of the names and contents of a checkpoint's files, as 40 hexadecimal digits; large files in parallel."""
     # One level down too: a second tokenizer has a folder of its own.
-    found = [*folder.glob("*"), *folder.glob("*/*")]
-    files = sorted(
-        file
-        for file in found
-        if file.suffix in _SUFFIXES
-        and file.is_file()
-        and (file.parent == folder or not file.parent.name.startswith((".", _STEPS)))
-    )
+    below = [file for file in folder.glob("*/*") if not file.parent.name.startswith((".", _STEPS))]
+    files = sorted(file for file in [*folder.glob("*"), *below] if file.suffix in _SUFFIXES and file.is_file())
     if not files:
         raise UserError(f"expected the files of a checkpoint in {folder}, found none")
     with ThreadPoolExecutor(8) as threads:
@@ -292,22 +256,15 @@ def weights_identity(named: str, commit: str | None) -> str:
 
 def adapter_identity(named: str) -> str:
     """As :func:`weights_identity` for an adapter, whose commit nobody records: a repository's files are looked at too."""
-    if Path(named).is_dir():
-        return weights_identity(named, None)
-    from huggingface_hub import snapshot_download
-
-    snapshot = snapshot_download(named, allow_patterns=[f"*{suffix}" for suffix in _SUFFIXES])
-    return f"files {fingerprint(Path(snapshot))}"
+    patterns = [f"*{suffix}" for suffix in _SUFFIXES]
+    folder = named if Path(named).is_dir() else snapshot_download(named, allow_patterns=patterns)
+    return f"files {fingerprint(Path(folder))}"
 
 
 def record_model(named: str, commit: str | None, adapter: str | None, dtype: object) -> dict[str, str]:
     """Note in the result file what a model is, by name and by contents; returns the latter, ``weights`` and ``adapter``.
 
-    Args:
-        named: What the user called its weights, a hub repository or a folder.
-        commit: The repository's commit; ``None`` for a folder.
-        adapter: The folder or repository of its adapter.
-        dtype: Its precision, a ``torch.dtype``.
+    ``named`` is what the user called its weights, ``commit`` the hub repository's, ``None`` for a folder.
     """
     contents = {
         "weights": weights_identity(named, commit),

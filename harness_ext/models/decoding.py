@@ -22,13 +22,7 @@ from harness_ext.models.likelihood import Forced, Tokens
 
 @dataclass(frozen=True)
 class Row:
-    """One sequence to continue.
-
-    Attributes:
-        question: The place of its question in the batch.
-        seed: The seed of its sampling.
-        forced: The tokens that it is made to say, when a candidate is scored; else empty.
-    """
+    """One sequence to continue: its question's place in the batch, its seed, and, for scoring, the tokens it must say."""
 
     question: int
     seed: int = 0
@@ -36,7 +30,7 @@ class Row:
 
 
 class _Remembering:
-    """What an image processor gains that is asked about one image again and again: it remembers its last answer."""
+    """Lets an image processor remember its last answer: it is asked about one image again and again."""
 
     _last: tuple[Any, dict[str, Any]] | None = None
 
@@ -52,13 +46,7 @@ def _nesting(images: Any) -> Any:
 
 
 class Decoder:
-    """A model and its processor.
-
-    Args:
-        model: In evaluation mode, on its device.
-        processor: Padding on the left.
-        template_options: What the chat template is given beside the conversation.
-    """
+    """A model, in evaluation mode, on its device; its processor; and what the chat template is given further."""
 
     def __init__(
         self, model: PreTrainedModel, processor: ProcessorMixin, template_options: Mapping[str, Any] | None
@@ -67,7 +55,7 @@ class Decoder:
         own = type(processor.image_processor)
         processor.image_processor.__class__ = type(own.__name__, (_Remembering, own), {})
         self._template_options = dict(template_options or {})
-        # A base model's under an adapter too; the outer configuration of InstructBLIP does not know what is before a T5.
+        # Also under an adapter; the outer configuration of InstructBLIP does not say that its language model is a T5.
         self.is_encoder_decoder = bool(model.config.get_text_config().is_encoder_decoder)
         # Without the adapter, whose methods take whatever they are given.
         self.base = model.get_base_model() if hasattr(model, "get_base_model") else model
@@ -114,9 +102,8 @@ class Decoder:
         """Continue ``rows`` after ``inputs``.
 
         Returns:
-            The new tokens, shape (B, T); the raw scores before each of them, a list of T tensors of shape (B, V), an empty
-            list unless ``settings.likelihood``; and which rows failed, for their scores were not finite (of a likelihood's
-            rows the scores say so).
+            The new tokens, shape (B, T); the raw scores before each of them, T tensors of shape (B, V), but only for
+            ``settings.likelihood``; and which rows failed because their scores were not finite, but not for likelihood.
 
         Raises:
             ValueError: The model needs an image, and there is none.

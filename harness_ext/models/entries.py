@@ -4,7 +4,7 @@ The types of the fields are the checks of their values (pydantic's), and say wha
 """
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Final, TypedDict, get_args, get_type_hints
@@ -15,7 +15,14 @@ from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationE
 from harness_ext.common.errors import UserError
 from harness_ext.models.catalogue import Loader
 
-BACKENDS: Final = ("huggingface", "api", "cogvlm", "xcomposer2", "minicpmv")
+# By name, each with its class, imported only when it is used: each brings its own libraries.
+BACKENDS: Final = {
+    "huggingface": "harness_ext.models.hf.HuggingFaceVLM",
+    "api": "harness_ext.models.api.OpenAICompatible",
+    "cogvlm": "harness_ext.models.remote.families.CogVLM",
+    "xcomposer2": "harness_ext.models.remote.families.XComposer2",
+    "minicpmv": "harness_ext.models.remote.families.MiniCPMV",
+}
 TEMPLATES: Final = Path(__file__).with_name("templates")
 
 Text = Annotated[str, Field(description="text (quote it if it is a number)")]
@@ -79,13 +86,7 @@ class Needs:
 
 @dataclass(frozen=True)
 class Api:
-    """A model behind a server that speaks OpenAI's chat completions.
-
-    Attributes:
-        model: The name that is sent; empty where ``model=`` must be given.
-        base_url: Where the server is.
-        api_key_variable: The environment variable that holds the key.
-    """
+    """A model behind a server: the name that is sent (empty where the user gives it), where, and the key's variable."""
 
     model: Text = ""
     base_url: Text = ""
@@ -94,22 +95,9 @@ class Api:
 
 @dataclass(frozen=True)
 class Entry:
-    """What a name stands for.
+    """What a name stands for; the keys are described at the top of ``catalogue.yaml``.
 
-    Attributes:
-        backend: One of ``BACKENDS``: the code that asks it.
-        weights: A Hugging Face repository, a folder, or ``glyphworld:SEED``; empty where ``pretrained=`` must be given.
-        family: The ``model_type`` of transformers that the weights are of; empty where it is left to them.
-        revision: The commit, tag or branch of the weights; ``None`` for the repository's default.
-        tokenizer: The repository of the tokenizer, where it is not that of the weights.
-        prompt: A chat template: Jinja, or the name of one of ``templates/``; ``None`` for the processor's own.
-        template_options: What the chat template is given beside the conversation.
-        generation: Defaults of generation, under what a task sets.
-        needs: What it needs beyond this project.
-        api: Where it is served, for the backend ``api``.
-        note: One line for the list of names.
-        paper: Whether it is one of the paper's eight.
-        source: The file that the entry is from; empty for the packaged catalogue.
+    ``source`` is the file that the entry is from, empty for the packaged catalogue.
     """
 
     backend: Annotated[str, Field(pattern=f"^({'|'.join(BACKENDS)})$", description=f"one of {', '.join(BACKENDS)}")] = (
@@ -129,51 +117,44 @@ class Entry:
     source: str = ""
 
 
+Fault = Callable[[int, str], UserError]
 _NESTED: Final[Mapping[str, type]] = {"needs": Needs, "api": Api, "generation": Generation}
 
 
-class Fault(Exception):
-    """Something wrong in a YAML file, and where."""
-
-    def __init__(self, line: int, problem: str) -> None:
-        super().__init__(problem)
-        self.line = line
-
-
-def read_entry(loader: Loader, node: yaml.Node, line: int, source: str) -> Entry:
-    """The entry in ``node``, whose name is on ``line``. Raises ``Fault``."""
-    values = _read_keys(loader, node, Entry, line, "")
+def read_entry(loader: Loader, node: yaml.Node, line: int, source: str, fault: Fault) -> Entry:
+    """The entry in ``node``, whose name is on ``line``. Raises the error that ``fault`` makes of a line and what is wrong."""
+    values = _read_keys(loader, node, Entry, line, "", fault)
     needs, api = Needs(**values.pop("needs", {})), Api(**values.pop("api", {}))
     return Entry(**values, needs=needs, api=api, source=source)
 
 
-def _read_keys(loader: Loader, node: yaml.Node, kind: type, line: int, within: str) -> dict[str, Any]:
+def _read_keys(loader: Loader, node: yaml.Node, kind: type, line: int, within: str, fault: Fault) -> dict[str, Any]:
     """A mapping that may hold the fields of ``kind``; ``within`` is the key that holds it, for messages."""
     keys = set(kind.__annotations__) - {"source"}
     allowed = f"allowed are {', '.join(sorted(keys))}"
     if not isinstance(node, yaml.MappingNode):
         found = type(loader.construct_object(node, deep=True)).__name__
-        raise Fault(line, f"{within}expected keys and values, found {found}; {allowed}")
+        raise fault(line, f"{within}expected keys and values, found {found}; {allowed}")
     written = [key_node.value for key_node, _ in node.value]
     for at, (key_node, _) in enumerate(node.value):
         if key_node.value in written[:at]:
-            raise Fault(key_node.start_mark.line + 1, f"{within}{key_node.value!r} is there twice; keep one of the two")
+            raise fault(key_node.start_mark.line + 1, f"{within}{key_node.value!r} is there twice; keep one of the two")
     loader.flatten_mapping(node)
     values: dict[str, Any] = {}
     for key_node, value_node in node.value:
         key, at = loader.construct_object(key_node, deep=True), key_node.start_mark.line + 1
         if not isinstance(key, str) or key not in keys:
-            raise Fault(at, f"{within}unknown key {key}; {allowed}")
+            raise fault(at, f"{within}unknown key {key}; {allowed}")
         if key in _NESTED:
-            values[key] = _read_keys(loader, value_node, _NESTED[key], at, f"{within}{key}: ")
+            values[key] = _read_keys(loader, value_node, _NESTED[key], at, f"{within}{key}: ", fault)
             continue
         value, (check, must_be) = loader.construct_object(value_node, deep=True), _check(kind, key)
         try:
             values[key] = check.validate_python(value)
         except UserError as error:
-            raise Fault(at, f"{within}{key} is not usable: {error}") from error
+            raise fault(at, f"{within}{key} is not usable: {error}") from error
         except ValidationError as error:
-            raise Fault(at, f"{within}{key} must be {must_be}, found {value!r}") from error
+            raise fault(at, f"{within}{key} must be {must_be}, found {value!r}") from error
     return values
 
 

@@ -1,21 +1,18 @@
 """How an answer is generated: the settings a task asks for, and sampling that does not depend on the batch.
 
-lmms-eval seeds the random generators once a run, so that what a prompt is answered with depends on which prompts were
-batched before it. Here every answer has a generator of its own, seeded by the run's seed and the request's identity: the
-same answer at any batch size, in any order, on any number of processes.
-
-Scores can be no distribution, where weights, an adapter or an overflow made them NaN or infinite. Decoding would go on with
-them: greedily with a token that often decodes to an empty answer; sampled with an error that ends the whole run on a GPU.
-Here such an answer is known to have failed, and its neighbours in the batch stay as they are.
+lmms-eval seeds the random generators once a run, so that an answer depends on what was asked before. Here every answer has a
+generator of its own, seeded by the run's seed and the request's identity. Scores that are NaN or infinite would become an
+empty answer, or end a sampled run on a GPU. Here such an answer fails, and its neighbours in the batch stay as they are.
 """
 
 import hashlib
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, Final
 
 import torch
+from pydantic import Field, StrictBool, TypeAdapter, ValidationError
 from transformers import (
     LogitsProcessor,
     LogitsProcessorList,
@@ -27,25 +24,20 @@ from transformers import (
 )
 
 from harness_ext.common.errors import UserError
+from harness_ext.common.options import problem
 
 # Keys of other tasks that say how an image was once tiled or which modality is meant; our processor decides both.
 _WITHOUT_EFFECT: Final = {"image_aspect_ratio", "modalities"}
 # lmms-eval adds this stop string to every task that names none; it would cut answers at their first paragraph.
 _HARNESS_DEFAULT_UNTIL: Final = ["\n\n"]
-
-_RANGES: Final = {
-    "max_new_tokens": (1, math.inf),
-    "temperature": (0.0, math.inf),
-    "top_p": (0.0, 1.0),
-    "top_k": (0, math.inf),
-    "num_beams": (1, math.inf),
-    "repetition_penalty": (0.0, math.inf),
-}
 NOT_FINITE: Final = (
     "the model's scores are no distribution (NaN or infinite): its weights or its adapter hold such values, or its dtype "
     "overflows; another dtype may help"
 )
 _NEVER: Final = 2**31 - 1
+
+_Count = Annotated[int, Field(ge=1)]
+_Number = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class Generated(str):
@@ -77,47 +69,42 @@ class GenerationSettings:
         likelihood: Nothing is generated: the row's candidates are scored, see ``harness_ext.models.likelihood``.
     """
 
-    max_new_tokens: int = 512
-    do_sample: bool = False
-    temperature: float = 1.0
-    top_p: float = 1.0
-    top_k: int = 0
-    num_beams: int = 1
-    repetition_penalty: float | None = None
+    max_new_tokens: _Count = 512
+    do_sample: StrictBool = False
+    temperature: _Number = 1.0
+    top_p: Annotated[_Number, Field(le=1)] = 1.0
+    top_k: Annotated[int, Field(ge=0)] = 0
+    num_beams: _Count = 1
+    repetition_penalty: _Number | None = None
     until: tuple[str, ...] = ()
-    likelihood: bool = False
+    likelihood: StrictBool = False
 
     @classmethod
     def from_task(cls, values: Mapping[str, Any]) -> "GenerationSettings":
         """Read a task's ``generation_kwargs``.
 
         Without ``do_sample: true`` an answer is greedy, whatever temperature is named: tasks of lmms-eval name one beside
-        ``do_sample: false``. Raises ``UserError`` for an unknown key and for a value of the wrong kind.
+        ``do_sample: false``. Raises ``UserError`` for an unknown key and for an invalid value.
         """
-        known = dict(values)
-        until = known.pop("until", None) or []
-        stops = [until] if isinstance(until, str) else list(until)
-        for key in _WITHOUT_EFFECT:
-            known.pop(key, None)
-        if unknown := sorted(known.keys() - cls.__dataclass_fields__.keys()):
+        if unknown := sorted(values.keys() - cls.__dataclass_fields__.keys() - _WITHOUT_EFFECT):
             allowed = ", ".join(sorted(cls.__dataclass_fields__))
             raise UserError(f"unknown generation settings: {', '.join(unknown)}; known are {allowed}")
-        settings = {key: _typed(key, value) for key, value in known.items() if value is not None}
-        if settings.get("temperature") == 0.0:
-            settings |= {"do_sample": False, "temperature": 1.0}
-        for key, value in settings.items():
-            least, most = _RANGES.get(key, (-math.inf, math.inf))
-            if not least <= value <= most:
-                raise UserError(f"generation setting {key} must be from {least:g} to {most:g}, found {value!r}")
-        if settings.get("do_sample") and settings.get("num_beams", 1) > 1:
-            raise UserError("sampling with beams is not supported: set num_beams to 1, or do_sample to false")
+        known = {key: value for key, value in values.items() if value is not None and key not in _WITHOUT_EFFECT}
+        until = known.pop("until", None) or []
+        stops = [until] if isinstance(until, str) else list(until)
         if "" in stops:
             raise UserError(
                 "generation setting until holds an empty text, at which every answer would end before it began"
             )
-        if stops == _HARNESS_DEFAULT_UNTIL:
-            stops = []
-        return cls(**settings, until=tuple(stops))
+        try:
+            settings = _SETTINGS.validate_python({**known, "until": () if stops == _HARNESS_DEFAULT_UNTIL else stops})
+        except ValidationError as error:
+            raise UserError(f"generation setting {problem(error)}") from error
+        if settings.temperature == 0:
+            return replace(settings, do_sample=False, temperature=1.0)
+        if settings.do_sample and settings.num_beams > 1:
+            raise UserError("sampling with beams is not supported: set num_beams to 1, or do_sample to false")
+        return settings
 
     def to_generate(self) -> dict[str, Any]:
         """Keyword arguments of ``generate``; sampling is not among them, see :func:`seeded_sampling`."""
@@ -125,11 +112,11 @@ class GenerationSettings:
             "max_new_tokens": self.max_new_tokens,
             "num_beams": self.num_beams,
             "do_sample": False,
-            # Greedy search warns about settings that only sampling reads, and the checkpoint's may hold some.
+            # The checkpoint may hold some, and greedy search warns of them.
             "temperature": None,
             "top_p": None,
             "top_k": None,
-            # Where a checkpoint's settings ask for it, what is not finite would be made a number, and an answer.
+            # A checkpoint's settings can ask for it: scores that are not finite would become an answer.
             "remove_invalid_values": False,
         }
         if self.repetition_penalty is not None:
@@ -142,15 +129,7 @@ class GenerationSettings:
         return text if ended is None else Generated(text, not ended and len(text) == len(answer))
 
 
-def _typed(key: str, value: Any) -> Any:
-    if key in ("do_sample", "likelihood"):
-        if not isinstance(value, bool):
-            raise UserError(f"generation setting {key} must be true or false, found {value!r}")
-        return value
-    try:
-        return float(value) if key in ("temperature", "top_p", "repetition_penalty") else int(value)
-    except (TypeError, ValueError) as error:
-        raise UserError(f"generation setting {key} must be a number, found {value!r}") from error
+_SETTINGS: Final = TypeAdapter(GenerationSettings)
 
 
 def ending_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[int]:
@@ -251,7 +230,7 @@ class WatchFinite(LogitsProcessor):
 
         Args:
             tokens: The new tokens, shape (B, T).
-            ends: The tokens that end an answer: what a row is given after them, while others go on, is not part of it.
+            ends: The tokens that end an answer; what follows them, while other rows continue, is not part of it.
         """
         if self._first is None:
             return [False] * len(tokens)

@@ -1,8 +1,7 @@
 """The backend for Hugging Face VLMs: any ``AutoModelForMultimodalLM``, batched, on a CPU or a GPU.
 
-Why one of our own: those of lmms-eval answer one request at a time, know no adapters, cannot mix prompts with and without an
-image, and turn an error into an empty answer, which a judge then reads as "no answer". Here an error is an error, and the
-questions about one image are answered from one encoding of it.
+Those of lmms-eval answer one request at a time, know no adapters, cannot mix prompts with and without an image, and turn an
+error into an empty answer. Here an error is an error, and the questions about one image share one encoding of it.
 """
 
 import json
@@ -17,13 +16,12 @@ from loguru import logger
 
 from harness_ext.common.failures import failure_reason, mark_failed
 from harness_ext.common.provenance import record_provenance
-from harness_ext.models.answering import MAX_FAILED_SHARE, REQUEST_ERRORS, Conversation, Question
+from harness_ext.models.answering import REQUEST_ERRORS, Conversation, LocalModel, Question
 from harness_ext.models.checkpoint import locate
 from harness_ext.models.decoding import Decoder, Row
 from harness_ext.models.generation import NOT_FINITE, request_seed
 from harness_ext.models.likelihood import Candidates
 from harness_ext.models.loading import load_model, load_processor
-from harness_ext.models.local import LocalModel
 from harness_ext.models.sharing import NotShareable, SharedPrefixes, reason_not_to_share
 
 # Questions about one image that are planned together; more of them (a blank image has hundreds) are more than one plan, so
@@ -56,14 +54,9 @@ class HuggingFaceVLM(LocalModel):
         attn_implementation: As in transformers (``"sdpa"``, ``"flash_attention_2"``, ``"eager"``).
         prompt: A chat template (Jinja) for a processor that has none.
         template_options: What the chat template is given beside the conversation.
-        generation: Defaults under the settings that a task names.
         share_prefix: Answer the questions about one image from one encoding of it, where the model allows.
-        batch_size: Questions answered at a time; halved where memory does not suffice.
-        max_batch_size: Given by lmms-eval, without effect here.
-        max_failed: The share of a process's requests that may fail before the run does; 0.001 by default.
-        seed: Seed of sampling; lmms-eval's ``--seed`` (its torch seed) by default.
-        answers: The folder where answers are kept, ``"none"`` for not at all; the cache folder by default.
         trust_remote_code: Run code from the model's repository; never unless you say so.
+        shared: See :class:`AnsweringModel`; a batch is halved where memory does not suffice.
 
     Raises:
         UserError: The weights, the adapter or an option are not as expected.
@@ -81,18 +74,11 @@ class HuggingFaceVLM(LocalModel):
         attn_implementation: str | None = None,
         prompt: str | None = None,
         template_options: Mapping[str, Any] | None = None,
-        generation: Mapping[str, Any] | None = None,
         share_prefix: bool = True,
-        batch_size: int | str = 1,
-        max_batch_size: int | None = None,
-        max_failed: float = MAX_FAILED_SHARE,
-        seed: int | None = None,
-        answers: str | None = None,
         trust_remote_code: bool = False,
+        **shared: Any,
     ) -> None:
-        super().__init__(
-            batch_size=batch_size, max_failed=max_failed, seed=seed, generation=generation, answers=answers
-        )
+        super().__init__(**shared)
         # The hub's cache names a snapshot by its commit: looked up once, so that all that follows is of that one.
         folder = locate(pretrained, revision, "processor")
         commit = None if Path(pretrained).is_dir() else folder.name
@@ -133,22 +119,19 @@ class HuggingFaceVLM(LocalModel):
         shared = [question for question in questions if self._shares and question.images]
         batches: list[list[Question]] = [[]]
         for group in grouped(shared, lambda question: question.images):
-            most = max(self.batch_size, _MOST_TOGETHER)
-            for start in range(0, len(group), most):
-                part = group[start : start + most]
+            for part in _pieces(group, max(self.batch_size, _MOST_TOGETHER)):
                 if batches[-1] and len(batches[-1]) + len(part) > self.batch_size:
                     batches.append([])
                 batches[-1].extend(part)
-        together = {question.index for question in shared}
-        alone = [question for question in questions if question.index not in together]
+        alone = [question for question in questions if not (self._shares and question.images)]
         # Few processors take prompts with an image and prompts without at once.
         for group in grouped(alone, lambda question: (question.settings, bool(question.images))):
             group.sort(key=lambda question: -len(question.prompt))
-            batches.extend(group[start : start + self.batch_size] for start in range(0, len(group), self.batch_size))
+            batches.extend(_pieces(group, self.batch_size))
         return [batch for batch in batches if batch]
 
     def answer(self, batches: Sequence[list[Question]]) -> Iterator[tuple[list[Question], list[str]]]:
-        """Answer batch after batch; of one that fails the halves are tried, down to the one question that fails."""
+        """Answer batch after batch; the halves of one that fails are tried, down to the one question that fails."""
         for batch in batches:
             yield batch, self._answer(batch)
 
@@ -165,16 +148,10 @@ class HuggingFaceVLM(LocalModel):
 
 
 class Asker:
-    """Asks a model, and knows whether it may share.
-
-    Args:
-        decoder: The model and its processor.
-        batch_size: Rows at a time.
-        seed: The seed of sampling.
-        share_prefix: Whether the questions about one image may be answered from one encoding of it.
+    """Asks a model ``batch_size`` rows at a time, and knows whether it may share.
 
     Attributes:
-        shares: Whether they are; turned off, aloud, for a model that cannot.
+        shares: Whether the questions about one image are answered from one encoding; turned off, aloud, where they cannot be.
     """
 
     def __init__(self, decoder: Decoder, *, batch_size: int, seed: int, share_prefix: bool) -> None:
@@ -212,17 +189,20 @@ class Asker:
     ) -> Iterator[tuple[int, str]]:
         """The answers to the questions at ``chosen``, which share their settings, by place."""
         settings = batch[chosen[0]].settings
-        candidates = {at: self._candidates(batch[at]) for at in chosen} if settings.likelihood else {}
-        rows = {at: self._rows(at, batch[at], candidates.get(at)) for at in chosen}
+        candidates: dict[int, Candidates] = {}
+        if settings.likelihood:
+            tokenizer = self._decoder.processor.tokenizer
+            candidates = {at: Candidates.tokenise(batch[at].candidates, tokenizer) for at in chosen}
+            rows = {at: [Row(at, forced=tokens) for tokens in of_one.forced()] for at, of_one in candidates.items()}
+        else:
+            rows = {at: [Row(at, seed=request_seed(self._seed, *batch[at].sampling))] for at in chosen}
         forced = max(len(row.forced) for of_one in rows.values() for row in of_one)
         new_tokens = max(1, forced) if settings.likelihood else settings.max_new_tokens
         if prefixes and settings.num_beams == 1 and prefixes.fits(chosen, new_tokens):
             chunks = list(prefixes.chunks(chosen, self._batch_size, new_tokens))
         else:
             prefixes = None
-            chunks = [
-                list(chosen[start : start + self._batch_size]) for start in range(0, len(chosen), self._batch_size)
-            ]
+            chunks = _pieces(chosen, self._batch_size)
         for chunk in chunks:
             asked = [row for at in chunk for row in rows[at]]
             places = [row.question for row in asked]
@@ -246,20 +226,12 @@ class Asker:
                     answer = mark_failed(failure_reason(error))
                 yield at, answer
 
-    def _candidates(self, question: Question) -> Candidates:
-        return Candidates.tokenise(question.candidates, self._decoder.processor.tokenizer)
-
-    def _rows(self, at: int, question: Question, candidates: Candidates | None) -> list[Row]:
-        if candidates:
-            return [Row(at, forced=tokens) for tokens in candidates.forced()]
-        return [Row(at, seed=request_seed(self._seed, *question.sampling))]
-
     def _share(self, batch: Sequence[Question], conversations: Sequence[Conversation]) -> SharedPrefixes | None:
         """The shared prefixes of a batch whose questions about one image stand together; ``None`` if they cannot be."""
         groups = grouped(list(enumerate(batch)), lambda numbered: numbered[1].images)
         try:
             prefixes = SharedPrefixes(self._decoder, [[conversations[at] for at, _ in group] for group in groups])
-            # Of every task, for where the image stands in a prompt is a task's to say.
+            # For every task, because a task says where the image stands in its prompts.
             for task in {question.task for question in batch} - self._checked:
                 of_task = [[at for at, question in group if question.task == task] for group in groups]
                 self._check(prefixes, conversations, max(of_task, key=len)[:_QUESTIONS_CHECKED])
@@ -267,7 +239,7 @@ class Asker:
         except torch.OutOfMemoryError:
             raise
         except (NotShareable, *REQUEST_ERRORS) as error:
-            # Of these prompts; others may well share, unless none ever did.
+            # Other prompts may well share, unless none ever did.
             reason = str(error) if isinstance(error, NotShareable) else failure_reason(error)
             self._unshared += 1
             if not self._checked and self._unshared == _MOST_TRIED:
@@ -279,7 +251,7 @@ class Asker:
     def _check(self, prefixes: SharedPrefixes, conversations: Sequence[Conversation], places: Sequence[int]) -> None:
         """Turn sharing off, aloud, if the first answers' distributions are not those of asking without it.
 
-        What is allowed is what asking in a batch changes against asking alone, in the precision of the run, a few times over.
+        They may differ a few times as much as a batch differs from asking alone, in the precision of the run.
         Raises one of ``REQUEST_ERRORS`` where the prompts cannot be asked.
         """
         noises: list[float] = []
@@ -298,7 +270,7 @@ class Asker:
             differences.append(min(_difference(shared, batched), _difference(shared, by_itself)))
         noise, difference = max(noises), max(differences, key=lambda value: math.inf if math.isnan(value) else value)
         least = _LEAST_ALLOWED if self._decoder.model.dtype == torch.float32 else _LEAST_ALLOWED_HALF
-        # Not "greater than": a difference that is no number is one.
+        # Not "greater than": NaN counts as a difference.
         if not difference <= min(least + _NOISE_ALLOWED * noise, _MOST_ALLOWED):
             self._do_not_share(
                 f"its next token's distribution differs by {difference:.2g} (total variation) from asking without it, "
@@ -314,6 +286,10 @@ class Asker:
         if message not in self._told:
             self._told.add(message)
             logger.warning(message)
+
+
+def _pieces(items: Sequence[_Item], most: int) -> list[list[_Item]]:
+    return [list(items[start : start + most]) for start in range(0, len(items), most)]
 
 
 def grouped(items: Sequence[_Item], key: Callable[[_Item], Hashable]) -> list[list[_Item]]:

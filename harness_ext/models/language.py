@@ -1,9 +1,9 @@
 """The language side of a VLM behind lm-eval: text is scored by the VLM itself, adapter and all, without an image.
 
 lm-eval's own ``hf`` loads a VLM's language model under another class, puts no adapter of a VLM on it, and knows no names of
-ours. Here the whole VLM is loaded as for lmms-eval and handed to lm-eval's ``HFLM``, whose tokenisation, batching and scoring
-stay as they are. What that scoring takes for granted, that a token is read without those after it, is tried before anything
-is scored: some VLMs read a prompt in both directions, and would be told the answer.
+ours. Here the whole VLM is loaded as for lmms-eval and handed to lm-eval's ``HFLM``, which tokenises, batches and scores as
+always. Its scoring assumes that a token is read without those after it. That is tried first: some VLMs read a prompt in both
+directions, and would be told the answer.
 """
 
 from collections.abc import Mapping
@@ -37,21 +37,13 @@ class LanguageSide(HFLM):
     """A VLM of transformers behind lm-eval's requests, text alone.
 
     Args:
-        pretrained: A hub repository or a folder.
-        revision: The commit, tag or branch of the weights.
-        adapter: A folder or repository of a PEFT adapter for these weights.
-        adapter_base: ``"any"`` to put an adapter on weights it does not name as its base.
-        dtype: ``"auto"`` (the checkpoint's), ``"float32"``, ``"bfloat16"`` or ``"float16"``.
+        pretrained: A hub repository or a folder; for the options that are not described here, see
+            :class:`harness_ext.models.hf.HuggingFaceVLM`.
         softmax_dtype: The precision in which scores become log-likelihoods, whatever the model's own.
-        device: ``"cpu"``, ``"cuda:1"``; the GPU of this process if there is one, else the CPU.
-        device_map: As in transformers, ``"auto"`` spreads one model over several GPUs; instead of ``device``.
-        attn_implementation: As in transformers.
         prompt: A chat template (Jinja) for a processor that has none; used with lm-eval's ``--apply_chat_template``.
-        template_options: What the chat template is given beside the conversation.
         batch_size: As lm-eval's, ``"auto"`` too.
         max_batch_size: As lm-eval's.
         max_length: The most tokens of a prompt; the model's own limit by default.
-        trust_remote_code: Run code from the model's repository; never unless you say so.
 
     Raises:
         UserError: The weights, the adapter or an option are not as expected, or the model cannot score text alone.

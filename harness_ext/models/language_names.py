@@ -1,8 +1,7 @@
 """A class for every name of the catalogue, made when lm-eval asks for it: the language side of what the name stands for.
 
-lm-eval has no entry points; its registry takes ``module:attribute`` (see ``harness_ext.hooks.register_language_sides``) and
-imports it when the model is asked for. The names are
-those that lmms-eval knows (:mod:`harness_ext.models.names`), with the same options.
+lm-eval has no entry points; its registry takes ``module:attribute`` (see ``harness_ext.hooks.register_language_sides``). The
+names and their options are those that lmms-eval knows (:mod:`harness_ext.models.names`).
 """
 
 from dataclasses import replace

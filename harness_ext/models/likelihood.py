@@ -1,8 +1,8 @@
 """Scoring by likelihood: how probable it is that an answer begins with one form or another, without generating one.
 
-A label ("Yes") has forms ("Yes", "yes"), a form has a few spellings in tokens (with a leading space, after a line break). The
-probability of a label is the sum over its spellings, each the product of its tokens' probabilities; a spelling of several
-tokens is read off by forcing the model to say it. Spellings are kept apart: one that begins with another is counted once.
+A label ("Yes") has forms ("Yes", "yes"), and a form has spellings in tokens (with a leading space, after a line break). The
+probability of a label is the sum over its spellings, each the product of its tokens' probabilities. The model is forced to
+say a spelling of several tokens. A spelling that begins with another one is counted once.
 """
 
 import json
@@ -98,7 +98,7 @@ def _spellings(form: str, tokenizer: PreTrainedTokenizerBase) -> set[Tokens]:
     if _begins(after, newline):
         found.add(after[len(newline) :])
     spelt = {tokens for tokens in found if tokens and tokenizer.decode(tokens).strip() == form}
-    # A space of its own before the word is what an encoder makes of a doubled one (Llama's), hardly what a model says; each
+    # An encoder (Llama's) makes a token of its own of a doubled space before the word. A model hardly says it, and each
     # spelling of several tokens costs a row.
     joined = {tokens for tokens in spelt if tokenizer.decode(tokens[:1]).strip()}
     return joined or spelt
@@ -109,13 +109,7 @@ def _log_sum(values: Sequence[float]) -> float:
 
 
 class Forced(LogitsProcessor):
-    """Makes every row say its tokens, whatever their scores.
-
-    Args:
-        rows: The tokens of each row, then ``end``.
-        prompt_length: The columns of the prompt.
-        end: What a row says when its tokens are said.
-    """
+    """Makes every row say its tokens, then ``end``, whatever their scores; the prompt has ``prompt_length`` columns."""
 
     def __init__(self, rows: Sequence[Tokens], prompt_length: int, end: int) -> None:
         self._rows, self._prompt_length, self._end = rows, prompt_length, end

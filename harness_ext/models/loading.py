@@ -6,18 +6,17 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
-from huggingface_hub import hf_hub_download
-from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidationError
+from huggingface_hub.errors import HfHubHTTPError
 from jinja2 import TemplateError
 from loguru import logger
 from PIL import Image
 from transformers import AutoModelForMultimodalLM, AutoProcessor, PreTrainedModel, ProcessorMixin
 
-from harness_ext.common.errors import UserError
-from harness_ext.common.failures import failure_reason
+from harness_ext.common.errors import UserError, one_line
 from harness_ext.common.files import digest
 from harness_ext.models.checkpoint import (
     UNREADABLE,
+    hub_file,
     locate,
     processor_files_missing,
     read_json,
@@ -36,7 +35,7 @@ _CONFIGURATION: Final = "adapter_config.json"
 # In the order in which PEFT looks for them.
 _FILES: Final = ("adapter_model.safetensors", "adapter_model.bin")
 # Parts that PEFT keeps once and shows at several places; they need not be in a checkpoint.
-_SHARED: Final = ("vblora_vector_bank", "prompt_encoder", ".tinylora_v.", ".unilora_theta_d.")
+_SHARED: Final = ("vblora_vector_bank", "prompt_encoder")
 
 
 def load_processor(
@@ -44,14 +43,8 @@ def load_processor(
 ) -> ProcessorMixin:
     """The processor of a checkpoint, padding on the left, as batched generation needs it.
 
-    Args:
-        pretrained: A folder or a hub repository.
-        revision: The commit, tag or branch of a hub repository.
-        trust_remote_code: Whether code of the repository may run.
-        prompt: A chat template, or the name of a packaged one; instead of the processor's own.
-
-    Raises:
-        UserError: There is none, or nothing that formats a prompt with an image.
+    ``prompt`` is a chat template, or the name of a packaged one, instead of the processor's own. Raises ``UserError`` where
+    there is no processor, or nothing that formats a prompt with an image.
     """
     cannot = f"cannot load the processor of {pretrained!r}: "
     folder = locate(pretrained, revision, "processor")
@@ -62,12 +55,12 @@ def load_processor(
     try:
         processor = AutoProcessor.from_pretrained(pretrained, revision=revision, trust_remote_code=trust_remote_code)
     except ImportError as error:
-        raise UserError(cannot + _short(error)) from error
+        raise UserError(cannot + one_line(error)) from error
     except (OSError, ValueError, AttributeError, LookupError, TypeError) as error:
-        raise UserError(cannot + (missing or _short(error))) from error
+        raise UserError(cannot + (missing or one_line(error))) from error
     if not isinstance(processor, ProcessorMixin):
         found = f"expected one for images and text, found a {type(processor).__name__}"
-        raise UserError(cannot + (f"{found}; {missing}" if missing else found))
+        raise UserError(cannot + "; ".join(filter(None, [found, missing])))
     tokenizer = processor.tokenizer
     if len(set(tokenizer(_TRIAL, add_special_tokens=False)["input_ids"])) < 2:
         # Transformers makes an empty tokenizer of some classes where the file of its words is not there.
@@ -107,7 +100,7 @@ def _take_template(processor: ProcessorMixin, template: Any, which: str) -> None
             turns, add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt"
         )
     except (TemplateError, ValueError, TypeError, LookupError) as error:
-        raise UserError(problem + _short(error)) from error
+        raise UserError(problem + one_line(error)) from error
 
 
 def load_model(
@@ -123,26 +116,20 @@ def load_model(
     adapter_base: str | None = None,
     auto_class: Any = AutoModelForMultimodalLM,
 ) -> PreTrainedModel:
-    """The model in evaluation mode, on its device, with its adapter.
+    """The model in evaluation mode, on its device, with its adapter, loaded by ``auto_class``.
 
-    Args:
-        pretrained: A folder or a hub repository.
-        revision: The commit, tag or branch of a hub repository.
-        adapter: A folder or a hub repository of a PEFT adapter for these weights.
-        dtype: ``"auto"`` (the checkpoint's), ``"float32"``, ``"bfloat16"`` or ``"float16"``.
-        device: As torch calls it; by default as :func:`default_device` says.
-        device_map: As in transformers, instead of ``device``.
-        attn_implementation: As in transformers.
-        trust_remote_code: Whether code of the repository may run.
-        adapter_base: ``"any"`` for an adapter that does not name these weights as its base.
-        auto_class: The Auto class of transformers that loads it.
+    The other arguments are the options of :class:`harness_ext.models.hf.HuggingFaceVLM`.
 
     Raises:
-        UserError: Something cannot be loaded: files are missing, the adapter is for other weights, they do not fit into
-            memory. All of these are found out before the weights are read.
+        UserError: Files are missing, the adapter is for other weights, or they do not fit into memory; all of these before
+            the weights are read.
     """
     check_options(dtype, device, device_map)
-    target = _checked_device(device or default_device())
+    target = device or default_device()
+    try:
+        torch.empty(1, device=torch.device(target))
+    except (RuntimeError, AssertionError) as error:
+        raise UserError(f"cannot put the model on device {target!r}: {one_line(error)}") from error
     folder = locate(pretrained, revision, "weights")
     check_adapter(adapter, pretrained, adapter_base)
     if trust_remote_code and _CLASSES & set(read_json(folder / "config.json").get("auto_map") or {}):
@@ -163,7 +150,7 @@ def load_model(
             **options,
         )
     except (OSError, ValueError, ImportError, RuntimeError, *UNREADABLE) as error:
-        raise UserError(f"cannot load the weights of {pretrained!r}: {_short(error)}") from error
+        raise UserError(f"cannot load the weights of {pretrained!r}: {one_line(error)}") from error
     if lacking := sorted(map(str, [*report["missing_keys"], *report["mismatched_keys"]])):
         # Transformers fills them at random, and says so in a table.
         raise UserError(
@@ -175,7 +162,7 @@ def load_model(
         try:
             model = model.to(torch.device(target))
         except RuntimeError as error:
-            raise UserError(f"cannot put the model on device {target!r}: {_short(error)}") from error
+            raise UserError(f"cannot put the model on device {target!r}: {one_line(error)}") from error
     if adapter:
         model = put_adapter(model, adapter, pretrained)
     return model.eval()
@@ -204,27 +191,11 @@ def default_device() -> str:
     return f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if torch.cuda.is_available() else "cpu"
 
 
-def _checked_device(device: str) -> str:
-    """``device``, if torch knows it and it is there."""
-    try:
-        torch.empty(1, device=torch.device(device))
-    except (RuntimeError, AssertionError) as error:
-        raise UserError(f"cannot put the model on device {device!r}: {_short(error)}") from error
-    return device
-
-
-def _short(error: Exception) -> str:
-    """The first two lines that say something of an error of a library."""
-    return "\n".join([line for line in str(error).splitlines() if line.strip()][:2]) or type(error).__name__
-
-
 def check_adapter(adapter: str | None, pretrained: str, adapter_base: str | None = None) -> None:
     """Raise ``UserError`` unless ``adapter`` is a whole and finite PEFT adapter for ``pretrained``; reads the adapter alone.
 
-    Args:
-        adapter: A folder or a hub repository; with none, all that could be wrong is an ``adapter_base``.
-        pretrained: A folder or a hub repository: the same as the adapter names as its base, or the same files.
-        adapter_base: ``"any"`` leaves the base unchecked.
+    Each is a folder or a hub repository. The adapter must name ``pretrained`` as its base, or a copy of it, unless
+    ``adapter_base`` is ``"any"``.
     """
     if not adapter:
         if adapter_base:
@@ -255,7 +226,7 @@ def _require_sound(adapter: str, cannot: str) -> None:
     try:
         tensors = load_peft_weights(adapter, device="cpu")
     except (OSError, ValueError, RuntimeError, HfHubHTTPError, *UNREADABLE) as error:
-        raise UserError(f"{cannot}its tensors cannot be read: {failure_reason(error)}") from error
+        raise UserError(f"{cannot}its tensors cannot be read: {one_line(error)}") from error
     if not isinstance(tensors, dict) or not all(isinstance(value, torch.Tensor) for value in tensors.values()):
         raise UserError(f"{cannot}expected tensors by name in {named[0] if named else adapter}, found something else")
     if wrong := [name for name, value in tensors.items() if not value.float().isfinite().all()]:
@@ -267,18 +238,12 @@ def _require_sound(adapter: str, cannot: str) -> None:
 
 def _configuration(adapter: str, cannot: str) -> Path:
     folder = Path(adapter)
-    if folder.is_dir():
-        if not (folder / _CONFIGURATION).is_file():
-            raise UserError(f"{cannot}the folder has no {_CONFIGURATION}; expected what save_pretrained of PEFT writes")
-        if not any((folder / name).is_file() for name in _FILES):
-            raise UserError(f"{cannot}the folder has no {', nor '.join(_FILES)}")
-        return folder / _CONFIGURATION
-    if folder.is_absolute() or adapter.count("/") != 1:
-        raise UserError(f"{cannot}there is no such folder, and a hub repository is named OWNER/NAME")
-    try:
-        return Path(hf_hub_download(adapter, _CONFIGURATION))
-    except (HfHubHTTPError, HFValidationError, EntryNotFoundError, OSError) as error:
-        raise UserError(f"{cannot}there is no such folder, and the hub says {failure_reason(error)}") from error
+    if not folder.is_dir():
+        return hub_file(adapter, None, _CONFIGURATION, cannot)
+    for names in ((_CONFIGURATION,), _FILES):
+        if not any((folder / name).is_file() for name in names):
+            raise UserError(f"{cannot}the folder has no {', nor '.join(names)}; expected what save_pretrained writes")
+    return folder / _CONFIGURATION
 
 
 def _same_weights(base: str, pretrained: str) -> bool:
@@ -287,7 +252,7 @@ def _same_weights(base: str, pretrained: str) -> bool:
     folders = Path(base), Path(pretrained)
     if not all(folder.is_dir() for folder in folders):
         return False
-    return folders[0].resolve() == folders[1].resolve() or _fingerprint(folders[0]) == _fingerprint(folders[1])
+    return folders[0].resolve() == folders[1].resolve() or _contents(folders[0]) == _contents(folders[1])
 
 
 def _repository(name: str) -> str:
@@ -296,19 +261,15 @@ def _repository(name: str) -> str:
     return (f"{found[1]}/{found[2]}" if found else name.rstrip("/")).lower()
 
 
-def _fingerprint(folder: Path) -> tuple[str, tuple[tuple[str, str], ...]]:
-    """The configuration's digest, and the names and contents of the weights: the same for copies of one checkpoint."""
-    configuration = folder / "config.json"
-    settings = digest(configuration) if configuration.is_file() else str(folder)
+def _contents(folder: Path) -> list[tuple[str, str]]:
+    """Names and digests of the configuration and the weights: the same for copies of one checkpoint."""
     files, _ = weight_files(folder)
-    return settings, tuple((file.name, digest(file) if file.is_file() else "") for file in files)
+    return [(file.name, digest(file)) for file in [folder / "config.json", *files] if file.is_file()]
 
 
 def put_adapter(model: PreTrainedModel, adapter: str, pretrained: str) -> PreTrainedModel:
     """``model`` with ``adapter`` on it. Raises ``UserError`` if it does not fit, or only in part (PEFT would warn)."""
     from peft import PeftModel
-    from peft.mapping import PEFT_TYPE_TO_PREFIX_MAPPING
-    from peft.utils import load_peft_weights, set_peft_model_state_dict
 
     cannot = f"cannot put the adapter {adapter!r} on {pretrained!r}: "
     # Names of an older transformers; PEFT translates them the first time, and keeps no record of what did not fit.
@@ -316,13 +277,11 @@ def put_adapter(model: PreTrainedModel, adapter: str, pretrained: str) -> PreTra
     try:
         adapted = PeftModel.from_pretrained(model, adapter)
         config = adapted.peft_config["default"]
-        given = load_peft_weights(adapter, device="cpu", key_mapping=None if config.is_prompt_learning else renamed)
-        result = set_peft_model_state_dict(adapted, given)
+        mapping = None if config.is_prompt_learning else renamed
+        result = adapted.load_adapter(adapter, "default", torch_device="cpu", key_mapping=mapping)
     except (OSError, ValueError, RuntimeError, KeyError) as error:
-        raise UserError(f"{cannot}{' '.join(str(error).split())[:300]}") from error
-    prefix = PEFT_TYPE_TO_PREFIX_MAPPING.get(config.peft_type, "")
-    missing = [name for name in result.missing_keys if prefix and prefix in name and "default" in name]
-    missing = [name for name in missing if not any(part in name for part in _SHARED)]
+        raise UserError(cannot + one_line(error)) from error
+    missing = [name for name in result.missing_keys if not any(part in name for part in _SHARED)]
     for names, problem in ((missing, "lacks"), (list(result.unexpected_keys), "has, without a place in the model,")):
         if names:
             raise UserError(f"{cannot}it {problem} {len(names)} tensors, such as {names[0]}")

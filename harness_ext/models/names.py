@@ -1,8 +1,7 @@
 """A class for every name of the catalogue, made when lmms-eval asks for it.
 
-lmms-eval resolves ``--model NAME`` by importing a module and taking an attribute of it. Here the attribute is made on demand,
-so that a name in a YAML file is all that a new model needs. What the name's entry says and what the user adds become the
-keyword arguments of its backend.
+lmms-eval resolves ``--model NAME`` by importing a module and taking an attribute of it, which is made here on demand. The
+name's entry and the user's options become the keyword arguments of its backend.
 """
 
 import importlib
@@ -16,23 +15,10 @@ from harness_ext.common.errors import UserError
 from harness_ext.common.provenance import record_provenance
 from harness_ext.models.catalogue import load_catalogue, model_attribute
 from harness_ext.models.checkpoint import require_family
-from harness_ext.models.entries import Entry
+from harness_ext.models.entries import BACKENDS, Entry
 
 GLYPHWORLD: Final = "glyphworld:"
 _FLAGS: Final = {"trust_remote_code", "share_prefix"}
-_BACKENDS: Final = {
-    "huggingface": "harness_ext.models.hf.HuggingFaceVLM",
-    "api": "harness_ext.models.api.OpenAICompatible",
-    "cogvlm": "harness_ext.models.remote.families.CogVLM",
-    "xcomposer2": "harness_ext.models.remote.families.XComposer2",
-    "minicpmv": "harness_ext.models.remote.families.MiniCPMV",
-}
-
-
-def _backend(name: str) -> Any:
-    """The class of a backend; imported here, because each brings its own libraries."""
-    module, _, attribute = _BACKENDS[name].rpartition(".")
-    return getattr(importlib.import_module(module), attribute)
 
 
 def _resolve(name: str, entry: Entry, options: dict[str, Any], allowed: set[str]) -> dict[str, Any]:
@@ -106,17 +92,25 @@ def embedded(pretrained: str) -> str:
 def __getattr__(name: str) -> type:
     for known, entry in load_catalogue().items():
         if model_attribute(known) == name:
-            return _model_class(known, entry)
+            module, _, backend = BACKENDS[entry.backend].rpartition(".")
+            return class_of(known, entry, getattr(importlib.import_module(module), backend), __name__)
     raise AttributeError(f"no model {name!r} in the catalogue")
 
 
-def _model_class(name: str, entry: Entry) -> type:
-    return class_of(name, entry, _backend(entry.backend), __name__)
+def _options_of(backend: Any) -> set[str]:
+    """The options of a backend: its constructor's, and those of the constructors that it hands further options on to."""
+    names: set[str] = set()
+    for kind in backend.__mro__:
+        parameters = inspect.signature(kind.__init__).parameters.values()
+        names |= {parameter.name for parameter in parameters if parameter.kind is not parameter.VAR_KEYWORD}
+        if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+            break
+    return names - {"self"}
 
 
 def class_of(name: str, entry: Entry, backend: Any, module: str) -> type:
     """A subclass of ``backend``, made in ``module``, that takes the user's options and asks what ``entry`` names."""
-    allowed = set(inspect.signature(backend.__init__).parameters) - {"self"}
+    allowed = _options_of(backend)
 
     def init(self: Any, **options: Any) -> None:
         resolved = _resolve(name, entry, options, allowed)

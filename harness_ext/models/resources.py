@@ -1,6 +1,7 @@
 """Whether the weights of a model fit into memory, known before they are loaded.
 
-Nothing is guessed: where the size of the weights or the memory cannot be known, that is said, and the model is loaded.
+Nothing is guessed: where the size of the weights or the free memory is unknown, a line of the log says so, and the model is
+loaded.
 """
 
 import gc
@@ -17,71 +18,65 @@ from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError, NotASafetensorsRepoError, SafetensorsParsingError
 from huggingface_hub.utils import httpx  # type: ignore[attr-defined]
 from loguru import logger
+from safetensors import safe_open
 
 from harness_ext.common.errors import UserError
-from harness_ext.models.checkpoint import read_json, require_weights, safetensors_header
+from harness_ext.models.checkpoint import read_json, require_weights
 
 _GIB: Final = 2**30
 _PRECISIONS: Final = ("float64", "float32", "bfloat16", "float16")
-# Bytes of an element, by safetensors' names of types; those of floating point are what loading converts.
-_FLOATS: Final = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
-_OTHERS: Final = {"I64": 8, "U64": 8, "I32": 4, "U32": 4, "I16": 2, "U16": 2, "I8": 1, "U8": 1, "BOOL": 1}
-_EIGHT_BITS: Final = {"F8_E4M3": 1, "F8_E5M2": 1, "F8_E8M0": 1}
-_BYTES: Final = _FLOATS | _OTHERS | _EIGHT_BITS
-_NAMES: Final = {
-    torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16", torch.int64: "I64",
-    torch.int32: "I32", torch.int16: "I16", torch.int8: "I8", torch.uint8: "U8", torch.bool: "BOOL",
+# By safetensors' names.
+_TYPES: Final = {
+    "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "I64": torch.int64,
+    "U64": torch.uint64, "I32": torch.int32, "U32": torch.uint32, "I16": torch.int16, "U16": torch.uint16,
+    "I8": torch.int8, "U8": torch.uint8, "BOOL": torch.bool, "F8_E4M3": torch.float8_e4m3fn,
+    "F8_E5M2": torch.float8_e5m2, "F8_E8M0": torch.float8_e8m0fnu,
 }  # fmt: skip
 
 # How many elements there are of each type.
-Elements = Counter[str]
+Elements = Counter[torch.dtype]
 
 
 def bytes_needed(elements: Elements, dtype: str | None) -> int:
     """The bytes of ``elements`` loaded in ``dtype``, as torch calls it; as they are stored for ``None``."""
-    width = torch.empty(0, dtype=getattr(torch, dtype)).element_size() if dtype else None
-    return sum(count * (width if width and name in _FLOATS else _BYTES[name]) for name, count in elements.items())
+    total = 0
+    for stored, count in elements.items():
+        # Loading converts numbers of floating point, except those of eight bits.
+        converts = stored.is_floating_point and stored.itemsize > 1
+        total += count * (getattr(torch, dtype) if dtype and converts else stored).itemsize
+    return total
 
 
 def elements_in(files: Iterable[Path]) -> Elements | None:
     """What the files, which are whole, hold; ``None`` if that cannot be known."""
     elements: Elements = Counter()
     for file in files:
-        counted = _in_safetensors(file) if file.suffix == ".safetensors" else _in_pickle(file)
-        if counted is None:
+        if file.suffix == ".safetensors":
+            with safe_open(file, framework="pt") as tensors:
+                for part in map(tensors.get_slice, tensors.keys()):
+                    if (stored := _TYPES.get(part.get_dtype())) is None:
+                        return None
+                    elements[stored] += math.prod(part.get_shape())
+            continue
+        try:
+            loaded = torch.load(file, map_location="meta", mmap=True, weights_only=True)
+        except (RuntimeError, pickle.UnpicklingError, EOFError):
             return None
-        elements += counted
-    return elements if elements.keys() <= _BYTES.keys() else None
+        # A tensor may have several names.
+        for tensor in {value.untyped_storage()._cdata: value for value in loaded.values()}.values():
+            elements[tensor.dtype] += tensor.numel()
+    return elements
 
 
 def elements_on_hub(repo: str, revision: str | None) -> Elements | None:
     """What a hub repository's weights hold; ``None``, with a logged line, if the hub does not say."""
     try:
-        elements: Elements = Counter(HfApi().get_safetensors_metadata(repo, revision=revision).parameter_count)
+        counts = HfApi().get_safetensors_metadata(repo, revision=revision).parameter_count
     except (NotASafetensorsRepoError, SafetensorsParsingError, HfHubHTTPError, httpx.HTTPError, OSError) as error:
         logger.info(f"the hub does not say how large the weights of {repo!r} are: {type(error).__name__}")
         return None
-    return elements if elements.keys() <= _BYTES.keys() else None
-
-
-def _in_safetensors(file: Path) -> Elements:
-    elements: Elements = Counter()
-    header, _ = safetensors_header(file, "cannot tell the size of the weights: ")
-    for tensor in header.values():
-        elements[tensor["dtype"]] += math.prod(tensor["shape"])
-    return elements
-
-
-def _in_pickle(file: Path) -> Elements | None:
-    """From the list of tensors, each once however many names it has."""
-    try:
-        tensors = torch.load(file, map_location="meta", mmap=True, weights_only=True)
-    except (RuntimeError, pickle.UnpicklingError, EOFError):
-        return None
-    elements: Elements = Counter()
-    for tensor in {value.untyped_storage()._cdata: value for value in tensors.values()}.values():
-        elements[_NAMES.get(tensor.dtype, str(tensor.dtype))] += tensor.numel()
-    return elements
+    known = counts.keys() <= _TYPES.keys()
+    return Counter({_TYPES[name]: count for name, count in counts.items()}) if known else None
 
 
 def require_memory(
@@ -94,19 +89,10 @@ def require_memory(
     device_map: str | None,
     available: int | None = None,
 ) -> None:
-    """Raise ``UserError`` if the weights alone do not fit; log a line, and go on, if that cannot be known.
+    """Raise ``UserError`` if the weights alone do not fit; log a line and return if that cannot be known.
 
-    Args:
-        pretrained: A folder or a hub repository.
-        folder: Where its ``config.json`` is, see :func:`harness_ext.models.checkpoint.locate`.
-        revision: The commit, tag or branch of a hub repository.
-        dtype: As for loading: ``"auto"``, ``"float32"``, ``"bfloat16"`` or ``"float16"``.
-        device: The device they go to without a ``device_map``.
-        device_map: As in transformers.
-        available: Bytes of memory there; what is free now by default.
-
-    Raises:
-        UserError: They do not fit, or some of their files are missing.
+    ``folder`` is where the ``config.json`` of ``pretrained`` is; ``available`` is in bytes, by default what is free now. The
+    other arguments are those of loading. Raises ``UserError`` also where files of the weights are missing.
     """
     files = require_weights(pretrained, folder)
     elements = elements_in(files) if files else elements_on_hub(pretrained, revision)
@@ -161,26 +147,23 @@ def _free_in_computer() -> int:
 
 
 def cgroup_limits(root: Path, own: Path) -> list[int]:
-    """The bytes that this process's control groups, and those around them, leave free; none where there is no limit.
+    """The bytes that this process's control groups, and those around them, leave free; empty where there is no limit.
 
-    Args:
-        root: Where control groups are mounted, of either version.
-        own: The file that names this process's.
+    ``root`` is where control groups of either version are mounted, ``own`` the file that names this process's.
     """
-    left = []
+    free = []
     for line in own.read_text().splitlines() if own.is_file() else []:
         _, controllers, path = line.split(":", 2)
         if controllers in ("", "memory"):
             base = root / controllers
             group = base / path.lstrip("/")
             # In a container the path may be the host's; what is mounted is then the group itself.
-            left += [
-                free for folder in (group, *group.parents) if folder.is_relative_to(base) for free in _left(folder)
-            ]
-    return left
+            for folder in (group, *group.parents):
+                free += _free_in_group(folder) if folder.is_relative_to(base) else []
+    return free
 
 
-def _left(group: Path) -> list[int]:
+def _free_in_group(group: Path) -> list[int]:
     """What one control group leaves free (https://docs.kernel.org/admin-guide/cgroup-v2.html, and cgroup-v1/memory)."""
     limit, usage, kept = group / "memory.max", group / "memory.current", ("inactive_file ", "active_file ")
     if not limit.is_file():

@@ -1,20 +1,17 @@
 """Answering the questions about one image from one encoding of it.
 
-The prompts of such questions begin with the same tokens: the system's words, the image, and often some of the question. That
-prefix is read once, and its cache is repeated for the rest of every prompt::
+Their prompts begin with the same tokens. That prefix is read once, and its cache is repeated for the rest of every prompt::
 
-    prefix cache   [pad | system, image, "Is "]       one row an image, padded on the left
-    rows           [pad | system, image, "Is "] [pad | "this image safe …"]    one row a question
+    rows   [pad | system, image, "Is "] [pad | "this image safe …"]    one row a question, the first part shared by an image
 
-The second padding stands in the middle. Attention masks it out and positions do not count it, so that full attention is not
-touched; where it would be (a sliding window that is full, a recurrent state) only rests of the same length go together.
-Everything that is special to a family (its positions, its masks) stays in its own ``generate``, which is given the cache.
+Attention masks the second padding out and positions do not count it. Where it would be noticed (a full sliding window, a
+recurrent state), only rests of one length go together. What is special to a family stays in its own ``generate``.
 """
 
 import copy
 import dataclasses
 import inspect
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -75,7 +72,7 @@ class SharedPrefixes:
 
     Args:
         decoder: The model and its processor.
-        conversations: The questions' conversations, in groups: one image or one set of images a group.
+        conversations: The questions' conversations, one group for each image or set of images.
 
     Raises:
         NotShareable: The prompts of a group do not begin with the same tokens, or what the model is given of the image
@@ -92,34 +89,30 @@ class SharedPrefixes:
         self._deltas = [(module, module.rope_deltas) for module in decoder.model.modules() if _has_deltas(module)]
 
     def chunks(self, questions: Sequence[int], size: int, new_tokens: int) -> Iterator[list[int]]:
-        """``questions`` (places among all of them) in chunks of ``size`` that may be padded together.
+        """``questions`` (places among all of them) in chunks of at most ``size`` that may be padded together.
 
-        Args:
-            questions: Places.
-            size: The most in a chunk.
-            new_tokens: The tokens that will follow each prompt.
+        ``new_tokens`` is how many tokens will follow each prompt.
         """
         by_rest = sorted(questions, key=lambda at: (self._rest(at), at))
         may_pad = self._may_pad(self._rest(by_rest[-1]) + new_tokens)
         chunk: list[int] = []
+        longest = 0
         for at in by_rest:
-            if chunk and (len(chunk) == size or self._rest(at) > self._longest_beside(chunk[0], may_pad, new_tokens)):
+            if chunk and (len(chunk) == size or self._rest(at) > longest):
                 yield chunk
                 chunk = []
+            if not chunk:
+                longest = self._rest(at)
+                if may_pad:
+                    # Padding is computed like any token, but decoding costs nearly the same for many rows as for few.
+                    longest = longest * 3 // 2 + _PADDING_A_NEW_TOKEN * (new_tokens - 1)
             chunk.append(at)
         yield chunk
 
-    def _longest_beside(self, shortest: int, may_pad: bool, new_tokens: int) -> int:
-        """The longest rest that may be padded together with the shortest of a chunk."""
-        if not may_pad:
-            return self._rest(shortest)
-        # Padding is computed like any token. Decoding makes up for it, for it costs nearly the same for many rows as for few.
-        return self._rest(shortest) * 3 // 2 + _PADDING_A_NEW_TOKEN * (new_tokens - 1)
-
     def fits(self, questions: Sequence[int], new_tokens: int) -> bool:
-        """Whether ``questions`` and their answers end before rotary positions change, where a cache is not continued.
+        """Whether ``questions`` and their answers end before rotary positions change.
 
-        Models with ``longrope`` (Phi-4) read the prompt again there, and from a shared prefix they would without the image.
+        There, models with ``longrope`` (Phi-4) read the prompt again, which from a shared prefix would be without the image.
         """
         config = self._decoder.model.config.get_text_config()
         if (getattr(config, "rope_parameters", None) or {}).get("rope_type") != "longrope":
@@ -166,13 +159,9 @@ class SharedPrefixes:
 
     def _read_prefixes(self, prompts: Sequence[Sequence[_Prompt]], first: Sequence[Conversation]) -> DynamicCache:
         longest = max(self._lengths)
+        firsts = [(group[0].per_token, length) for group, length in zip(prompts, self._lengths, strict=True)]
         per_token = {
-            name: torch.cat(
-                [
-                    self._pad(name, group[0].per_token[name][:, :length], longest)
-                    for group, length in zip(prompts, self._lengths, strict=True)
-                ]
-            )
+            name: torch.cat([self._pad(name, values[name][:, :length], longest) for values, length in firsts])
             for name in prompts[0][0].per_token
         }
         if len(prompts) == 1:
@@ -196,11 +185,8 @@ class SharedPrefixes:
 
 
 def _split(decoder: Decoder, turns: Conversation) -> _Prompt:
-    inputs = decoder.encode([turns])
-    return _Prompt(
-        {name: value for name, value in inputs.items() if name in _PER_TOKEN},
-        {name: value for name, value in inputs.items() if name not in _PER_TOKEN},
-    )
+    image = dict(decoder.encode([turns]))
+    return _Prompt({name: image.pop(name) for name in list(image) if name in _PER_TOKEN}, image)
 
 
 def _common_prefix(group: Sequence[_Prompt], image_token: int | None) -> int:
@@ -209,7 +195,7 @@ def _common_prefix(group: Sequence[_Prompt], image_token: int | None) -> int:
     for other in others:
         if not _same(first.image, other.image):
             raise NotShareable("what it is given of an image depends on the question")
-    # The last token must be left, for it is what the first new one is read from.
+    # The first new token is read from the last token of the prompt, which must remain.
     length = min(len(prompt.ids) for prompt in group) - 1
     for other in others:
         differs = (first.ids[:length] != other.ids[:length]).nonzero()
@@ -221,13 +207,12 @@ def _common_prefix(group: Sequence[_Prompt], image_token: int | None) -> int:
     return length
 
 
-def _same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    def equal(left: Any, right: Any) -> bool:
-        if isinstance(left, torch.Tensor):
-            return isinstance(right, torch.Tensor) and left.shape == right.shape and bool(torch.equal(left, right))
-        return bool(left == right)
-
-    return one.keys() == other.keys() and all(equal(value, other[name]) for name, value in one.items())
+def _same(one: Any, other: Any) -> bool:
+    if isinstance(one, torch.Tensor):
+        return isinstance(other, torch.Tensor) and torch.equal(one, other)
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(_same(value, other[name]) for name, value in one.items())
+    return bool(one == other)
 
 
 def _has_deltas(module: torch.nn.Module) -> bool:
@@ -240,20 +225,17 @@ def repeated(cache: DynamicCache, rows: torch.Tensor, room: int) -> DynamicCache
     Args:
         cache: Of a prefix, one row an image.
         rows: Which row of ``cache`` each row continues.
-        room: The tokens that are expected to follow; more grow it. (A cache of transformers is copied whole for each one.)
+        room: The tokens that are expected to follow; more of them grow it. A cache of transformers is copied for each one.
     """
     continued = copy.copy(cache)
-    continued.layers = [
-        _RoomyLayer(layer, rows, room) if type(layer) is DynamicLayer else _copied(layer, rows)
-        for layer in cache.layers
-    ]
+    continued.layers = []
+    for layer in cache.layers:
+        if type(layer) is DynamicLayer:
+            continued.layers.append(_RoomyLayer(layer, rows, room))
+        else:
+            continued.layers.append(copy.deepcopy(layer))
+            continued.layers[-1].reorder_cache(rows)
     return continued
-
-
-def _copied(layer: Any, rows: torch.Tensor) -> Any:
-    layer = copy.deepcopy(layer)
-    layer.reorder_cache(rows)
-    return layer
 
 
 class _RoomyLayer(DynamicLayer):

@@ -1,8 +1,8 @@
-"""Answers on disk as they are given: a run that is cut off goes on where it stopped.
+"""Answers on disk as they are given, so that an interrupted run resumes.
 
-An answer's key is a digest of what it rests on beside the model's identity; see ``answering.py``. The folder of an
-identity holds ``identity.json``, to read, and a file a process that added answers. Files are only appended to, by one process
-each, so that several processes need no lock, and a line that was cut off in writing can only be the last.
+An answer's key is a digest of what it rests on beside the model's identity. An identity's folder holds ``identity.json``,
+to read, and one file for each process that added answers. Only that process appends to it: no lock is needed, and only its
+last line can be cut off.
 """
 
 import io
@@ -24,8 +24,7 @@ NOT_KEPT: Final = "none"
 def answers_folder(named: str | None) -> Path | None:
     """Where answers are kept: the folder named, or that of ``UNSAFECONCEPTS_ANSWERS``, or one in the cache folder.
 
-    Returns:
-        The folder; ``None`` where ``"none"`` was named.
+    ``None`` where ``"none"`` was named.
     """
     where = named or os.environ.get(ANSWERS_VARIABLE) or ""
     if where == NOT_KEPT:
@@ -57,7 +56,8 @@ class AnswerStore:
             return
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            self._write_identity(identity)
+            if not (file := self.folder / "identity.json").exists():
+                replace_file(file, f"{json.dumps(dict(identity), indent=1)}\n".encode())
             for file in sorted(self.folder.glob("*.jsonl")):
                 self._read(file)
         except OSError as error:
@@ -81,9 +81,9 @@ class AnswerStore:
         return self._answers.get(key)
 
     def add(self, answers: Iterable[tuple[str, str, Mapping[str, Any]]]) -> None:
-        """Write answers, given as key, answer, and what a reader of the file would like to know; on disk on return.
+        """Write answers, given as key, answer, and facts for a reader of the file; on disk on return.
 
-        Those that were given together are one line: all of them are there, or none.
+        They are one line: all of them are there, or none.
         """
         rows = [_row(*each) for each in answers]
         if rows and self.folder is not None:
@@ -91,7 +91,7 @@ class AnswerStore:
                 self._write(json.dumps(rows).encode() + b"\n")
             except OSError as error:
                 raise UserError(
-                    f"cannot write answers into {self.folder}: {error}. Those before are there: the same command goes on."
+                    f"cannot write answers into {self.folder}: {error}. Earlier ones are kept: the same command resumes."
                 ) from error
         self._answers.update({row["key"]: _answer(row) for row in rows})
 
@@ -105,17 +105,9 @@ class AnswerStore:
             raise OSError("only a part of a line was written; is the disk full?")
         os.fsync(self._file.fileno())
 
-    def _write_identity(self, identity: Mapping[str, str]) -> None:
-        assert self.folder is not None
-        file = self.folder / "identity.json"
-        if not file.exists():
-            replace_file(file, f"{json.dumps(dict(identity), indent=1)}\n".encode())
-
     def _read(self, file: Path) -> None:
         # Bytes, for a cut-off line may end within a letter.
-        *lines, cut_off = file.read_bytes().split(b"\n")
-        del cut_off
-        for number, line in enumerate(lines, start=1):
+        for number, line in enumerate(file.read_bytes().split(b"\n")[:-1], start=1):
             try:
                 for row in json.loads(line):
                     self._answers[row["key"]] = _answer(row)

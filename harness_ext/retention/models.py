@@ -147,7 +147,7 @@ class Judge:
         """
         from openai import APIStatusError, OpenAI, OpenAIError
 
-        from harness_ext.models.api_errors import words_of
+        from harness_ext.models.api_reply import words_of
 
         client = OpenAI(api_key=self.key or _NO_KEY, base_url=self.url, timeout=60, max_retries=1)
         try:

@@ -21,21 +21,14 @@ from harness_ext.judges.llm.prompt import (
     request,
     schema,
 )
-from harness_ext.models.api_client import ChatClient, Server, several_at_a_time
-from harness_ext.models.api_options import (
-    MAX_TOKENS_KEYS,
-    checked_url,
-    extra_fields,
-    is_openai,
-    read_key,
-)
+from harness_ext.models.api_client import ChatClient, Server, open_server, several_at_a_time
+from harness_ext.models.api_options import MAX_TOKENS_KEYS, OPENAI, extra_fields
 from harness_ext.models.store import answers_folder
 
 Structured = Literal["schema", "json", "none"]
 AtLeast0 = Annotated[int, Field(ge=0)]
 AtLeast1 = Annotated[int, Field(ge=1)]
 
-OPENAI: Final = "https://api.openai.com/v1"
 # A rule of thumb for English; tokenizers differ: https://help.openai.com/en/articles/4936856
 _CHARACTERS_A_TOKEN: Final = 4
 # After this many replies without one verdict, the judge stops.
@@ -65,24 +58,14 @@ def llm_judge(
     Raises:
         UserError: An option is not as expected, or the key is missing.
     """
-    base_url = checked_url(base_url)
-    at_openai = is_openai(base_url)
-    server = Server(
-        base_url=base_url,
-        key=read_key(base_url, api_key_variable or ("OPENAI_API_KEY" if at_openai else None)),
-        is_openai=at_openai,
-        concurrency=concurrency,
-        timeout=timeout,
-        max_retries=max_retries,
-        backoff=backoff,
-    )
+    server = open_server(base_url, api_key_variable, concurrency, timeout, max_retries, backoff)
     fields: dict[str, Any] = {
         "model": model,
         "temperature": 0,
         "seed": seed,
-        max_tokens_key or MAX_TOKENS_KEYS[at_openai]: max_new_tokens,
+        max_tokens_key or MAX_TOKENS_KEYS[server.is_openai]: max_new_tokens,
         # Other servers have no such store, and some refuse an unknown field.
-        "store": False if at_openai else None,
+        "store": False if server.is_openai else None,
     }
     return ApiJudge(
         name=f"llm-{rubric}-{model}",
@@ -92,7 +75,7 @@ def llm_judge(
         server=server,
         structured=structured,
         fields=fields,
-        extra=extra_fields(extra_body, at_openai),
+        extra=extra_fields(extra_body, server.is_openai),
         most_calls=most_calls,
         max_new_tokens=max_new_tokens,
         tries=tries,

@@ -1,7 +1,7 @@
 """Asking a model with code of its own, one question at a time: what its adapters share."""
 
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from typing import Any, ClassVar
 
@@ -11,10 +11,9 @@ from transformers import LogitsProcessorList, PreTrainedModel, PreTrainedTokeniz
 from harness_ext.common.errors import UserError
 from harness_ext.common.failures import failure_reason, mark_failed
 from harness_ext.common.provenance import record_provenance
-from harness_ext.models.answering import MAX_FAILED_SHARE, REQUEST_ERRORS, Conversation, Question, one_by_one
+from harness_ext.models.answering import REQUEST_ERRORS, Conversation, LocalModel, Question, one_by_one
 from harness_ext.models.generation import GenerationSettings, RequireFinite, request_seed, seeded_sampling
 from harness_ext.models.loading import check_adapter
-from harness_ext.models.local import LocalModel
 from harness_ext.models.remote.loading import adapted, load_model, load_tokenizer, open_repository, tokenizer_identity
 
 
@@ -22,21 +21,13 @@ class RemoteCodeModel(LocalModel):
     """A model that is asked through a method of its own; a subclass says which, and how.
 
     Args:
-        pretrained: A hub repository or a folder.
+        pretrained: A hub repository or a folder; for what is not described here, see
+            :class:`harness_ext.models.hf.HuggingFaceVLM`.
         revision: The commit, tag or branch of it; of its code too.
         tokenizer: The repository or folder of its tokenizer, where it has none of its own.
-        adapter: A folder or repository of a PEFT adapter for these weights.
-        adapter_base: ``"any"`` to put an adapter on weights it does not name as its base.
-        dtype: ``"auto"`` (the checkpoint's), ``"float32"``, ``"bfloat16"`` or ``"float16"``.
-        device: ``"cpu"``, ``"cuda"``, ``"cuda:1"``; the GPU of this process if there is one, else the CPU.
         device_map: ``"auto"`` spreads the model over all GPUs; instead of ``device``.
-        generation: Defaults under the settings that a task names.
-        batch_size: 1; these interfaces take one question at a time.
-        max_batch_size: Given by lmms-eval, without effect here.
-        max_failed: The share of a process's requests that may fail before the run does; 0.001 by default.
-        seed: Seed of sampling; lmms-eval's ``--seed`` (its torch seed) by default.
-        answers: The folder where answers are kept, ``"none"`` for not at all; the cache folder by default.
         trust_remote_code: Run the repository's code; never unless you say so.
+        shared: See :class:`AnsweringModel`; ``batch_size`` stays 1.
 
     Raises:
         UserError: The word to run its code was not given, its code does not work here, or an option is not as expected.
@@ -58,18 +49,11 @@ class RemoteCodeModel(LocalModel):
         dtype: str = "auto",
         device: str | None = None,
         device_map: str | None = None,
-        generation: Mapping[str, Any] | None = None,
-        batch_size: int | str = 1,
-        max_batch_size: int | None = None,
-        max_failed: float = MAX_FAILED_SHARE,
-        seed: int | None = None,
-        answers: str | None = None,
         trust_remote_code: bool = False,
+        **shared: Any,
     ) -> None:
         repository = open_repository(pretrained, revision, trust_remote_code)
-        super().__init__(
-            batch_size=batch_size, max_failed=max_failed, seed=seed, generation=generation, answers=answers
-        )
+        super().__init__(**shared)
         if self.batch_size > 1:
             raise UserError(f"{self.method} of {pretrained!r} takes one question at a time: leave batch_size at 1")
         check_adapter(adapter, pretrained, adapter_base)

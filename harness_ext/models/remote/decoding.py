@@ -1,14 +1,14 @@
 """Decoding as transformers 4 did it, for code that was written for it.
 
-Such code says itself what each step is given (``prepare_inputs_for_generation``) and what is kept of it
-(``_update_model_kwargs_for_generation``), with a cache of its own, in tuples. ``generate`` of transformers 5 hands it an
-empty cache object, which it takes for a full one, and positions, which it takes for its own; it drops the attention mask, and
-a method that such code calls is gone (https://github.com/zai-org/CogVLM/issues/517,
-https://github.com/huggingface/transformers/issues/39336). Some of that fails, some only changes the answers.
+Such code keeps a cache of its own, in tuples. ``generate`` of transformers 5 hands it an empty cache object, which it takes
+for a full one, and positions, which it takes for its own; it drops the attention mask, and a method that it calls is gone
+(https://github.com/zai-org/CogVLM/issues/517, https://github.com/huggingface/transformers/issues/39336). Some of that fails,
+some only changes the answers.
 """
 
 import inspect
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Final
 
 import torch
@@ -22,12 +22,14 @@ from transformers import (
 
 from harness_ext.common.errors import UserError
 
-# What a generation_config.json may say: what is honoured here, and what a task's settings take the place of.
+# Keys that a generation_config.json may have: those that are honoured here, and those that a task's settings replace.
 _HONOURED: Final = {"eos_token_id", "repetition_penalty", "suppress_tokens"}
 _REPLACED: Final = {
     "do_sample", "temperature", "top_p", "top_k", "num_beams", "max_length", "max_new_tokens",
     "bos_token_id", "pad_token_id", "use_cache", "transformers_version", "_from_model_config",
 }  # fmt: skip
+# Arguments of generate that are off wherever this one is called.
+_NOT_DONE: Final = ("do_sample", "temperature", "top_p", "top_k", "remove_invalid_values", "streamer")
 
 
 def decode_as_transformers_4(model: PreTrainedModel) -> None:
@@ -40,82 +42,61 @@ def decode_as_transformers_4(model: PreTrainedModel) -> None:
         return
     if unknown := sorted(model.generation_config.to_diff_dict().keys() - _HONOURED - _REPLACED):
         raise UserError(f"this backend does not decode with {', '.join(unknown)}, which generation_config.json names")
-    model.generate = _OldGenerate(model)
+    model.generate = partial(_generate, model)
     model._extract_past_from_model_output = lambda outputs, **_: outputs.past_key_values
 
 
-class _OldGenerate:
-    """``generate`` for one sequence: greedy, or sampled by a logits processor that adds the randomness."""
+def _generate(
+    model: PreTrainedModel,
+    input_ids: torch.Tensor | None = None,
+    inputs_embeds: torch.Tensor | None = None,
+    *,
+    max_new_tokens: int,
+    eos_token_id: int | Sequence[int] | None = None,
+    repetition_penalty: float | None = None,
+    logits_processor: LogitsProcessorList | None = None,
+    **values: Any,
+) -> torch.Tensor:
+    """``generate`` for one sequence: greedy, or sampled by a logits processor that adds the randomness.
 
-    def __init__(self, model: PreTrainedModel) -> None:
-        self._model = model
+    The prompt is ``input_ids``, shape (1, L), or ``inputs_embeds``, shape (1, L, W). ``logits_processor`` is applied after
+    the penalty. ``values`` is what else the model's code is given.
 
-    def __call__(
-        self,
-        input_ids: torch.Tensor | None = None,
-        inputs_embeds: torch.Tensor | None = None,
-        *,
-        max_new_tokens: int,
-        do_sample: bool,
-        num_beams: int,
-        eos_token_id: int | Sequence[int] | None = None,
-        repetition_penalty: float | None = None,
-        logits_processor: LogitsProcessorList | None = None,
-        temperature: None = None,
-        top_p: None = None,
-        top_k: None = None,
-        remove_invalid_values: bool = False,
-        streamer: None = None,
-        **values: Any,
-    ) -> torch.Tensor:
-        """The prompt, where it is given as tokens, and what was generated; shape (1, T).
+    Returns:
+        The prompt, where it is given as tokens, and what was generated; shape (1, T).
+    """
+    assert values.pop("num_beams") == 1 and not any(values.pop(name, None) for name in _NOT_DONE)
+    prompt = inputs_embeds if input_ids is None else input_ids
+    assert prompt is not None and len(prompt) == 1, "one sequence at a time"
+    processors = _processors(model, repetition_penalty, logits_processor)
+    ends = model.generation_config.eos_token_id if eos_token_id is None else eos_token_id
+    ends = {ends} if isinstance(ends, int) else set(ends or ())
+    values.setdefault("attention_mask", torch.ones(prompt.shape[:2], dtype=torch.long, device=prompt.device))
+    values["use_cache"] = True
+    if inputs_embeds is not None:
+        values["inputs_embeds"] = inputs_embeds
+    tokens = prompt.new_zeros((1, 0), dtype=torch.long) if input_ids is None else input_ids
+    for _ in range(max_new_tokens):
+        inputs = model.prepare_inputs_for_generation(tokens, **values)
+        outputs = model(**inputs, return_dict=True)
+        chosen = processors(tokens, outputs.logits[:, -1].float()).argmax(-1)
+        tokens = torch.cat([tokens, chosen[None].to(tokens.device)], -1)
+        if int(chosen) in ends:
+            break
+        values = model._update_model_kwargs_for_generation(outputs, values, is_encoder_decoder=False)
+        # Such code knows its cache by this name alone; transformers 5.24 would hand it on by another one.
+        values["past_key_values"] = outputs.past_key_values
+        values.pop("cache", None)
+    return tokens
 
-        Args:
-            input_ids: The prompt, shape (1, L), or
-            inputs_embeds: the prompt, shape (1, L, W).
-            max_new_tokens: The most tokens to generate.
-            do_sample: False; see the class.
-            num_beams: 1.
-            eos_token_id: What ends the answer; by default what the generation settings name.
-            repetition_penalty: As in transformers; by default what the generation settings name.
-            logits_processor: Applied to the scores after the penalty.
-            temperature: None; that is ``logits_processor``'s.
-            top_p: None, too.
-            top_k: None, too.
-            remove_invalid_values: False.
-            streamer: None.
-            values: What else the code is to be given.
-        """
-        assert not do_sample and num_beams == 1 and streamer is None and (temperature, top_p, top_k) == (None,) * 3
-        assert not remove_invalid_values
-        prompt = inputs_embeds if input_ids is None else input_ids
-        assert prompt is not None and len(prompt) == 1, "one sequence at a time"
-        processors = self._processors(repetition_penalty, logits_processor)
-        ends = self._model.generation_config.eos_token_id if eos_token_id is None else eos_token_id
-        ends = {ends} if isinstance(ends, int) else set(ends or ())
-        values.setdefault("attention_mask", torch.ones(prompt.shape[:2], dtype=torch.long, device=prompt.device))
-        values["use_cache"] = True
-        if inputs_embeds is not None:
-            values["inputs_embeds"] = inputs_embeds
-        tokens = prompt.new_zeros((1, 0), dtype=torch.long) if input_ids is None else input_ids
-        for _ in range(max_new_tokens):
-            inputs = self._model.prepare_inputs_for_generation(tokens, **values)
-            outputs = self._model(**inputs, return_dict=True)
-            chosen = processors(tokens, outputs.logits[:, -1].float()).argmax(-1)
-            tokens = torch.cat([tokens, chosen[None].to(tokens.device)], -1)
-            if int(chosen) in ends:
-                break
-            values = self._model._update_model_kwargs_for_generation(outputs, values, is_encoder_decoder=False)
-            # Such code knows its cache by this name alone; transformers 5.24 would hand it on by another one.
-            values["past_key_values"] = outputs.past_key_values
-            values.pop("cache", None)
-        return tokens
 
-    def _processors(self, penalty: float | None, given: LogitsProcessorList | None) -> LogitsProcessorList:
-        settings: GenerationConfig = self._model.generation_config
-        processors = LogitsProcessorList()
-        if (penalty := settings.repetition_penalty if penalty is None else penalty) not in (None, 1.0):
-            processors.append(RepetitionPenaltyLogitsProcessor(penalty))
-        if settings.suppress_tokens:
-            processors.append(SuppressTokensLogitsProcessor(settings.suppress_tokens, device=self._model.device))
-        return LogitsProcessorList([*processors, *(given or [])])
+def _processors(
+    model: PreTrainedModel, penalty: float | None, given: LogitsProcessorList | None
+) -> LogitsProcessorList:
+    settings: GenerationConfig = model.generation_config
+    processors = LogitsProcessorList()
+    if (penalty := settings.repetition_penalty if penalty is None else penalty) not in (None, 1.0):
+        processors.append(RepetitionPenaltyLogitsProcessor(penalty))
+    if settings.suppress_tokens:
+        processors.append(SuppressTokensLogitsProcessor(settings.suppress_tokens, device=model.device))
+    return LogitsProcessorList([*processors, *(given or [])])

@@ -23,10 +23,9 @@ _IMAGE: Final = "<ImageHere>"
 class CogVLM(RemoteCodeModel):
     """CogVLM and CogVLM2: ``build_conversation_input_ids`` makes the inputs of ``generate``.
 
-    The interface as the published code has it (THUDM/cogvlm-chat-hf, modeling_cogvlm.py; used so by VLMEvalKit): one image at
-    most, read before the text; ``template_version="chat"`` puts the text between "Question:" and "Answer:". Without an image
-    the authors' demo (CogVLM, basic_demo/cli_demo_hf.py) asks in the words of Vicuna, whose weights then answer, by
-    ``"base"``.
+    The interface of the published code (THUDM/cogvlm-chat-hf, modeling_cogvlm.py): one image at most, read before the text;
+    ``template_version="chat"`` puts the text between "Question:" and "Answer:". Without an image, the authors' demo (CogVLM,
+    basic_demo/cli_demo_hf.py) asks in the words of Vicuna by ``"base"``.
     """
 
     method = "build_conversation_input_ids"
@@ -75,10 +74,9 @@ def _cogvlm_query(turns: Conversation) -> tuple[str, list[Image.Image]]:
 class XComposer2(RemoteCodeModel):
     """InternLM-XComposer2: ``chat`` takes the question with ``<ImageHere>`` where an image is, and the images as one tensor.
 
-    The interface as the published code has it (internlm/internlm-xcomposer2-vl-7b, modeling_internlm_xcomposer2.py).
-    ``chat`` hands what it does not know on to ``generate``, so greedy decoding and sampling are those of every backend here.
-    Its own repetition penalty (1.005) stays where a task names none. The larger editions, 4KHD and 2.5, cut images into tiles
-    before this interface; this class does not ask them.
+    The interface of the published code (internlm/internlm-xcomposer2-vl-7b, modeling_internlm_xcomposer2.py). ``chat`` hands
+    what it does not know on to ``generate``. Its own repetition penalty (1.005) stays where a task names none. The editions
+    4KHD and 2.5, which cut images into tiles first, are not asked by this class.
     """
 
     method = "chat"
@@ -116,11 +114,10 @@ def _xcomposer_query(turns: Conversation) -> tuple[str, list[Image.Image]]:
 class MiniCPMV(RemoteCodeModel):
     """MiniCPM-V 2.5 and 2.6: ``chat`` takes turns of images and texts, and gives the answer.
 
-    The interface as the published code has it (openbmb/MiniCPM-V-2_6, modeling_minicpmv.py). It lets through few of the
-    settings of generation and has its own for the rest: without ``num_beams`` it searches with 3 beams, so that 1 is always
-    said; its repetition penalty (1.2; 1.05 in sampling) stays where a task names none. It takes no processor of scores:
-    torch's generator, seeded for each answer, draws a sample, the same on one kind of device, another one on another; and
-    whether scores are finite is looked at where its language model, ``llm``, generates.
+    The interface of the published code (openbmb/MiniCPM-V-2_6, modeling_minicpmv.py). Without ``num_beams`` it searches with
+    3 beams, so 1 is always said; its repetition penalty (1.2; 1.05 in sampling) stays where a task names none. It takes no
+    processor of scores: torch's generator, seeded for each answer, draws a sample, which depends on the kind of device, and
+    scores are watched where its language model, ``llm``, generates.
     """
 
     auto_class = "AutoModel"

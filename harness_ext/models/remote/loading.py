@@ -1,9 +1,8 @@
 """Models and tokenizers of repositories with their own code, made as that code expects.
 
-Such code was mostly written for transformers 4. ``from_pretrained`` of transformers 5 makes a model without memory for its
-tensors and fills those that are in no checkpoint, such as tables of positions, with whatever the memory holds: the model
-answers, and wrongly. So the class is called as it used to be, only its parameters without memory, and the weights are then
-put in, each of which must be there.
+Such code was mostly written for transformers 4. ``from_pretrained`` of transformers 5 leaves tensors that are in no
+checkpoint, such as tables of positions, unfilled, and the model answers wrongly. So the class is called as it used to be,
+only its parameters without memory; then the weights are put in, each of which must be there.
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,9 +21,8 @@ from transformers import AutoConfig, AutoTokenizer, GenerationConfig, PreTrained
 from transformers.dynamic_module_utils import get_class_from_dynamic_module
 from transformers.models.auto.auto_factory import add_generation_mixin_to_remote_model
 
-from harness_ext.common.errors import UserError
-from harness_ext.common.failures import failure_reason
-from harness_ext.models.checkpoint import UNREADABLE, locate, read_json, weight_files, weights_identity
+from harness_ext.common.errors import UserError, one_line
+from harness_ext.models.checkpoint import UNREADABLE, locate, read_json, require_weights, weights_identity
 from harness_ext.models.loading import check_options, default_device, put_adapter
 from harness_ext.models.resources import require_memory
 
@@ -39,13 +37,7 @@ _DESCRIPTIONS: Final = ("config.json", "tokenizer_config.json", "preprocessor_co
 
 @dataclass(frozen=True)
 class Repository:
-    """A checked-out repository.
-
-    Attributes:
-        name: What the user called it.
-        folder: Where its files are.
-        commit: The commit they are of; ``None`` for a folder of the user's.
-    """
+    """A checked-out repository: what the user called it, its files, and their commit, ``None`` for a folder of the user's."""
 
     name: str
     folder: Path
@@ -53,12 +45,12 @@ class Repository:
 
     def weights(self) -> list[Path]:
         """The files of the weights, fetched if need be. Raises ``UserError`` where they cannot be had."""
-        files, missing = weight_files(self.folder)
-        if self.commit and (missing or not files):
+        files = require_weights(self.name, self.folder)
+        if files is None and self.commit:
             _download(self.name, self.commit)
-            files, missing = weight_files(self.folder)
-        if missing or not files:
-            raise UserError(f"cannot load the weights of {self.name!r}: {', '.join(missing) or 'there are none'}")
+            files = require_weights(self.name, self.folder)
+        if not files:
+            raise UserError(f"cannot load the weights of {self.name!r}: the repository has none that are known here")
         return files
 
     def described(self, file: str) -> dict[str, Any]:
@@ -76,7 +68,7 @@ class Repository:
             made_with = self.described("config.json").get("transformers_version", "a version it does not name")
             commit = f" at {self.commit}" if self.commit else ""
             raise UserError(
-                f"the code of {self.name}{commit} does not work here: {failure_reason(error)}.\nIt was made with "
+                f"the code of {self.name}{commit} does not work here: {one_line(error)}.\nIt was made with "
                 f"transformers {made_with}, this is {transformers.__version__}. Name a newer revision of it (--model_args "
                 "revision=COMMIT), or have a server run it and ask that (--model api-vlm)."
             ) from error
@@ -85,13 +77,8 @@ class Repository:
 def open_repository(named: str, revision: str | None, trust_remote_code: bool) -> Repository:
     """The files, but for the weights, of a repository whose code is going to run.
 
-    Code, weights, tokenizer and whatever the code itself loads "from where the model is from" then come from one folder, so
-    that a commit that was read stays the commit that runs.
-
-    Args:
-        named: A hub repository or a folder.
-        revision: The commit, tag or branch.
-        trust_remote_code: The user's word; without it nothing is downloaded, and no file is looked at.
+    Code, weights, tokenizer and whatever the code itself loads then come from one folder, so that a commit that was read
+    stays the commit that runs. Without ``trust_remote_code``, the user's word, nothing is downloaded or looked at.
 
     Raises:
         UserError: The word was not given, the repository cannot be had, or its code is in another repository.
@@ -99,11 +86,8 @@ def open_repository(named: str, revision: str | None, trust_remote_code: bool) -
     local = Path(named).is_dir()
     if trust_remote_code is not True:
         at = f" at {revision}" if revision else ""
-        pin = (
-            ""
-            if local or revision
-            else " (and revision=COMMIT, the one that you read, so that no other code ever runs)"
-        )
+        pinned = local or revision
+        pin = "" if pinned else " (and revision=COMMIT, the one that you read, so that no other code ever runs)"
         raise UserError(
             f"the model of {named!r}{at} is Python code in that repository, which would run on this machine with all your "
             f"rights.\nRead it, and if you trust it add --model_args trust_remote_code=True{pin}."
@@ -121,7 +105,7 @@ def _download(named: str, commit: str, but: Sequence[str] = ()) -> None:
     try:
         snapshot_download(named, revision=commit, ignore_patterns=list(but))
     except (OSError, HfHubHTTPError) as error:
-        raise UserError(f"cannot get {named!r} at {commit}: {failure_reason(error)}") from error
+        raise UserError(f"cannot get {named!r} at {commit}: {one_line(error)}") from error
 
 
 def _check_where_code_is(repository: Repository) -> None:
@@ -144,10 +128,9 @@ def load_tokenizer(repository: Repository, named: str | None) -> PreTrainedToken
         with repository.running():
             return AutoTokenizer.from_pretrained(source, trust_remote_code=not named)
     except (OSError, ValueError, RuntimeError) as error:
-        reason = failure_reason(error)
         raise UserError(
-            f"cannot load the tokenizer of {named or repository.name!r}: {reason}. A model without one of its own is given "
-            "one by --model_args tokenizer=REPOSITORY_OR_FOLDER."
+            f"cannot load the tokenizer of {named or repository.name!r}: {one_line(error)}.\nA model without one of its own "
+            "is given one by --model_args tokenizer=REPOSITORY_OR_FOLDER."
         ) from error
 
 
@@ -162,17 +145,10 @@ def tokenizer_identity(named: str | None) -> str:
 def load_model(
     repository: Repository, auto_class: str, *, dtype: str, device: str | None, device_map: str | None
 ) -> PreTrainedModel:
-    """The model in evaluation mode, on its device.
+    """The model in evaluation mode, on its device; ``auto_class`` is the key of ``auto_map`` that names its class.
 
-    Args:
-        repository: Where class and weights are.
-        auto_class: The key of its ``auto_map`` that names the class.
-        dtype: ``"auto"`` (what its config.json names, else float32), ``"float32"``, ``"bfloat16"`` or ``"float16"``.
-        device: As torch calls it; the GPU of this process if there is one, else the CPU.
-        device_map: ``"auto"`` spreads the model over all GPUs; instead of ``device``.
-
-    Raises:
-        UserError: Its code fails, or its weights are not what that code expects.
+    A ``dtype`` of ``"auto"`` is what its config.json names, else float32. Raises ``UserError`` where its code fails, or its
+    weights are not what that code expects.
     """
     check_options(dtype, device, device_map)
     if device_map not in (None, "auto"):
@@ -198,7 +174,7 @@ def load_model(
         model = dispatch_model(model, places) if device_map else model.to(places[""])
     except (OSError, ValueError, RuntimeError, AssertionError, *UNREADABLE) as error:
         where = ", ".join(sorted(set(map(str, places.values()))))
-        raise UserError(f"cannot put the weights of {repository.name!r} on {where}: {failure_reason(error)}") from error
+        raise UserError(f"cannot put the weights of {repository.name!r} on {where}: {one_line(error)}") from error
     return model.eval()
 
 
@@ -214,7 +190,7 @@ def adapted(model: PreTrainedModel, adapter: str, repository: Repository) -> Pre
 
 
 def _make(repository: Repository, auto_class: str, dtype: str) -> PreTrainedModel:
-    """The model without its weights; what is in no checkpoint is there."""
+    """The model without its weights, but with the tensors that are in no checkpoint."""
     folder = str(repository.folder)
     config = AutoConfig.from_pretrained(folder, trust_remote_code=True)
     # Transformers 5 drops what a config.json says of generation; code may read it (XComposer2 its max_length).

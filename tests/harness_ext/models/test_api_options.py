@@ -2,8 +2,8 @@ import pytest
 from api_stub import MODEL
 
 from harness_ext.common.errors import UserError
-from harness_ext.models.api import OPENAI, OpenAICompatible
-from harness_ext.models.api_options import read_key
+from harness_ext.models.api import OpenAICompatible
+from harness_ext.models.api_options import OPENAI, read_key
 
 
 @pytest.mark.parametrize(
@@ -18,12 +18,12 @@ from harness_ext.models.api_options import read_key
             r"in the environment variable OPENAI_API_KEY, which is not set: export OPENAI_API_KEY=…",
         ),
         ({"api_key_variable": "NOT_SET"}, "environment variable NOT_SET, which is not set"),
-        ({"concurrency": 0}, "concurrency must be a number of at least 1"),
-        ({"timeout": "long"}, "timeout must be a number"),
-        ({"max_retries": -1}, "max_retries must be a number of at least 0"),
-        ({"image_format": "gif"}, "image_format must be one of png, jpeg"),
-        ({"detail": "fine"}, "detail must be one of low, high, auto"),
-        ({"max_tokens_key": "tokens"}, "max_tokens_key must be one of max_tokens, max_completion_tokens"),
+        ({"concurrency": 0}, "concurrency: Input should be greater than or equal to 1, found 0"),
+        ({"timeout": "long"}, "timeout: Input should be a valid number, found 'long'"),
+        ({"max_retries": -1}, "max_retries: Input should be greater than or equal to 0, found -1"),
+        ({"image_format": "gif"}, "image_format: Input should be 'png' or 'jpeg', found 'gif'"),
+        ({"detail": "fine"}, "detail: Input should be 'low', 'high' or 'auto'"),
+        ({"max_tokens_key": "tokens"}, "max_tokens_key: Input should be 'max_tokens' or 'max_completion_tokens'"),
         ({"extra_body": "top_k=3"}, "extra_body must be JSON"),
         ({"extra_body": "[]"}, "extra_body must be a mapping"),
         ({"extra_body": '{"n": 2}'}, "extra_body may not set n"),

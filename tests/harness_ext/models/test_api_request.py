@@ -73,7 +73,7 @@ def test_other_servers_are_sent_the_settings_that_openai_does_not_know():
 
 def test_what_openai_itself_is_sent(monkeypatch):
     # Its own server is not asked in a test: the stub stands under its name.
-    monkeypatch.setattr("harness_ext.models.api.is_openai", lambda url: True)
+    monkeypatch.setattr("harness_ext.models.api_client.is_openai", lambda url: True)
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     with ApiStub(key=KEY) as stub:
         ask(model(stub), questions(1), {**SAMPLED, "top_p": 1.0})

@@ -70,11 +70,12 @@ def test_a_rows_noise_does_not_depend_on_its_neighbours(seed, count, random):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"max_new_tokens": 0}, "max_new_tokens must be from 1"),
-        ({"do_sample": True, "temperature": -1}, "temperature must be from 0"),
-        ({"temperature": float("nan")}, "temperature must be from 0"),
-        ({"top_p": 2}, "top_p must be from 0 to 1"),
-        ({"num_beams": 0}, "num_beams must be from 1"),
+        ({"max_new_tokens": 0}, "max_new_tokens: Input should be greater than or equal to 1"),
+        ({"max_new_tokens": 1.5}, "max_new_tokens: Input should be a valid integer"),
+        ({"do_sample": True, "temperature": -1}, "temperature: Input should be greater than or equal to 0"),
+        ({"temperature": float("nan")}, "temperature: Input should be a finite number"),
+        ({"top_p": 2}, "top_p: Input should be less than or equal to 1"),
+        ({"num_beams": 0}, "num_beams: Input should be greater than or equal to 1"),
         ({"do_sample": True, "num_beams": 2}, "sampling with beams"),
         ({"until": [""]}, "empty text"),
     ],

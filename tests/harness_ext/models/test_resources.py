@@ -78,21 +78,17 @@ def test_weights_that_were_pickled_are_counted_once_each(copy):
         tensors | {f"{name}.tied": tensor, "steps": torch.zeros(3, dtype=torch.int64)}, copy / "pytorch_model.bin"
     )
     elements = elements_in([copy / "pytorch_model.bin"])
-    assert elements == {"F32": sum(value.numel() for value in tensors.values()), "I64": 3}
-    assert bytes_needed(elements, "bfloat16") == 2 * elements["F32"] + 24
+    assert elements == {torch.float32: sum(value.numel() for value in tensors.values()), torch.int64: 3}
+    assert bytes_needed(elements, "bfloat16") == 2 * elements[torch.float32] + 24
 
 
 def test_a_download_that_broke_off_is_told(copy):
     file = copy / "model.safetensors"
     whole = file.read_bytes()
-    file.write_bytes(whole[:-100])
-    with pytest.raises(
-        UserError, match=f"is cut off: expected {len(whole)} bytes, found {len(whole) - 100}; fetch it again"
-    ):
-        require(copy, None)
-    file.write_bytes(whole[:50])
-    with pytest.raises(UserError, match="is not a whole safetensors file"):
-        require(copy, None)
+    for length in (len(whole) - 100, 50):
+        file.write_bytes(whole[:length])
+        with pytest.raises(UserError, match=r"is not a whole safetensors file .*; fetch it again"):
+            require(copy, None)
 
 
 def test_what_is_not_known_is_not_guessed(copy):

@@ -30,9 +30,8 @@ def rewrite(folder: Path, change: Callable[[dict[str, torch.Tensor]], object]) -
 
 def test_weights_that_are_not_whole_are_refused(folder: Path) -> None:
     weights = folder / "model.safetensors"
-    size = weights.stat().st_size
     weights.write_bytes(weights.read_bytes()[:-40])
-    with pytest.raises(UserError, match=f"{weights} is cut off: expected {size} bytes, found {size - 40}"):
+    with pytest.raises(UserError, match=f"{weights} is not a whole safetensors file"):
         classifier_judge(alignment=str(folder), device="cpu")
 
 
