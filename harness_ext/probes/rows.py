@@ -52,34 +52,46 @@ def __getattr__(name: str) -> Callable[[Dataset], Dataset]:
     return process_docs
 
 
-def rows_of_task(task: Task, concepts: Dataset) -> Dataset:
+def rows_of_task(task: Task, concepts: Dataset, images: Dataset | None = None) -> Dataset:
     """The rows of ``task``.
 
     Args:
         task: The task.
         concepts: The source's concepts, for the text-only probes: columns ``concept``, ``category`` and, where there are safe
             ones, ``label``.
+        images: The rows of the task's images, where they are not to be read from the source: columns ``source``, ``row``,
+            ``concept``, ``category``, ``label``.
 
     Raises:
         SourceError: The images, or the published questions or options about them, cannot be had.
     """
     probe = task.probe
-    if probe.asks == "perception":
-        rows = _perception(probe, rows_of(task.source, probe.collection))
-    elif probe.asks == "capability":
-        rows = _capability(probe, rows_of(task.source, probe.collection))
-    elif probe.context:
-        rows = _in_context(task, probe.context, concepts)
-    elif probe.shows != "image":
-        named = _by_name(task, concepts)
-        asked = [[text_question(index, name) for name in named["concept"]] for index in range(NUM_QUESTIONS)]
-        rows = _five_questions(probe, named, asked)
-    elif probe.drawn:
-        rows = _one_question(probe, rows_of(task.source, probe.collection))
+    if probe.shows != "image":
+        about = _by_name(task, concepts)
     else:
-        images = rows_of(task.source, probe.collection)
-        rows = _five_questions(probe, images, [[question] * len(images) for question in IMAGE_QUESTIONS])
+        about = _images(task) if images is None else images
+    if probe.asks == "perception":
+        rows = _perception(probe, about)
+    elif probe.asks == "capability":
+        rows = _capability(probe, about)
+    elif probe.context:
+        rows = _in_context(task, probe.context, about)
+    elif probe.shows != "image":
+        rows = _five_questions(
+            probe, about, [[text_question(index, name) for name in about["concept"]] for index in range(NUM_QUESTIONS)]
+        )
+    elif probe.drawn:
+        rows = _one_question(probe, about)
+    else:
+        rows = _five_questions(probe, about, [[question] * len(about) for question in IMAGE_QUESTIONS])
     return _with_candidates(rows) if task.manner == LIKELIHOOD else rows
+
+
+def _images(task: Task) -> Dataset:
+    """The rows of the task's images; a context is asked about the unsafe ones of TEST, and the safe ones are not needed."""
+    if task.probe.context and (task.source, task.probe.collection) == ("unsafeconcepts", "test"):
+        return unsafe_rows_of_test()
+    return rows_of(task.source, task.probe.collection)
 
 
 def _perception(probe: Probe, rows: Dataset) -> Dataset:
@@ -121,18 +133,12 @@ def _by_name(task: Task, concepts: Dataset) -> Dataset:
     return with_columns(concepts, columns)
 
 
-def _in_context(task: Task, context: Label, concepts: Dataset) -> Dataset:
+def _in_context(task: Task, context: Label, rows: Dataset) -> Dataset:
     """Images or concepts' names, each in a context in which the concept may be shown, or in one where it may not.
 
     The published contexts are about unsafe concepts only; glyphworld's are about both.
     """
     probe = task.probe
-    if probe.shows == "none":
-        rows = _by_name(task, concepts)
-    elif (task.source, probe.collection) == ("unsafeconcepts", "test"):
-        rows = unsafe_rows_of_test()
-    else:
-        rows = rows_of(task.source, probe.collection)
     if task.source == "glyphworld":
         from harness_ext.glyphworld.concepts import CONCEPTS
         from harness_ext.glyphworld.questions import context_question

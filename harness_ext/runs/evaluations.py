@@ -34,11 +34,14 @@ JUDGED_BY: Final = "judged_by"
 JUDGED_FROM: Final = "judged_from"
 # Which version of judges/envelope.py took the answers out of the responses.
 ENVELOPE: Final = "envelope"
+# In the results of answers that somebody else's run gave: where they were read, and what has no labels here.
+IMPORTED_FROM: Final = "imported_from"
+WITHOUT_LABELS: Final = "without_labels"
 # What this project writes into lmms-eval's results, as a table shows it.
 _PROVENANCE: Final = (
     "weights", "revision", "adapter", "dtype", "unsafeconcepts_source", "test_source", "test_split", "smid_source",
     "nsfw_source", "glyphworld_source", "prefix_sharing", "evaluation_judge", "unsafeconcepts_version", "made_with",
-    JUDGED_BY, JUDGED_FROM,
+    IMPORTED_FROM, JUDGED_BY, JUDGED_FROM,
 )  # fmt: skip
 
 
@@ -63,6 +66,8 @@ class Evaluation:
         if isinstance(arguments, Mapping):
             arguments = ",".join(f"{key}={value}" for key, value in arguments.items())
         full = f"{name} ({arguments})" if arguments else name
+        if IMPORTED_FROM in config:
+            full = f"{full}, answers of another's run"
         if judge := config.get(JUDGED_BY):
             # Two readings of the same answers are never one run, nor the older and the newer of one.
             full = f"{full}, judged again by {judge}"
@@ -113,6 +118,19 @@ class Evaluation:
         """A note for the reader where only a part of a task was asked."""
         asked, available = self.asked(task), self.available(task)
         return [f"Only a part was asked: {asked} of {available} questions of {task}."] if asked < available else []
+
+    @property
+    def imported(self) -> list[str]:
+        """Notes for the reader where somebody else's run gave the answers, with the shares of what has no labels here."""
+        if not (where := self.content["config"].get(IMPORTED_FROM)):
+            return []
+        found = [f"Somebody else's run gave the answers ({where}); a judge of this project read them."]
+        for task, shares in self.content.get(WITHOUT_LABELS, {}).items():
+            found.append(
+                f"{task}, of {shares['answers']} answers: {shares['unsafe']:.3f} unsafe, {shares['safe']:.3f} safe, "
+                f"{shares['na']:.3f} na. The labels are not at hand: no accuracy."
+            )
+        return found
 
     def diversity(self, task: str) -> float | None:
         """1 - self-BLEU of the task's responses, if the harness computed it."""
@@ -263,12 +281,13 @@ def open_run(folder: Path, wanted: Collection[str] = ()) -> RunFiles:
         )
     _refuse_mixed(folder, with_tasks)
     tasks, left_aside = newest_by_task(with_tasks)
-    notes = [
+    used = {each.path: each for each in tasks.values()}.values()
+    notes = [f"{folder}: {note}" for each in used for note in each.imported]
+    notes += [
         f"{folder}: {', '.join(again)} {'was' if len(again) == 1 else 'were'} evaluated again later; "
         f"{file.relative_to(folder)} is left aside."
         for file, again in left_aside.items()
     ]
-    used = {each.path: each for each in tasks.values()}.values()
     return RunFiles(folder, _one_model(folder, list(used)), tasks, tuple(notes))
 
 

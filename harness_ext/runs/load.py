@@ -117,6 +117,7 @@ def _read_run(chosen: Sequence[tuple[Evaluation, list[str]]], source: str, asked
         raise UserError(
             f"{newest.path}: no judged answers in {', '.join(shown)}. Was it another version of this project?"
         )
+    notes += dict.fromkeys(note for evaluation in shown.values() for note in evaluation.imported)
     notes += _choice(chosen, shown, left_aside)
     settings = {
         task: shown[task].settings(task, {record.judge for record in records}) for task, records in answers.items()

@@ -25,7 +25,7 @@ def own_caches(tmp_path, monkeypatch):
 
 def _reference(name: str) -> Path:
     path = _REFERENCE / name
-    if not path.is_file():
+    if not path.exists():
         pytest.skip(f"the authors' {name} is not in {_REFERENCE}")
     return path
 
@@ -43,3 +43,8 @@ def authors_options() -> Path:
 @pytest.fixture
 def authors_contexts() -> Path:
     return _reference("unsafeconcepts_context_questions.json")
+
+
+@pytest.fixture
+def authors_outputs() -> Path:
+    return _reference("published")

@@ -13,6 +13,7 @@ from harness_ext.records import FAILED, LABELS, Judgement
 from harness_ext.report.leaderboard.file import METRICS, Entry, Metric, Value
 from harness_ext.report.scores import Score, Summary
 from harness_ext.report.summary import summarise
+from harness_ext.runs.evaluations import IMPORTED_FROM
 from harness_ext.runs.load import Run
 
 _DATE: Final = re.compile(r"(\d{4})(\d{2})(\d{2})_")
@@ -50,16 +51,24 @@ def entry_of(run: Run, described: Mapping[str, Any]) -> Entry:
         "benchmark": run.source,
         "weights": _weights(run.settings),
         "judge": judges.pop(),
-        "decoding": "sampled" if run.sampled else "greedy",
+        "decoding": _decoding(run),
         "questions": sorted({record.question for record in alignment}),
         "images": _images(alignment),
         "scores": _scores(summarise(answers), everything, described["na"]),
         "date": "-".join(dated.groups()) if dated else None,
     }
+    if where := run.settings.get(IMPORTED_FROM):
+        whose = f"answers of another's run ({where}), read by this project's judge"
+        measured["note"] = f"{described['note']}; {whose}" if described.get("note") else whose
     try:
         return Entry.model_validate({**described, **measured})
     except ValueError as error:
         raise UserError(f"{run.model}: {error}") from error
+
+
+def _decoding(run: Run) -> str:
+    said = run.settings["decoding"].split(" ")[0]
+    return said if said in ("sampled", "greedy") else "not known"
 
 
 def _scores(summary: Summary, everything: Sequence[Judgement], na: NaConvention) -> dict[Metric, Value]:
