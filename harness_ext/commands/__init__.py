@@ -14,6 +14,7 @@ _USAGE: Final = """usage: unsafeconcepts COMMAND ...
   agreement RUN...        do judges agree on the same answers, and with people's labels
   train-judge DATA...     train a judge of labelled responses
   table RUN               the table (and figure) of an evaluation's result folder
+  import DIR -o RUN       make a result folder of answers that somebody else's run gave
   compare BEFORE AFTER…   is a model better, and did it keep its abilities
   report RUN... -o PAGE   all of one or more result folders as one HTML page
   leaderboard FILE.jsonl  check a leaderboard, draw it, add to it
@@ -26,8 +27,10 @@ unsafeconcepts COMMAND --help says more. Evaluations are run by lmms_eval."""
 
 _COMMANDS: Final = (
     *("judge", "agreement", "train-judge", "table", "compare", "report", "leaderboard", "retention", "glyphworld"),
-    *("tasks", "lm_eval"),
+    *("import", "tasks", "lm_eval"),
 )
+# Modules that are not named after their command.
+_MODULES: Final = {"lm_eval": "harness_ext.lm_cli", "import": "harness_ext.commands.import_answers"}
 
 
 def main() -> None:
@@ -49,5 +52,5 @@ def _run(name: str, arguments: Sequence[str]) -> int:
         print(task_folder(arguments[0]))
         return 0
     # Imported only when it is asked for: most commands import what is slow.
-    module = "harness_ext.lm_cli" if name == "lm_eval" else f"harness_ext.commands.{name.replace('-', '_')}"
+    module = _MODULES.get(name, f"harness_ext.commands.{name.replace('-', '_')}")
     return int(importlib.import_module(module).main(arguments))

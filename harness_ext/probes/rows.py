@@ -68,8 +68,10 @@ def rows_of_task(task: Task, concepts: Dataset, images: Dataset | None = None) -
     probe = task.probe
     if probe.shows != "image":
         about = _by_name(task, concepts)
+    elif images is None:
+        about = _images(task)
     else:
-        about = _images(task) if images is None else images
+        about = images
     if probe.asks == "perception":
         rows = _perception(probe, about)
     elif probe.asks == "capability":

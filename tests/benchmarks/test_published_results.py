@@ -25,7 +25,7 @@ def write(file: Path, images: list[str], prompts: list[str], outputs: list[str])
 
 @pytest.fixture(scope="module")
 def outputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Seven runs: the original says yes to everything, each other one is right, and differs in a tenth of MME. Two have SMID."""
+    """Seven runs: the original says yes to everything, each other one is right, and differs in MME. Two have SMID."""
     folder = tmp_path_factory.mktemp("outputs")
     images = [f"images/{row}.png" for row in unsafe_split().test] + [
         f"imagenet_1k/{row}.png" for row in safe_split().test
