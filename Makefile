@@ -3,11 +3,12 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 OUT ?= results/runs/demo
+OUTPUTS ?= SaferVLM/outputs
 BATCH ?= 64
 # Nothing of the demo or the tests is on a model hub.
 OFFLINE := HF_HUB_OFFLINE=1 HF_DATASETS_OFFLINE=1 TOKENIZERS_PARALLELISM=false
 
-.PHONY: help install demo test test-newest lint lock results likelihood judges clean
+.PHONY: help install demo test test-newest lint lock results likelihood judges published clean
 
 help:
 	@echo "make demo     evaluate the embedded stand-in (glyphworld) and draw its modality gap"
@@ -16,6 +17,7 @@ help:
 	@echo "make results  make demo, and write what it prints into results/glyphworld"
 	@echo "make likelihood   ask that model by likelihood too, into results/glyphworld"
 	@echo "make judges   every judge on the labelled responses of tests/, into results/judge"
+	@echo "make published    OUTPUTS=SaferVLM/outputs: the authors' published answers, into results/published"
 	@echo "make align-demo      train that model by SFT, DPO and PPO, evaluate all, and compare them"
 	@echo "make align-tuning    what was tried on seed 0 before, into results/align/screening and tuning"
 	@echo "make align-results   the same on SEEDS, into results/align: some hour and a half"
@@ -73,6 +75,10 @@ judges: install
 	    --judge classifier:alignment=$(JUDGES)/alignment,perception=$(JUDGES)/perception \
 	    --json results/judge/judges.json --markdown results/judge/judges.md
 	$(ONE_THREAD) $(BIN)/python benchmarks/judges.py $(LABELLED)/responses.jsonl --judge rules --json results/judge/rules_responses.json
+
+# The authors' published answers, from a checkout of github.com/TrustAIRLab/SaferVLM at 4246835. Of LLaVA-Bench: SCORES=FILE.csv.
+published: install
+	$(ONE_THREAD) $(BIN)/python benchmarks/published_results.py $(OUTPUTS) $(if $(CONTEXTS),--contexts $(CONTEXTS)) $(if $(SCORES),--llava-bench $(SCORES)) -o results/published
 
 # What align's methods came to: align-demo, align-tuning, align-results, align-ablations.
 include benchmarks/align.mk

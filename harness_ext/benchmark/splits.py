@@ -1,7 +1,7 @@
 """The paper's split into a training side and TEST, and the question that its TEST asks about each image.
 
 Source: Qu, Backes, Zhang, USENIX Security 2025, arXiv 2507.11155. The seeds are those of the authors' code; what they give is
-the split of the answers that the authors published (``benchmarks/published_test.py`` checks it).
+the split of the answers that the authors published (``unsafeconcepts import`` of them fails where it is not).
 """
 
 import random

@@ -1,4 +1,4 @@
-"""The paper's split and drawn questions, held to the published answers by digests (benchmarks/published_test.py)."""
+"""The paper's split and drawn questions, held to the published answers by digests."""
 
 import random
 from collections import Counter
