@@ -40,11 +40,13 @@ class _Weighed:
     # The strongest on either side.
     least: float = 0.0
     most: float = 0.0
+    asserted: bool = False  # some of it holds without a condition
     undecided: bool = False  # the question stays open
     refused: bool = False  # a service was refused
 
-    def add(self, said: float, clause: Clause) -> None:
-        """Takes in the weight of what a clause says."""
+    def add(self, said: float, clause: Clause, supposed: bool) -> None:
+        """Takes in the weight of what a clause says, and whether it holds on a condition only."""
+        self.asserted |= said != 0 and not supposed
         if clause.role in (Role.CONTRAST, Role.CONCLUSION) and abs(said) >= DECISIVE:
             self.least = self.most = 0.0  # what is concluded settles what was weighed before
         self.least, self.most = min(self.least, said), max(self.most, said)
@@ -52,8 +54,8 @@ class _Weighed:
 
     @property
     def torn(self) -> bool:
-        """Whether the question was left open, and much was said on both sides."""
-        return self.undecided and min(-self.least, self.most) > TORN
+        """Whether the question stays open, or is answered on conditions only, and much was said on both sides."""
+        return (self.undecided or not self.asserted) and min(-self.least, self.most) > TORN
 
 
 def verdict_of(question: int, response: str) -> Verdict:
@@ -171,7 +173,7 @@ def _weigh(sentence: Sentence, question: int, weighed: _Weighed) -> float:
             said = short if abs(short) > 1 or named >= 0 else -short
             sure = commitment.commitment(clause) * (SUPPOSED if conditional else 1.0)
             said = sure * (2.0 if said > 0 else -2.0)
-            weighed.add(said, clause)
+            weighed.add(said, clause, conditional)
             first = first or said
             continue
         if clause.role is not Role.CONDITION:
@@ -185,7 +187,7 @@ def _weigh(sentence: Sentence, question: int, weighed: _Weighed) -> float:
             continue
         left_open = left_open and clause.role not in (Role.CONTRAST, Role.CONCLUSION)
         said = reading(clause, question) * (SUPPOSED if conditional else 1.0) * (SUPERSEDED if left_open else 1.0)
-        weighed.add(said, clause)
+        weighed.add(said, clause, conditional)
         first = first or said
     return first
 
