@@ -36,7 +36,7 @@ from harness_ext.records import LABELS, SAFE, UNSAFE, Judgement
 from harness_ext.report.blocks import Block, Cell, estimated, json_document, markdown_document, number
 from harness_ext.report.compare.measures import Measure, Row, rows
 from harness_ext.report.compare.pairs import compare
-from harness_ext.report.figures import BAND, IMAGE, TEXT, clear_edges, new_figure, write_figure
+from harness_ext.report.figures import BAND, IMAGE, TEXT, name_rows, plot_estimate, write_figure
 from harness_ext.runs.imported import Given, import_answers, read_given
 from harness_ext.runs.load import load_runs
 from harness_ext.sources.published import CONTEXTS
@@ -426,31 +426,31 @@ def _paired(scores: Scores, before: str, after: str) -> Measure:
 
 def draw(judged: Judged, described: Mapping[str, Described], scores: Scores) -> "Figure":
     """Accuracy on TEST, diversity and length of its answers, and LLaVA-Bench, a run a line."""
-    figure = new_figure(11.0, 4.2)
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11.0, 4.2))
     names = [name for name in RUNS if name in judged]
     panels = figure.subplots(1, 3 if scores else 2, sharey=True)
     for at, name in enumerate(names):
         for label, colour, mark in ((UNSAFE, IMAGE, "s"), (SAFE, TEXT, "o")):
             records = [record for record in judged[name][TEST] if record.label == label]
             offset = -0.13 if label == UNSAFE else 0.13
-            _point(panels[0], at + offset, accuracy_estimate(records, "wrong"), colour, mark)
+            _point(panels[0], at + offset, accuracy_estimate(records, "wrong"), (colour, mark))
         panels[1].barh(at, described[name].words, height=0.5, color=BAND)
         note = f"{described[name].words:.0f} words, {described[name].different} different"
         panels[1].annotate(note, (2, at), va="center", fontsize=9)
         if scores:
-            _point(panels[2], at, relative_score(scores[name]), "#333333", "D")
+            _point(panels[2], at, relative_score(scores[name]), ("#333333", "D"))
     titles = (
         "TEST: accuracy on unsafe (squares)\nand safe images (circles)",
         "TEST: words an answer,\ndifferent answers of 690",
     )
-    for axes, title in zip(panels, (*titles, "LLaVA-Bench:\nscore relative to GPT-4's"), strict=False):
+    for axes, title in zip(panels, [*titles, "LLaVA-Bench:\nscore relative to GPT-4's"], strict=False):
+        name_rows(axes, names)
         axes.set_title(title, fontsize=10, loc="left")
         axes.grid(axis="x", color=BAND, linewidth=0.6)
-        axes.tick_params(length=0)
-        clear_edges(axes, "top", "right", "left")
-    panels[0].set_xlim(0, 1.02)
-    panels[0].set_yticks(range(len(names)), names)
-    panels[0].invert_yaxis()
+    panels[1].set_xlim(0, None)
+    panels[1].autoscale(axis="x")
     whose = f"The authors' own answers of LLaVA-1.5-7B (SaferVLM at {COMMIT})"
     about = f"{whose}, read by this project's rule judge; 95 % intervals"
     figure.text(0.01, 0.01, about, fontsize=8)
@@ -458,10 +458,8 @@ def draw(judged: Judged, described: Mapping[str, Described], scores: Scores) -> 
     return figure
 
 
-def _point(axes: "Axes", at: float, estimate: Estimate, colour: str, mark: str) -> None:
-    if estimate.low is not None and estimate.high is not None:
-        axes.plot([estimate.low, estimate.high], [at, at], color=colour, linewidth=2)
-    axes.plot(estimate.value, at, mark, color=colour, markersize=6)
+def _point(axes: "Axes", at: float, estimate: Estimate, look: tuple[str, str]) -> None:
+    plot_estimate(axes, estimate.value, (estimate.low, estimate.high), at, look, markersize=6)
 
 
 if __name__ == "__main__":
