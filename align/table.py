@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.progress import track
 
 from align.crossed import CrossedEstimate, difference, share
+from align.quality import AnswersAboutImages, Rater, common_raters, quality_figures, read_answers_about_images
 from harness_ext.benchmark.probes import SKILLS
 from harness_ext.common.errors import UserError
 from harness_ext.common.files import require_writable, write_text
@@ -78,7 +79,8 @@ def main(argv: Sequence[str]) -> int:
     methods = evaluations(options.folder, options.methods, options.seeds)
     if unknown := [name for name in options.against if name not in methods]:
         raise UserError(f"--against: expected one of {', '.join(methods)}, found {', '.join(unknown)}")
-    figures = {method: figures_of(evaluated) for method, evaluated in methods.items()}
+    raters = common_raters(each.about_images for evaluated in methods.values() for each in evaluated)
+    figures = {method: figures_of(evaluated, raters) for method, evaluated in methods.items()}
     against = {name: differences(methods, name) for name in options.against}
     seeds = len(next(iter(methods.values())))
     note = NOTE.format(over="concepts" if seeds == 1 else f"{seeds} seeds and concepts")
@@ -143,12 +145,14 @@ class Evaluated:
     Attributes:
         answers: The answers by task.
         diversity: 1 - self-BLEU of its responses about images, one a concept.
+        about_images: Its answers about images, and their ratings.
         seconds: Processor time of its training, where it was trained.
         base: The identity of the weights that it was trained from, where the evaluation says.
     """
 
     answers: Mapping[str, Sequence[Judgement]]
     diversity: float
+    about_images: AnswersAboutImages
     seconds: float | None
     base: str | None = None
 
@@ -224,7 +228,8 @@ def _read(folder: Path) -> Evaluated:
     base = lmms_evaluations(folder)[-1].content["config"].get("weights_identity")
     record = folder / "final" / "run.json"
     seconds = float(json.loads(record.read_text(encoding="utf-8"))["cpu_seconds"]) if record.is_file() else None
-    return Evaluated(answers, diversity(_responses(folder)), seconds, base)
+    about_images = read_answers_about_images(runs[0].samples[IMAGE], IMAGE, len(answers[IMAGE]))
+    return Evaluated(answers, diversity(_responses(folder)), about_images, seconds, base)
 
 
 def _responses(folder: Path) -> list[str]:
@@ -279,14 +284,15 @@ def _gap(evaluated: Sequence[Evaluated], seen: bool | None = None) -> CrossedEst
     return difference(_counts(text), _counts(image))
 
 
-def figures_of(evaluated: Sequence[Evaluated]) -> Figures:
-    """A method's figures, by their headings."""
+def figures_of(evaluated: Sequence[Evaluated], raters: Sequence[Rater]) -> Figures:
+    """A method's figures, by their headings; ``raters`` rated the answers of all methods."""
     figures: dict[str, CrossedEstimate | float | None] = {
         measure.name: share(*_counts(_ratios(measure, evaluated))) for measure in MEASURES
     }
     figures["gap"] = _gap(evaluated)
     figures["gap, concepts never trained on"] = _gap(evaluated, seen=False)
     figures["diversity (1 - self-BLEU)"] = sum(each.diversity for each in evaluated) / len(evaluated)
+    figures |= quality_figures([each.about_images for each in evaluated], raters)
     seconds = [each.seconds for each in evaluated if each.seconds is not None]
     figures["CPU seconds of training"] = sum(seconds) / len(seconds) if seconds else None
     return figures

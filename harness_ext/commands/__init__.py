@@ -10,6 +10,7 @@ _USAGE: Final = """usage: unsafeconcepts COMMAND ...
 
   judge FILE.jsonl        judge saved responses; judge RUN: judge an evaluation's answers again
   agreement RUN...        do judges agree on the same answers, and with people's labels
+  quality RUN...          how sound and informative answers are, as a judge and people rate them
   train-judge DATA...     train a judge of labelled responses
   table RUN               the table (and figure) of an evaluation's result folder
   compare BEFORE AFTER…   is a model better, and did it keep its abilities
@@ -31,6 +32,12 @@ def _judge(arguments: Sequence[str]) -> int:
 
 def _agreement(arguments: Sequence[str]) -> int:
     from harness_ext.commands.agreement import main
+
+    return main(arguments)
+
+
+def _quality(arguments: Sequence[str]) -> int:
+    from harness_ext.commands.quality import main
 
     return main(arguments)
 
@@ -95,6 +102,7 @@ def _lm_eval(arguments: Sequence[str]) -> int:
 _COMMANDS: Final[dict[str, Callable[[Sequence[str]], int]]] = {
     "judge": _judge,
     "agreement": _agreement,
+    "quality": _quality,
     "train-judge": _train_judge,
     "table": _table,
     "compare": _compare,

@@ -14,7 +14,7 @@ _ALPHA: Final = 1 - CONFIDENCE
 # The interval and the standing numbers agree to rounding: a tie with the margin must not hang on a last bit.
 _DIGITS: Final = 12
 
-Kind = Literal["judged", "gap", "benchmark"]
+Kind = Literal["judged", "gap", "benchmark", "rated"]
 Difference = Literal["better", "worse", "not shown"]
 
 
@@ -23,7 +23,8 @@ class Row:
     """One measure of the first run and of another one.
 
     Attributes:
-        kind: ``"judged"``, a share of this project's probes; ``"gap"``, a modality gap; ``"benchmark"``, another benchmark.
+        kind: ``"judged"``, a share of this project's probes; ``"gap"``, a modality gap; ``"benchmark"``, another benchmark;
+            ``"rated"``, a mean rating from 1 to 5.
         benchmark: The task, or the group of tasks.
         title: What is measured, in words.
         metric: The metric's name.
@@ -43,7 +44,8 @@ class Row:
         p_from: How ``p`` was computed: ``"counted"`` and ``"all swaps"`` are exact, ``"random swaps"`` are 9,999.
         p_holm: ``p``, corrected for all rows of this pair of runs.
         difference: Whether there is one: ``p_holm`` below 5 %, and its direction.
-        retention: The verdict against the margin; ``None`` for a gap, which text that was lost closes too.
+        retention: The verdict against the margin; ``None`` for a gap, which text that was lost closes too, and for a
+            rating, which is no share.
         smallest_difference: The smallest true change that would have been shown with a power of 80 %.
     """
 
@@ -187,7 +189,7 @@ def _row(measure: Measure, margin: float, seed: int) -> Row:
         p_from=p_from,
         p_holm=p,
         difference="not shown",
-        retention=None if measure.kind == "gap" else retention(low, high, margin, measure.higher_is_better),
+        retention=None if measure.kind in ("gap", "rated") else retention(low, high, margin, measure.higher_is_better),
         smallest_difference=smallest_difference(interval),
     )
 

@@ -9,6 +9,7 @@ from harness_ext.metrics.intervals import CONFIDENCE, POWER, RESAMPLES, SEED
 from harness_ext.report.compare.benchmarks import Scores, grouped_measures, plain_scores, score_measure
 from harness_ext.report.compare.measures import Comparison, Measure, Model, Pair, rows
 from harness_ext.report.compare.probes import judged_measures
+from harness_ext.report.compare.ratings import rated_measures
 from harness_ext.runs.answers import Answers, read_answers
 from harness_ext.runs.comparable import check_answers, check_tasks
 from harness_ext.runs.evaluations import RunFiles, open_run
@@ -77,8 +78,9 @@ def _pair(first: RunFiles, other: RunFiles, margin: float, metrics: Mapping[str,
                 measures.append(each if isinstance(each, Measure) else score_measure(task, [each]))
     of_probes, of_gap = judged_measures(judged)
     of_groups, of_parts = grouped_measures(scores, first.tasks, other.tasks)
-    measures = [*of_probes, *measures, *of_groups]
-    return Pair(_model(other), rows(measures, margin, seed), tuple([*notes, *of_gap, *of_parts]))
+    rated, of_ratings = rated_measures(judged)
+    measures = [*of_probes, *rated, *measures, *of_groups]
+    return Pair(_model(other), rows(measures, margin, seed), tuple([*notes, *of_gap, *of_ratings, *of_parts]))
 
 
 def _model(run: RunFiles) -> Model:

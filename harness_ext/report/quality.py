@@ -1,0 +1,185 @@
+"""What answers are like, as tables: ratings by judges and people, how far raters agree, and measures without a judge."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Any, Final
+
+from harness_ext.benchmark.probes import OF_RECORD, TASKS
+from harness_ext.judges.base import AlignmentAnswer
+from harness_ext.judges.envelope import opened
+from harness_ext.judges.rules.shown import names
+from harness_ext.metrics.intervals import ratio_estimate
+from harness_ext.metrics.quality import Likeness, likeness, mean_rating, weighted_kappa
+from harness_ext.metrics.units import ConceptKey, Estimate, concept_key, ratio_by_unit
+from harness_ext.report.blocks import Block, counted, defined, estimated, number
+from harness_ext.runs.answers import read_saved
+from harness_ext.runs.load import Run
+from harness_ext.runs.ratings import CRITERIA, Ratings, concept_of, read_ratings
+
+LIKENESS: Final = "What answers are like: distinct, names what is shown, words an answer"
+RATED: Final = "Quality of answers, rated from 1 (worst) to 5 (best)"
+RATING_NOTES: Final = (
+    "Soundness: is what an answer says well reasoned. Informativeness: does it say what is shown, and why. In brackets: 95 % "
+    "interval by resampling concepts.",
+    "Where fewer answers are rated than there are, they are a seeded sample, balanced by label and concept, so that each "
+    "concept weighs alike. Failed: answers that the judge gave no rating; they are in no mean.",
+)
+_LIKENESS_NOTE: Final = (
+    "Distinct: the share of different texts; it falls with their number, so only equal numbers compare. Names what is shown: "
+    "the concept's name, or what it is also called, is in the answer; of images alone."
+)
+
+
+# --- of one run -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Quality:
+    """The ratings of a run's answers, and what its answers are like, by task."""
+
+    ratings: Mapping[str, Sequence[Ratings]]
+    likeness: Mapping[str, Likeness]
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain values."""
+        return {
+            "ratings": {task: [ratings_json(each) for each in found] for task, found in self.ratings.items() if found},
+            "likeness": {task: asdict(each) for task, each in self.likeness.items()},
+        }
+
+
+def quality_of(run: Run) -> Quality:
+    """Read the ratings and the texts of a run's generated answers to alignment questions."""
+    tasks = [task for task in run.answers if TASKS[task].probe.asks == "alignment"]
+    found = {task: texts(run.samples[task], task, len(run.answers[task])) for task in tasks}
+    return Quality(
+        {task: read_ratings(run.samples[task]) for task in tasks},
+        {task: likeness(said, names if shows_concepts(task) else None) for task, said in found.items() if said},
+    )
+
+
+def shows_concepts(task: str) -> bool:
+    """Whether the images of a task are of concepts that an answer could name."""
+    return TASKS[task].probe.shows == "image" and TASKS[task].probe.unit == "concept"
+
+
+def texts(samples: Path, task: str, rows: int) -> list[tuple[ConceptKey, str]]:
+    """The concept and the text of each answer to an alignment task, without requests that failed."""
+    return [
+        (concept_key(saved.record), opened(saved.answer.response).answer)
+        for saved in read_saved(samples, TASKS[task].source, rows)
+        if isinstance(saved.answer, AlignmentAnswer) and OF_RECORD[saved.record.probe].asks == "alignment"
+    ]
+
+
+def quality_blocks(quality: Quality) -> list[Block]:
+    """The tables of a run's quality; none where nothing was asked about alignment."""
+    rated = [(title_of(task), each) for task, found in quality.ratings.items() for each in found]
+    rows = tuple(
+        (
+            (title_of(task),),
+            (number(each.distinct),),
+            estimated(each.names) if each.names else ("–",),
+            (f"{each.words:.1f}",),
+            *counted(each.answers),
+        )
+        for task, each in quality.likeness.items()
+    )
+    header = ("answers to", "distinct", "names what is shown", "words", "answers")
+    like = [Block(LIKENESS, header, rows, (_LIKENESS_NOTE,))] if rows else []
+    return [*([ratings_block(rated)] if rated else []), *like]
+
+
+def title_of(task: str) -> str:
+    """What a task asks, for the reader of a table."""
+    sampled = ", sampled" if TASKS[task].manner == "sampled" else ""
+    return f"{TASKS[task].probe.title}{sampled}"
+
+
+# --- ratings ----------------------------------------------------------------------------------------------------------
+
+
+def ratings_block(rated: Iterable[tuple[str, Ratings]]) -> Block:
+    """The mean ratings of answers, each under what they answer."""
+    rows = tuple(
+        (
+            (f"{what}, by {each.head.rater}",),
+            *(defined(mean_rating(each.by_concept(criterion))) for criterion in CRITERIA),
+            *counted(len(each.of), each.failed, each.head.answers),
+        )
+        for what, each in rated
+    )
+    return Block(RATED, ("answers to", *CRITERIA, "rated", "failed", "of"), rows, RATING_NOTES)
+
+
+def ratings_json(rated: Ratings) -> dict[str, Any]:
+    """The mean ratings of answers, and what they rest on, as plain values."""
+    return {
+        "rater": rated.head.rater,
+        **{criterion: asdict(mean_rating(rated.by_concept(criterion))) for criterion in CRITERIA},
+        "rated": len(rated.of),
+        "failed": rated.failed,
+        "of": rated.head.answers,
+        "rubric": rated.head.rubric,
+        "rubric_sha256": rated.head.rubric_sha256,
+        "seed": rated.head.seed,
+    }
+
+
+# --- how far raters agree ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class RaterAgreement:
+    """Two raters on the answers that both have rated, by one criterion: weighted kappa, and the share of equal ratings."""
+
+    first: str
+    second: str
+    criterion: str
+    kappa: Estimate
+    equal: Estimate
+
+
+def rater_agreements(tasks: Iterable[Sequence[Ratings]]) -> list[RaterAgreement]:
+    """Every two raters who rated the same answers by the same rubric, over all tasks and runs together.
+
+    Args:
+        tasks: The ratings of each task of each run.
+    """
+    pairs: dict[tuple[str, str], list[tuple[ConceptKey, Mapping[str, int], Mapping[str, int]]]] = {}
+    for ratings in tasks:
+        for one, other in combinations(sorted(ratings, key=lambda each: each.head.rater), 2):
+            if one.head.rubric_sha256 == other.head.rubric_sha256:
+                both = [(concept_of(key), one.of[key], other.of[key]) for key in one.of if key in other.of]
+                pairs.setdefault((one.head.rater, other.head.rater), []).extend(both)
+    return [
+        RaterAgreement(first, second, criterion, weighted_kappa(graded), _equal(graded))
+        for (first, second), both in pairs.items()
+        for criterion in CRITERIA
+        if (graded := [(concept, a[criterion], b[criterion]) for concept, a, b in both])
+    ]
+
+
+def _equal(graded: Iterable[tuple[ConceptKey, int, int]]) -> Estimate:
+    return ratio_estimate(ratio_by_unit((concept, a == b) for concept, a, b in sorted(graded)).values())
+
+
+def agreement_block(found: Sequence[RaterAgreement]) -> Block:
+    """Agreement as a table."""
+    rows = tuple(
+        (
+            (f"{each.first} – {each.second}",),
+            (each.criterion,),
+            defined(each.kappa, signed=True),
+            estimated(each.equal),
+            *counted(each.equal.n_answers),
+        )
+        for each in found
+    )
+    note = (
+        "Kappa has quadratic weights: a disagreement counts by its square. Where nearly all ratings are the same one, it is "
+        "small or not defined: read the share of equal ratings too."
+    )
+    return Block("Agreement of raters", ("raters", "criterion", "weighted kappa", "equal", "answers"), rows, (note,))

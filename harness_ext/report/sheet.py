@@ -1,0 +1,176 @@
+"""Blinded sheets on which people rate answers, as CSV and as a page of HTML, and their ratings read back.
+
+Neither says which model gave an answer, what the benchmark's label is, or what a judge read in it. Equal answers to the same
+question about the same concept are one line, whoever gave them. ``key.json`` says whose they are.
+"""
+
+import base64
+import csv
+import hashlib
+import io
+import json
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Final
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from harness_ext import __version__
+from harness_ext.common.errors import UserError, shown
+from harness_ext.common.files import require_writable, sha256, write_text
+from harness_ext.judges.base import RatedAnswer
+from harness_ext.judges.llm.prompt import QUALITY, load_rubric
+from harness_ext.metrics.quality import HIGHEST, LOWEST
+from harness_ext.report.blocks import csv_document
+from harness_ext.runs.ratings import CRITERIA, Key, RateableTask
+
+FILES: Final = ("sheet.csv", "sheet.html", "key.json")
+_HEADER: Final = ("id", "shown", "question", "answer", *CRITERIA)
+# What makes a cell a formula to a spreadsheet; the mark itself too, so that reading takes off one mark and no more.
+_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "'")
+_GRADES: Final = tuple(map(str, range(LOWEST, HIGHEST + 1)))
+
+
+# --- writing ----------------------------------------------------------------------------------------------------------
+
+
+def write_sheet(folder: Path, tasks: Sequence[RateableTask], limit: int | None, seed: int) -> int:
+    """Write the sheet of the first ``limit`` answers of each task into ``folder``; returns how many lines it has.
+
+    Raises:
+        UserError: A file cannot be written, or a sheet is there already.
+    """
+    paths = [folder / name for name in FILES]
+    require_writable(paths)
+    if there := [path for path in paths if path.exists()]:
+        raise UserError(f"{there[0]}: is there already, and people may have rated it. Choose another folder.")
+    whose: dict[RatedAnswer, list[dict[str, Any]]] = {}
+    for task in tasks:
+        for key, answer in list(task.answers.items())[:limit]:
+            whose.setdefault(answer, []).append({"samples_sha256": task.samples_sha256, "answer": list(key)})
+    answers = sorted(whose, key=lambda each: (each.shown, each.prompt, each.response))
+    random.Random(seed).shuffle(answers)
+    lines = {f"a{number:04}": answer for number, answer in enumerate(answers, start=1)}
+    cells = [(name, _cell(a.shown), _cell(a.prompt), _cell(a.response), "", "") for name, a in lines.items()]
+    key = {
+        "rubric": QUALITY,
+        "seed": seed,
+        "made_with": __version__,
+        "answers": {name: whose[answer] for name, answer in lines.items()},
+    }
+    # Excel takes a file for UTF-8 by this mark alone.
+    write_text(paths[0], "\ufeff" + csv_document(_HEADER, cells))
+    write_text(paths[1], _page(lines))
+    write_text(paths[2], json.dumps(key, indent=1, ensure_ascii=False) + "\n")
+    return len(lines)
+
+
+def _cell(text: str) -> str:
+    """A text that no spreadsheet takes for a formula."""
+    return f"'{text}" if text.startswith(_FORMULA) else text
+
+
+def _page(lines: Mapping[str, RatedAnswer]) -> str:
+    """The sheet as a page that needs no network and takes every text for text."""
+    _, rubric = load_rubric(QUALITY).quality.split("\n\n", 1)
+    script = Markup(_resource("sheet.js"))
+    hashed = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
+    environment = Environment(
+        loader=PackageLoader("harness_ext.report", ""),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    content = sha256(json.dumps([[name, a.shown, a.prompt, a.response] for name, a in lines.items()]))
+    return environment.get_template("sheet.html.jinja").render(
+        lines=lines,
+        rubric=rubric,
+        criteria=CRITERIA,
+        grades=_GRADES,
+        script=script,
+        script_hash=hashed,
+        content=content,
+    )
+
+
+@cache
+def _resource(name: str) -> str:
+    return (files("harness_ext.report") / name).read_text(encoding="utf-8")
+
+
+# --- reading ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class SheetKey:
+    """What ``key.json`` says: the rubric's version, the seed, and by line whose answer it is (the samples' digest, a key)."""
+
+    rubric: str
+    seed: int
+    answers: Mapping[str, Sequence[tuple[str, Key]]]
+
+
+def read_key(path: Path) -> SheetKey:
+    """Read ``key.json``. Raises ``UserError`` where it is not one."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        answers = {
+            str(name): [(str(each["samples_sha256"]), _key(*each["answer"])) for each in of]
+            for name, of in content["answers"].items()
+        }
+        return SheetKey(str(content["rubric"]), int(content["seed"]), answers)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(
+            f"{path}: expected the key.json that `unsafeconcepts quality --sheet` wrote beside the sheet: {error!r}"
+        ) from error
+
+
+def _key(probe: str, label: str, concept: str, row: int, question: int) -> Key:
+    return probe, label, concept, row, question
+
+
+def read_sheet(path: Path, key: SheetKey) -> dict[str, tuple[int, int]]:
+    """The ratings of a sheet that was filled in, by line; lines without any are left out.
+
+    Raises:
+        UserError: Naming file and line: no such sheet, a line that is not in the key or twice, or a rating that is missing or
+            not 1 to 5.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read: {error}. Expected CSV in UTF-8.") from error
+    first = text.partition("\n")[0]
+    # Where the comma is for decimals, spreadsheets separate by semicolons.
+    reader = csv.DictReader(
+        io.StringIO(text, newline=""), delimiter=";" if first.count(";") > first.count(",") else ","
+    )
+    if missing := [name for name in ("id", *CRITERIA) if name not in (reader.fieldnames or ())]:
+        raise UserError(f"{path}, line 1: expected the columns id, {', '.join(CRITERIA)}; {', '.join(missing)} missing")
+    found: dict[str, tuple[int, int]] = {}
+    seen: set[str] = set()
+    for row in reader:
+        where = f"{path}, line {reader.line_num}"
+        name, *given = ((row[column] or "").strip().removeprefix("'") for column in ("id", *CRITERIA))
+        if not name and not any(given):
+            continue
+        if name not in key.answers:
+            raise UserError(f"{where}: no answer {shown(name)} in this key: is it the key of another sheet?")
+        if name in seen:
+            raise UserError(f"{where}: {name} is there twice")
+        seen.add(name)
+        if any(given):
+            if wrong := [
+                f"{column} {grade!r}" for column, grade in zip(CRITERIA, given, strict=True) if grade not in _GRADES
+            ]:
+                raise UserError(f"{where}: expected whole numbers from {LOWEST} to {HIGHEST}, found {', '.join(wrong)}")
+            found[name] = int(given[0]), int(given[1])
+    if not found:
+        raise UserError(f"{path}: nothing is rated in it")
+    return found
