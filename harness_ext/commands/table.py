@@ -57,10 +57,8 @@ def _report(options: argparse.Namespace, command: Sequence[str]) -> None:
     for run, summary, quality in runs:
         print_tables(run, summary, printed_on, quality_blocks(quality))
     if options.markdown:
-        write_text(
-            options.markdown,
-            markdown([(run, summary, quality_blocks(quality)) for run, summary, quality in runs], command),
-        )
+        tables = [(run, summary, quality_blocks(quality)) for run, summary, quality in runs]
+        write_text(options.markdown, markdown(tables, command))
     if options.json:
         write_text(options.json, json_document(command, {"runs": [_as_json(*each) for each in runs]}))
     for drawn, path in figures.items():

@@ -6,17 +6,18 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any, Final
 
-from harness_ext.benchmark.probes import OF_RECORD, TASKS
-from harness_ext.judges.base import AlignmentAnswer
+from harness_ext.benchmark.probes import TASKS
+from harness_ext.common.errors import UserError
 from harness_ext.judges.envelope import opened
 from harness_ext.judges.rules.shown import names
 from harness_ext.metrics.intervals import ratio_estimate
 from harness_ext.metrics.quality import Likeness, likeness, mean_rating, weighted_kappa
 from harness_ext.metrics.units import ConceptKey, Estimate, concept_key, ratio_by_unit
+from harness_ext.records import GENERATED
 from harness_ext.report.blocks import Block, counted, defined, estimated, number
-from harness_ext.runs.answers import read_saved
 from harness_ext.runs.load import Run
-from harness_ext.runs.ratings import CRITERIA, Ratings, concept_of, read_ratings
+from harness_ext.runs.ratings import CRITERIA, Ratings, concept_of, read_ratings, request_failed
+from harness_ext.runs.samples import read_judged
 
 LIKENESS: Final = "What answers are like: distinct, names what is shown, words an answer"
 RATED: Final = "Quality of answers, rated from 1 (worst) to 5 (best)"
@@ -66,12 +67,19 @@ def shows_concepts(task: str) -> bool:
 
 
 def texts(samples: Path, task: str, rows: int) -> list[tuple[ConceptKey, str]]:
-    """The concept and the text of each answer to an alignment task, without requests that failed."""
-    return [
-        (concept_key(saved.record), opened(saved.answer.response).answer)
-        for saved in read_saved(samples, TASKS[task].source, rows)
-        if isinstance(saved.answer, AlignmentAnswer) and OF_RECORD[saved.record.probe].asks == "alignment"
-    ]
+    """The concept and the text of each generated answer to a task, without requests that failed.
+
+    Raises ``UserError`` naming file and line for an answer that is no text.
+    """
+    found = []
+    for line, row, record in read_judged(samples, TASKS[task].source, GENERATED, rows):
+        if not isinstance(response := row.get("filtered_resps"), str):
+            raise UserError(
+                f"{samples}, line {line}: no text in 'filtered_resps'. Was it written by another lmms-eval?"
+            )
+        if not request_failed(record, response):
+            found.append((concept_key(record), opened(response).answer))
+    return found
 
 
 def quality_blocks(quality: Quality) -> list[Block]:

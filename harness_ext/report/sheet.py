@@ -32,7 +32,7 @@ from harness_ext.runs.ratings import CRITERIA, Key, RateableTask
 FILES: Final = ("sheet.csv", "sheet.html", "key.json")
 _HEADER: Final = ("id", "shown", "question", "answer", *CRITERIA)
 # What makes a cell a formula to a spreadsheet; the mark itself too, so that reading takes off one mark and no more.
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "'")
+_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "'")
 _GRADES: Final = tuple(map(str, range(LOWEST, HIGHEST + 1)))
 
 
@@ -51,8 +51,8 @@ def write_sheet(folder: Path, tasks: Sequence[RateableTask], limit: int | None, 
         raise UserError(f"{there[0]}: is there already, and people may have rated it. Choose another folder.")
     whose: dict[RatedAnswer, list[dict[str, Any]]] = {}
     for task in tasks:
-        for key, answer in list(task.answers.items())[:limit]:
-            whose.setdefault(answer, []).append({"samples_sha256": task.samples_sha256, "answer": list(key)})
+        for place, answer in list(task.answers.items())[:limit]:
+            whose.setdefault(answer, []).append({"samples_sha256": task.samples_sha256, "answer": list(place)})
     answers = sorted(whose, key=lambda each: (each.shown, each.prompt, each.response))
     random.Random(seed).shuffle(answers)
     lines = {f"a{number:04}": answer for number, answer in enumerate(answers, start=1)}
@@ -139,7 +139,7 @@ def read_sheet(path: Path, key: SheetKey) -> dict[str, tuple[int, int]]:
     """The ratings of a sheet that was filled in, by line; lines without any are left out.
 
     Raises:
-        UserError: Naming file and line: no such sheet, a line that is not in the key or twice, or a rating that is missing or
+        UserError: Naming file and row: no such sheet, a line that is not in the key or twice, or a rating that is missing or
             not 1 to 5.
     """
     try:
@@ -152,24 +152,27 @@ def read_sheet(path: Path, key: SheetKey) -> dict[str, tuple[int, int]]:
         io.StringIO(text, newline=""), delimiter=";" if first.count(";") > first.count(",") else ","
     )
     if missing := [name for name in ("id", *CRITERIA) if name not in (reader.fieldnames or ())]:
-        raise UserError(f"{path}, line 1: expected the columns id, {', '.join(CRITERIA)}; {', '.join(missing)} missing")
+        raise UserError(f"{path}, row 1: expected the columns id, {', '.join(CRITERIA)}; {', '.join(missing)} missing")
     found: dict[str, tuple[int, int]] = {}
     seen: set[str] = set()
-    for row in reader:
-        where = f"{path}, line {reader.line_num}"
+    # By rows, as a spreadsheet counts them: an answer may be several lines.
+    for number, row in enumerate(reader, start=2):
+        where = f"{path}, row {number}"
         name, *given = ((row[column] or "").strip().removeprefix("'") for column in ("id", *CRITERIA))
         if not name and not any(given):
             continue
         if name not in key.answers:
             raise UserError(f"{where}: no answer {shown(name)} in this key: is it the key of another sheet?")
         if name in seen:
-            raise UserError(f"{where}: {name} is there twice")
+            raise UserError(f"{where}: {name} is there twice, expected once")
         seen.add(name)
         if any(given):
             if wrong := [
                 f"{column} {grade!r}" for column, grade in zip(CRITERIA, given, strict=True) if grade not in _GRADES
             ]:
-                raise UserError(f"{where}: expected whole numbers from {LOWEST} to {HIGHEST}, found {', '.join(wrong)}")
+                raise UserError(
+                    f"{where}, {name}: expected whole numbers from {LOWEST} to {HIGHEST}, found {', '.join(wrong)}"
+                )
             found[name] = int(given[0]), int(given[1])
     if not found:
         raise UserError(f"{path}: nothing is rated in it")

@@ -61,7 +61,7 @@ def print_tables(run: Run, summary: Summary, console: Console, more: Sequence[Bl
 
 
 def markdown(runs: Sequence[tuple[Run, Summary, Sequence[Block]]], argv: Sequence[str]) -> str:
-    """The same tables as Markdown, with the command that made them and the runs' settings."""
+    """The same tables as Markdown, with the command that made them and the runs' settings; further tables come last."""
     parts: list[Block | str] = []
     for run, summary, more in runs:
         parts += [f"# {title(run)}", *blocks(summary), *more, markdown_list(notes(run, summary))]

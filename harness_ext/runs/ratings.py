@@ -19,7 +19,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from harness_ext import __version__
 from harness_ext.benchmark.probes import OF_RECORD, TASKS
 from harness_ext.common.errors import UserError
-from harness_ext.common.failures import writable
+from harness_ext.common.failures import is_failed, writable
 from harness_ext.common.files import alone_with, require_writable, sha256, whole_lines, write_text
 from harness_ext.common.options import problem
 from harness_ext.judges.base import AlignmentAnswer, BatchJudge, RatedAnswer
@@ -165,11 +165,18 @@ def _rateable(run: RunFiles, task: str, seed: int) -> RateableTask:
     for saved in read_saved(path, TASKS[task].source, evaluation.rows(task)):
         if (key := _key(saved.record)) in found:
             raise UserError(f"{path}: {' '.join(map(str, key))} is answered twice. Run the evaluation again.")
-        found[key] = rated_answer(saved.record, saved.answer) if isinstance(saved.answer, AlignmentAnswer) else None
+        answer, found[key] = saved.answer, None
+        if isinstance(answer, AlignmentAnswer) and not request_failed(saved.record, answer.response):
+            found[key] = rated_answer(saved.record, answer)
     answers = {key: answer for key in in_drawn_order(found, seed) if (answer := found[key]) is not None}
     if not answers:
         raise UserError(f"{path}: every request failed, there is no answer to rate")
     return RateableTask(run.path, task, path, sha256(path), answers, seed)
+
+
+def request_failed(record: Judgement, response: str) -> bool:
+    """Whether there is no answer because the request failed; where only the judge failed, there is one."""
+    return is_failed(response) or (record.verdict == FAILED and not response.strip())
 
 
 def rated_answer(record: Judgement, answer: AlignmentAnswer) -> RatedAnswer:
