@@ -48,7 +48,7 @@ def quality_figures(
     }
     for rater in raters:
         for criterion in CRITERIA:
-            found = _over_seeds([rating_shares(each.ratings[rater].by_concept(criterion)) for each in evaluated])
+            found = _over_seeds([rating_shares(each.ratings[rater].by(criterion)) for each in evaluated])
             figures[f"{criterion} from 1 to 5, by {rater[0]}"] = found and _as_ratings(found)
     return figures
 

@@ -23,7 +23,7 @@ class AlignmentAnswer:
         prompt: The question as the model was asked it, ``""`` where it is unknown.
     """
 
-    kind: ClassVar[Literal["alignment", "quality"]] = "alignment"
+    kind: ClassVar[Literal["alignment"]] = "alignment"
     labels: ClassVar[tuple[str, ...]] = ("safe", "unsafe", NA)
 
     question: int
@@ -58,7 +58,6 @@ class RatedAnswer(AlignmentAnswer):
         shown: What the image shows, or which concept is named; ``""`` where it is unknown.
     """
 
-    kind: ClassVar[Literal["alignment", "quality"]] = "quality"
     labels: ClassVar[tuple[str, ...]] = RATINGS
 
     shown: str = ""

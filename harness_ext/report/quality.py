@@ -16,7 +16,7 @@ from harness_ext.metrics.units import ConceptKey, Estimate, concept_key, ratio_b
 from harness_ext.records import GENERATED
 from harness_ext.report.blocks import Block, counted, defined, estimated, number
 from harness_ext.runs.load import Run
-from harness_ext.runs.ratings import CRITERIA, Ratings, concept_of, read_ratings, request_failed
+from harness_ext.runs.ratings import CRITERIA, Ratings, read_ratings, request_failed
 from harness_ext.runs.samples import read_judged
 
 LIKENESS: Final = "What answers are like: distinct, names what is shown, words an answer"
@@ -114,7 +114,7 @@ def ratings_block(rated: Iterable[tuple[str, Ratings]]) -> Block:
     rows = tuple(
         (
             (f"{what}, by {each.head.rater}",),
-            *(defined(mean_rating(each.by_concept(criterion))) for criterion in CRITERIA),
+            *(defined(mean_rating(each.by(criterion))) for criterion in CRITERIA),
             *counted(len(each.of), each.failed, each.head.answers),
         )
         for what, each in rated
@@ -126,7 +126,7 @@ def ratings_json(rated: Ratings) -> dict[str, Any]:
     """The mean ratings of answers, and what they rest on, as plain values."""
     return {
         "rater": rated.head.rater,
-        **{criterion: asdict(mean_rating(rated.by_concept(criterion))) for criterion in CRITERIA},
+        **{criterion: asdict(mean_rating(rated.by(criterion))) for criterion in CRITERIA},
         "rated": len(rated.of),
         "failed": rated.failed,
         "of": rated.head.answers,
@@ -141,7 +141,7 @@ def ratings_json(rated: Ratings) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class RaterAgreement:
-    """Two raters on the answers that both have rated, by one criterion: weighted kappa, and the share of equal ratings."""
+    """Two raters on the answers that both have rated, by one criterion: weighted kappa, and the share of equal grades."""
 
     first: str
     second: str
@@ -151,23 +151,15 @@ class RaterAgreement:
 
 
 def rater_agreements(tasks: Iterable[Sequence[Ratings]]) -> list[RaterAgreement]:
-    """Every two raters who rated the same answers by the same rubric, over all tasks and runs together.
-
-    Args:
-        tasks: The ratings of each task of each run.
-    """
-    pairs: dict[tuple[str, str], list[tuple[ConceptKey, Mapping[str, int], Mapping[str, int]]]] = {}
+    """Every two raters who rated the same answers by the same rubric, over all tasks and runs, from each one's ratings."""
+    graded: dict[tuple[str, str, str], list[tuple[ConceptKey, int, int]]] = {}
     for ratings in tasks:
-        for one, other in combinations(sorted(ratings, key=lambda each: each.head.rater), 2):
-            if one.head.rubric_sha256 == other.head.rubric_sha256:
-                both = [(concept_of(key), one.of[key], other.of[key]) for key in one.of if key in other.of]
-                pairs.setdefault((one.head.rater, other.head.rater), []).extend(both)
-    return [
-        RaterAgreement(first, second, criterion, weighted_kappa(graded), _equal(graded))
-        for (first, second), both in pairs.items()
-        for criterion in CRITERIA
-        if (graded := [(concept, a[criterion], b[criterion]) for concept, a, b in both])
-    ]
+        for one, other in combinations(ratings, 2):
+            common = [key for key in one.of if key in other.of and one.head.rubric_sha256 == other.head.rubric_sha256]
+            for at, criterion in enumerate(CRITERIA if common else ()):
+                pairs = [(key[1:3], one.of[key][at], other.of[key][at]) for key in common]
+                graded.setdefault((one.head.rater, other.head.rater, criterion), []).extend(pairs)
+    return [RaterAgreement(*between, weighted_kappa(pairs), _equal(pairs)) for between, pairs in graded.items()]
 
 
 def _equal(graded: Iterable[tuple[ConceptKey, int, int]]) -> Estimate:

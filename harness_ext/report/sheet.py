@@ -11,17 +11,16 @@ import io
 import json
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import asdict, dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
+from pydantic import TypeAdapter, ValidationError
 
-from harness_ext import __version__
-from harness_ext.common.errors import UserError, shown
+from harness_ext.common.errors import UserError, one_line, shown
 from harness_ext.common.files import require_writable, sha256, write_text
 from harness_ext.judges.base import RatedAnswer
 from harness_ext.judges.llm.prompt import QUALITY, load_rubric
@@ -34,6 +33,21 @@ _HEADER: Final = ("id", "shown", "question", "answer", *CRITERIA)
 # What makes a cell a formula to a spreadsheet; the mark itself too, so that reading takes off one mark and no more.
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "'")
 _GRADES: Final = tuple(map(str, range(LOWEST, HIGHEST + 1)))
+
+
+@dataclass(frozen=True)
+class SheetKey:
+    """What ``key.json`` says.
+
+    Attributes:
+        rubric: The rubric's version.
+        seed: Of drawing the answers and of their order.
+        answers: By line, whose answers it is: the digest of the samples, and what names the answer in them.
+    """
+
+    rubric: str
+    seed: int
+    answers: Mapping[str, list[tuple[str, Key]]]
 
 
 # --- writing ----------------------------------------------------------------------------------------------------------
@@ -49,24 +63,19 @@ def write_sheet(folder: Path, tasks: Sequence[RateableTask], limit: int | None, 
     require_writable(paths)
     if there := [path for path in paths if path.exists()]:
         raise UserError(f"{there[0]}: is there already, and people may have rated it. Choose another folder.")
-    whose: dict[RatedAnswer, list[dict[str, Any]]] = {}
+    whose: dict[RatedAnswer, list[tuple[str, Key]]] = {}
     for task in tasks:
         for place, answer in list(task.answers.items())[:limit]:
-            whose.setdefault(answer, []).append({"samples_sha256": task.samples_sha256, "answer": list(place)})
+            whose.setdefault(answer, []).append((task.samples_sha256, place))
     answers = sorted(whose, key=lambda each: (each.shown, each.prompt, each.response))
     random.Random(seed).shuffle(answers)
     lines = {f"a{number:04}": answer for number, answer in enumerate(answers, start=1)}
     cells = [(name, _cell(a.shown), _cell(a.prompt), _cell(a.response), "", "") for name, a in lines.items()]
-    key = {
-        "rubric": QUALITY,
-        "seed": seed,
-        "made_with": __version__,
-        "answers": {name: whose[answer] for name, answer in lines.items()},
-    }
+    key = SheetKey(QUALITY, seed, {name: whose[answer] for name, answer in lines.items()})
     # Excel takes a file for UTF-8 by this mark alone.
     write_text(paths[0], "\ufeff" + csv_document(_HEADER, cells))
     write_text(paths[1], _page(lines))
-    write_text(paths[2], json.dumps(key, indent=1, ensure_ascii=False) + "\n")
+    write_text(paths[2], json.dumps(asdict(key), indent=1, ensure_ascii=False) + "\n")
     return len(lines)
 
 
@@ -78,7 +87,7 @@ def _cell(text: str) -> str:
 def _page(lines: Mapping[str, RatedAnswer]) -> str:
     """The sheet as a page that needs no network and takes every text for text."""
     _, rubric = load_rubric(QUALITY).quality.split("\n\n", 1)
-    script = Markup(_resource("sheet.js"))
+    script = Markup((files("harness_ext.report") / "sheet.js").read_text(encoding="utf-8"))
     hashed = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
     environment = Environment(
         loader=PackageLoader("harness_ext.report", ""),
@@ -99,40 +108,15 @@ def _page(lines: Mapping[str, RatedAnswer]) -> str:
     )
 
 
-@cache
-def _resource(name: str) -> str:
-    return (files("harness_ext.report") / name).read_text(encoding="utf-8")
-
-
 # --- reading ----------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class SheetKey:
-    """What ``key.json`` says: the rubric's version, the seed, and by line whose answer it is (the samples' digest, a key)."""
-
-    rubric: str
-    seed: int
-    answers: Mapping[str, Sequence[tuple[str, Key]]]
 
 
 def read_key(path: Path) -> SheetKey:
     """Read ``key.json``. Raises ``UserError`` where it is not one."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        answers = {
-            str(name): [(str(each["samples_sha256"]), _key(*each["answer"])) for each in of]
-            for name, of in content["answers"].items()
-        }
-        return SheetKey(str(content["rubric"]), int(content["seed"]), answers)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(
-            f"{path}: expected the key.json that `unsafeconcepts quality --sheet` wrote beside the sheet: {error!r}"
-        ) from error
-
-
-def _key(probe: str, label: str, concept: str, row: int, question: int) -> Key:
-    return probe, label, concept, row, question
+        return TypeAdapter(SheetKey).validate_json(path.read_text(encoding="utf-8"), strict=True)
+    except (OSError, UnicodeDecodeError, ValidationError) as error:
+        raise UserError(f"{path}: expected the key.json of a sheet: {one_line(error)}") from error
 
 
 def read_sheet(path: Path, key: SheetKey) -> dict[str, tuple[int, int]]:

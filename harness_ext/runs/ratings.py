@@ -10,7 +10,7 @@ import random
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar
 
@@ -31,9 +31,11 @@ from harness_ext.runs.answers import read_saved
 from harness_ext.runs.evaluations import RunFiles, open_run
 
 # What names an answer in a task: probe, label, concept, row and question.
-Key = tuple[str, str, str, int, int]
-Grade = Annotated[int, Field(ge=1, le=5)]
+Key = tuple[ProbeName, Label, str, int, int]
 CRITERIA: Final = ("soundness", "informativeness")
+# A rating by each of the criteria.
+Grade = Annotated[int, Field(ge=1, le=5)]
+Grades = tuple[Grade, Grade]
 # The probe whose answers are rated where no task is named: TEST, or image alignment where it was not asked.
 _USUAL: Final = ("test", "image")
 
@@ -44,61 +46,44 @@ class Head:
 
     Attributes:
         rater: The judge's name, or ``people:NAME``.
-        task: The task.
         rubric: The rubric's version.
         rubric_sha256: The digest of its text.
         samples_sha256: The digest of the task's sample file.
         answers: How many answers the task has; requests that failed are left out.
         seed: Of the order in which they are rated.
-        made_with: This project's version.
         options: The judge's options as they were given.
+        made_with: This project's version.
     """
 
     rater: str
-    task: str
     rubric: str
     rubric_sha256: str
     samples_sha256: str
     answers: int
     seed: int
+    options: Mapping[str, str]
     made_with: str = __version__
-    options: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Rated:
-    """One answer and its ratings; both are ``None`` where the judge failed."""
+    """One answer and its grades; ``None`` where the judge failed."""
 
-    probe: ProbeName
-    label: Label
-    concept: str
-    row: int
-    question: int
-    soundness: Grade | None
-    informativeness: Grade | None
-
-    @property
-    def key(self) -> Key:
-        """What names the answer."""
-        return self.probe, self.label, self.concept, self.row, self.question
+    answer: Key
+    grades: Grades | None
 
 
 @dataclass(frozen=True)
 class Ratings:
-    """One rater's ratings of the answers to one task, by answer, and how many answers the judge failed on."""
+    """One rater's grades of the answers to one task, and how many answers the judge failed on."""
 
     head: Head
-    of: Mapping[Key, Mapping[str, int]]
+    of: Mapping[Key, Grades]
     failed: int
 
-    def by_concept(self, criterion: str) -> list[tuple[ConceptKey, int]]:
-        """The concept of each answer, and its rating by one of ``CRITERIA``."""
-        return [(concept_of(key), rating[criterion]) for key, rating in self.of.items()]
-
-
-def concept_of(key: Key) -> ConceptKey:
-    """The concept of an answer."""
-    return ("unsafe" if key[1] == "unsafe" else "safe"), key[2]
+    def by(self, criterion: str) -> list[tuple[ConceptKey, int]]:
+        """The concept of each answer, and its grade by one of ``CRITERIA``."""
+        return [(key[1:3], grades[CRITERIA.index(criterion)]) for key, grades in self.of.items()]
 
 
 # --- the answers ------------------------------------------------------------------------------------------------------
@@ -127,7 +112,7 @@ class RateableTask:
     def head(self, rater: str, rubric: str, options: Mapping[str, str]) -> Head:
         """The provenance of ratings by ``rater``."""
         text, answers = sha256(rubric_text(rubric)), len(self.answers)
-        return Head(rater, self.task, rubric, text, self.samples_sha256, answers, self.seed, options=options)
+        return Head(rater, rubric, text, self.samples_sha256, answers, self.seed, options)
 
 
 def rateable_tasks(folder: Path, wanted: Collection[str] = (), seed: int = 0) -> list[RateableTask]:
@@ -189,7 +174,7 @@ def in_drawn_order(keys: Iterable[Key], seed: int) -> list[Key]:
     """Answers in an order drawn by ``seed`` alone, whose every beginning is balanced by label and, within one, by concept."""
     drawn = sorted(keys)
     random.Random(seed).shuffle(drawn)
-    concepts: dict[tuple[str, str], list[Key]] = {}
+    concepts: dict[ConceptKey, list[Key]] = {}
     for key in drawn:
         concepts.setdefault(key[1:3], []).append(key)
     labels: dict[str, list[list[Key]]] = {}
@@ -241,7 +226,10 @@ def rate(
         said = judge.judge([heads[path][0].answers[key] for path, key in asked])
         for (path, key), rating in zip(asked, said, strict=True):
             head = heads[path][1]
-            _append(path, ("" if path.exists() and path.stat().st_size else _line(head)) + _line(_rated(key, rating)))
+            _append(
+                path,
+                ("" if path.exists() and path.stat().st_size else _line(head)) + _line(Rated(key, _grades(rating))),
+            )
     for path, (task, head) in heads.items():
         if not (found := _read(path, task.samples_sha256)).of:
             raise UserError(
@@ -270,18 +258,18 @@ def _append(path: Path, text: str) -> None:
         raise UserError(f"{path}: cannot be written ({error}). The same command resumes.") from error
 
 
-def write_people(
-    task: RateableTask, rater: str, rubric: str, seed: int, ratings: Mapping[Key, tuple[int, int]]
-) -> None:
+def write_people(task: RateableTask, rater: str, rubric: str, seed: int, ratings: Mapping[Key, Grades]) -> None:
     """Write what a person rated, in the place of what the same person rated before; ``seed`` drew the answers."""
     head = replace(task.head(rater, rubric, {}), seed=seed)
-    lines = [_line(head), *(_line(Rated(*key, *rating)) for key, rating in ratings.items())]  # type: ignore[arg-type]
+    lines = [_line(head), *(_line(Rated(*each)) for each in ratings.items())]
     write_text(ratings_file(task, rater), "".join(lines))
 
 
-def _rated(key: Key, rating: str) -> Rated:
-    grades = (None, None) if rating == FAILED else map(int, rating.split())
-    return Rated(*key, *grades)  # type: ignore[arg-type]
+def _grades(rating: str) -> Grades | None:
+    if rating == FAILED:
+        return None
+    soundness, informativeness = map(int, rating.split())
+    return soundness, informativeness
 
 
 def _line(row: Head | Rated) -> str:
@@ -317,24 +305,16 @@ def _read(path: Path, samples_sha256: str) -> Ratings:
         first, *lines = path.read_bytes().rpartition(b"\n")[0].decode("utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: cannot be read: {error}") from error
-    head = _parsed(_HEAD, first, path, 1)
+    head = _parsed(_HEAD, 1, first, path)
     if head.samples_sha256 != samples_sha256:
         raise UserError(f"{path}: rates other answers than those beside it. Move it away, and rate these anew.")
-    rated: dict[Key, Rated] = {}
-    for number, line in enumerate(lines, start=2):
-        each = _parsed(_RATED, line, path, number)
-        if (each.soundness is None) != (each.informativeness is None):
-            raise UserError(f"{path}, line {number}: expected both ratings or none, found one")
-        rated[each.key] = each
-    of = {
-        key: {"soundness": each.soundness, "informativeness": each.informativeness}
-        for key, each in rated.items()
-        if each.soundness is not None and each.informativeness is not None
-    }
-    return Ratings(head, of, len(rated) - len(of))
+    # The last line about an answer counts.
+    rated = {each.answer: each.grades for each in (_parsed(_RATED, *of, path) for of in enumerate(lines, start=2))}
+    found = {key: grades for key, grades in rated.items() if grades}
+    return Ratings(head, found, len(rated) - len(found))
 
 
-def _parsed(adapter: TypeAdapter[Any], line: str, path: Path, number: int) -> Any:
+def _parsed(adapter: TypeAdapter[Any], number: int, line: str, path: Path) -> Any:
     try:
         return adapter.validate_json(line, strict=True)
     except ValidationError as error:

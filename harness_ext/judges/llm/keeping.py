@@ -63,7 +63,7 @@ class KeepingJudge(ABC):
             verdicts: dict[str, str] = {}
             waiting: dict[str, Answer] = {}
             for key, answer in zip(keys, answers, strict=True):
-                of_nothing = RATINGS[0] if answer.kind == "quality" else NA
+                of_nothing = RATINGS[0] if answer.labels == RATINGS else NA
                 known = store.get(key) if answer.response.strip() else of_nothing
                 if known is None:
                     waiting[key] = answer

@@ -80,10 +80,14 @@ def instruction(rubric: Rubric, answer: Answer) -> str:
 
     Raises ``UserError`` where a rubric of ratings is used for verdicts, or one of verdicts for ratings.
     """
-    of_kind = {"alignment": rubric.alignment, "perception": rubric.perception, "quality": rubric.quality}[answer.kind]
-    if not of_kind:
-        raise UserError(f"rubric {rubric.version}: {QUALITY} is for ratings, others for verdicts; leave the option rubric out")
-    return f"{of_kind}\n\n{rubric.data}"
+    told = {"alignment": rubric.alignment, "perception": rubric.perception}[answer.kind]
+    if isinstance(answer, RatedAnswer):
+        told = rubric.quality
+    if not told:
+        raise UserError(
+            f"rubric {rubric.version}: {QUALITY} is for ratings, others for verdicts; leave the option rubric out"
+        )
+    return f"{told}\n\n{rubric.data}"
 
 
 def request(rubric: Rubric, answer: Answer, form: Form) -> str:

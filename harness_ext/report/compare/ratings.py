@@ -12,7 +12,7 @@ from harness_ext.metrics.units import pair_scores
 from harness_ext.report.compare.measures import Measure
 from harness_ext.report.quality import title_of
 from harness_ext.runs.answers import Answers
-from harness_ext.runs.ratings import CRITERIA, concept_of, read_ratings
+from harness_ext.runs.ratings import CRITERIA, read_ratings
 
 # The largest change of a rating. Ratings are paired in units of it, for an interval takes a score to change by 1 at most.
 _SPAN: Final = HIGHEST - LOWEST
@@ -37,11 +37,9 @@ def rated_measures(pairs: Mapping[str, tuple[Answers, Answers]]) -> tuple[list[M
                 notes.append(
                     f"{task}: {left_out} ratings by {rater[0]} are left out, of answers that only one run has rated."
                 )
-            for criterion in CRITERIA if common else ():
-                scores = [[of[key][criterion] / _SPAN for key in common] for of in (before, after)]
-                paired = replace(
-                    pair_scores([concept_of(key) for key in common], *scores), weights=np.array([float(_SPAN)])
-                )
+            for at, criterion in enumerate(CRITERIA if common else ()):
+                scores = [[of[key][at] / _SPAN for key in common] for of in (before, after)]
+                paired = replace(pair_scores([key[1:3] for key in common], *scores), weights=np.array([float(_SPAN)]))
                 title = f"{title_of(task)}, {criterion} from 1 to 5, by {rater[0]}"
                 unit = OF_RECORD[common[0][0]].unit
                 found.append(Measure("rated", task, title, criterion, True, unit, len(common), paired, None))

@@ -216,7 +216,7 @@ GRADED = load_rubric(QUALITY)
 
 
 def test_there_are_two_grades_from_1_to_5_and_the_schema_allows_no_others():
-    assert labels_of(RATED[0]) == RATINGS
+    assert RATED[0].labels == RATINGS
     assert len(set(RATINGS)) == 25
     asked = schema(RATINGS)
     grades = {"type": "integer", "enum": [1, 2, 3, 4, 5]}
