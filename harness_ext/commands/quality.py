@@ -94,6 +94,8 @@ def _check(options: argparse.Namespace) -> None:
         raise UserError(
             "--ratings and --key belong together: the sheet that was filled in, and the key.json of that sheet"
         )
+    if len({path.stem for path in options.ratings}) < len(options.ratings):
+        raise UserError("--ratings: two files have one name, and the name is the rater's: rename one of them")
     if (options.judge_args or options.judge_arg) and not options.judge:
         raise UserError(f"--judge_args: expected --judge, one of {', '.join(RATERS)}")
     if options.limit is not None and options.limit < 1:

@@ -237,17 +237,17 @@ def rate(
             )
 
 
-def _kept(path: Path, head: Head) -> Collection[Key]:
-    """The answers that a file has ratings of. Raises ``UserError`` where they are not such as ``head`` says."""
+def _kept(path: Path, head: Head) -> Mapping[Key, Grades]:
+    """The ratings that a file has. Raises ``UserError`` where they are not such as ``head`` says."""
     if not whole_lines(path):
-        return ()
+        return {}
     before = _read(path, head.samples_sha256)
     if _identity(before.head) != _identity(head):
         raise UserError(
             f"{path}: expected ratings by {_identity(head)}, found ratings by {_identity(before.head)}. Move it away to rate "
             "anew, or give the same --seed."
         )
-    return before.of.keys()
+    return before.of
 
 
 def _append(path: Path, text: str) -> None:
@@ -259,10 +259,13 @@ def _append(path: Path, text: str) -> None:
 
 
 def write_people(task: RateableTask, rater: str, rubric: str, seed: int, ratings: Mapping[Key, Grades]) -> None:
-    """Write what a person rated, in the place of what the same person rated before; ``seed`` drew the answers."""
-    head = replace(task.head(rater, rubric, {}), seed=seed)
-    lines = [_line(head), *(_line(Rated(*each)) for each in ratings.items())]
-    write_text(ratings_file(task, rater), "".join(lines))
+    """Write what a person rated, beside what the same person rated before; ``seed`` drew the answers.
+
+    Raises ``UserError`` where that was of other samples or by another rubric.
+    """
+    path, head = ratings_file(task, rater), replace(task.head(rater, rubric, {}), seed=seed)
+    every = {**_kept(path, head), **ratings}
+    write_text(path, "".join([_line(head), *(_line(Rated(*each)) for each in every.items())]))
 
 
 def _grades(rating: str) -> Grades | None:

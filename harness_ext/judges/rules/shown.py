@@ -1,9 +1,10 @@
 """Whether an answer names what is shown."""
 
+import re
 from functools import lru_cache
 
 from harness_ext.judges.rules.aliases import renamed
-from harness_ext.judges.rules.options import mentions, tokens
+from harness_ext.judges.rules.options import mentions, tokens, variants
 
 
 @lru_cache(maxsize=100_000)
@@ -14,4 +15,9 @@ def names(text: str, concept: str) -> bool:
     """
     # Under a key that is no letter, by which an option could be named.
     only = {"": concept}
-    return bool(mentions(tokens(renamed(text, only)), only))
+    said = renamed(text, only)
+    # A stem is the beginning of its word, so most texts need no closer look.
+    letters = re.sub(r"\W", "", said.casefold())
+    if not any(all(stem in letters for stem in variant) for variant in variants(concept)):
+        return False
+    return bool(mentions(tokens(said), only))

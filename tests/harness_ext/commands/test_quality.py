@@ -133,6 +133,7 @@ def test_people_rate_a_blinded_sheet_and_agreement_is_printed(runs, tmp_path, ca
         (["--sheet", "s", "--judge", "llm"], "expected one of --judge, --sheet and --ratings"),
         (["--ratings", "a.csv"], "--ratings and --key belong together"),
         (["--judge_args", "model=m"], "expected --judge"),
+        (["--ratings", "a/x.csv", "--ratings", "b/x.csv", "--key", "k"], "two files have one name"),
         (["--limit", "0"], "--limit must be at least 1"),
         (["--task", "glyphworld_perception"], "expected generated answers to the tasks named"),
         ([], "nothing is rated yet"),

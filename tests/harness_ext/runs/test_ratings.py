@@ -126,6 +126,8 @@ def test_several_raters_have_files_of_their_own(task: RateableTask) -> None:
     first = next(iter(task.answers))
     write_people(task, "people:Anna", QUALITY, 7, {first: (5, 4)})
     write_people(task, "people:Anna", QUALITY, 7, {first: (5, 3)})
+    with pytest.raises(UserError, match=r"expected ratings by people:Anna, .* seed 8"):
+        write_people(task, "people:Anna", QUALITY, 8, {first: (1, 1)})
     people, judge = read_ratings(task.samples)
     assert (people.head.rater, people.head.seed, people.of) == (
         "people:Anna", 7, {first: (5, 3)},
