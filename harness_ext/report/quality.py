@@ -28,7 +28,7 @@ RATING_NOTES: Final = (
 )
 _LIKENESS_NOTE: Final = (
     "Distinct: the share of different texts; it falls with their number, so only equal numbers compare. Names what is shown: "
-    "the concept's name, or what it is also called, is in the answer; of images alone."
+    "the concept's name, or what it is also called, is in the answer; only of images whose concept is known."
 )
 
 
