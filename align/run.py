@@ -12,8 +12,6 @@ from typing import Any, Final
 from accelerate.utils import broadcast_object_list
 from datasets import Dataset
 from torch import Tensor
-from tqdm import tqdm
-from transformers import PrinterCallback, ProgressCallback, TrainerState, TrainingArguments
 from trl import DPOTrainer, GRPOTrainer, RLOOTrainer, SFTTrainer
 
 from align.arguments import check_last_batch, check_reporting
@@ -40,7 +38,7 @@ from align.settings import WITH_ROLLOUTS, RunSettings
 from align.stopped import TrainingStopped
 from harness_ext.common.errors import UserError
 from harness_ext.common.processes import processes_of_run
-from harness_ext.common.step_bar import StepBar
+from harness_ext.common.step_bar import show_steps
 from harness_ext.judges.base import BatchJudge
 
 # The logged figures that the bar shows, and their names there.
@@ -182,9 +180,7 @@ class _Run:
                 check_last_batch(args, len(trainer.train_dataset))
         if settings.method != "sft" and args.disable_dropout:
             switch_off_dropout(trainer.model)
-        for printing in (ProgressCallback, PrinterCallback):
-            trainer.remove_callback(printing)
-        trainer.add_callback(Progress())
+        show_steps(trainer, _SHOWN)
         return trainer
 
 
@@ -217,20 +213,6 @@ class PPO(WholeCheckpoints, PPOTrainer):
         """The adapter's weights, and the value head's."""
         yield from super().trained()
         yield from self.value_head.parameters()
-
-
-class Progress(StepBar):
-    """A progress bar with a few figures; everything that is logged goes to the reporters alone."""
-
-    def opened(self, args: TrainingArguments, state: TrainerState) -> "tqdm[Any] | None":
-        """On the main process, unless it is turned off."""
-        if not state.is_world_process_zero or args.disable_tqdm:
-            return None
-        return tqdm(total=state.max_steps, initial=state.global_step, unit="step", dynamic_ncols=True)
-
-    def figures(self, logs: dict[str, Any]) -> dict[str, float]:
-        """Those of ``_SHOWN`` that are logged."""
-        return {short: float(logs[name]) for name, short in _SHOWN.items() if logs.get(name) is not None}
 
 
 TRAINERS: Final[dict[str, type[WholeCheckpoints]]] = {"sft": SFT, "dpo": DPO, "ppo": PPO, "grpo": GRPO, "rloo": RLOO}
