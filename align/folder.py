@@ -30,7 +30,7 @@ from align.ppo.trainer import PPO_FILE
 from align.record import Record, TimeTaken, bears_record, differences, read_record
 from align.stopped import FiniteSteps
 from harness_ext.common.errors import UserError
-from harness_ext.common.files import held, write_text
+from harness_ext.common.files import UNFINISHED, held, write_text
 from harness_ext.models.checkpoint import read_json, require_whole
 from harness_ext.report.page.training import CHECKPOINT, FINAL, STOPPED_FILE, WARNINGS_FILE
 
@@ -95,7 +95,7 @@ class RunFolder:
 
     def begin(self) -> None:
         """Forget why an earlier attempt stopped, and what a killed writer left: training is about to start."""
-        for file in [self.path / STOPPED_FILE, *self.path.glob(f".{'[0-9a-f]' * 16}.new")]:
+        for file in [self.path / STOPPED_FILE, *self.path.glob(UNFINISHED)]:
             file.unlink(missing_ok=True)
 
     def publish(self, name: str) -> Path:
