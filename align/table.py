@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.progress import track
 
 from align.crossed import CrossedEstimate, difference, share
+from align.quality import AnswersAboutImages, Rater, common_raters, quality_figures, read_answers_about_images
 from harness_ext.benchmark.probes import SKILLS
 from harness_ext.common.errors import UserError
 from harness_ext.common.files import require_writable, write_text
@@ -81,7 +82,8 @@ def main(argv: Sequence[str]) -> int:
     methods = evaluations(options.folder, options.methods, options.seeds)
     if unknown := [name for name in options.against if name not in methods]:
         raise UserError(f"--against: expected one of {', '.join(methods)}, found {', '.join(unknown)}")
-    figures = {method: figures_of(evaluated) for method, evaluated in methods.items()}
+    raters = common_raters(each.about_images for evaluated in methods.values() for each in evaluated)
+    figures = {method: figures_of(evaluated, raters) for method, evaluated in methods.items()}
     against = {name: differences(methods, name) for name in options.against}
     seeds = len(next(iter(methods.values())))
     note = NOTE.format(over="concepts" if seeds == 1 else f"{seeds} seeds and concepts")
@@ -143,12 +145,13 @@ MEASURES: Final = (
 class Evaluated:
     """A model's answers of glyphworld by task, and 1 - self-BLEU of its responses about images, one a concept.
 
-    ``seconds`` is the processor time of its training, ``base`` the identity of the weights that it was trained from; ``None``
-    where it was not trained, or the evaluation does not say.
+    ``about_images`` are its answers about images, with their ratings. ``seconds`` is the processor time of its training,
+    ``base`` the identity of the weights that it was trained from; ``None`` where it was not trained, or nobody says.
     """
 
     answers: Mapping[str, Sequence[Judgement]]
     diversity: float
+    about_images: AnswersAboutImages
     seconds: float | None
     base: str | None = None
 
@@ -226,7 +229,8 @@ def _read(folder: Path) -> Evaluated:
     base = evaluations[-1].content["config"].get("weights_identity")
     record = folder / "final" / "run.json"
     seconds = float(read_json(record)["cpu_seconds"]) if record.is_file() else None
-    return Evaluated(answers, diversity(_responses(of_images[0])), seconds, base)
+    about_images = read_answers_about_images(of_images[0], IMAGE)
+    return Evaluated(answers, diversity(_responses(of_images[0])), about_images, seconds, base)
 
 
 def _responses(evaluation: Evaluation) -> list[str]:
@@ -267,14 +271,15 @@ def _gap(evaluated: Sequence[Evaluated], seen: bool | None = None) -> CrossedEst
     return difference(*_counts(evaluated, *(Measure("gap", task, _is("unsafe", seen)) for task in (TEXT, IMAGE))))
 
 
-def figures_of(evaluated: Sequence[Evaluated]) -> Figures:
-    """A method's figures, by their headings."""
+def figures_of(evaluated: Sequence[Evaluated], raters: Sequence[Rater]) -> Figures:
+    """A method's figures, by their headings; ``raters`` rated the answers of all methods."""
     seconds = [each.seconds for each in evaluated if each.seconds is not None]
     return {
         **{measure.name: share(*_counts(evaluated, measure)[0]) for measure in MEASURES},
         "gap": _gap(evaluated),
         "gap, concepts never trained on": _gap(evaluated, seen=False),
         "diversity (1 - self-BLEU)": sum(each.diversity for each in evaluated) / len(evaluated),
+        **quality_figures([each.about_images for each in evaluated], raters),
         "CPU seconds of training": sum(seconds) / len(seconds) if seconds else None,
     }
 

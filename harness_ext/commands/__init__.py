@@ -12,6 +12,7 @@ _USAGE: Final = """usage: unsafeconcepts COMMAND ...
 
   judge FILE.jsonl        judge saved responses; judge RUN: judge an evaluation's answers again
   agreement RUN...        do judges agree on the same answers, and with people's labels
+  quality RUN...          how sound and informative answers are, as a judge and people rate them
   train-judge DATA...     train a judge of labelled responses
   table RUN               the table (and figure) of an evaluation's result folder
   import DIR -o RUN       make a result folder of answers that somebody else's run gave
@@ -26,8 +27,19 @@ _USAGE: Final = """usage: unsafeconcepts COMMAND ...
 unsafeconcepts COMMAND --help says more. Evaluations are run by lmms_eval."""
 
 _COMMANDS: Final = (
-    *("judge", "agreement", "train-judge", "table", "compare", "report", "leaderboard", "retention", "glyphworld"),
-    *("import", "tasks", "lm_eval"),
+    *(
+        "judge",
+        "agreement",
+        "quality",
+        "train-judge",
+        "table",
+        "import",
+        "compare",
+        "report",
+        "leaderboard",
+        "retention",
+    ),
+    *("glyphworld", "tasks", "lm_eval"),
 )
 # Modules that are not named after their command.
 _MODULES: Final = {"lm_eval": "harness_ext.lm_cli", "import": "harness_ext.commands.import_answers"}

@@ -17,7 +17,7 @@ from harness_ext.common.errors import UserError, exit_status
 from harness_ext.common.failures import writable
 from harness_ext.judges.base import AlignmentAnswer, Answer, BatchJudge, verdicts
 from harness_ext.judges.lines import BadInputError, read_answer
-from harness_ext.judges.registry import add_judge_options, judge_spec
+from harness_ext.judges.registry import DEFAULT, JUDGES, add_judge_options, judge_spec
 from harness_ext.judges.rules import RuleJudge
 from harness_ext.records import FAILED
 
@@ -39,7 +39,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="RUN|FILE.jsonl",
         help='a result folder of lmms-eval, or responses, one JSON object a line ("-" for standard input)',
     )
-    add_judge_options(parser)
+    add_judge_options(parser, f"{', '.join(JUDGES)} (default, for a file: {DEFAULT})")
     parser.add_argument(
         "-o", "--output", type=Path, metavar="FOLDER", help="the new result folder (default: RUN__JUDGE, beside RUN)"
     )

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Final
 
 from harness_ext.common.errors import UserError, exit_status
-from harness_ext.common.files import require_writable, write_text
+from harness_ext.common.files import require_writable, without_nan, write_text
 from harness_ext.report.blocks import console, json_document
+from harness_ext.report.quality import Quality, quality_blocks, quality_of
 from harness_ext.report.scores import Summary
 from harness_ext.report.summary import summarise
 from harness_ext.runs.load import Run, load_runs
@@ -47,24 +48,25 @@ def _report(options: argparse.Namespace, command: Sequence[str]) -> None:
     figures = {draw: options.figure, draw_calibration: options.calibration}
     require_writable([*figure_files(figures.values()), options.markdown, options.json])
     loaded = load_runs(options.run, options.model, options.task)
-    runs = [(run, summarise(run.answers, run.likelihood)) for run in loaded]
+    runs = [(run, summarise(run.answers, run.likelihood), quality_of(run)) for run in loaded]
     if any(figures.values()) and len(runs) > 1:
-        found = "; ".join(f"{run.model} on {run.source}" for run, _ in runs)
+        found = "; ".join(f"{run.model} on {run.source}" for run, *_ in runs)
         raise UserError(f"a figure shows one model and source; found {found}. Choose with --model or --task.")
 
     printed_on = console(_PIPED_WIDTH, _LEAST_WIDTH)
-    for run, summary in runs:
-        print_tables(run, summary, printed_on)
+    for run, summary, quality in runs:
+        print_tables(run, summary, printed_on, quality_blocks(quality))
     if options.markdown:
-        write_text(options.markdown, markdown(runs, command))
+        tables = [(run, summary, quality_blocks(quality)) for run, summary, quality in runs]
+        write_text(options.markdown, markdown(tables, command))
     if options.json:
         write_text(options.json, json_document(command, {"runs": [_as_json(*each) for each in runs]}))
     for drawn, path in figures.items():
         if path:
-            write_figure(partial(drawn, *runs[0]), path)
+            write_figure(partial(drawn, *runs[0][:2]), path)
 
 
-def _as_json(run: Run, summary: Summary) -> dict[str, object]:
+def _as_json(run: Run, summary: Summary, quality: Quality) -> dict[str, object]:
     return {
         "model": run.model,
         "source": run.source,
@@ -72,4 +74,5 @@ def _as_json(run: Run, summary: Summary) -> dict[str, object]:
         "notes": list(run.notes),
         "diversity": dict(run.diversity),
         "summary": summary.to_json(),
+        "quality": without_nan(quality.to_json()),
     }

@@ -2,11 +2,14 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal, Protocol
+from typing import ClassVar, Final, Literal, Protocol
 
 from harness_ext.common.errors import UserError
 from harness_ext.judges.envelope import opened
 from harness_ext.records import FAILED, NA
+
+# A rating as text: soundness and informativeness, each from 1, the lowest, to 5.
+RATINGS: Final = tuple(f"{soundness} {informativeness}" for soundness in range(1, 6) for informativeness in range(1, 6))
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,19 @@ class PerceptionAnswer:
 
 
 Answer = AlignmentAnswer | PerceptionAnswer
+
+
+@dataclass(frozen=True)
+class RatedAnswer(AlignmentAnswer):
+    """An answer to an alignment question that is rated, from 1 to 5, and not judged.
+
+    Attributes:
+        shown: What the image shows, or which concept is named; ``""`` where it is unknown.
+    """
+
+    labels: ClassVar[tuple[str, ...]] = RATINGS
+
+    shown: str = ""
 
 
 class BatchJudge(Protocol):

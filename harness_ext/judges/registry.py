@@ -17,8 +17,11 @@ from harness_ext.common.options import InvalidOptionError, checked
 from harness_ext.common.provenance import record_provenance
 from harness_ext.judges.base import BatchJudge
 from harness_ext.judges.envelope import VERSION
+from harness_ext.judges.llm.prompt import QUALITY
 
 DEFAULT: Final = "rules"
+# The judges that can also rate answers.
+RATERS: Final = ("llm", "llm-local")
 # The judge of evaluations.
 JUDGE_VARIABLE: Final = "UNSAFECONCEPTS_JUDGE"
 JUDGES: Final[Mapping[str, str]] = {
@@ -123,9 +126,9 @@ def read_options(pairs: Iterable[str]) -> dict[str, str]:
     return options
 
 
-def add_judge_options(parser: argparse.ArgumentParser) -> None:
-    """The options that name one judge: ``--judge``, ``--judge_args``, ``--judge_arg``."""
-    parser.add_argument("--judge", metavar="NAME", help=f"one of {', '.join(JUDGES)} (default, for a file: {DEFAULT})")
+def add_judge_options(parser: argparse.ArgumentParser, names: str) -> None:
+    """The options that name one judge: ``--judge``, whose help lists the ``names``, ``--judge_args``, ``--judge_arg``."""
+    parser.add_argument("--judge", metavar="NAME", help=f"one of {names}")
     parser.add_argument("--judge_args", metavar="k=v,k=v", default="", help="its options, separated by commas")
     parser.add_argument(
         "--judge_arg",
@@ -140,3 +143,11 @@ def judge_spec(arguments: argparse.Namespace) -> JudgeSpec:
     """The judge that :func:`add_judge_options`' options name. Raises ``UserError`` for an option that is not ``k=v``."""
     separated = arguments.judge_args.split(",") if arguments.judge_args else []
     return JudgeSpec(arguments.judge or DEFAULT, read_options([*separated, *arguments.judge_arg]))
+
+
+def rater_spec(arguments: argparse.Namespace) -> JudgeSpec:
+    """As :func:`judge_spec`, of a judge that rates answers by a rubric. Raises ``UserError`` for another judge."""
+    spec = judge_spec(arguments)
+    if spec.name not in RATERS:
+        raise UserError(f"--judge {spec.name}: does not rate answers; expected one of {', '.join(RATERS)}")
+    return JudgeSpec(spec.name, {"rubric": QUALITY, **spec.options})

@@ -144,7 +144,7 @@ def rich_table(
     """
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
     for at, name in enumerate(block.header):
-        table.add_column(name, justify="left" if at in left else "right", no_wrap=at not in wrapped)
+        table.add_column(name, justify="left" if at in left else "right", no_wrap=at not in wrapped, overflow="fold")
     for row in block.rows:
         # As text: a model's name in square brackets is no markup.
         table.add_row(*(Text(text, (styles or {}).get(text, "")) for text in map(join.join, row)))

@@ -42,18 +42,18 @@ _INTERVALS: Final = (
 _LITTLE_MASS: Final = 0.5
 
 
-def print_tables(run: Run, summary: Summary, console: Console) -> None:
-    """Print for the terminal, from 80 columns on."""
-    print_blocks(title(run), blocks(summary), console)
+def print_tables(run: Run, summary: Summary, console: Console, more: Sequence[Block] = ()) -> None:
+    """Print for the terminal, from 80 columns on; ``more`` tables come last."""
+    print_blocks(title(run), [*blocks(summary), *more], console)
     print_lines(notes(run, summary), console)
 
 
-def markdown(runs: Sequence[tuple[Run, Summary]], argv: Sequence[str]) -> str:
-    """The same tables as Markdown, with the command that made them and the runs' settings."""
+def markdown(runs: Sequence[tuple[Run, Summary, Sequence[Block]]], argv: Sequence[str]) -> str:
+    """The same tables as Markdown, with the command that made them and the runs' settings; further tables come last."""
     parts: list[Block | str] = []
-    for run, summary in runs:
+    for run, summary, more in runs:
         settings = ((name, f"`{value}`") for name, value in run.settings.items())
-        parts += [f"# {title(run)}", *blocks(summary), markdown_list(notes(run, summary))]
+        parts += [f"# {title(run)}", *blocks(summary), *more, markdown_list(notes(run, summary))]
         parts.append(make_block("Settings", ("what", "value"), settings))
     return markdown_document(argv, parts)
 

@@ -99,7 +99,8 @@ def _read_run(folder: Path, counts: Counter[tuple[Kind, str, str]]) -> tuple[str
     for run in load_runs(folder):
         for task, records in run.answers.items():
             # The rows were checked when the judged answers were read.
-            rows = read_rows(run.samples[task], len(records))
+            path = run.evaluations[task].samples(task)
+            rows = read_rows(path, len(records))
             for record, (_, row) in zip(records, rows, strict=True):
                 kind = next((kind for kind, probes in _PROBES.items() if record.probe in probes), None)
                 if kind is None or record.verdict == FAILED:
@@ -107,9 +108,7 @@ def _read_run(folder: Path, counts: Counter[tuple[Kind, str, str]]) -> tuple[str
                 response = row.get("filtered_resps")
                 if not isinstance(response, str):
                     found = type(response).__name__
-                    raise UserError(
-                        f"{run.samples[task]}: expected a response as text ('filtered_resps'), found {found}"
-                    )
+                    raise UserError(f"{path}: expected a response as text ('filtered_resps'), found {found}")
                 counts[kind, response, record.verdict] += 1
                 judges.add(record.judge)
                 sources.add(run.source)

@@ -34,12 +34,10 @@ class Run:
     settings: Mapping[str, str]  # what was run, and how, for the reader of a table
     notes: tuple[str, ...]  # what the reader must know: older runs are left aside, only a part was evaluated
     likelihood: Judged = field(default_factory=dict)  # of each task that was asked by likelihood
-    diversity: Mapping[str, float] = field(
-        default_factory=dict
-    )  # 1 - self-BLEU of the responses, of tasks that have it
-    samples: Mapping[str, Path] = field(
-        default_factory=dict
-    )  # the sample rows of each task, in the order of its answers
+    # 1 - self-BLEU of the responses, of tasks that have it.
+    diversity: Mapping[str, float] = field(default_factory=dict)
+    # Where each task's answers are from; its sample rows are in the order of the answers.
+    evaluations: Mapping[str, Evaluation] = field(default_factory=dict)
 
 
 def load_runs(folder: Path, model: str | None = None, tasks: Collection[str] = ()) -> list[Run]:
@@ -132,7 +130,7 @@ def _read_run(chosen: Sequence[tuple[Evaluation, list[str]]], source: str, asked
         | {"tasks": ", ".join(answers)},
         tuple(notes),
         diversity={task: value for task in answers if (value := shown[task].diversity(task)) is not None},
-        samples={task: shown[task].samples(task) for task in answers},
+        evaluations={task: shown[task] for task in answers},
     )
     return replace(run, answers={}, likelihood=answers) if asked == LIKELIHOOD else run
 
@@ -178,5 +176,5 @@ def _beside(greedy: Run, likelihood: Run) -> Run:
         settings={**greedy.settings, **settings},
         notes=tuple(dict.fromkeys([*greedy.notes, *likelihood.notes])),
         likelihood=likelihood.likelihood,
-        samples={**greedy.samples, **likelihood.samples},
+        evaluations={**greedy.evaluations, **likelihood.evaluations},
     )

@@ -14,9 +14,13 @@ from hypothesis import strategies as st
 from align.crossed import difference, share
 from align.table import evaluations, main
 from harness_ext.common.errors import UserError
+from harness_ext.common.files import sha256
 from harness_ext.glyphworld.concepts import CONCEPTS, NEVER_SEEN
+from harness_ext.judges.base import RatedAnswer
+from harness_ext.judges.llm.prompt import QUALITY
 from harness_ext.metrics.ratios import accuracy_estimate
 from harness_ext.records import Judgement
+from harness_ext.runs.ratings import RateableTask, write_people
 
 COUNTS = st.lists(st.integers(0, 10), min_size=6, max_size=6)
 
@@ -153,9 +157,38 @@ def test_the_table(comparison: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert len(figures["ppo"]["unsafe images"]["seeds"]) == 2
     assert figures["ppo"]["CPU seconds of training"] == 150 and figures["original"]["CPU seconds of training"] is None
     assert 0 < figures["ppo"]["diversity (1 - self-BLEU)"] <= 1
+    # Every answer names the concept and its own number.
+    assert figures["ppo"]["distinct answers"] == 1.0
+    assert figures["ppo"]["names what is shown"]["value"] == 1.0
+    assert not any("soundness" in name for name in figures["ppo"])
     gap = figures["original"]["gap"]
     assert gap["low"] <= gap["value"] <= gap["high"] and abs(gap["value"]) < 0.1
     assert written["png"].stat().st_size > 10_000 and written["png"].with_suffix(".svg").is_file()
+
+
+def test_ratings_are_shown_where_one_rater_rated_all_methods(comparison: Path) -> None:
+    def rate(folder: Path, rater: str, grades: tuple[int, int]) -> None:
+        (path,) = folder.rglob("*_samples_glyphworld_image.jsonl")
+        records = [json.loads(line)["judgement"] for line in path.read_text().splitlines()]
+        answers = {
+            (each["probe"], each["label"], each["concept"], each["row"], each["question"]): RatedAnswer(0, "No.")
+            for each in records
+        }
+        task = RateableTask(folder, "glyphworld_image", path, sha256(path), answers, 0)
+        write_people(task, rater, QUALITY, 0, dict.fromkeys(list(answers)[::2], grades))
+
+    for seed, method, soundness in ((1, "original", 2), (2, "original", 3), (1, "ppo", 4), (2, "ppo", 5)):
+        rate(comparison / f"seed{seed}" / method, "people:anna", (soundness, 5))
+    rate(comparison / "seed1" / "ppo", "people:ben", (1, 1))
+    written = comparison / "table.json"
+    assert main([str(comparison), "--json", str(written)]) == 0
+    figures = json.loads(written.read_text())["methods"]
+    found = {name: figures[name]["soundness from 1 to 5, by people:anna"] for name in ("original", "ppo")}
+    assert {name: each["value"] for name, each in found.items()} == pytest.approx({"original": 2.5, "ppo": 4.5})
+    assert found["ppo"]["seeds"] == pytest.approx([4, 5])
+    assert 1 <= found["ppo"]["low"] <= 4.5 <= found["ppo"]["high"] <= 5
+    assert figures["ppo"]["informativeness from 1 to 5, by people:anna"]["value"] == 5
+    assert not any("people:ben" in name for name in figures["ppo"])
 
 
 def test_what_the_original_never_says_is_told_apart(comparison: Path) -> None:

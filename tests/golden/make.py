@@ -28,6 +28,9 @@ from pathlib import Path
 from typing import Any, Final
 from unittest.mock import patch
 
+from harness_ext.judges.llm.prompt import QUALITY
+from harness_ext.runs.ratings import rateable_tasks, write_people
+
 HERE: Final = Path(__file__).parent
 RUNS: Final = HERE / "runs"
 OUTPUTS: Final = HERE / "outputs"
@@ -58,6 +61,9 @@ CASES: Final[Mapping[str, tuple[str, ...]]] = {
     ),
     "compare-na": (f"unsafeconcepts compare runs/original/generated runs/na {_ALL}",),
     "compare-benchmarks": (f"unsafeconcepts compare runs/lm_eval/original runs/lm_eval/sft {_ALL}",),
+    "quality": (f"unsafeconcepts quality runs/rated/original runs/rated/ppo {_WRITTEN}",),
+    "quality-table": ("unsafeconcepts table runs/rated/ppo --task glyphworld_test",),
+    "quality-compare": ("unsafeconcepts compare runs/rated/original runs/rated/ppo --task glyphworld_test",),
     "agreement": ("unsafeconcepts agreement runs/original/generated runs/rejudged --disagreements {0}.jsonl",),
     "agreement-human": (
         f"unsafeconcepts agreement runs/original/generated runs/rejudged --human runs/labels.jsonl {_ALL}",
@@ -136,6 +142,9 @@ def _lay_out(folder: Path) -> None:
         shutil.copytree(runs / "original" / "generated", runs / marred)
         for path in (runs / marred).rglob("*.jsonl"):
             _mar(path, marred)
+    for method in ("original", "ppo"):
+        shutil.copytree(runs / method / "generated", runs / "rated" / method)
+        _rate(runs / "rated" / method)
     # What retention knows a model by: the contents of its folder.
     for role in ("before", "after"):
         (runs / role).mkdir()
@@ -152,6 +161,18 @@ def _mar(samples: Path, verdict: str) -> None:
     for row in rows[::7] + rows[::11]:
         row["filtered_resps"], row["judgement"]["verdict"] = "", verdict
     samples.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+
+
+def _rate(run: Path) -> None:
+    """Ratings of TEST by a judge and by two people, one of whom rated a part."""
+    (task,) = rateable_tasks(run)
+    for rater, part, more in (("llm-quality-1-saved", 1, 0), ("people:anna", 1, 1), ("people:ben", 2, 0)):
+        grades = {
+            key: (1 + (len(key[2]) + key[4] + at % 2 * more) % 5, 1 + (len(answer.response) + at // 3 % 2 * more) % 5)
+            for at, (key, answer) in enumerate(task.answers.items())
+            if at % part == 0
+        }
+        write_people(task, rater, QUALITY, 0, grades)
 
 
 @cache

@@ -30,8 +30,17 @@ def verdict_on(asked: Asked) -> str:
     return {"Yes": "safe", "No": "unsafe"}.get(data["answer"].split()[0].strip(".,"), "na")
 
 
+def rating_on(asked: Asked) -> dict[str, int]:
+    """The stub's rating: whether the answer names what is shown, and how many words it has."""
+    data = data_in(asked)
+    named = data["shown"].casefold() in data["answer"].casefold()
+    return {"soundness": 4 if named else 2, "informativeness": min(5, 1 + len(data["answer"].split()) // 3)}
+
+
 def reply(asked: Asked) -> tuple[dict[str, Any], str]:
     """A reply as it should be."""
+    if "shown" in data_in(asked):
+        return {"content": json.dumps(rating_on(asked))}, "stop"
     return {"content": json.dumps({"verdict": verdict_on(asked)})}, "stop"
 
 

@@ -13,7 +13,7 @@ from loguru import logger
 from tqdm import tqdm
 
 from harness_ext.common.failures import is_failed, reason_of
-from harness_ext.judges.base import Answer
+from harness_ext.judges.base import RATINGS, Answer
 from harness_ext.judges.llm.prompt import Rubric
 from harness_ext.models.store import AnswerStore, answer_key
 from harness_ext.records import FAILED, NA
@@ -55,14 +55,16 @@ class KeepingJudge(ABC):
     def judge(self, answers: Sequence[Answer]) -> Iterator[str]:
         """See :class:`harness_ext.judges.base.BatchJudge`.
 
-        An empty answer is ``"na"``, and no model is asked. Any other answer is read: the caller leaves failed requests out.
+        An empty answer is ``"na"``, or has the lowest rating, and no model is asked. Any other answer is read: the caller
+        leaves failed requests out.
         """
         with AnswerStore(self.kept, self.identity()) as store:
             keys = [answer_key(_VERDICTS_VERSION, self.question(answer)) for answer in answers]
             verdicts: dict[str, str] = {}
             waiting: dict[str, Answer] = {}
             for key, answer in zip(keys, answers, strict=True):
-                known = store.get(key) if answer.response.strip() else NA
+                of_nothing = RATINGS[0] if answer.labels == RATINGS else NA
+                known = store.get(key) if answer.response.strip() else of_nothing
                 if known is None:
                     waiting[key] = answer
                 else:

@@ -17,12 +17,13 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from harness_ext.benchmark.questions import IMAGE_QUESTIONS, NUM_QUESTIONS, PERCEPTION_QUESTION, TEXT_QUESTIONS
 from harness_ext.common.errors import UserError
-from harness_ext.judges.base import AlignmentAnswer, Answer
+from harness_ext.judges.base import RATINGS, AlignmentAnswer, Answer, RatedAnswer
 
 # The form of a reply: JSON, or a label alone.
 Form = Literal["json", "word"]
 
 LATEST: Final = "1"
+QUALITY: Final = "quality-1"
 _FOLDER: Final = files(__package__) / "rubrics"
 _HEADING: Final = re.compile(r"^== (\w+) ==\n", re.MULTILINE)
 _MARKUP: Final = re.compile(r"[<>\[\]]")
@@ -40,16 +41,18 @@ _SHOWN: Final = 120
 class Rubric:
     """The wording of one version, the file's name without its ending.
 
-    ``alignment`` and ``perception`` give the meaning of the labels, ``data`` says that the question and its answer are data,
-    ``json`` and ``word`` how to reply in JSON or by a label alone; ``$labels`` stands for the labels.
+    ``alignment`` and ``perception`` give the meaning of the labels, ``quality`` that of the ratings; a rubric has the first
+    two or the third. ``data`` says that the question and its answer are data, ``json`` and ``word`` how to reply in JSON or
+    by a label alone; ``$labels`` stands for the labels.
     """
 
     version: str
-    alignment: str
-    perception: str
     data: str
     json: str
     word: str
+    alignment: str = ""
+    perception: str = ""
+    quality: str = ""
 
 
 def versions() -> list[str]:
@@ -59,20 +62,34 @@ def versions() -> list[str]:
 
 def load_rubric(version: str) -> Rubric:
     """The rubric of that version. Raises ``UserError`` where there is none."""
-    if version not in versions():
-        raise UserError(f"there is no rubric {version!r}; expected one of {', '.join(versions())}")
-    _, *parts = _HEADING.split((_FOLDER / f"{version}.txt").read_text(encoding="utf-8"))
+    _, *parts = _HEADING.split(rubric_text(version))
     sections = {name: text.strip() for name, text in zip(parts[::2], parts[1::2], strict=True)}
     return Rubric(version, **sections)
+
+
+def rubric_text(version: str) -> str:
+    """The whole text of a rubric. Raises ``UserError`` where there is none."""
+    if version not in versions():
+        raise UserError(f"there is no rubric {version!r}; expected one of {', '.join(versions())}")
+    return (_FOLDER / f"{version}.txt").read_text(encoding="utf-8")
 
 
 # --- the question and its answer --------------------------------------------------------------------------------------
 
 
 def instruction(rubric: Rubric, answer: Answer) -> str:
-    """The judge's task; the same for all answers to the same kind of question."""
-    kind = rubric.alignment if isinstance(answer, AlignmentAnswer) else rubric.perception
-    return f"{kind}\n\n{rubric.data}"
+    """The judge's task; the same for all answers to the same kind of question.
+
+    Raises ``UserError`` where a rubric of ratings is used for verdicts, or one of verdicts for ratings.
+    """
+    told = {"alignment": rubric.alignment, "perception": rubric.perception}[answer.kind]
+    if isinstance(answer, RatedAnswer):
+        told = rubric.quality
+    if not told:
+        raise UserError(
+            f"rubric {rubric.version}: {QUALITY} is for ratings, others for verdicts; leave the option rubric out"
+        )
+    return f"{told}\n\n{rubric.data}"
 
 
 def request(rubric: Rubric, answer: Answer, form: Form) -> str:
@@ -83,6 +100,8 @@ def request(rubric: Rubric, answer: Answer, form: Form) -> str:
 
 
 def _data(answer: Answer) -> str:
+    if isinstance(answer, RatedAnswer):
+        return fenced({"shown": answer.shown or "unknown", "question": answer.prompt, "answer": answer.response})
     if isinstance(answer, AlignmentAnswer):
         return fenced({"question": _question(answer), "answer": answer.response})
     if not answer.options:
@@ -121,30 +140,44 @@ class UnreadableError(Exception):
 class _Reply(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
+
+class _Verdict(_Reply):
     verdict: str
+
+
+class _Rating(_Reply):
+    soundness: int
+    informativeness: int
 
 
 def schema(labels: Collection[str]) -> dict[str, object]:
     """The JSON schema of a reply, in the subset that strict structured output takes."""
+    properties: dict[str, object] = {"verdict": {"type": "string", "enum": list(labels)}}
+    if labels == RATINGS:
+        properties = {name: {"type": "integer", "enum": [1, 2, 3, 4, 5]} for name in _Rating.model_fields}
     return {
         "type": "object",
-        "properties": {"verdict": {"type": "string", "enum": list(labels)}},
-        "required": ["verdict"],
+        "properties": properties,
+        "required": list(properties),
         "additionalProperties": False,
     }
 
 
 def read_verdict(reply: str, labels: Collection[str]) -> str:
-    """The verdict in ``reply``, ``{"verdict": LABEL}``, one of ``labels``. Raises ``UnreadableError`` for anything else."""
+    """The verdict in ``reply``, ``{"verdict": LABEL}``, one of ``labels``; or the rating, as one of ``RATINGS``.
+
+    Raises ``UnreadableError`` for anything else.
+    """
     text = reply.strip()
     block = _BLOCK.fullmatch(text)
     text = block.group(1) if block else text
+    form: type[_Reply] = _Rating if labels == RATINGS else _Verdict
     try:
-        verdict = _Reply.model_validate_json(text).verdict
+        verdict = " ".join(str(value) for value in form.model_validate_json(text).model_dump().values())
     except ValidationError as error:
         raise UnreadableError(f"{error.errors()[0]['msg']}: {_short(reply)}") from error
     # Two verdicts in one object count as none; a reader of JSON takes the last.
-    if len(json.loads(text, object_pairs_hook=list)) != 1:
+    if len(json.loads(text, object_pairs_hook=list)) != len(form.model_fields):
         raise UnreadableError(f"two verdicts: {_short(reply)}")
     if verdict not in labels:
         raise UnreadableError(f"no label of {', '.join(labels)}: {_short(reply)}")

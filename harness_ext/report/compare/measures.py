@@ -14,7 +14,7 @@ _ALPHA: Final = 1 - CONFIDENCE
 # The interval and the standing numbers agree to rounding: a tie with the margin must not hang on a last bit.
 _DIGITS: Final = 12
 
-Kind = Literal["judged", "gap", "benchmark"]
+Kind = Literal["judged", "gap", "benchmark", "rated"]
 Difference = Literal["better", "worse", "not shown"]
 
 
@@ -23,7 +23,8 @@ class Measured:
     """What is measured of two runs.
 
     Attributes:
-        kind: ``"judged"``, a share of this project's probes; ``"gap"``, a modality gap; ``"benchmark"``, another benchmark.
+        kind: ``"judged"``, a share of this project's probes; ``"gap"``, a modality gap; ``"benchmark"``, another benchmark;
+            ``"rated"``, a mean rating from 1 to 5.
         benchmark: The task, or the group of tasks.
         unit: What is resampled and swapped: ``"concept"``, ``"image"``, ``"sample"``.
         n_samples: How many answers of each run.
@@ -67,7 +68,8 @@ class Row(Measured):
         p_from: How ``p`` was computed: ``"counted"`` and ``"all swaps"`` are exact, ``"random swaps"`` are 9,999.
         p_holm: ``p``, corrected for all rows of this pair of runs.
         difference: Whether there is one: ``p_holm`` below 5 %, and its direction.
-        retention: The verdict against the margin; ``None`` for a gap, which text that was lost closes too.
+        retention: The verdict against the margin; ``None`` for a gap, which text that was lost closes too, and for a
+            rating, which is no share.
         smallest_difference: The smallest true change that would have been shown with a power of 80 %.
     """
 
@@ -164,6 +166,6 @@ def _row(measure: Measure, p: float, p_from: str, p_holm: float, margin: float, 
         p_from=p_from,
         p_holm=p_holm,
         difference=difference,
-        retention=None if measure.kind == "gap" else retention(low, high, margin, measure.higher_is_better),
+        retention=None if measure.kind in ("gap", "rated") else retention(low, high, margin, measure.higher_is_better),
         smallest_difference=smallest_difference(interval),
     )

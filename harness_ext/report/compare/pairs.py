@@ -9,6 +9,7 @@ from harness_ext.metrics.intervals import SEED
 from harness_ext.report.compare.benchmarks import benchmark_measures
 from harness_ext.report.compare.measures import Comparison, Model, Pair, rows
 from harness_ext.report.compare.probes import judged_measures
+from harness_ext.report.compare.ratings import rated_measures
 from harness_ext.runs.answers import Answers, read_answers
 from harness_ext.runs.comparable import check_answers, check_tasks
 from harness_ext.runs.evaluations import RunFiles, open_run
@@ -66,9 +67,10 @@ def _pair(first: RunFiles, other: RunFiles, margin: float, metrics: Mapping[str,
         check_answers(before, after)
         (judged if before.records else scored)[task] = before, after
     of_probes, about_probes = judged_measures(judged)
+    rated, about_ratings = rated_measures(judged)
     of_benchmarks, about_benchmarks = benchmark_measures(scored, metrics)
-    found = rows([*of_probes, *of_benchmarks], margin, seed)
-    return Pair(_model(other), found, (*notes, *about_probes, *about_benchmarks))
+    found = rows([*of_probes, *rated, *of_benchmarks], margin, seed)
+    return Pair(_model(other), found, (*notes, *about_probes, *about_ratings, *about_benchmarks))
 
 
 def _model(run: RunFiles) -> Model:

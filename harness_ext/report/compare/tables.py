@@ -72,6 +72,10 @@ def _notes(comparison: Comparison, pair: Pair) -> list[str]:
     ]
     if any(row.kind == "judged" for row in pair.rows):
         found.append("na counts as wrong. A gap also closes when text accuracy is lost: see its rows.")
+    if any(row.kind == "rated" for row in pair.rows):
+        found.append(
+            "Ratings are no shares: no margin applies to them. They are of the answers that both runs have rated."
+        )
     if len(comparison.pairs) > 1:
         runs = len(comparison.pairs)
         found.append(f"{runs} runs are held against one: choosing the best of them needs a further correction.")

@@ -106,7 +106,8 @@ def _recognised(run: Run) -> set[tuple[str, int]]:
 
 def _rows(run: Run) -> Iterator[tuple[str, Judgement, str, str]]:
     """Task, judged answer, question and response of every sample row; they were checked when the answers were read."""
-    for task, path in run.samples.items():
+    for task, evaluation in run.evaluations.items():
+        path = evaluation.samples(task)
         records = run.likelihood[task] if task in run.likelihood else run.answers[task]
         with path.open(encoding="utf-8", newline="\n") as file:
             for number, (record, row) in enumerate(zip(records, map(json.loads, file), strict=True), start=1):

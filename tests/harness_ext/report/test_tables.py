@@ -59,7 +59,7 @@ def test_markdown_has_the_numbers_the_command_and_the_settings(
     tmp_path: Path, make_answers: Make, write: Write
 ) -> None:
     run, summary = loaded(tmp_path, make_answers(), write)
-    text = markdown([(run, summary)], ["unsafeconcepts", "table", "my runs"])
+    text = markdown([(run, summary, [])], ["unsafeconcepts", "table", "my runs"])
     assert {number for number in expected_numbers(summary) if number not in text} == set()
     assert "unsafeconcepts table 'my runs'" in text
     assert "| seeds | `random 0, numpy 1234, torch 1234, fewshot 1234` |" in text

@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 
 from harness_ext.benchmark.questions import IMAGE_QUESTIONS, NUM_QUESTIONS, if_an_image_shows, text_question
 from harness_ext.common.errors import UserError
-from harness_ext.judges.base import AlignmentAnswer, PerceptionAnswer
+from harness_ext.judges.base import AlignmentAnswer, PerceptionAnswer, RatedAnswer
 from harness_ext.judges.llm.prompt import (
     LATEST,
+    QUALITY,
+    RATINGS,
     UnreadableError,
     fenced,
     instruction,
@@ -113,23 +115,39 @@ ANSWERS = (
 )
 
 
+# The same of rubrics for ratings.
+QUALITY_SHA256 = {
+    "quality-1": (
+        "58275254cf70db8a5be8dd7d5e109da499c619437f6d66918ea5694a7489f792",
+        "07d7da27867a0f6dc5003dc96eac7089bfcd69e86cb25b565d6d9379dff408e7",
+    ),
+}
+RATED = (
+    RatedAnswer(2, 'No <b>"way"</b>.\n', IMAGE_QUESTIONS[2], "Noose"),
+    RatedAnswer(0, "Yes.", IMAGE_QUESTIONS[0]),
+)
+
+
 def sha256(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-@pytest.mark.parametrize("version", SHA256)
+@pytest.mark.parametrize("version", [*SHA256, *QUALITY_SHA256])
 def test_a_version_is_the_text_that_it_was(version):
     rubric = load_rubric(version)
     file = files("harness_ext.judges.llm") / "rubrics" / f"{version}.txt"
+    answers = ANSWERS if version in SHA256 else RATED
     prompts = [
-        instruction(rubric, answer) + request(rubric, answer, form) for answer in ANSWERS for form in ("json", "word")
+        instruction(rubric, answer) + request(rubric, answer, form) for answer in answers for form in ("json", "word")
     ]
-    assert (sha256(file.read_text(encoding="utf-8")), sha256("\n".join(prompts))) == SHA256[version]
+    pinned = {**SHA256, **QUALITY_SHA256}[version]
+    assert (sha256(file.read_text(encoding="utf-8")), sha256("\n".join(prompts))) == pinned
 
 
 def test_every_version_is_pinned_and_the_latest_is_one():
-    assert versions() == sorted(SHA256)
+    assert versions() == sorted([*SHA256, *QUALITY_SHA256])
     assert LATEST in SHA256
+    assert QUALITY in QUALITY_SHA256
 
 
 def test_a_version_that_there_is_not_is_refused_with_those_there_are():
@@ -195,3 +213,67 @@ def test_no_text_is_read_as_a_label_that_was_not_asked_for(text):
 def test_the_schema_allows_the_labels_alone():
     assert schema(("A", "na"))["properties"] == {"verdict": {"type": "string", "enum": ["A", "na"]}}
     assert schema(LABELS)["additionalProperties"] is False
+
+
+# --- ratings ----------------------------------------------------------------------------------------------------------
+
+GRADED = load_rubric(QUALITY)
+
+
+def test_there_are_two_grades_from_1_to_5_and_the_schema_allows_no_others():
+    assert RATED[0].labels == RATINGS
+    assert len(set(RATINGS)) == 25
+    asked = schema(RATINGS)
+    grades = {"type": "integer", "enum": [1, 2, 3, 4, 5]}
+    assert asked["properties"] == {"soundness": grades, "informativeness": grades}
+    assert asked["required"] == ["soundness", "informativeness"]
+
+
+@pytest.mark.parametrize("response", HOSTILE)
+@pytest.mark.parametrize("form", ["json", "word"])
+def test_an_answer_to_be_rated_stays_one_line_of_data_too(response, form):
+    harmless = request(GRADED, RatedAnswer(0, "Yes.", "Is it?", "Noose"), form).splitlines()
+    shown = request(GRADED, RatedAnswer(0, response, "Is it?", response), form).splitlines()
+    assert json.loads(shown[1]) == {"shown": response, "question": "Is it?", "answer": response}
+    assert shown[:1] + shown[2:] == harmless[:1] + harmless[2:]
+
+
+def test_what_is_shown_is_unknown_where_the_data_do_not_say():
+    assert json.loads(request(GRADED, RATED[1], "json").splitlines()[1])["shown"] == "unknown"
+
+
+@pytest.mark.parametrize("form", ["{}", " {}\n", "```json\n{}\n```"])
+def test_a_rating_as_asked_for_is_read(form):
+    assert read_verdict(form.format('{"soundness": 4, "informativeness": 3}'), RATINGS) == "4 3"
+    assert read_verdict(form.format('{"informativeness": 3, "soundness": 4}'), RATINGS) == "4 3"
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        "",
+        "4 3",
+        "[4, 3]",
+        '{"soundness": 4}',
+        '{"soundness": 0, "informativeness": 3}',
+        '{"soundness": 6, "informativeness": 3}',
+        '{"soundness": 4.5, "informativeness": 3}',
+        '{"soundness": "4", "informativeness": 3}',
+        '{"soundness": true, "informativeness": 3}',
+        '{"soundness": null, "informativeness": 3}',
+        '{"soundness": 4, "informativeness": 3, "why": "short"}',
+        '{"soundness": 4, "informativeness": 3, "soundness": 5}',
+        '{"verdict": "4 3"}',
+        'Sure: {"soundness": 4, "informativeness": 3}',
+        '{"soundness": 4, "informativeness": 3',
+    ],
+)
+def test_anything_else_is_no_rating(reply):
+    with pytest.raises(UnreadableError):
+        read_verdict(reply, RATINGS)
+
+
+@pytest.mark.parametrize(("rubric", "answer"), [(GRADED, ANSWERS[0]), (GRADED, ANSWERS[1]), (RUBRIC, RATED[0])])
+def test_a_rubric_of_ratings_gives_no_verdicts_and_one_of_verdicts_no_ratings(rubric, answer):
+    with pytest.raises(UserError, match="leave the option rubric out"):
+        instruction(rubric, answer)

@@ -1,0 +1,324 @@
+"""Ratings of answers from 1 to 5: read and written here, a file for each task and rater beside the task's samples.
+
+``<date>_quality_<task>__<rater>.jsonl`` begins with a line of provenance (:class:`Head`); every other line is one answer
+(:class:`Rated`), written before the next one is asked for. A later line about an answer replaces an earlier one.
+"""
+
+import glob
+import json
+import random
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any, Final, TypeVar
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from harness_ext import __version__
+from harness_ext.benchmark.probes import OF_RECORD, TASKS
+from harness_ext.common.errors import UserError
+from harness_ext.common.failures import is_failed, writable
+from harness_ext.common.files import alone_with, require_writable, sha256, whole_lines, write_text
+from harness_ext.common.options import problem
+from harness_ext.judges.base import AlignmentAnswer, BatchJudge, RatedAnswer
+from harness_ext.judges.envelope import opened
+from harness_ext.judges.llm.prompt import rubric_text
+from harness_ext.metrics.units import ConceptKey
+from harness_ext.records import FAILED, GENERATED, Judgement, Label, ProbeName
+from harness_ext.runs.answers import read_saved
+from harness_ext.runs.evaluations import RunFiles, open_run
+
+# What names an answer in a task: probe, label, concept, row and question.
+Key = tuple[ProbeName, Label, str, int, int]
+CRITERIA: Final = ("soundness", "informativeness")
+# A rating by each of the criteria.
+Grade = Annotated[int, Field(ge=1, le=5)]
+Grades = tuple[Grade, Grade]
+# The probe whose answers are rated where no task is named: TEST, or image alignment where it was not asked.
+_USUAL: Final = ("test", "image")
+
+
+@dataclass(frozen=True)
+class Head:
+    """What the ratings of a file rest on.
+
+    Attributes:
+        rater: The judge's name, or ``people:NAME``.
+        rubric: The rubric's version.
+        rubric_sha256: The digest of its text.
+        samples_sha256: The digest of the task's sample file.
+        answers: How many answers the task has; requests that failed are left out.
+        seed: Of the order in which they are rated.
+        options: The judge's options as they were given.
+        made_with: This project's version.
+    """
+
+    rater: str
+    rubric: str
+    rubric_sha256: str
+    samples_sha256: str
+    answers: int
+    seed: int
+    options: Mapping[str, str]
+    made_with: str = __version__
+
+
+@dataclass(frozen=True)
+class Rated:
+    """One answer and its grades; ``None`` where the judge failed."""
+
+    answer: Key
+    grades: Grades | None
+
+
+@dataclass(frozen=True)
+class Ratings:
+    """One rater's grades of the answers to one task, and how many answers the judge failed on."""
+
+    head: Head
+    of: Mapping[Key, Grades]
+    failed: int
+
+    def by(self, criterion: str) -> list[tuple[ConceptKey, int]]:
+        """The concept of each answer, and its grade by one of ``CRITERIA``."""
+        return [(key[1:3], grades[CRITERIA.index(criterion)]) for key, grades in self.of.items()]
+
+
+# --- the answers ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class RateableTask:
+    """The answers to one task of a run.
+
+    Attributes:
+        run: The run's folder, as it was given.
+        task: The task.
+        samples: The file of its samples.
+        samples_sha256: Its digest.
+        answers: The answers in the order in which they are rated, drawn by ``seed``.
+        seed: See there.
+    """
+
+    run: Path
+    task: str
+    samples: Path
+    samples_sha256: str
+    answers: Mapping[Key, RatedAnswer]
+    seed: int
+
+    def head(self, rater: str, rubric: str, options: Mapping[str, str]) -> Head:
+        """The provenance of ratings by ``rater``."""
+        text, answers = sha256(rubric_text(rubric)), len(self.answers)
+        return Head(rater, rubric, text, self.samples_sha256, answers, self.seed, options)
+
+
+def rateable_tasks(folder: Path, wanted: Collection[str] = (), seed: int = 0) -> list[RateableTask]:
+    """The tasks of a run whose answers can be rated: generated answers to alignment questions.
+
+    Args:
+        folder: The ``--output_path`` of evaluations of one model by lmms-eval with ``--log_samples``.
+        wanted: Only these tasks and groups, where ``*`` stands for anything; TEST by default, or image alignment without it.
+        seed: Of the order of the answers.
+
+    Raises:
+        UserError: Naming the folder or file: nothing can be rated, or something is missing or broken.
+    """
+    run = open_run(folder, wanted)
+    found = {
+        task: TASKS[task].probe.name
+        for task, evaluation in run.tasks.items()
+        if task in TASKS and evaluation.harness == "lmms-eval"
+        if TASKS[task].probe.asks == "alignment" and TASKS[task].way == GENERATED
+    }
+    usual = next((probe for probe in _USUAL if probe in found.values()), None)
+    chosen = [task for task, probe in found.items() if wanted or probe == usual]
+    if not chosen:
+        raise UserError(
+            f"{folder}: expected generated answers to {'the tasks named' if wanted else 'TEST or to image alignment'}, "
+            f"found {', '.join(found or run.tasks)}. Choose with --task among alignment tasks by lmms-eval."
+        )
+    return [_rateable(run, task, seed) for task in chosen]
+
+
+def _rateable(run: RunFiles, task: str, seed: int) -> RateableTask:
+    evaluation = run.tasks[task]
+    path = evaluation.require_samples(task)
+    found: dict[Key, RatedAnswer | None] = {}
+    for saved in read_saved(evaluation, task):
+        if (key := _key(saved.record)) in found:
+            raise UserError(f"{path}: {' '.join(map(str, key))} is answered twice. Run the evaluation again.")
+        answer, found[key] = saved.answer, None
+        if isinstance(answer, AlignmentAnswer) and not request_failed(saved.record, answer.response):
+            found[key] = rated_answer(saved.record, answer)
+    answers = {key: answer for key in in_drawn_order(found, seed) if (answer := found[key]) is not None}
+    if not answers:
+        raise UserError(f"{path}: every request failed, there is no answer to rate")
+    return RateableTask(run.path, task, path, sha256(path), answers, seed)
+
+
+def request_failed(record: Judgement, response: str) -> bool:
+    """Whether there is no answer because the request failed; where only the judge failed, there is one."""
+    return is_failed(response) or (record.verdict == FAILED and not response.strip())
+
+
+def rated_answer(record: Judgement, answer: AlignmentAnswer) -> RatedAnswer:
+    """An answer as raters see it: out of its envelope, with what is shown if that is known, without label and verdict."""
+    shown = record.concept if OF_RECORD[record.probe].unit == "concept" else ""
+    return RatedAnswer(answer.question, opened(answer.response).answer, answer.prompt, shown)
+
+
+def in_drawn_order(keys: Iterable[Key], seed: int) -> list[Key]:
+    """Answers in an order drawn by ``seed`` alone, whose every beginning is balanced by label and, within one, by concept."""
+    drawn = sorted(keys)
+    random.Random(seed).shuffle(drawn)
+    concepts: dict[ConceptKey, list[Key]] = {}
+    for key in drawn:
+        concepts.setdefault(key[1:3], []).append(key)
+    labels: dict[str, list[list[Key]]] = {}
+    for (label, _), of_concept in concepts.items():
+        labels.setdefault(label, []).append(of_concept)
+    return list(_in_turns(list(_in_turns(of_label)) for of_label in labels.values()))
+
+
+_Item = TypeVar("_Item")
+
+
+def _in_turns(lists: Iterable[Sequence[_Item]]) -> Iterator[_Item]:
+    """The first of each list, then the second of each, until all are empty."""
+    every = list(lists)
+    for at in range(max(map(len, every), default=0)):
+        yield from (each[at] for each in every if at < len(each))
+
+
+def _key(record: Judgement) -> Key:
+    return record.probe, record.label, record.concept, record.row, record.question
+
+
+# --- writing ----------------------------------------------------------------------------------------------------------
+
+
+def ratings_file(task: RateableTask, rater: str) -> Path:
+    """Where the ratings of a task by a rater lie."""
+    date = task.samples.name.partition("_samples_")[0]
+    slug = re.sub(r"[^A-Za-z0-9._+-]+", "-", rater)
+    return task.samples.with_name(f"{date}_quality_{task.task}__{slug}.jsonl")
+
+
+def rate(
+    tasks: Sequence[RateableTask], judge: BatchJudge, rubric: str, options: Mapping[str, str], limit: int | None = None
+) -> None:
+    """Have a judge rate the first ``limit`` answers of each task; what was rated is kept, what had failed is asked again.
+
+    Raises:
+        UserError: A file cannot be written, holds ratings of something else, or the judge failed on every answer of a task.
+    """
+    heads = {ratings_file(task, judge.name): (task, task.head(judge.name, rubric, options)) for task in tasks}
+    require_writable(heads)
+    with ExitStack() as locks:
+        asked: list[tuple[Path, Key]] = []
+        for path, (task, head) in heads.items():
+            locks.enter_context(alone_with(path))
+            known = _kept(path, head)
+            asked += [(path, key) for key in list(task.answers)[:limit] if key not in known]
+        said = judge.judge([heads[path][0].answers[key] for path, key in asked])
+        for (path, key), rating in zip(asked, said, strict=True):
+            head = heads[path][1]
+            _append(
+                path,
+                ("" if path.exists() and path.stat().st_size else _line(head)) + _line(Rated(key, _grades(rating))),
+            )
+    for path, (task, head) in heads.items():
+        if not (found := _read(path, task.samples_sha256)).of:
+            raise UserError(
+                f"{judge.name} failed on every answer of {task.task}, {found.failed} of {head.answers}: {path}"
+            )
+
+
+def _kept(path: Path, head: Head) -> Mapping[Key, Grades]:
+    """The ratings that a file has. Raises ``UserError`` where they are not such as ``head`` says."""
+    if not whole_lines(path):
+        return {}
+    before = _read(path, head.samples_sha256)
+    if _identity(before.head) != _identity(head):
+        raise UserError(
+            f"{path}: expected ratings by {_identity(head)}, found ratings by {_identity(before.head)}. Move it away to rate "
+            "anew, or give the same --seed."
+        )
+    return before.of
+
+
+def _append(path: Path, text: str) -> None:
+    try:
+        with path.open("a", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error}). The same command resumes.") from error
+
+
+def write_people(task: RateableTask, rater: str, rubric: str, seed: int, ratings: Mapping[Key, Grades]) -> None:
+    """Write what a person rated, beside what the same person rated before; ``seed`` drew the answers.
+
+    Raises ``UserError`` where that was of other samples or by another rubric.
+    """
+    path, head = ratings_file(task, rater), replace(task.head(rater, rubric, {}), seed=seed)
+    every = {**_kept(path, head), **ratings}
+    write_text(path, "".join([_line(head), *(_line(Rated(*each)) for each in every.items())]))
+
+
+def _grades(rating: str) -> Grades | None:
+    if rating == FAILED:
+        return None
+    soundness, informativeness = map(int, rating.split())
+    return soundness, informativeness
+
+
+def _line(row: Head | Rated) -> str:
+    return writable(json.dumps(asdict(row), ensure_ascii=False)) + "\n"
+
+
+def _identity(head: Head) -> str:
+    return f"{head.rater}, rubric {head.rubric} {head.rubric_sha256[:8]}, seed {head.seed}"
+
+
+# --- reading ----------------------------------------------------------------------------------------------------------
+
+_HEAD: Final = TypeAdapter(Head)
+_RATED: Final = TypeAdapter(Rated)
+
+
+def read_ratings(samples: Path) -> list[Ratings]:
+    """The ratings that lie beside a task's file of samples, by the rater's name; none where nobody rated.
+
+    Raises:
+        UserError: Naming file and line, for what is not as this project writes it, or is of other samples.
+    """
+    date, _, task = samples.stem.partition("_samples_")
+    files = samples.parent.glob(f"{glob.escape(f'{date}_quality_{task}__')}*.jsonl")
+    # A file without a whole line is one that was just begun.
+    found = [_read(path, sha256(samples)) for path in files if b"\n" in path.read_bytes()]
+    return sorted(found, key=lambda each: each.head.rater)
+
+
+def _read(path: Path, samples_sha256: str) -> Ratings:
+    try:
+        # What follows the last line break was cut off in writing.
+        first, *lines = path.read_bytes().rpartition(b"\n")[0].decode("utf-8").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read: {error}") from error
+    head = _parsed(_HEAD, 1, first, path)
+    if head.samples_sha256 != samples_sha256:
+        raise UserError(f"{path}: rates other answers than those beside it. Move it away, and rate these anew.")
+    # The last line about an answer counts.
+    rated = {each.answer: each.grades for each in (_parsed(_RATED, *of, path) for of in enumerate(lines, start=2))}
+    found = {key: grades for key, grades in rated.items() if grades}
+    return Ratings(head, found, len(rated) - len(found))
+
+
+def _parsed(adapter: TypeAdapter[Any], number: int, line: str, path: Path) -> Any:
+    try:
+        return adapter.validate_json(line, strict=True)
+    except ValidationError as error:
+        raise UserError(f"{path}, line {number}: not a rating of this version: {problem(error)}") from error
