@@ -178,7 +178,7 @@ def test_an_evaluation_that_was_cut_off_while_it_was_saved_stands_in_nobodys_way
         assert f"{date}_results.json is left out: it is cut off or lacks samples" in said
     (loaded,) = load_runs(source)
     (judged,) = load_runs(tmp_path / "run__rules-2")
-    assert judged.answers == loaded.answers and judged.samples.keys() == loaded.samples.keys()
+    assert judged.answers == loaded.answers and judged.evaluations.keys() == loaded.evaluations.keys()
     assert compare([source, tmp_path / "run__rules-2"], tasks=["glyphworld_perception"]).pairs
 
 
