@@ -15,7 +15,7 @@ from torch import Tensor
 from trl import DPOTrainer, GRPOTrainer, RLOOTrainer, SFTTrainer
 
 from align.arguments import check_last_batch, check_reporting
-from align.data import dpo_rows, passes, sft_rows, training_rows
+from align.data import passes, training_rows, with_targets
 from align.folder import RunFolder, WholeCheckpoints, is_complete
 from align.models import Base, find_base, load, lora_config, switch_off_dropout
 from align.monitor import watching_judge
@@ -23,7 +23,6 @@ from align.ppo.config import PPOConfig
 from align.ppo.trainer import PPOTrainer
 from align.record import (
     Record,
-    TimeTaken,
     judges_of,
     make_record,
     other_environment,
@@ -75,7 +74,7 @@ def run(settings: RunSettings, command: str) -> None:
     base = find_base(settings.model)
     # One process downloads, hashes or converts first; the others find it done.
     with processes.main_process_first():
-        rows = _rows(settings)
+        rows = with_targets(training_rows(settings.data), settings.data, settings.method)
     if settings.method not in WITH_ROLLOUTS and not settings.leave_out_long:
         check_last_batch(args, len(rows) * settings.data.passes)
     folder = RunFolder(Path(args.output_dir))
@@ -93,19 +92,11 @@ def run(settings: RunSettings, command: str) -> None:
         if last is None or not is_complete(last):
             this.train(last)
         if is_main and not folder.final.is_dir():
-            folder.finish(this.describe)
+            folder.finish()
             print(f"finished: {folder.final}")
         elif is_main:
             print(f"there is nothing to do: the run is finished, and its adapter is {folder.final}")
         processes.wait_for_everyone()
-
-
-def _rows(settings: RunSettings) -> Dataset:
-    """The rows, each once, with the targets of the method."""
-    rows = training_rows(settings.data)
-    if settings.method == "sft":
-        return sft_rows(rows, settings.data)
-    return dpo_rows(rows, settings.data) if settings.method == "dpo" else rows
 
 
 @dataclass
@@ -146,10 +137,10 @@ class _Run:
             stopped.write(self.folder.path)
             raise
 
-    def describe(self, folder: Path, step: int, taken: TimeTaken) -> None:
-        """Write the card and the record of a checkpoint, or of ``final``."""
+    def describe(self, folder: Path, step: int, seconds: float, cpu_seconds: float) -> None:
+        """Write the card and the record of a checkpoint."""
         write_card(folder, self.base, self.record, step)
-        write_record(folder, self.record, step, taken)
+        write_record(folder, self.record, step, seconds, cpu_seconds)
 
     def _trainer(self) -> WholeCheckpoints:
         """The trainer, on the rows that fit. Raises ``UserError`` where the settings do not fit the model or the rows."""
