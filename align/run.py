@@ -69,7 +69,7 @@ def run(settings: RunSettings, command: str) -> None:
         )
     if is_main:
         check_reporting(args)
-    rewards = build_rewards(settings.rewards) if settings.rewards else None
+    rewards = build_rewards(settings.rewards) if settings.method in WITH_ROLLOUTS else None
     judge = watching_judge(args, settings.rewards) if isinstance(args, PPOConfig) and settings.rewards else None
     base = find_base(settings.model)
     # One process downloads, hashes or converts first; the others find it done.
