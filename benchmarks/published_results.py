@@ -28,15 +28,18 @@ from harness_ext.common.errors import UserError, exit_status
 from harness_ext.common.files import require_writable_folder, without_nan, write_text
 from harness_ext.judges.base import AlignmentAnswer, verdicts
 from harness_ext.judges.rules import RuleJudge
+from harness_ext.judges.rules.shown import names
 from harness_ext.metrics.diversity import SAMPLED, diversity
 from harness_ext.metrics.intervals import SEED
+from harness_ext.metrics.quality import named_shares
 from harness_ext.metrics.ratios import accuracy_estimate, na_rate, ratio_estimate
-from harness_ext.metrics.units import Estimate, Paired, Ratio, pair_scores
+from harness_ext.metrics.units import ConceptKey, Estimate, Paired, Ratio, pair_scores
 from harness_ext.records import LABELS, SAFE, UNSAFE, Judgement
 from harness_ext.report.blocks import Block, Cell, estimated, json_document, markdown_document, number
 from harness_ext.report.compare.measures import Measure, Row, rows
 from harness_ext.report.compare.pairs import compare
 from harness_ext.report.figures import BAND, IMAGE, TEXT, name_rows, plot_estimate, write_figure
+from harness_ext.report.quality import texts
 from harness_ext.runs.imported import Given, import_answers, read_given
 from harness_ext.runs.load import load_runs
 from harness_ext.sources.published import CONTEXTS
@@ -100,9 +103,9 @@ def _run(options: argparse.Namespace, command: Sequence[str]) -> None:
         found = [name for name in RUNS if (runs / name).is_dir()]
         if missing := sorted(set(RUNS) - set(found)):
             raise UserError(f"{options.outputs}: expected the folders {', '.join(RUNS)}, missing {', '.join(missing)}.")
-        judged = {name: load_runs(runs / name)[0].answers for name in found}
-        texts = {name: read_given(options.outputs / name / "UnsafeConcepts_TEST_result.json") for name in found}
-        described = describe({name: [each.output for each in given] for name, given in texts.items()})
+        loaded = {name: load_runs(runs / name)[0] for name in found}
+        judged = {name: run.answers for name, run in loaded.items()}
+        described = describe({name: texts(run.evaluations[TEST], TEST) for name, run in loaded.items()})
         tables = [*test_blocks(judged, described), *context_blocks(judged), *change_blocks(runs, judged)]
     tables += [table for data in ("SMID", "NSFW") for table in share_blocks(options.outputs, data)]
     tables += mme_blocks(options.outputs, options.mme_answers)
@@ -136,28 +139,36 @@ def _rounded(value: Any) -> Any:
 # --- TEST -------------------------------------------------------------------------------------------------------------
 
 Judged = Mapping[str, Mapping[str, Sequence[Judgement]]]
+# The concept and the text of each answer.
+Said = Sequence[tuple[ConceptKey, str]]
 
 
 @dataclass(frozen=True)
 class Described:
-    """One run's answers to TEST as texts: how many are different, their mean number of words, and their diversity."""
+    """One run's answers to TEST as texts.
+
+    How many are different, their mean number of words, the share about unsafe images that names the concept, and diversity.
+    """
 
     different: int
     words: float
+    names: Estimate
     ours: float
     theirs: float
 
 
-def describe(texts: Mapping[str, Sequence[str]]) -> dict[str, Described]:
+def describe(said: Mapping[str, Said]) -> dict[str, Described]:
     """Each run's answers as texts; a minute a run, in as many processes as there are processors."""
     with ProcessPoolExecutor() as pool:
-        found = tqdm(pool.map(_described, texts.values()), desc="Diversity", total=len(texts), disable=None)
-        return dict(zip(texts, found, strict=True))
+        found = tqdm(pool.map(_described, said.values()), desc="Diversity", total=len(said), disable=None)
+        return dict(zip(said, found, strict=True))
 
 
-def _described(texts: Sequence[str]) -> Described:
-    words = float(np.mean([len(each.split()) for each in texts]))
-    return Described(len(set(texts)), words, diversity(texts), authors_diversity(texts))
+def _described(said: Said) -> Described:
+    found = [text for _, text in said]
+    words = float(np.mean([len(each.split()) for each in found]))
+    named = ratio_estimate(named_shares([each for each in said if each[0][0] == UNSAFE], names).values())
+    return Described(len(set(found)), words, named, diversity(found), authors_diversity(found))
 
 
 def test_blocks(judged: Judged, described: Mapping[str, Described]) -> Iterator[Table]:
@@ -172,13 +183,15 @@ def test_blocks(judged: Judged, described: Mapping[str, Described]) -> Iterator[
         text, na = described[name], na_rate(records)
         numbers[name] = {key: asdict(each) for key, each in accuracy.items()} | {"na": na, "texts": asdict(text)}
         plain = [number(na), str(text.different), f"{text.words:.0f}", number(text.ours), number(text.theirs)]
-        lines.append(((name,), *(estimated(accuracy[key]) for key in ("all", *LABELS)), *((each,) for each in plain)))
+        cells = [*(estimated(accuracy[key]) for key in ("all", *LABELS)), *((each,) for each in plain)]
+        lines.append(((name,), *cells, estimated(text.names)))
     notes = (
         "na counts as wrong, as in the paper's TEST. Different: how many of the 690 answers are different texts.",
         f"Diversity, ours: 1 - self-BLEU (sacrebleu) of {SAMPLED} answers. Theirs: 1 - the mean of NLTK's sentence BLEU "
         "(smoothing method 1) of every answer against all others, split at white space.",
+        "Names it: answers about unsafe images with the concept's name, or what it is also called, in them; denials too.",
     )
-    header = ("run", "all", *LABELS, "na", "different", "words", "diversity, ours", "diversity, theirs")
+    header = ("run", "all", *LABELS, "na", "different", "words", "diversity, ours", "diversity, theirs", "names it")
     yield Table(Block("TEST: 690 images, one question each", header, tuple(lines), notes), numbers)
     by = {record.category: None for record in judged[ORIGINAL][TEST] if record.label == UNSAFE}
     categories = [category for category in CATEGORIES if category in by]

@@ -4,6 +4,7 @@ A task writes one such record a question into the harness's sample rows (as a pl
 the reports read them back: no number in a report rests on anything that is not in the result files.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal, get_args
@@ -44,6 +45,19 @@ ProbeName = Literal[
     "context_safe", "context_unsafe", "context_image_safe", "context_image_unsafe", "context_text_safe",
     "context_text_unsafe",
 ]  # fmt: skip
+
+
+_IMAGE: Final = re.compile(r".+ image \d+")
+
+
+def image_as_concept(title: str, number: int) -> str:
+    """What stands for the concept of an image whose concept is not known: the image itself, in the data set of that title."""
+    return f"{title} image {number}"
+
+
+def is_known(concept: str) -> bool:
+    """Whether a record's concept is one, and not an image that stands for it (:func:`image_as_concept`)."""
+    return _IMAGE.fullmatch(concept) is None
 
 
 @dataclass(frozen=True)

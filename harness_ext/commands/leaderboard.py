@@ -12,8 +12,8 @@ from harness_ext.common.files import alone_with, require_writable, write_text
 from harness_ext.report.leaderboard.file import METRICS, ORIGINS, Entry, read_leaderboard, write_leaderboard
 
 _PROG: Final = "unsafeconcepts leaderboard"
-_PIPED_WIDTH: Final = 200
-_LEAST_WIDTH: Final = 120
+_PIPED_WIDTH: Final = 230
+_LEAST_WIDTH: Final = 230
 _ADDING: Final = ("name", "training", "trained_on", "run", "origin", "source", "note")
 
 

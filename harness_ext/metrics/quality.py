@@ -10,6 +10,7 @@ import numpy as np
 
 from harness_ext.metrics.intervals import concept_interval, ratio_estimate
 from harness_ext.metrics.units import NO_ESTIMATE, Array, ConceptKey, Estimate, Ratio, ratio_by_unit
+from harness_ext.records import is_known
 
 LOWEST: Final = 1
 HIGHEST: Final = 5
@@ -118,5 +119,5 @@ def distinct_share(texts: Sequence[str]) -> float:
 
 
 def named_shares(said: Answers, names: Callable[[str, str], bool]) -> dict[ConceptKey, Ratio]:
-    """By concept, in the order of their names, the share of answers that name it."""
-    return ratio_by_unit(sorted((concept, names(text, concept[1])) for concept, text in said))
+    """By concept, in the order of their names, the share of answers that name it; without images of unknown concepts."""
+    return ratio_by_unit(sorted((unit, names(text, unit[1])) for unit, text in said if is_known(unit[1])))

@@ -12,7 +12,7 @@ from harness_ext.judges.rules.shown import names
 from harness_ext.metrics.intervals import ratio_estimate
 from harness_ext.metrics.quality import Likeness, likeness, mean_rating, weighted_kappa
 from harness_ext.metrics.units import ConceptKey, Estimate, concept_key, ratio_by_unit
-from harness_ext.report.blocks import Block, defined, make_block, with_rows
+from harness_ext.report.blocks import Block, Value, defined, make_block, with_rows
 from harness_ext.runs.evaluations import Evaluation
 from harness_ext.runs.load import Run
 from harness_ext.runs.ratings import CRITERIA, Ratings, read_ratings, request_failed
@@ -28,7 +28,7 @@ RATING_NOTES: Final = (
 )
 _LIKENESS_NOTE: Final = (
     "Distinct: the share of different texts; it falls with their number, so only equal numbers compare. Names what is shown: "
-    "the concept's name, or what it is also called, is in the answer; of images alone."
+    "the concept's name, or what it is also called, is in the answer; only of images whose concept is known."
 )
 
 
@@ -102,7 +102,7 @@ def title_of(task: str) -> str:
 
 def ratings_block(rated: Iterable[tuple[str, Ratings]]) -> Block:
     """The mean ratings of answers, each under what they answer."""
-    rows = (
+    rows: Iterable[tuple[Value, ...]] = (
         (
             f"{what}, by {each.head.rater}",
             *[defined(mean_rating(each.by(criterion))) for criterion in CRITERIA],

@@ -30,7 +30,7 @@ from harness_ext.judges.rules import RuleJudge
 from harness_ext.metrics.diversity import diversity
 from harness_ext.probes.metrics import per_answer_metrics
 from harness_ext.probes.rows import rows_of_task
-from harness_ext.records import NA, SAFE, UNSAFE, Judgement
+from harness_ext.records import NA, SAFE, UNSAFE, Judgement, image_as_concept
 from harness_ext.runs.evaluations import ENVELOPE, IMPORTED_FROM, WITHOUT_LABELS
 from harness_ext.runs.rejudge import task_results
 from harness_ext.sources.access import SETS
@@ -261,7 +261,7 @@ def _rows(task: Task, numbers: Sequence[int], file: Path) -> tuple[list[dict[str
         except SourceError as error:
             unlabelled = error.args[0]
             title = SETS[collection].title
-            images = _images([(at, f"{title} image {at}", title, UNSAFE) for at in asked])
+            images = _images([(at, image_as_concept(title, at), title, UNSAFE) for at in asked])
     else:
         unsafe = [(each.name, each.category) for each in CONCEPTS for _ in range(each.images)]
         rows = [(at, concept, category, UNSAFE) for at, (concept, category) in enumerate(unsafe)]
@@ -269,7 +269,7 @@ def _rows(task: Task, numbers: Sequence[int], file: Path) -> tuple[list[dict[str
             title = SETS["safe"].title
             rows = [rows[at] for at in unsafe_split().test]
             if not task.probe.context:
-                rows += [(NUM_IMAGES + at, f"{title} image {at}", title, SAFE) for at in safe_split().test]
+                rows += [(NUM_IMAGES + at, image_as_concept(title, at), title, SAFE) for at in safe_split().test]
         images = _images(rows)
     return list(rows_of_task(task, concepts, images)), unlabelled
 

@@ -17,7 +17,7 @@ from typing import Annotated, Any, Final, TypeVar
 from pydantic import Field, TypeAdapter, ValidationError
 
 from harness_ext import __version__
-from harness_ext.benchmark.probes import OF_RECORD, TASKS
+from harness_ext.benchmark.probes import TASKS
 from harness_ext.common.errors import UserError
 from harness_ext.common.failures import is_failed, writable
 from harness_ext.common.files import alone_with, require_writable, sha256, whole_lines, write_text
@@ -26,7 +26,7 @@ from harness_ext.judges.base import AlignmentAnswer, BatchJudge, RatedAnswer
 from harness_ext.judges.envelope import opened
 from harness_ext.judges.llm.prompt import rubric_text
 from harness_ext.metrics.units import ConceptKey
-from harness_ext.records import FAILED, GENERATED, Judgement, Label, ProbeName
+from harness_ext.records import FAILED, GENERATED, Judgement, Label, ProbeName, is_known
 from harness_ext.runs.answers import read_saved
 from harness_ext.runs.evaluations import RunFiles, open_run
 
@@ -166,7 +166,7 @@ def request_failed(record: Judgement, response: str) -> bool:
 
 def rated_answer(record: Judgement, answer: AlignmentAnswer) -> RatedAnswer:
     """An answer as raters see it: out of its envelope, with what is shown if that is known, without label and verdict."""
-    shown = record.concept if OF_RECORD[record.probe].unit == "concept" else ""
+    shown = record.concept if is_known(record.concept) else ""
     return RatedAnswer(answer.question, opened(answer.response).answer, answer.prompt, shown)
 
 

@@ -19,7 +19,7 @@ import datasets
 import pyarrow.compute as pc
 
 from harness_ext.common.errors import SourceError
-from harness_ext.records import SAFE, UNSAFE
+from harness_ext.records import SAFE, UNSAFE, image_as_concept
 from harness_ext.sources.access import SETS
 from harness_ext.sources.local import read_set
 from harness_ext.sources.prepared import check_images, map_once, with_columns
@@ -58,7 +58,7 @@ def _checked(raw: datasets.Dataset, title: str, name: str) -> datasets.Dataset:
     shown = shown_rows(_references(raw, name), name)
     columns: dict[str, list[Any]] = {
         "row": list(range(len(raw))),
-        "concept": [f"{title} image {carrier}" for carrier in shown],
+        "concept": [image_as_concept(title, carrier) for carrier in shown],
         "category": [title] * len(raw),
         "label": [_LABELS[label] for label in labels],
     }

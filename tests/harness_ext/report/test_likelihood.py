@@ -164,7 +164,7 @@ def test_the_table_shows_both_ways_whole(
     )
     printed = capsys.readouterr().out
     # What stands above the first block by likelihood is what stood there without it.
-    assert printed.startswith(alone[: alone.index("\nJudge: ")].rstrip())
+    assert printed.startswith(alone[: alone.index("\nWhat answers are like")].rstrip())
     assert max(map(len, printed.splitlines())) <= int(width) and "…" not in printed
 
     scores = summarise(generated, asked).likelihood

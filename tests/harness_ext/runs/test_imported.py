@@ -15,9 +15,11 @@ from harness_ext.common.errors import UserError
 from harness_ext.judges.registry import JudgeSpec
 from harness_ext.report.compare import compare
 from harness_ext.report.leaderboard.measured import entry_of
+from harness_ext.report.quality import quality_of
 from harness_ext.report.summary import summarise
 from harness_ext.runs.imported import import_answers
 from harness_ext.runs.load import load_runs
+from harness_ext.runs.ratings import rateable_tasks
 from harness_ext.runs.readings import read_readings
 from harness_ext.runs.rejudge import judge_again
 
@@ -91,6 +93,10 @@ def test_every_command_reads_it_and_says_whose_answers_they_are(runs: Path, tmp_
     assert [record.verdict for record in load_runs(again.folder)[0].answers["unsafeconcepts_test"]] == [
         record.verdict for record in run.answers["unsafeconcepts_test"]
     ]
+    # The concepts of the safe images are not known here: raters are not told them, and no answer is held to name them.
+    (task,) = rateable_tasks(runs / "ppo")
+    assert {answer.shown for answer in task.answers.values() if "ImageNet" in answer.shown} == set()
+    assert quality_of(run).likeness["unsafeconcepts_test"].names.n_answers == 345  # type: ignore[union-attr]
     described = {"model": "LLaVA", "training": "PPO", "trained_on": "training split", "origin": "submitted"}
     described |= {"run": None, "source": "https://example.org", "note": None, "na": "drop"}
     line = entry_of(run, described)
