@@ -40,9 +40,7 @@ _OF_MONITOR: Final = "monitor_first monitor_options monitor_window"
 _OF_ASKING: Final = ("answers", "api_key_variable", "backoff", "concurrency", "max_retries", "most_calls", "timeout")
 
 
-def make_record(
-    settings: RunSettings, base: Base, rows: Dataset, rests_on: Mapping[str, str], processes: int, command: str
-) -> Record:
+def make_record(settings: RunSettings, base: Base, rows: Dataset, rests_on: Mapping[str, str], command: str) -> Record:
     """The record of a run that is about to start, on ``rows`` with their targets; ``rests_on`` is from :func:`judges_of`."""
     record = {
         "method": settings.method,
@@ -64,7 +62,7 @@ def make_record(
         "rewards": settings.rewards,
         "rests_on": dict(rests_on),
         "arguments": dict(sorted(settings.arguments.to_dict().items())),
-        "processes": processes,
+        "processes": settings.arguments.world_size,
         "environment": {
             "python": platform.python_version(),
             **{name: importlib.metadata.version(name) for name in _LIBRARIES},

@@ -84,7 +84,7 @@ def run(settings: RunSettings, command: str) -> None:
         last: Path | None = None
         if is_main:
             rests_on = judges_of(rewards[0] if rewards else (), judge)
-            record = make_record(settings, base, rows, rests_on, processes.num_processes, command)
+            record = make_record(settings, base, rows, rests_on, command)
             last = folder.last(record)
             record["left_out"] = read_record(last).get("left_out", 0) if last is not None else 0
         (last,) = broadcast_object_list([last])
