@@ -91,6 +91,18 @@ def write_bytes(path: Path, content: bytes) -> None:
         raise _not_written(path, error) from error
 
 
+def append_text(path: Path, text: str) -> None:
+    """Add whole lines to a file, making its folder; they are on the disk on return. Raises as :func:`write_bytes` does."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("ab") as file:
+            file.write(writable(text).encode("utf-8"))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise _not_written(path, error) from error
+
+
 def replace_file(file: Path, content: bytes) -> None:
     """Put ``content`` at ``file`` in one step, making the folder; permissions stay. Raises ``OSError``, leaving nothing."""
     file.parent.mkdir(parents=True, exist_ok=True)
