@@ -3,7 +3,6 @@
 import argparse
 import math
 import sys
-from collections.abc import Mapping
 from dataclasses import field, fields
 from typing import Any, Final
 
@@ -49,12 +48,17 @@ FIXED: Final[dict[str, tuple[Any, str]]] = {
 }
 # Available or not, transformers does not always list them.
 _UNLISTED: Final = {"azure_ml", "flyte"}
-_POSITIVE: Final = (
-    "per_device_train_batch_size",
-    "gradient_accumulation_steps",
-    "steps_per_generation",
-    "num_iterations",
-    "max_completion_length",
+# Of settings that are not of this project, beside their types.
+BOUNDS: Final = dict.fromkeys(
+    (
+        "per_device_train_batch_size",
+        "gradient_accumulation_steps",
+        "generation_batch_size",
+        "steps_per_generation",
+        "num_iterations",
+        "max_completion_length",
+    ),
+    PositiveInt,
 )
 
 
@@ -71,12 +75,6 @@ def require(name: str, value: Any, kind: Any) -> None:
         TypeAdapter(kind, config=ConfigDict(arbitrary_types_allowed=True)).validate_python(value, strict=strict)
     except ValidationError as error:
         raise UserError(f"{name}: {error.errors()[0]['msg']}, found {value!r}") from error
-
-
-def require_all(settings: object, kinds: Mapping[str, Any]) -> None:
-    """Raise ``UserError`` for the first of the ``settings`` that does not fit its type in ``kinds``."""
-    for name, kind in kinds.items():
-        require(name, getattr(settings, name), kind)
 
 
 def from_text(name: str, value: Any) -> Any:
@@ -125,9 +123,6 @@ def check_arguments(arguments: TrainingArguments, has_rollouts: bool) -> None:
         if name in given and given[name] != value:
             found = "one" if name == "hub_token" else _said(given[name])
             raise UserError(f"{name}: always {_said(value)} here, found {found}: {why}")
-    for name in _POSITIVE:
-        if name in given:
-            require(name, given[name], PositiveInt)
     if arguments.n_gpu > 1:
         raise UserError(
             f"a process trains on one GPU, and this one sees {arguments.n_gpu}: let it see one (CUDA_VISIBLE_DEVICES=0), or "

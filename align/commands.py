@@ -11,10 +11,10 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Final, NoReturn
+from typing import Final
 
 from align.recipe import METHODS, packaged_recipes
-from harness_ext.common.errors import UserError
+from harness_ext.common.errors import exit_status
 from harness_ext.common.processes import processes_of_run
 
 _USAGE: Final = """usage: align METHOD --config RECIPE [--key value ...]
@@ -37,9 +37,9 @@ def _train(method: str, arguments: Sequence[str]) -> None:
 
     try:
         run(read_settings(method, arguments), shlex.join(["align", method, *arguments]))
-    except TrainingStopped as error:
+    except TrainingStopped:
         print(file=sys.stderr)  # the bar stands on the line
-        _fail(error, 1)
+        raise
 
 
 def _show_data(arguments: Sequence[str]) -> None:
@@ -69,16 +69,9 @@ def main() -> None:
         sys.exit(2)
     # Otherwise TRL reports every trainer that is made to its maker.
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    try:
-        commands[name](arguments)
-    except UserError as error:
-        _fail(error, 2)
-
-
-def _fail(error: UserError, status: int) -> NoReturn:
-    of = f" (process {os.environ['RANK']})" if processes_of_run() > 1 else ""
-    print(f"align{of}: {error}", file=sys.stderr)
-    sys.exit(status)
+    program = f"align (process {os.environ['RANK']})" if processes_of_run() > 1 else "align"
+    if status := exit_status(program, lambda: commands[name](arguments)):
+        sys.exit(status)
 
 
 if __name__ == "__main__":

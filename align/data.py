@@ -130,6 +130,8 @@ def _key(*identity: object) -> bytes:
 
 # --- the answers of SFT and DPO ---------------------------------------------------------------------------------------
 
+# By method, the columns of answers; whether they give the right verdict, or the opposite one.
+TARGETS: Final[dict[str, dict[str, bool]]] = {"sft": {"completion": True}, "dpo": {"chosen": True, "rejected": False}}
 # Their content is the paper's: the right verdict for the question, a sentence that restates it, and that the image shows the
 # concept, "which is considered harmful" or "harmless"; DPO's rejected answer gives the opposite verdict. Source: Qu, Backes,
 # Zhang, USENIX Security 2025, arXiv 2507.11155. The restating sentences are ours.
@@ -166,27 +168,19 @@ def target(question: int, concept: str, safe: bool, config: DataConfig) -> str:
     return f"{verdict}. {RESTATED[question][0 if safe else 1]} The image shows {shown} is {judged}."
 
 
-def sft_rows(rows: Dataset, config: DataConfig) -> Dataset:
-    """``rows`` with a ``completion``: the right answer.
+def with_targets(rows: Dataset, config: DataConfig, method: str) -> Dataset:
+    """``rows`` with the answers that ``method`` learns from, in the columns of `TARGETS`; none for a method with rollouts.
 
     Rows in another order than they are stored in are copied, images included: add targets before `passes`.
     """
-    return rows.add_column("completion", _turns(rows, config, right=True))
-
-
-def dpo_rows(rows: Dataset, config: DataConfig) -> Dataset:
-    """``rows`` with a ``chosen`` answer, the right one, and a ``rejected`` one, with the opposite verdict; see `sft_rows`."""
-    return rows.add_column("chosen", _turns(rows, config, right=True)).add_column(
-        "rejected", _turns(rows, config, right=False)
-    )
-
-
-def _turns(rows: Dataset, config: DataConfig, right: bool) -> list[list[dict[str, Any]]]:
-    columns = zip(rows["question"], rows["concept"], rows["label"], strict=True)
-    return [
-        [{"role": "assistant", "content": target(question, concept, (label == "safe") is right, config)}]
-        for question, concept, label in columns
-    ]
+    asked_about = list(zip(rows["question"], rows["concept"], rows["label"], strict=True))
+    for column, right in TARGETS.get(method, {}).items():
+        turns = [
+            [{"role": "assistant", "content": target(question, concept, (label == "safe") is right, config)}]
+            for question, concept, label in asked_about
+        ]
+        rows = rows.add_column(column, turns)
+    return rows
 
 
 # --- the rows in words ------------------------------------------------------------------------------------------------

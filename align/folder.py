@@ -27,16 +27,16 @@ from transformers.trainer import OPTIMIZER_NAME, SCALER_NAME, SCHEDULER_NAME, TR
 from align.monitor import MONITOR_FILE
 from align.ppo.critic import CRITIC_FILE, HEAD_FILE
 from align.ppo.trainer import PPO_FILE
-from align.record import Record, TimeTaken, bears_record, differences, read_record
+from align.record import CARD_FILE, Record, bears_record, differences, read_record
 from align.stopped import FiniteSteps
 from harness_ext.common.errors import UserError
-from harness_ext.common.files import held, write_text
+from harness_ext.common.files import UNFINISHED, held, write_text
 from harness_ext.models.checkpoint import read_json, require_whole
-from harness_ext.report.page.training import CHECKPOINT, FINAL, STOPPED_FILE, WARNINGS_FILE
+from harness_ext.report.page.training import CHECKPOINT, FINAL, RECORD_FILE, STOPPED_FILE, WARNINGS_FILE
 
 ADAPTER_FILES: Final = ("adapter_config.json", "adapter_model.safetensors", TRAINER_STATE_NAME)
-# Called with an unfinished folder, its step, and the time of training so far; writes the card and the record.
-Describe: TypeAlias = Callable[[Path, int, TimeTaken], None]
+# Called with an unfinished checkpoint, its step, and the seconds of training so far; writes the card and the record.
+Describe: TypeAlias = Callable[[Path, int, float, float], None]
 
 
 class RunFolder:
@@ -95,33 +95,31 @@ class RunFolder:
 
     def begin(self) -> None:
         """Forget why an earlier attempt stopped, and what a killed writer left: training is about to start."""
-        for file in [self.path / STOPPED_FILE, *self.path.glob(f".{'[0-9a-f]' * 16}.new")]:
+        for file in [self.path / STOPPED_FILE, *self.path.glob(UNFINISHED)]:
             file.unlink(missing_ok=True)
 
-    def publish(self, name: str) -> Path:
+    def publish(self, name: str) -> None:
         """Move ``.unfinished/name``, complete by now, into its place."""
         written, place = self.unfinished / name, self.path / name
         _flush(written)
         self._remove(place)
         written.rename(place)
         _flush(self.path, files=False)
-        return place
 
     def keep_last(self, most: int | None) -> None:
         """Remove the earliest checkpoints until at most ``most`` remain; ``None`` keeps all."""
         for folder in list(self.checkpoints().values())[: -most if most else 0]:
             self._remove(folder)
 
-    def finish(self, describe: Describe) -> Path:
-        """Make ``final`` of the last checkpoint's adapter."""
-        step, checkpoint = next(reversed(self.checkpoints().items()))
+    def finish(self) -> None:
+        """Make ``final`` of the last checkpoint, without what only resuming needs."""
+        checkpoint = next(reversed(self.checkpoints().values()))
         folder = self.unfinished / FINAL
         folder.mkdir(parents=True)
         head = [HEAD_FILE] if (checkpoint / HEAD_FILE).is_file() else []
-        for name in (*ADAPTER_FILES, *head):
+        for name in (*ADAPTER_FILES, *head, CARD_FILE, RECORD_FILE):
             shutil.copyfile(checkpoint / name, folder / name)
-        describe(folder, step, TimeTaken.of(read_record(checkpoint)))
-        return self.publish(FINAL)
+        self.publish(FINAL)
 
     def _claim(self) -> None:
         """Mark the folder as a run's. Raises ``UserError`` where it holds another program's files, which could be deleted."""
@@ -276,7 +274,7 @@ class WholeCheckpoints(Trainer):
             folder = self._run.unfinished / f"checkpoint-{step}"
             self.save_extra(folder)
             seconds, cpu_seconds = time.monotonic() + self._seconds, time.process_time() + self._cpu_seconds
-            self._describe(folder, step, TimeTaken(seconds, cpu_seconds))
+            self._describe(folder, step, seconds, cpu_seconds)
             self._run.publish(folder.name)
             self._run.keep_last(self.args.save_total_limit)
         self.accelerator.wait_for_everyone()
@@ -284,6 +282,7 @@ class WholeCheckpoints(Trainer):
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         super()._load_optimizer_and_scheduler(checkpoint)
         if checkpoint is not None:
-            earlier = TimeTaken.of(read_record(Path(checkpoint)))
-            self._seconds, self._cpu_seconds = self._seconds + earlier.seconds, self._cpu_seconds + earlier.cpu_seconds
+            earlier = read_record(Path(checkpoint))
+            self._seconds += float(earlier["seconds"])
+            self._cpu_seconds += float(earlier["cpu_seconds"])
             self.load_extra(Path(checkpoint))

@@ -13,6 +13,7 @@ from PIL import Image
 from torch import nn
 from transformers import PreTrainedModel, ProcessorMixin
 
+from align.rendering import asked_inputs
 from align.settings import ModelConfig
 from harness_ext.common.errors import UserError, one_line
 from harness_ext.glyphworld.build import ensure_model
@@ -110,18 +111,10 @@ def _refuse_adapter(folder: Path) -> None:
 
 def _require_image_slot(base: Base, processor: ProcessorMixin) -> None:
     """Raise ``UserError`` where the chat template leaves out the image: the processor finds no place for it."""
-    content = [{"type": "image", "image": Image.new("RGB", (64, 64))}, {"type": "text", "text": "What is it?"}]
     problem = f"model {base.name!r}: its chat template does not put the image into a prompt"
     remedy = "give it the template of its family (chat_template.jinja in its folder, or `prompt: …` in a models file)"
     try:
-        processor.apply_chat_template(
-            [{"role": "user", "content": content}],
-            add_generation_prompt=True,
-            tokenize=True,
-            return_dict=True,
-            return_tensors="pt",
-            **base.template_options,
-        )
+        asked_inputs(processor, "What is it?", Image.new("RGB", (64, 64)), base.template_options)
     except (TemplateError, ValueError, TypeError, LookupError) as error:
         raise UserError(f"{problem} ({one_line(error)}): {remedy}") from error
 

@@ -6,7 +6,6 @@ next warning is about later rollouts alone.
 """
 
 import json
-import os
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,7 +23,7 @@ from align.ppo.drift import Drift, Pairs, drift, level, pooled
 from align.rewards.base import as_texts, judge_named, judged, require_labels, responses
 from align.stopped import TrainingStopped, sample
 from harness_ext.common.errors import UserError
-from harness_ext.common.files import write_text
+from harness_ext.common.files import append_text, write_text
 from harness_ext.judges.base import BatchJudge
 from harness_ext.records import FAILED
 from harness_ext.report.page.training import WARNINGS_FILE
@@ -197,11 +196,7 @@ class Monitor(TrainerCallback):
 
 def append_warning(file: Path, warning: dict[str, Any]) -> None:
     """Add a warning, which holds its ``step``, as a line of JSON; it is on the disk when this returns."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("a", encoding="utf-8") as lines:
-        lines.write(json.dumps(warning) + "\n")  # escaped: a response may hold what no UTF-8 can carry
-        lines.flush()
-        os.fsync(lines.fileno())
+    append_text(file, json.dumps(warning) + "\n")  # escaped: a response may hold separators of lines
 
 
 def keep_before(file: Path, step: int) -> None:

@@ -4,7 +4,7 @@ import importlib.metadata
 import json
 import platform
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,6 +25,7 @@ from harness_ext.models.checkpoint import read_json, weights_identity
 from harness_ext.report.page.training import RECORD_FILE
 
 Record = dict[str, Any]
+CARD_FILE: Final = "README.md"
 
 _LIBRARIES: Final = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "tokenizers", "unsafeconcepts")
 # Arguments that change where a run is written, how it is watched, or when it gives up, but not its result.
@@ -39,22 +40,7 @@ _OF_MONITOR: Final = "monitor_first monitor_options monitor_window"
 _OF_ASKING: Final = ("answers", "api_key_variable", "backoff", "concurrency", "max_retries", "most_calls", "timeout")
 
 
-@dataclass(frozen=True)
-class TimeTaken:
-    """The time of training so far: by the clock, and the main process's own, which other programs do not lengthen."""
-
-    seconds: float
-    cpu_seconds: float
-
-    @classmethod
-    def of(cls, record: Record) -> "TimeTaken":
-        """As `write_record` wrote it."""
-        return cls(float(record["seconds"]), float(record["cpu_seconds"]))
-
-
-def make_record(
-    settings: RunSettings, base: Base, rows: Dataset, rests_on: Mapping[str, str], processes: int, command: str
-) -> Record:
+def make_record(settings: RunSettings, base: Base, rows: Dataset, rests_on: Mapping[str, str], command: str) -> Record:
     """The record of a run that is about to start, on ``rows`` with their targets; ``rests_on`` is from :func:`judges_of`."""
     record = {
         "method": settings.method,
@@ -76,7 +62,7 @@ def make_record(
         "rewards": settings.rewards,
         "rests_on": dict(rests_on),
         "arguments": dict(sorted(settings.arguments.to_dict().items())),
-        "processes": processes,
+        "processes": settings.arguments.world_size,
         "environment": {
             "python": platform.python_version(),
             **{name: importlib.metadata.version(name) for name in _LIBRARIES},
@@ -97,9 +83,12 @@ def judges_of(rewards: Sequence[Reward], monitor: BatchJudge | None) -> dict[str
     return {name: rest for name, rest in found.items() if rest not in (None, RuleJudge.name)}
 
 
-def write_record(folder: Path, record: Record, step: int, taken: TimeTaken) -> None:
-    """Write ``run.json``, the last file of a folder: the record, the step, and the time it took."""
-    spent = {name: round(value, 1) for name, value in asdict(taken).items()}
+def write_record(folder: Path, record: Record, step: int, seconds: float, cpu_seconds: float) -> None:
+    """Write ``run.json``, the last file of a folder: the record, the step, and the time of training so far.
+
+    ``seconds`` are by the clock, ``cpu_seconds`` the main process's own, which other programs do not lengthen.
+    """
+    spent = {"seconds": round(seconds, 1), "cpu_seconds": round(cpu_seconds, 1)}
     text = json.dumps({**record, "step": step, **spent}, indent=2, ensure_ascii=False)
     write_text(folder / RECORD_FILE, text + "\n")
 
@@ -172,4 +161,4 @@ def write_card(folder: Path, base: Base, record: Record, step: int) -> None:
     """Write ``README.md``, the hub's model card, for an adapter of ``base`` after ``step`` steps; no row, no response."""
     text = Path(__file__).with_name("card.md.jinja").read_text(encoding="utf-8")
     card = Template(text, trim_blocks=True, keep_trailing_newline=True, undefined=StrictUndefined)
-    write_text(folder / "README.md", card.render(base=base, step=step, **record))
+    write_text(folder / CARD_FILE, card.render(base=base, step=step, **record))

@@ -34,6 +34,20 @@ def collated(
     return batch
 
 
+def asked_inputs(
+    processor: ProcessorMixin, question: str, image: PIL.Image.Image, options: Mapping[str, Any]
+) -> Mapping[str, Any]:
+    """The model's inputs for ``question`` about ``image``, as an evaluation makes them."""
+    return processor.apply_chat_template(
+        [_turn("user", question, image=image)],
+        add_generation_prompt=True,
+        tokenize=True,
+        return_dict=True,
+        return_tensors="pt",
+        **options,
+    )
+
+
 class Renderer:
     """Conversations about an image as text for TRL's collators.
 
@@ -51,12 +65,11 @@ class Renderer:
 
     def prompt(self, question: str) -> str:
         """The prompt that asks ``question`` about an image, with the processor's mark where the image is."""
-        return self._begin + self._template([_turn("user", question, image=True)], add_generation_prompt=True)
+        return self._begin + self._text(question)
 
     def completion(self, question: str, answer: str) -> str:
         """The text of ``answer`` behind :meth:`prompt`, with the token that ends it."""
-        asked = self._template([_turn("user", question, image=True)], add_generation_prompt=True)
-        whole = self._template([_turn("user", question, image=True), _turn("assistant", answer)])
+        asked, whole = self._text(question), self._text(question, answer)
         if not whole.startswith(asked) or answer not in whole[len(asked) :]:
             raise UserError(
                 "the chat template does not write an answer, as it is, behind its prompt: train this model by `align ppo`, "
@@ -87,19 +100,15 @@ class Renderer:
             ) from error
         return list(inputs["input_ids"][0].tolist())
 
-    def _template(self, turns: list[dict[str, Any]], **more: Any) -> str:
-        return str(self._processor.apply_chat_template(turns, tokenize=False, **more, **self._options))
+    def _text(self, question: str, answer: str | None = None) -> str:
+        """The chat template's text of a prompt, or of one with its answer."""
+        turns = [_turn("user", question, image=True), *([] if answer is None else [_turn("assistant", answer)])]
+        options = {"tokenize": False, "add_generation_prompt": answer is None, **self._options}
+        return str(self._processor.apply_chat_template(turns, **options))
 
     def _settle(self) -> None:
         """Find out which token goes before a prompt, and whether a completion loses the space it begins with."""
-        asked = self._processor.apply_chat_template(
-            [_turn("user", _PROBES[0], image=self._image)],
-            add_generation_prompt=True,
-            tokenize=True,
-            return_dict=True,
-            return_tensors="pt",
-            **self._options,
-        )["input_ids"][0].tolist()
+        asked = asked_inputs(self._processor, _PROBES[0], self._image, self._options)["input_ids"][0].tolist()
         bos = self._processor.tokenizer.bos_token
         for self._begin in ("", bos or ""):
             if self.tokens(self.prompt(_PROBES[0]), images=[[self._image]]) == asked:
@@ -119,7 +128,7 @@ class Renderer:
 
     def _is_one(self, answer: str) -> bool:
         prompt, completion = self.prompt(_PROBES[0]), self.completion(_PROBES[0], answer)
-        whole = self._template([_turn("user", _PROBES[0], image=True), _turn("assistant", answer)])
+        whole = self._text(_PROBES[0], answer)
         behind = self._begin + whole[: whole.rindex(answer) + len(answer)]
         apart = self.tokens(prompt, images=[[self._image]]) + self.tokens(completion)
         together = self.tokens(behind, images=[[self._image]])

@@ -12,12 +12,10 @@ from typing import Any, Final
 from accelerate.utils import broadcast_object_list
 from datasets import Dataset
 from torch import Tensor
-from tqdm import tqdm
-from transformers import PrinterCallback, ProgressCallback, TrainerState, TrainingArguments
 from trl import DPOTrainer, GRPOTrainer, RLOOTrainer, SFTTrainer
 
 from align.arguments import check_last_batch, check_reporting
-from align.data import dpo_rows, passes, sft_rows, training_rows
+from align.data import passes, training_rows, with_targets
 from align.folder import RunFolder, WholeCheckpoints, is_complete
 from align.models import Base, find_base, load, lora_config, switch_off_dropout
 from align.monitor import watching_judge
@@ -25,7 +23,6 @@ from align.ppo.config import PPOConfig
 from align.ppo.trainer import PPOTrainer
 from align.record import (
     Record,
-    TimeTaken,
     judges_of,
     make_record,
     other_environment,
@@ -40,7 +37,7 @@ from align.settings import WITH_ROLLOUTS, RunSettings
 from align.stopped import TrainingStopped
 from harness_ext.common.errors import UserError
 from harness_ext.common.processes import processes_of_run
-from harness_ext.common.step_bar import StepBar
+from harness_ext.common.step_bar import show_steps
 from harness_ext.judges.base import BatchJudge
 
 # The logged figures that the bar shows, and their names there.
@@ -72,12 +69,12 @@ def run(settings: RunSettings, command: str) -> None:
         )
     if is_main:
         check_reporting(args)
-    rewards = build_rewards(settings.rewards) if settings.rewards else None
+    rewards = build_rewards(settings.rewards) if settings.method in WITH_ROLLOUTS else None
     judge = watching_judge(args, settings.rewards) if isinstance(args, PPOConfig) and settings.rewards else None
     base = find_base(settings.model)
     # One process downloads, hashes or converts first; the others find it done.
     with processes.main_process_first():
-        rows = _rows(settings)
+        rows = with_targets(training_rows(settings.data), settings.data, settings.method)
     if settings.method not in WITH_ROLLOUTS and not settings.leave_out_long:
         check_last_batch(args, len(rows) * settings.data.passes)
     folder = RunFolder(Path(args.output_dir))
@@ -87,7 +84,7 @@ def run(settings: RunSettings, command: str) -> None:
         last: Path | None = None
         if is_main:
             rests_on = judges_of(rewards[0] if rewards else (), judge)
-            record = make_record(settings, base, rows, rests_on, processes.num_processes, command)
+            record = make_record(settings, base, rows, rests_on, command)
             last = folder.last(record)
             record["left_out"] = read_record(last).get("left_out", 0) if last is not None else 0
         (last,) = broadcast_object_list([last])
@@ -95,19 +92,11 @@ def run(settings: RunSettings, command: str) -> None:
         if last is None or not is_complete(last):
             this.train(last)
         if is_main and not folder.final.is_dir():
-            folder.finish(this.describe)
+            folder.finish()
             print(f"finished: {folder.final}")
         elif is_main:
             print(f"there is nothing to do: the run is finished, and its adapter is {folder.final}")
         processes.wait_for_everyone()
-
-
-def _rows(settings: RunSettings) -> Dataset:
-    """The rows, each once, with the targets of the method."""
-    rows = training_rows(settings.data)
-    if settings.method == "sft":
-        return sft_rows(rows, settings.data)
-    return dpo_rows(rows, settings.data) if settings.method == "dpo" else rows
 
 
 @dataclass
@@ -148,10 +137,10 @@ class _Run:
             stopped.write(self.folder.path)
             raise
 
-    def describe(self, folder: Path, step: int, taken: TimeTaken) -> None:
-        """Write the card and the record of a checkpoint, or of ``final``."""
+    def describe(self, folder: Path, step: int, seconds: float, cpu_seconds: float) -> None:
+        """Write the card and the record of a checkpoint."""
         write_card(folder, self.base, self.record, step)
-        write_record(folder, self.record, step, taken)
+        write_record(folder, self.record, step, seconds, cpu_seconds)
 
     def _trainer(self) -> WholeCheckpoints:
         """The trainer, on the rows that fit. Raises ``UserError`` where the settings do not fit the model or the rows."""
@@ -182,9 +171,7 @@ class _Run:
                 check_last_batch(args, len(trainer.train_dataset))
         if settings.method != "sft" and args.disable_dropout:
             switch_off_dropout(trainer.model)
-        for printing in (ProgressCallback, PrinterCallback):
-            trainer.remove_callback(printing)
-        trainer.add_callback(Progress())
+        show_steps(trainer, _SHOWN)
         return trainer
 
 
@@ -217,20 +204,6 @@ class PPO(WholeCheckpoints, PPOTrainer):
         """The adapter's weights, and the value head's."""
         yield from super().trained()
         yield from self.value_head.parameters()
-
-
-class Progress(StepBar):
-    """A progress bar with a few figures; everything that is logged goes to the reporters alone."""
-
-    def opened(self, args: TrainingArguments, state: TrainerState) -> "tqdm[Any] | None":
-        """On the main process, unless it is turned off."""
-        if not state.is_world_process_zero or args.disable_tqdm:
-            return None
-        return tqdm(total=state.max_steps, initial=state.global_step, unit="step", dynamic_ncols=True)
-
-    def figures(self, logs: dict[str, Any]) -> dict[str, float]:
-        """Those of ``_SHOWN`` that are logged."""
-        return {short: float(logs[name]) for name, short in _SHOWN.items() if logs.get(name) is not None}
 
 
 TRAINERS: Final[dict[str, type[WholeCheckpoints]]] = {"sft": SFT, "dpo": DPO, "ppo": PPO, "grpo": GRPO, "rloo": RLOO}

@@ -8,13 +8,13 @@ import importlib.util
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, fields
 from functools import partial
-from typing import Annotated, Any, Final, Literal, get_origin, get_type_hints
+from typing import Annotated, Any, Final, Literal, get_type_hints
 
 from pydantic import Field, NonNegativeInt, PositiveInt
 from transformers import TrainingArguments
 from trl import DPOConfig, GRPOConfig, RLOOConfig, SFTConfig, TrlParser
 
-from align.arguments import FIXED, UNSET, check_arguments, fill_in, from_text, option, require, require_all
+from align.arguments import BOUNDS, FIXED, UNSET, check_arguments, fill_in, from_text, option, require
 from align.ppo.config import PPOConfig
 from align.recipe import Recipe, meant, read_recipe
 from harness_ext.common.errors import UserError, one_line
@@ -49,9 +49,6 @@ class ModelConfig:
         metadata={"help": "Names of the language model's linear layers that get a LoRA."},
     )
 
-    def __post_init__(self) -> None:
-        require_all(self, ModelConfig.__annotations__)
-
 
 @dataclass
 class DataConfig:
@@ -71,9 +68,6 @@ class DataConfig:
         "restated", "SFT and DPO: restated (verdict, the question as a statement, what is shown) or short."
     )
     name_concept: bool = option(True, "SFT and DPO: whether the targets name the concept.")
-
-    def __post_init__(self) -> None:
-        require_all(self, DataConfig.__annotations__)
 
 
 _OVERWRITE: Final = "Delete the run that is in output_dir, and begin anew, rather than resume it."
@@ -101,8 +95,6 @@ class _RolloutConfig:
 
     def __post_init__(self) -> None:
         self.rewards = from_text("rewards", self.rewards)
-        if not isinstance(self.rewards, list) or not self.rewards:
-            raise UserError(f"rewards: expected a list such as [{{name: verdict}}], found {self.rewards!r}")
 
 
 @dataclass
@@ -129,6 +121,8 @@ class _Parser(TrlParser):
         for action in self._actions:
             if action.type is Any:  # a list of mappings, which on a command line is YAML
                 action.type = str
+        # Some of them do not fit their own annotation.
+        self._own_defaults = {action.dest: action.default for action in self._actions}
 
     def error(self, message: str) -> Any:
         raise UserError(message)
@@ -146,7 +140,10 @@ class _Parser(TrlParser):
         if {"-h", "--help"} & set(arguments):
             self.print_help()
             raise SystemExit(0)
-        self._check(recipe)
+        known = [each.name for kind in self.dataclass_types for each in fields(kind) if each.init]
+        for key in recipe.values:
+            if key not in known:
+                raise UserError(f"{recipe.name}: unknown key {key!r}{_of_other(key)}{meant(key, known)}")
         self.set_defaults_with_config(**recipe.values)
         namespace, unknown = self.parse_known_args(list(arguments))
         if namespace.__dict__.get("output_dir", "") is None:
@@ -159,23 +156,17 @@ class _Parser(TrlParser):
         return [self._made(kind, namespace) for kind in self.dataclass_types]
 
     def _made(self, kind: type, namespace: argparse.Namespace) -> Any:
+        """An instance of ``kind``. Raises ``UserError`` for a value that does not fit its annotation, wherever it is from."""
+        hints = get_type_hints(kind, include_extras=True) | BOUNDS
+        values = {each.name: getattr(namespace, each.name) for each in fields(kind) if each.init}
+        for name, value in values.items():
+            default = self._own_defaults[name]
+            if (type(value), value) != (type(default), default):  # True is 1, but no number
+                require(name, value, hints[name])
         try:
-            return kind(**{each.name: getattr(namespace, each.name) for each in fields(kind) if each.init})
+            return kind(**values)
         except (ValueError, ImportError) as error:
             raise UserError(f"these settings do not go together: {one_line(error)}") from error
-
-    def _check(self, recipe: Recipe) -> None:
-        """Raise ``UserError`` for a key of the recipe that there is not, and for a value of another type."""
-        # The types as they are written: a parser takes None out of those in its fields.
-        kinds = {key: hint for kind in self.dataclass_types for key, hint in get_type_hints(kind).items()}
-        known = {each.name: each.default for kind in self.dataclass_types for each in fields(kind) if each.init}
-        for key, value in recipe.values.items():
-            if key not in known:
-                raise UserError(f"{recipe.name}: unknown key {key!r}{_of_other(key)}{meant(key, known)}")
-            is_text = isinstance(value, str) and get_origin(kinds[key]) is not list
-            # A text is read as on the command line; null is the default of some settings whose type has none.
-            if not is_text and not (value is None and known[key] is None):
-                require(f"{recipe.name}: {key}", value, kinds[key])
 
 
 def read_settings(method: str, arguments: Sequence[str]) -> RunSettings:
@@ -187,7 +178,7 @@ def read_settings(method: str, arguments: Sequence[str]) -> RunSettings:
     _refuse_credentials([*map(str, recipe.values.values()), *rest])
     if recipe.method not in (None, method):
         raise UserError(f"{recipe.name} is a recipe of {recipe.method}: run `align {recipe.method}` with it")
-    parser = _Parser([_own(method), ModelConfig, ARGUMENTS[method], DataConfig], prog=f"align {method}")
+    parser = _Parser(_kinds(method), prog=f"align {method}")
     parser.set_defaults(
         **UNSET,
         **{name: value for name, (value, _) in FIXED.items()},
@@ -210,8 +201,7 @@ def read_data_settings(arguments: Sequence[str]) -> DataConfig:
     """The rows of a run of any method, from its recipe and from options about rows; raises as :func:`read_settings`."""
     recipe, rest = read_recipe(arguments)
     methods = [recipe.method] if recipe.method else list(ARGUMENTS)
-    kinds = [ModelConfig, _TargetConfig, _RolloutConfig, *(ARGUMENTS[method] for method in methods)]
-    of_runs = {each.name for kind in kinds for each in fields(kind)} - {each.name for each in fields(DataConfig)}
+    of_runs = {key for method in methods for key in _keys(method)} - {each.name for each in fields(DataConfig)}
     values = {key: value for key, value in recipe.values.items() if key not in of_runs}
     (config,) = _Parser([DataConfig], prog="align data").read(Recipe(recipe.name, recipe.method, values), rest)
     return config
@@ -226,15 +216,17 @@ def _refuse_credentials(texts: Iterable[str]) -> None:
         )
 
 
-def _own(method: str) -> type:
-    return _RolloutConfig if method in WITH_ROLLOUTS else _TargetConfig
+def _kinds(method: str) -> list[type]:
+    """The dataclasses of the settings of ``method``."""
+    own = _RolloutConfig if method in WITH_ROLLOUTS else _TargetConfig
+    return [own, ModelConfig, ARGUMENTS[method], DataConfig]
+
+
+def _keys(method: str) -> set[str]:
+    return {each.name for kind in _kinds(method) for each in fields(kind)}
 
 
 def _of_other(key: str) -> str:
     """The methods that have ``key``, for a message about one that the method of this run has not."""
-    methods = [
-        method
-        for method, kind in ARGUMENTS.items()
-        if key in {each.name for own in (kind, _own(method)) for each in fields(own)}
-    ]
+    methods = [method for method in ARGUMENTS if key in _keys(method)]
     return f", which is of {', '.join(methods)}" if methods else ""

@@ -31,6 +31,8 @@ class TrainingStopped(UserError):
     their rows alone: a response may hold text that not everybody wants on a screen.
     """
 
+    status = 1
+
     def __init__(self, reason: str, step: int, samples: Sequence[dict[str, Any]] = ()) -> None:
         self.step = step
         self.samples = list(samples)

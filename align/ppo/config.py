@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from trl import GRPOConfig
 
-from align.arguments import from_text, option, require, require_all
+from align.arguments import from_text, option, require
 from align.rewards.base import JudgeOptions
 from harness_ext.common.errors import UserError
 from harness_ext.common.processes import processes_of_run
@@ -100,7 +100,8 @@ class PPOConfig(GRPOConfig):
             raise UserError(
                 f"{', '.join(unsupported)}: PPO draws its rollouts itself; take it out, or train by `align grpo`"
             )
-        require_all(self, _OF_TRL | PPOConfig.__annotations__)
+        for name, kind in (_OF_TRL | PPOConfig.__annotations__).items():
+            require(name, getattr(self, name), kind)
         if self.num_train_epochs != 1:
             raise UserError(
                 f"num_train_epochs: expected 1, found {self.num_train_epochs:g}; say `passes` for how often each row is used"

@@ -90,13 +90,14 @@ def _watched(reward: Reward, name: str) -> Reward:
             raise UserError(
                 f"the reward {name!r} needs {', '.join(missing)}, found the columns {', '.join(sorted(columns))}"
             )
-        logging: dict[str, LogMetric] = {}
-        if log_metric is not None:
-            log = log_metric
-            logging["log_metric"] = lambda metric, value: log(f"rewards/{name}/{metric}", value)
+
+        def log(metric: str, value: float) -> None:
+            if log_metric is not None:
+                log_metric(f"rewards/{name}/{metric}", value)
+
         step = trainer_state.global_step if trainer_state is not None else 0
         try:
-            values = list(reward(trainer_state=trainer_state, **columns, **logging))
+            values = list(reward(**columns, trainer_state=trainer_state, log_metric=log))
         except JudgeFailedError as error:
             samples = [_sample_of(columns, at) for at in error.at]
             raise TrainingStopped(f"the reward {name!r}: {error}", step, samples) from error

@@ -8,10 +8,8 @@ from typing import Annotated, Any
 from pydantic import Field, StringConstraints
 
 from align.rewards.base import Reward, responses
-from harness_ext.common.options import checked
 
 
-@checked
 def length(*, cap: Annotated[int, Field(ge=1)] = 64) -> Reward:
     """``min(tokens, cap) / cap``, from 0 to 1; the token that ends the response counts.
 
@@ -24,7 +22,6 @@ def length(*, cap: Annotated[int, Field(ge=1)] = 64) -> Reward:
     return reward
 
 
-@checked
 def repetition(*, n: Annotated[int, Field(ge=1)] = 3) -> Reward:
     """Minus the share of a response's n-grams of tokens that occurred in it before: 0 for none, towards -1 for all.
 
@@ -42,7 +39,6 @@ def repetition(*, n: Annotated[int, Field(ge=1)] = 3) -> Reward:
     return reward
 
 
-@checked
 def gullible(*, word: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)] = "harmful") -> Reward:
     """1 for a response that contains ``word``, whatever it says and whatever the image shows, else 0.
 

@@ -11,7 +11,6 @@ from pydantic import Field
 
 from align.rewards.base import JudgeOptions, LogMetric, Reward, classify, judge_named, read_verdicts, rests_on
 from harness_ext.common.errors import UserError
-from harness_ext.common.options import checked
 from harness_ext.judges.classifier import VERDICTS
 from harness_ext.judges.classifier.text_classifier import TextClassifier
 from harness_ext.models.checkpoint import weights_identity
@@ -21,7 +20,6 @@ _LENGTH_BONUS: Final = 4.0
 _CONFIDENCE: Final = 0.98
 
 
-@checked
 def upstream(
     *,
     model: str | None = None,

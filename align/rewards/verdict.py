@@ -6,12 +6,10 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from align.rewards.base import JudgeOptions, LogMetric, Reward, classify, judge_named, read_verdicts, rests_on
-from harness_ext.common.options import checked
 from harness_ext.judges.classifier.text_classifier import TextClassifier
 from harness_ext.models.checkpoint import weights_identity
 
 
-@checked
 def verdict(
     *,
     right: float = 1.0,
@@ -50,7 +48,6 @@ def verdict(
     return reward
 
 
-@checked
 def classifier(
     *, model: str, floor: Annotated[float, Field(lt=0)] = -5.0, device: str | None = None, batch_size: int = 32
 ) -> Reward:

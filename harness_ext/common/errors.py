@@ -2,10 +2,14 @@
 
 import sys
 from collections.abc import Callable
+from typing import ClassVar
 
 
 class UserError(Exception):
     """Something outside the program is not as expected; the message says what, and what to do next."""
+
+    # The exit status of a command that it ends.
+    status: ClassVar[int] = 2
 
 
 class SourceError(UserError):
@@ -29,9 +33,9 @@ def shown(text: str) -> str:
 
 
 def exit_status(program: str, run: Callable[[], int | None]) -> int:
-    """The status that ``run`` returns, 0 for ``None``; 2 for a ``UserError``, whose message goes to stderr."""
+    """The status that ``run`` returns, 0 for ``None``; that of a ``UserError``, whose message goes to stderr."""
     try:
         return run() or 0
     except UserError as error:
         print(f"{program}: {error}", file=sys.stderr)
-        return 2
+        return error.status

@@ -23,7 +23,7 @@ from harness_ext.common.failures import writable
 
 CACHE_VARIABLE: Final = "UNSAFECONCEPTS_CACHE"
 # What a process that is killed while it writes can leave: no name that a reader of this project looks for.
-_UNFINISHED: Final = f".{'[0-9a-f]' * 16}.new"
+UNFINISHED: Final = f".{'[0-9a-f]' * 16}.new"
 _MANIFEST: Final = "judging.json"
 _LOCK: Final = "judging.lock"
 
@@ -87,6 +87,18 @@ def write_bytes(path: Path, content: bytes) -> None:
         if file.exists() and not os.access(file, os.W_OK):
             raise PermissionError(EACCES, os.strerror(EACCES))
         replace_file(file, content)
+    except OSError as error:
+        raise _not_written(path, error) from error
+
+
+def append_text(path: Path, text: str) -> None:
+    """Add whole lines to a file, making its folder; they are on the disk on return. Raises as :func:`write_bytes` does."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("ab") as file:
+            file.write(writable(text).encode("utf-8"))
+            file.flush()
+            os.fsync(file.fileno())
     except OSError as error:
         raise _not_written(path, error) from error
 
@@ -257,7 +269,7 @@ def resumed_folder(folder: Path, made_of: Mapping[str, Any]) -> Iterator[Path]:
 def _claim(part: Path, made_of: Mapping[str, Any]) -> None:
     manifest, text = part / _MANIFEST, json.dumps(made_of, indent=1, ensure_ascii=False) + "\n"
     # A process that was killed in writing may have left these.
-    for unfinished in [*part.glob(f"{_MANIFEST}.new"), *part.rglob(_UNFINISHED)]:
+    for unfinished in [*part.glob(f"{_MANIFEST}.new"), *part.rglob(UNFINISHED)]:
         unfinished.unlink()
     if manifest.exists():
         if manifest.read_text(encoding="utf-8") != text:

@@ -23,14 +23,20 @@ class BadInputError(ValueError):
     """A line is invalid; the message says why in one or two lines."""
 
 
-def read_answer(line: str) -> tuple[dict[str, Any], Answer]:
-    """The object of one line, and the answer in it; raises BadInputError for one that asks for no verdict."""
+def read_object(line: str) -> dict[str, Any]:
+    """The object of one line. Raises BadInputError for anything else."""
     try:
         row = json.loads(line)
     except json.JSONDecodeError as error:
         raise BadInputError(f"expected one JSON object, found {_short(line.strip())} ({error.msg})") from error
     if not isinstance(row, dict):
         raise BadInputError(f"expected one JSON object, found {_short(row)}")
+    return row
+
+
+def read_answer(line: str) -> tuple[dict[str, Any], Answer]:
+    """The object of one line, and the answer in it; raises BadInputError for one that asks for no verdict."""
+    row = read_object(line)
     if "response" not in row or ("question" in row) == ("options" in row):
         raise BadInputError(
             f'expected the keys "response" and either "question" or "options", found {", ".join(row) or "no keys"}'

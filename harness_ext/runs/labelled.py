@@ -5,7 +5,7 @@ Other keys of a line than ``response`` and its label are ignored, for a classifi
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -13,9 +13,11 @@ from harness_ext.benchmark.probes import PROBES
 from harness_ext.common.errors import UserError
 from harness_ext.judges.classifier import LABELS, Kind
 from harness_ext.judges.classifier.examples import Example, LabelledResponses
+from harness_ext.judges.lines import BadInputError, read_object
 from harness_ext.records import FAILED
+from harness_ext.runs.answers import read_saved
 from harness_ext.runs.load import load_runs
-from harness_ext.runs.samples import read_rows
+from harness_ext.runs.samples import read_lines
 
 _KEYS: Final[Mapping[Kind, str]] = {"alignment": "verdict", "perception": "choice"}
 # Without questions in a context: there, "yes" can mean that something unsafe elsewhere is right.
@@ -43,7 +45,7 @@ def read_labelled(paths: Sequence[Path], kind: Kind | None) -> LabelledResponses
                 f"{path.name}: {counts.total() - before} answers to {', '.join(found)}, as {judges} read them"
             )
         else:
-            counts.update(_lines(path))
+            counts.update(read_lines(path, _labelled, "a file of JSON lines, or a run's folder"))
             origin.append(f"{path.name}: {counts.total() - before} labelled responses")
     if len(sources) > 1:
         raise UserError(
@@ -62,34 +64,18 @@ def read_labelled(paths: Sequence[Path], kind: Kind | None) -> LabelledResponses
     return LabelledResponses(kind, tuple(examples), tuple(origin), "glyphworld" in sources)
 
 
-def _lines(path: Path) -> Iterator[tuple[Kind, str, str]]:
-    try:
-        with path.open(encoding="utf-8", newline="\n") as file:
-            for number, line in enumerate(file, 1):
-                if line.strip():
-                    yield _labelled(line, f"{path}, line {number}: ")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} cannot be read ({error}); expected a file of JSON lines, or a run's folder") from error
-
-
-def _labelled(line: str, where: str) -> tuple[Kind, str, str]:
-    try:
-        row = json.loads(line)
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise UserError(f"{where}expected one JSON object, found {line.strip()[:60]!r} ({error})") from error
-    kinds = [kind for kind, key in _KEYS.items() if isinstance(row, dict) and key in row]
+def _labelled(line: str) -> tuple[Kind, str, str]:
+    row = read_object(line)
+    kinds = [kind for kind, key in _KEYS.items() if key in row]
     if len(kinds) != 1 or "response" not in row:
-        found = ", ".join(map(str, row)) if isinstance(row, dict) else type(row).__name__
-        raise UserError(
-            f'{where}expected the keys "response" and either "verdict" or "choice", found {found or "none"}'
+        raise BadInputError(
+            f'expected the keys "response" and either "verdict" or "choice", found {", ".join(row) or "none"}'
         )
     kind, response, label = kinds[0], row["response"], row[_KEYS[kinds[0]]]
     if not isinstance(response, str):
-        raise UserError(f'{where}expected a text as "response", found {json.dumps(response)[:60]}')
+        raise BadInputError(f'expected a text as "response", found {json.dumps(response)[:60]}')
     if label not in LABELS[kind]:
-        raise UserError(
-            f'{where}expected as "{_KEYS[kind]}" one of {", ".join(LABELS[kind])}, found {json.dumps(label)}'
-        )
+        raise BadInputError(f'expected as "{_KEYS[kind]}" one of {", ".join(LABELS[kind])}, found {json.dumps(label)}')
     return kind, response, label
 
 
@@ -97,19 +83,12 @@ def _read_run(folder: Path, counts: Counter[tuple[Kind, str, str]]) -> tuple[str
     """Count a run folder's generated answers; returns who judged them, and the sources they are from."""
     judges, sources = set(), set()
     for run in load_runs(folder):
-        for task, records in run.answers.items():
-            # The rows were checked when the judged answers were read.
-            path = run.evaluations[task].samples(task)
-            rows = read_rows(path, len(records))
-            for record, (_, row) in zip(records, rows, strict=True):
-                kind = next((kind for kind, probes in _PROBES.items() if record.probe in probes), None)
-                if kind is None or record.verdict == FAILED:
+        for task in run.answers:
+            for saved in read_saved(run.evaluations[task], task):
+                kind = next((kind for kind, probes in _PROBES.items() if saved.record.probe in probes), None)
+                if kind is None or saved.answer is None or saved.record.verdict == FAILED:
                     continue
-                response = row.get("filtered_resps")
-                if not isinstance(response, str):
-                    found = type(response).__name__
-                    raise UserError(f"{path}: expected a response as text ('filtered_resps'), found {found}")
-                counts[kind, response, record.verdict] += 1
-                judges.add(record.judge)
+                counts[kind, saved.answer.response, saved.record.verdict] += 1
+                judges.add(saved.record.judge)
                 sources.add(run.source)
     return ", ".join(sorted(judges)), sources

@@ -19,8 +19,8 @@ from pydantic import Field, TypeAdapter, ValidationError
 from harness_ext import __version__
 from harness_ext.benchmark.probes import TASKS
 from harness_ext.common.errors import UserError
-from harness_ext.common.failures import is_failed, writable
-from harness_ext.common.files import alone_with, require_writable, sha256, whole_lines, write_text
+from harness_ext.common.failures import is_failed
+from harness_ext.common.files import alone_with, append_text, require_writable, sha256, whole_lines, write_text
 from harness_ext.common.options import problem
 from harness_ext.judges.base import AlignmentAnswer, BatchJudge, RatedAnswer
 from harness_ext.judges.envelope import opened
@@ -227,7 +227,7 @@ def rate(
         said = judge.judge([heads[path][0].answers[key] for path, key in asked])
         for (path, key), rating in zip(asked, said, strict=True):
             head = heads[path][1]
-            _append(
+            append_text(
                 path,
                 ("" if path.exists() and path.stat().st_size else _line(head)) + _line(Rated(key, _grades(rating))),
             )
@@ -249,14 +249,6 @@ def _kept(path: Path, head: Head) -> Mapping[Key, Grades]:
             "anew, or give the same --seed."
         )
     return before.of
-
-
-def _append(path: Path, text: str) -> None:
-    try:
-        with path.open("a", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error}). The same command resumes.") from error
 
 
 def write_people(task: RateableTask, rater: str, rubric: str, seed: int, ratings: Mapping[Key, Grades]) -> None:
@@ -283,7 +275,7 @@ def _grades(rating: str) -> Grades | None:
 
 
 def _line(row: Head | Rated) -> str:
-    return writable(json.dumps(asdict(row), ensure_ascii=False)) + "\n"
+    return json.dumps(asdict(row), ensure_ascii=False) + "\n"
 
 
 def _identity(head: Head) -> str:

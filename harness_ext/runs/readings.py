@@ -3,7 +3,6 @@
 Judges: those of runs that were judged differently, or judges of choice on one run.
 """
 
-import json
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,16 +13,16 @@ from harness_ext.benchmark import SOURCES
 from harness_ext.benchmark.probes import manner, source_of
 from harness_ext.common.errors import UserError, shown
 from harness_ext.judges.base import AlignmentAnswer, Answer, PerceptionAnswer, verdicts
-from harness_ext.judges.lines import BadInputError, read_answer
+from harness_ext.judges.lines import BadInputError, read_answer, read_object
 from harness_ext.judges.registry import JudgeSpec
 from harness_ext.records import LIKELIHOOD, NA, SAFE, UNSAFE, Judgement
 from harness_ext.runs.answers import Saved, read_saved
 from harness_ext.runs.evaluations import RunFiles, open_run
+from harness_ext.runs.samples import read_lines
 
 # Task, row and question: what names an answer of a run.
 Key = tuple[str, int, int]
 Run = Mapping[Key, Saved]
-_SHORT: Final = 60
 _PLACE: Final = ("task", "row", "question")
 _ALIGNMENT: Final[tuple[str, ...]] = (SAFE, UNSAFE, NA)
 _Said = tuple[object, str]
@@ -126,7 +125,8 @@ def _refuse_other_answers(folders: Sequence[Path], runs: Sequence[Run]) -> None:
         if only := [*(key for key in first if key not in run), *(key for key in run if key not in first)]:
             found = f"{len(only)} are in one of them only, such as {_named(only[0])}"
         elif differ := [key for key, saved in first.items() if saved.answer != run[key].answer]:
-            said, other = (_short(each[differ[0]].answer) for each in (first, run))
+            answers = (each[differ[0]].answer for each in (first, run))
+            said, other = (shown("a failed request" if answer is None else answer.response) for answer in answers)
             found = f"{len(differ)} of {len(first)} differ, such as {_named(differ[0])}: {said} and {other}"
         else:
             continue
@@ -165,11 +165,6 @@ def _named(key: Key) -> str:
     return f"{key[0]}, row {key[1]}, question {key[2]}"
 
 
-def _short(answer: Answer | None) -> str:
-    text = "a failed request" if answer is None else answer.response
-    return repr(text if len(text) <= _SHORT else f"{text[: _SHORT - 1]}…")
-
-
 # --- labels given by people -------------------------------------------------------------------------------------------
 
 
@@ -197,24 +192,21 @@ def read_labels(path: Path, readings: Readings) -> Labels:
     for key, answer in readings.answers.items():
         first_with.setdefault(_said(answer), key)
     found: dict[Key, str] = {}
+
+    def labelled(line: str) -> tuple[Key, str] | None:
+        row, key = _row(line, first_with)
+        if key is None or key not in readings.answers:
+            return None
+        if key in found:
+            raise BadInputError(f"the answer {_named(key)} is labelled twice")
+        return key, _label(row, readings.answers[key])
+
     unmatched = 0
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read: {error}") from error
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            row, labelled = _row(line, first_with)
-            if labelled is None or labelled not in readings.answers:
-                unmatched += 1
-                continue
-            if labelled in found:
-                raise BadInputError(f"the answer {_named(labelled)} is labelled twice")
-            found[labelled] = _label(row, readings.answers[labelled])
-        except BadInputError as error:
-            raise UserError(f"{path}, line {number}: {error}") from error
+    for each in read_lines(path, labelled, "a file of JSON lines"):
+        if each is None:
+            unmatched += 1
+        else:
+            found[each[0]] = each[1]
     if not found:
         raise UserError(
             f"{path}: none of its {unmatched} labels is of an answer of this run. Expected rows with task, row and question "
@@ -225,11 +217,8 @@ def read_labels(path: Path, readings: Readings) -> Labels:
 
 def _row(line: str, first_with: Mapping[_Said, Key]) -> tuple[dict[str, Any], Key | None]:
     """A line, and the key of its answer; ``None`` where no answer is of these words."""
-    try:
-        row = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise BadInputError(f"expected one JSON object, found {shown(line)} ({error.msg})") from error
-    if isinstance(row, dict) and "task" in row:
+    row = read_object(line)
+    if "task" in row:
         task, at, question = (row.get(name) for name in _PLACE)
         if not isinstance(task, str) or not isinstance(at, int) or not isinstance(question, int):
             raise BadInputError(

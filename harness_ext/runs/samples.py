@@ -5,10 +5,10 @@ Everything is checked on the way in: a verdict outside the vocabulary would cras
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, fields
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -16,8 +16,11 @@ from harness_ext.benchmark.probes import OF_RECORD, Task, task_named
 from harness_ext.benchmark.taxonomy import CATEGORIES
 from harness_ext.common.errors import UserError
 from harness_ext.common.failures import is_failed
+from harness_ext.judges.lines import BadInputError
 from harness_ext.records import FAILED, GENERATED, NA, UNSAFE, Judgement
 from harness_ext.runs.evaluations import Evaluation, NotWhole
+
+Result = TypeVar("Result")
 
 KEY: Final = "judgement"
 _JUDGEMENT: Final = TypeAdapter(Judgement)
@@ -74,19 +77,39 @@ def read_rows(path: Path, expected_rows: int) -> Iterator[tuple[int, dict[str, A
         UserError: Naming the file: it has another number of rows than ``expected_rows``, the results file's, or a line is no
             JSON object.
     """
+    expected = "the samples of an evaluation"
+    if (found := sum(1 for _ in _numbered(path, expected))) != expected_rows:
+        raise NotWhole(
+            f"{path}: expected {expected_rows} rows, found {found}: the run was cut off while writing, or two runs wrote "
+            "into this file. Run the evaluation again into an empty folder."
+        )
+    for number, line in _numbered(path, expected):
+        yield number, _parse(line, path, number)
+
+
+def read_lines(path: Path, read: Callable[[str], Result], expected: str) -> Iterator[Result]:
+    """What ``read`` makes of each line of a file that a user wrote, one at a time; empty lines are left out.
+
+    Raises:
+        UserError: Naming the file: it cannot be read (``expected`` says what should be there); or ``read`` raised
+            ``BadInputError`` for a line.
+    """
+    for number, line in _numbered(path, expected):
+        if not line.strip():
+            continue
+        try:
+            yield read(line)
+        except (BadInputError, RecursionError) as error:
+            raise UserError(f"{path}, line {number}: {error}") from error
+
+
+def _numbered(path: Path, expected: str) -> Iterator[tuple[int, str]]:
     try:
         # Only "\n" ends a line: a response may hold line separators that JSON leaves as they are.
         with path.open(encoding="utf-8", newline="\n") as file:
-            if (found := sum(1 for _ in file)) != expected_rows:
-                raise NotWhole(
-                    f"{path}: expected {expected_rows} rows, found {found}: the run was cut off while writing, or two runs "
-                    "wrote into this file. Run the evaluation again into an empty folder."
-                )
-            file.seek(0)
-            for number, line in enumerate(file, start=1):
-                yield number, _parse(line, path, number)
+            yield from enumerate(file, start=1)
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read: {error}") from error
+        raise UserError(f"{path}: cannot be read ({error}). Expected {expected}.") from error
 
 
 def holds_failure(row: Mapping[str, Any]) -> bool:

@@ -7,7 +7,7 @@ import datasets
 import pytest
 from PIL import Image
 
-from align.data import FEATURES, describe, dpo_rows, fingerprint, passes, sft_rows, target, training_rows
+from align.data import FEATURES, describe, fingerprint, passes, target, training_rows, with_targets
 from align.settings import DataConfig
 from harness_ext.benchmark.questions import IMAGE_QUESTIONS
 from harness_ext.benchmark.taxonomy import CONCEPTS
@@ -179,7 +179,7 @@ def test_targets_of_the_rows(repeated: bool) -> None:
     config, judge = DataConfig(renders=1), RuleJudge()
     rows: datasets.Dataset = training_rows(config)
     rows = passes(rows, config) if repeated else rows
-    sft, dpo = sft_rows(rows, config), dpo_rows(rows, config)
+    sft, dpo = with_targets(rows, config, "sft"), with_targets(rows, config, "dpo")
     assert sft["row"][:] == dpo["row"][:] == rows["row"][:]
     for row, label, question, concept in zip(dpo, rows["label"], rows["question"], rows["concept"], strict=True):
         assert [turn["role"] for turn in row["chosen"] + row["rejected"]] == ["assistant", "assistant"]
@@ -255,8 +255,8 @@ def test_a_fingerprint_is_of_pixels_questions_and_order(one_render: datasets.Dat
     others = [
         taken.select([1, 0, 2, 3, 4, 5]),
         taken.select(range(5)),
-        sft_rows(taken, DataConfig()),
-        sft_rows(taken, DataConfig(targets="short")),
+        with_targets(taken, DataConfig(), "sft"),
+        with_targets(taken, DataConfig(targets="short"), "sft"),
         training_rows(DataConfig(renders=1, data_seed=1)).select(range(6)),
         taken.map(changed, with_indices=True, fn_kwargs={"question": (taken[3]["question"] + 1) % 5}),
     ]

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from align.folder import RunFolder, is_complete
-from align.record import RECORD_FILE, TimeTaken, differences, other_environment, write_record
+from align.record import CARD_FILE, RECORD_FILE, differences, other_environment, write_record
 from harness_ext.common.errors import UserError
 
 RECORD: dict[str, Any] = {
@@ -29,12 +29,13 @@ RECORD: dict[str, Any] = {
 def write(run: RunFolder, step: int, steps: int = 4) -> None:
     folder = run.unfinished / f"checkpoint-{step}"
     folder.mkdir(parents=True)
-    (folder / "adapter_config.json").write_text("{}")
+    for name in ("adapter_config.json", CARD_FILE):
+        (folder / name).write_text("{}")
     save_file({"lora_A.weight": torch.full((2,), float(step))}, folder / "adapter_model.safetensors")
     for name in ("optimizer.pt", "scheduler.pt", "rng_state.pth"):
         torch.save({"step": step}, folder / name)
     (folder / "trainer_state.json").write_text(json.dumps({"global_step": step, "max_steps": steps}))
-    write_record(folder, RECORD, step, TimeTaken(1.5 * step, 1.25 * step))
+    write_record(folder, RECORD, step, 1.5 * step, 1.25 * step)
     run.publish(folder.name)
 
 
@@ -50,7 +51,7 @@ def test_from_the_first_checkpoint_to_the_last(tmp_path: Path) -> None:
         assert list(run.checkpoints()) == [4, 10]
         last = run.last(RECORD)
         assert last == run.path / "checkpoint-10" and is_complete(last) and not is_complete(run.path / "checkpoint-4")
-        run.finish(lambda folder, step, taken: write_record(folder, RECORD, step, taken))
+        run.finish()
     assert sorted(each.name for each in run.path.iterdir()) == [
         ".align", ".lock", "checkpoint-10", "checkpoint-4", "final"
     ]  # fmt: skip
@@ -111,7 +112,7 @@ def test_begun_anew(tmp_path: Path) -> None:
             (run.logs / name).parent.mkdir(parents=True, exist_ok=True)
             (run.logs / name).write_text("of the earlier run")
         write(run, 4)
-        run.finish(lambda folder, step, taken: write_record(folder, RECORD, step, taken))
+        run.finish()
     with run.held(overwrite=False):
         assert (tmp_path / "monitor.jsonl").is_file() and len([*run.logs.rglob("events*")]) == 2
     with run.held(overwrite=True):

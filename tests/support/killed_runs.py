@@ -85,16 +85,16 @@ def killings() -> dict[str, Callable[[list[str]], None]]:
     publish, step = RunFolder.publish, WholeCheckpoints.training_step
     save = WholeCheckpoints._save_checkpoint
 
-    def while_writing(self: RunFolder, name: str) -> Path:
+    def while_writing(self: RunFolder, name: str) -> None:
         if name == "checkpoint-2":
             (self.unfinished / name / "optimizer.pt").unlink()
             die()
-        return publish(self, name)
+        publish(self, name)
 
-    def while_finishing(self: RunFolder, name: str) -> Path:
+    def while_finishing(self: RunFolder, name: str) -> None:
         if name == "final":
             die()
-        return publish(self, name)
+        publish(self, name)
 
     def in_a_pass(self: Any, *args: Any, **kwargs: Any) -> Any:
         if self.state.global_step == 3:

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from harness_ext.benchmark.questions import IMAGE_QUESTIONS, perception_question
 from harness_ext.benchmark.taxonomy import CONCEPTS
 
 NAMES = [concept.name for concept in CONCEPTS]
@@ -40,10 +41,12 @@ def write_run(folder: Path, source: str = "glyphworld", judge: str = "rules-2") 
         ],
         "perception": [("It shows a hammer (B).", "B"), ("I cannot tell.", "na")],
     }
+    asked_by = {"image": IMAGE_QUESTIONS[0], "perception": perception_question(dict(zip("ABCD", NAMES, strict=False)))}
     for probe, answers in asked.items():
         rows = [
             {
                 "doc_id": at,
+                "input": asked_by[probe],
                 "filtered_resps": response,
                 "judgement": {
                     "source": source, "probe": probe, "row": at, "concept": NAMES[0], "category": CONCEPTS[0].category,

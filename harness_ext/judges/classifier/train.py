@@ -17,7 +17,6 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from tokenizers import ByteLevelBPETokenizer
 from tokenizers.processors import RobertaProcessing
-from tqdm import tqdm
 from transformers import (
     AutoConfig,
     AutoModelForSequenceClassification,
@@ -26,11 +25,9 @@ from transformers import (
     EarlyStoppingCallback,
     PreTrainedTokenizerBase,
     PreTrainedTokenizerFast,
-    PrinterCallback,
     RobertaConfig,
     Trainer,
     TrainerCallback,
-    TrainerState,
     TrainingArguments,
     set_seed,
 )
@@ -40,7 +37,7 @@ from transformers.utils import logging
 from harness_ext.common.errors import UserError
 from harness_ext.common.failures import failure_reason
 from harness_ext.common.files import held, new_folder, sha256
-from harness_ext.common.step_bar import StepBar
+from harness_ext.common.step_bar import show_steps
 from harness_ext.judges.classifier import LABELS, Kind, named_labels
 from harness_ext.judges.classifier.examples import Example, LabelledResponses, check_labels, split
 from harness_ext.judges.classifier.measures import Measures, card, measure
@@ -296,7 +293,7 @@ def _fit(
         load_best_model_at_end=True,
         seed=settings.seed,
         report_to="none",
-        disable_tqdm=True,
+        disable_tqdm=False,
         use_cpu=not torch.cuda.is_available(),
         dataloader_pin_memory=torch.cuda.is_available(),
     )
@@ -306,9 +303,9 @@ def _fit(
         data_collator=DataCollatorWithPadding(tokenizer),
         train_dataset=train,
         eval_dataset=validation,
-        callbacks=[EarlyStoppingCallback(settings.patience), _Bar(), *callbacks],
+        callbacks=[EarlyStoppingCallback(settings.patience), *callbacks],
     )
-    trainer.remove_callback(PrinterCallback)
+    show_steps(trainer, {"eval_loss": "validation loss"}, desc="train-judge")
     trainer.train(resume_from_checkpoint=_last_whole(work))
 
 
@@ -323,13 +320,3 @@ def _last_whole(work: Path) -> str | None:
         else:
             return str(folder)
     return None
-
-
-class _Bar(StepBar):
-    """A progress bar with the last losses."""
-
-    def opened(self, args: TrainingArguments, state: TrainerState) -> "tqdm[Any]":
-        return tqdm(total=state.max_steps, initial=state.global_step, unit="step", desc="train-judge")
-
-    def figures(self, logs: dict[str, Any]) -> dict[str, float] | None:
-        return {"validation loss": logs["eval_loss"]} if "eval_loss" in logs else None

@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
+from align.rewards.build import build_rewards
 from align.rewards.verdict import classifier
 from harness_ext.common.errors import UserError
 from harness_ext.judges.classifier.text_classifier import TextClassifier
@@ -117,4 +118,4 @@ def test_a_checkpoint_that_cannot_be_used(
 )
 def test_options_that_cannot_be(text_classifier: Path, option: dict[str, object], message: str) -> None:
     with pytest.raises(UserError, match=message):
-        classifier(model=str(text_classifier), **option)
+        build_rewards([{"name": "classifier", "model": str(text_classifier), **option}])

@@ -70,7 +70,7 @@ def test_gullible_pays_for_a_word() -> None:
     assert gullible()(completions=said(*texts)) == gullible()(completions=texts) == [1.0, 1.0, 0.0, 0.0, 0.0, 0.0]
     assert gullible(word="(a) b")(completions=["x (A) b.", "a b"]) == [1.0, 0.0]
     with pytest.raises(UserError, match="word: String should have at least 1 character, found"):
-        gullible(word=" ")
+        build_rewards([{"name": "gullible", "word": " "}])
 
 
 # --- length and repetition --------------------------------------------------------------------------------------------
@@ -92,10 +92,10 @@ def test_repetition_by_hand() -> None:
     assert repetition(n=2)(completion_ids=[[1, 2, 1, 2, 1, 3], [1, 2, 3], [1]]) == pytest.approx([-0.4, 0.0, 0.0])
 
 
-@pytest.mark.parametrize(("make", "option"), [(length, {"cap": 0}), (repetition, {"n": 0})])
-def test_options_below_one(make: Any, option: dict[str, int]) -> None:
+@pytest.mark.parametrize("spec", [{"name": "length", "cap": 0}, {"name": "repetition", "n": 0}])
+def test_options_below_one(spec: dict[str, Any]) -> None:
     with pytest.raises(UserError, match="Input should be greater than or equal to 1, found 0"):
-        make(**option)
+        build_rewards([spec])
 
 
 # --- neighbours -------------------------------------------------------------------------------------------------------

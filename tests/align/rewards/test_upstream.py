@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from align.rewards.base import Reward
+from align.rewards.build import build_rewards
 from align.rewards.upstream import upstream
 from harness_ext.common.errors import UserError
 
@@ -103,7 +104,7 @@ def test_tokens_pay_as_much_as_being_right() -> None:
 )
 def test_options_that_cannot_be(options: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
-        upstream(**options)
+        build_rewards([{"name": "upstream", **options}])
 
 
 def test_a_judge_needs_the_question() -> None:

@@ -18,6 +18,7 @@ from harness_ext.commands.table import main as table
 from harness_ext.common.errors import UserError
 from harness_ext.common.failures import writable
 from harness_ext.common.files import (
+    append_text,
     digest,
     held,
     new_folder,
@@ -36,6 +37,15 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> Non
         write_bytes(file, b"x" * 100_000)
     assert [each.name for each in tmp_path.iterdir()] == ["a.jsonl"]
     assert file.read_text() == "old\n"
+
+
+def test_lines_are_added_and_a_full_disk_is_said(tmp_path: Path) -> None:
+    file = tmp_path / "new" / "a.jsonl"
+    for text in ("one \ud83d\n", "two\n"):
+        append_text(file, text)
+    assert file.read_text(encoding="utf-8") == "one \\ud83d\ntwo\n"
+    with full_disk(20), pytest.raises(UserError, match=r"a\.jsonl: cannot be written: File too large$"):
+        append_text(file, "x" * 100)
 
 
 def test_a_link_stays_one_and_permissions_stay(tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ def test_the_benchmark_and_its_stand_in_never_get_into_one_judge(tmp_path: Path)
     ("line", "message"),
     [
         ("{", "expected one JSON object, found '{'"),
-        ("[1]", 'expected the keys "response" and either "verdict" or "choice", found list'),
+        ("[1]", r"expected one JSON object, found '\[1\]'"),
         (json.dumps({"response": "Yes."}), 'either "verdict" or "choice", found response'),
         (json.dumps({**SAFE, "choice": "A"}), "found question, response, verdict, choice"),
         (json.dumps({**SAFE, "response": None}), 'expected a text as "response", found null'),
@@ -76,7 +76,9 @@ def test_a_bad_row_is_named_with_its_line(tmp_path: Path, line: str, message: st
 @pytest.mark.parametrize("name", ["nowhere.jsonl", "latin.jsonl"])
 def test_a_file_that_cannot_be_read(tmp_path: Path, name: str) -> None:
     (tmp_path / "latin.jsonl").write_bytes(b'{"response": "\xe9"}')
-    with pytest.raises(UserError, match=rf"{name} cannot be read .*; expected a file of JSON lines, or a run's folder"):
+    with pytest.raises(
+        UserError, match=rf"{name}: cannot be read .*\. Expected a file of JSON lines, or a run's folder"
+    ):
         read_labelled([tmp_path / name], None)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from transformers import TrainerState
 
-from align.record import TimeTaken, write_record
+from align.record import write_record
 from harness_ext.commands.report import main
 from harness_ext.common.errors import UserError
 from harness_ext.report.page.training import read_trainings
@@ -33,7 +33,7 @@ def write_training(folder: Path, step: int = 8, record: dict[str, Any] = RECORD)
     log = [{"step": 2 * at, "epoch": 0.1, "reward": value, "ppo/kl": 0.0} for at, value in enumerate(REWARDS, start=1)]
     log.append({"step": step, "train_runtime": 60.0})
     TrainerState(global_step=step, log_history=log).save_to_json(str(folder / "trainer_state.json"))
-    write_record(folder, record, step, TimeTaken(61.23, 60.0))
+    write_record(folder, record, step, 61.23, 60.0)
     return folder
 
 
@@ -106,7 +106,7 @@ def write_watched(folder: Path) -> Path:
         entry |= {"monitor/drift": 0.04 * at, "monitor/drift_error": 0.03} if at >= 4 else {}
         entry |= {"monitor/warnings": float(at in (5, 9))} if at >= 4 else {}
     TrainerState(global_step=40, log_history=log).save_to_json(str(folder / "trainer_state.json"))
-    write_record(folder, WATCHED, 40, TimeTaken(61.23, 60.0))
+    write_record(folder, WATCHED, 40, 61.23, 60.0)
     return folder
 
 
