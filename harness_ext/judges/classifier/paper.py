@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Final
 
 import torch
-from huggingface_hub import HfApi, constants, hf_hub_download
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+from huggingface_hub import HfApi, constants
+from huggingface_hub.errors import HFValidationError
 from torch import Tensor
 from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase, RobertaConfig
 from transformers.models.roberta.modeling_roberta import RobertaPooler
@@ -32,7 +32,7 @@ from harness_ext.common.hub import call_within, httpx
 from harness_ext.judges.classifier import LABELS, Kind, named_labels
 from harness_ext.judges.classifier.judge import ClassifierJudge
 from harness_ext.judges.classifier.text_classifier import FirstTokenClassifier, FirstTokenConfig, TextClassifier
-from harness_ext.models.checkpoint import locate, read_json, require_whole
+from harness_ext.models.checkpoint import hub_file, locate, read_json, require_whole
 
 REPOSITORIES: Final[Mapping[Kind, str]] = {
     "alignment": "yiting/alignment_classifier",
@@ -43,8 +43,6 @@ FILE: Final = "epoch_10.pt"
 BASE: Final = "FacebookAI/roberta-base"
 BASE_REVISION: Final = "e2da8e2f811d1448a5b465c236feacd80ffbac7b"
 _RESOLVE_SECONDS: Final = 15.0
-_HUB_ERRORS: Final = (HfHubHTTPError, HFValidationError, httpx.HTTPError, OSError)
-
 _SOURCE: Final = "source.json"
 _WEIGHTS: Final = "model.safetensors"
 
@@ -157,7 +155,8 @@ def converted(
         kept = _kept(folder) if folder.exists() else None
         if "commit" in source:
             # A commit's file cannot change.
-            pickled = None if kept else _fetched(source["repository"], source["commit"])
+            named = source["repository"], source["commit"]
+            pickled = None if kept else hub_file(*named, FILE, f"cannot fetch {FILE} of {named[0]} at {named[1]}: ")
         else:
             pickled = Path(source["file"])
         found = kept if pickled is None else _file_sha256(pickled)
@@ -235,22 +234,12 @@ def resolved(repository: str, revision: str) -> str:
     remedy = f"Give a commit, 40 hexadecimal digits; {constants.ENDPOINT}/{repository}/commits lists them"
     try:
         commit = call_within(_RESOLVE_SECONDS, lambda: HfApi().model_info(repository, revision=revision).sha)
-    except _HUB_ERRORS as error:
+    except (HFValidationError, httpx.HTTPError, OSError) as error:
         raise UserError(f"{cannot}{failure_reason(error)}.\n{remedy}") from error
     if commit is None:
         raise UserError(f"{cannot}the hub names no commit.\n{remedy}")
     print(f"{repository}: {revision} is {commit}; name that commit to read the same classifier again", file=sys.stderr)
     return commit
-
-
-def _fetched(repository: str, commit: str) -> Path:
-    try:
-        return Path(hf_hub_download(repository, FILE, revision=commit))
-    except _HUB_ERRORS as error:
-        raise UserError(
-            f"cannot fetch {FILE} of {repository} at {commit}: {failure_reason(error)}.\n"
-            f"Where there is a network: hf download {repository} {FILE} --revision {commit}; of a copy, name its path instead"
-        ) from error
 
 
 def open_base(base: str, revision: str | None, kind: Kind) -> tuple[FirstTokenConfig, PreTrainedTokenizerBase]:
@@ -301,8 +290,9 @@ def read_pickle(file: Path, config: FirstTokenConfig) -> FirstTokenClassifier:
     ):
         raise UserError(f"{cannot}expected a state dict, tensors by name, found a {type(state).__name__} of others")
     weights = {name: value for name, value in state.items() if name not in _TABLES}
-    if wrong := [name for name, value in weights.items() if not (value.is_floating_point() and value.isfinite().all())]:
-        raise UserError(f"{cannot}{_some(wrong)}: expected finite floating-point numbers")
+    for name, value in weights.items():
+        if not (value.is_floating_point() and value.isfinite().all()):
+            raise UserError(f"{cannot}{name}: expected finite floating-point numbers")
     positions = config.max_position_embeddings
     for name, plain in zip(_TABLES, (torch.arange(positions), torch.zeros(positions)), strict=True):
         if name in state and not torch.equal(state[name].double(), plain.double()[None]):
@@ -312,26 +302,14 @@ def read_pickle(file: Path, config: FirstTokenConfig) -> FirstTokenClassifier:
     if any(name.startswith("roberta.pooler.") for name in weights):
         model.roberta.pooler = RobertaPooler(config)
     try:
-        missing, unknown = model.load_state_dict(weights, strict=False)
+        model.load_state_dict(weights)
     except RuntimeError as error:
         raise UserError(
-            f"{cannot}{one_line(error)}.\nExpected a classifier of {config.num_labels} labels "
-            f"({', '.join(config.id2label.values())}) on the base that base=… names; alignment and perception have a file "
-            "each"
+            f"{cannot}{one_line(error)}.\nExpected the authors' {FILE}: `roberta.`, of the base that base=… names, and "
+            f"`classifier.`, one linear layer of {config.num_labels} labels ({', '.join(config.id2label.values())})"
         ) from error
-    if missing or unknown:
-        parts = [f"lacks {_some(missing)}"] * bool(missing) + [f"holds {_some(unknown)} too"] * bool(unknown)
-        raise UserError(
-            f"{cannot}expected `roberta.` (RobertaModel of the base) and `classifier.` (one linear layer), but it "
-            f"{' and '.join(parts)}.\nIs it the authors' epoch_10.pt, and base=… roberta-base?"
-        )
     model.roberta.pooler = None
     return model
-
-
-def _some(names: Sequence[str]) -> str:
-    names = sorted(names)
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 if __name__ == "__main__":

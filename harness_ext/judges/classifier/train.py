@@ -1,6 +1,6 @@
 """Trains a judge by transformers' Trainer, measures it, and writes its folder whole or not at all.
 
-``FOLDER.unfinished`` holds the last epoch of an interrupted run and its record: the next run resumes it.
+``FOLDER.partial`` holds the last epoch of an interrupted run: the next run resumes it.
 """
 
 import json
@@ -35,11 +35,12 @@ from transformers import (
     set_seed,
 )
 from transformers.trainer import TRAINER_STATE_NAME
+from transformers.trainer_utils import get_last_checkpoint
 from transformers.utils import logging
 
 from harness_ext.common.errors import UserError
 from harness_ext.common.failures import failure_reason
-from harness_ext.common.files import held, new_folder, sha256
+from harness_ext.common.files import resumed_folder, sha256, write_text
 from harness_ext.common.step_bar import StepBar
 from harness_ext.judges.classifier import LABELS, Kind, named_labels
 from harness_ext.judges.classifier.examples import Example, LabelledResponses, check_labels, split
@@ -52,7 +53,6 @@ TINY: Final = "tiny"
 # Unless they are given.
 USUAL: Final[Mapping[str, Any]] = {"epochs": 5, "learning_rate": 2e-5}
 USUAL_OF_TINY: Final[Mapping[str, Any]] = {"epochs": 30, "learning_rate": 1e-3}
-_RECORD: Final = "record.json"
 _PACKAGES: Final = ("torch", "transformers", "tokenizers")
 _TOKENS: Final = 512
 _TINY_TOKENS: Final = 256
@@ -91,15 +91,14 @@ def find_start(base: str, revision: str | None) -> Start:
         if revision is not None:
             raise UserError(f"--base-revision {revision}: {TINY} begins from nothing; leave it out")
         return Start(TINY, None, TINY)
-    if Path(base).is_dir():
-        require_weights(base, locate(base, None, "base"))
-        return Start(base, None, weights_identity(base, None))
-    if base in ("roberta-base", BASE):
+    local = Path(base).is_dir()
+    if not local and base in ("roberta-base", BASE):
         base, revision = BASE, revision or BASE_REVISION
-    if base.count("/") == 1 and not base.startswith(("/", ".", "~")):
-        revision = resolved(base, revision or "main")
-    locate(base, revision, "base")
-    return Start(base, revision, weights_identity(base, revision))
+    folder = locate(base, revision, "base")
+    if local:
+        require_weights(base, folder)
+    commit = None if local else resolved(base, revision or "main")
+    return Start(base, commit, weights_identity(base, commit))
 
 
 def _load(start: Start, kind: Kind, texts: Sequence[str]) -> tuple[Any, PreTrainedTokenizerBase]:
@@ -183,35 +182,26 @@ def train_judge(
     """
     check_labels(labelled, settings.without)
     record = _record(labelled, start, settings)
-    output = output.absolute()
-    work = output.with_name(f"{output.name}.unfinished")
-    trained = work / "trained"
-    with held(
-        output.with_name(f".{output.name}.lock"),
-        lambda error: UserError(f"{output.parent} cannot be written to ({error.strerror})"),
-        f"another run writes to {output}: wait for it, or choose another folder",
-    ):
-        if output.exists():
-            raise UserError(f"{output} is there already; remove it, or choose another folder")
-        _begin(work, record)
+    with resumed_folder(output.absolute(), record) as part:
+        steps, trained = part / "steps", part / "record.json"
         parts = split(labelled.examples, settings.held_out, settings.seed)
         started = time.perf_counter()
         # Transformers would draw a bar for every file over ours.
         logging.disable_progress_bar()
-        if not trained.is_dir():
+        if not trained.is_file():
             set_seed(settings.seed)
             model, tokenizer = _load(start, labelled.kind, [each.text for each in parts.train])
-            _fit(model, tokenizer, (parts.train, parts.validation), settings, work, callbacks)
-            with new_folder(trained) as scratch:
-                model.save_pretrained(scratch)
-                tokenizer.save_pretrained(scratch)
+            _fit(model, tokenizer, (parts.train, parts.validation), settings, steps, callbacks)
+            model.save_pretrained(part)
+            tokenizer.save_pretrained(part)
+            # After the weights: where it is, they are whole.
+            write_text(trained, json.dumps(record, indent=2) + "\n")
         seconds = time.perf_counter() - started
-        measures = _measure_folder(trained, labelled.kind, parts.held_out)
-        (trained / "README.md").write_text(card(labelled, measures, record, seconds), encoding="utf-8")
-        _write_json(trained / "measures.json", asdict(measures))
-        _write_json(trained / _RECORD, record)
-        trained.rename(output)
-        shutil.rmtree(work)
+        measures = _measure_folder(part, labelled.kind, parts.held_out)
+        write_text(part / "README.md", card(labelled, measures, record, seconds))
+        write_text(part / "measures.json", json.dumps(asdict(measures), indent=2) + "\n")
+        if steps.exists():
+            shutil.rmtree(steps)
     return measures
 
 
@@ -227,25 +217,6 @@ def _record(labelled: LabelledResponses, start: Start, settings: Settings) -> di
         **settings.model_dump(mode="json"),
         "versions": {name: version(name) for name in _PACKAGES},
     }
-
-
-def _begin(work: Path, record: Mapping[str, Any]) -> None:
-    """Make the unfinished folder, or check that the existing one is of the same run."""
-    file = work / _RECORD
-    if file.is_file():
-        before = read_json(file)
-        if other := [name for name in record if before.get(name) != record[name]]:
-            raise UserError(
-                f"{work} is of an interrupted run that differs in {', '.join(other)}: remove it, or choose another folder"
-            )
-        return
-    shutil.rmtree(work, ignore_errors=True)
-    work.mkdir()
-    _write_json(file, record)
-
-
-def _write_json(file: Path, value: Mapping[str, Any]) -> None:
-    file.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
 
 
 def _measure_folder(folder: Path, kind: Kind, examples: Sequence[Example]) -> Measures:
@@ -264,12 +235,12 @@ def _fit(
     tokenizer: PreTrainedTokenizerBase,
     parts: tuple[Sequence[Example], Sequence[Example]],
     settings: Settings,
-    work: Path,
+    steps: Path,
     callbacks: Sequence[TrainerCallback],
 ) -> None:
     """Train ``model`` in place on the first of ``parts``; it ends with the epoch of the least loss on the second.
 
-    The learning rate rises over the first tenth of all steps and falls to 0 from there. The last whole epoch in ``work``, if
+    The learning rate rises over the first tenth of all steps and falls to 0 from there. The last whole epoch in ``steps``, if
     any, is resumed.
     """
     columns = model.config.label2id
@@ -280,15 +251,15 @@ def _fit(
         ]
         for part in parts
     )
-    steps = math.ceil(len(train) / settings.batch_size) * settings.epochs
+    total = math.ceil(len(train) / settings.batch_size) * settings.epochs
     arguments = TrainingArguments(
-        output_dir=str(work),
+        output_dir=str(steps),
         num_train_epochs=settings.epochs,
         per_device_train_batch_size=settings.batch_size,
         per_device_eval_batch_size=4 * settings.batch_size,
         learning_rate=settings.learning_rate,
         weight_decay=0.01,
-        warmup_steps=int(0.1 * steps),
+        warmup_steps=int(0.1 * total),
         eval_strategy="epoch",
         save_strategy="epoch",
         logging_strategy="epoch",
@@ -309,20 +280,17 @@ def _fit(
         callbacks=[EarlyStoppingCallback(settings.patience), _Bar(), *callbacks],
     )
     trainer.remove_callback(PrinterCallback)
-    trainer.train(resume_from_checkpoint=_last_whole(work))
+    trainer.train(resume_from_checkpoint=_last_whole(steps))
 
 
-def _last_whole(work: Path) -> str | None:
-    """The last epoch that is whole; later ones are removed."""
-    found = sorted(work.glob("checkpoint-*"), key=lambda folder: int(folder.name.removeprefix("checkpoint-")))
-    for folder in reversed(found):
+def _last_whole(steps: Path) -> str | None:
+    """The last epoch that is whole; others are removed."""
+    for folder in steps.glob("checkpoint-*"):
         try:
             read_json(folder / TRAINER_STATE_NAME)  # its last file
         except UserError:
             shutil.rmtree(folder)
-        else:
-            return str(folder)
-    return None
+    return get_last_checkpoint(str(steps)) if steps.exists() else None
 
 
 class _Bar(StepBar):
