@@ -79,16 +79,10 @@ def _loaded(source: str, name: ImageCollection, block: int) -> Dataset:
         return glyphs.held_out_rows() if name == "test" else glyphs.test_rows(block)
     if name == "test":
         return both_sides().images
-    if name == "all":
-        from harness_ext.sources.unsafeconcepts import load_unsafeconcepts
+    from harness_ext.sources.sets import load_set
 
-        images, described = load_unsafeconcepts()
-        record_provenance(unsafeconcepts_source=described)
-        return images
-    from harness_ext.sources.labelled import load_labelled
-
-    images, described = load_labelled(name)
-    record_provenance(**{f"{name}_source": described})
+    images, described = load_set("images" if name == "all" else name)
+    record_provenance(**{f"{source if name == 'all' else name}_source": described})
     return images
 
 

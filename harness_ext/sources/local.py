@@ -9,52 +9,47 @@ from typing import Any, Final
 import datasets
 
 from harness_ext.common.errors import SourceError
-from harness_ext.common.hub import TIMEOUT, cached_snapshot, download, hub_in_reach, read_snapshot
-from harness_ext.sources.access import SETS, ImageSet, check_access, find_layout
+from harness_ext.common.hub import download
+from harness_ext.sources.access import SETS, Layout, check_access, find_layout
 
 # The first is the imagefolder layout's, the second that of the authors' own metadata file.
 _FILE_KEYS: Final = ("file_name", "image_filename")
 
 
-def read_set(name: str, columns: Sequence[str]) -> tuple[datasets.Dataset, str]:
+def read_set(name: str) -> tuple[datasets.Dataset, str]:
     """The rows of a set as they are, and their source's name for results: ``repository@commit``, or the local copy's path.
 
     Raises:
-        SourceError: They are out of reach, cannot be read, or lack one of ``columns``.
+        SourceError: They are out of reach, cannot be read, or lack one of the set's columns.
     """
     images = SETS[name]
-    rows, described = _read(name, images)
-    if missing := [column for column in columns if column not in rows.column_names]:
-        found = ", ".join(rows.column_names) or "none"
-        raise SourceError(f"{described}: missing column {', '.join(missing)}; found {found}", images.no_copy)
-    return rows, described
-
-
-def _read(name: str, images: ImageSet) -> tuple[datasets.Dataset, str]:
     if (path := images.local_copy) is not None:
-        return _read_copy(images, path), str(path)
-    if images.gated:
-        reached = hub_in_reach(TIMEOUT, images.repo, images.no_access)
-        snapshot = download(images.repo, local_files_only=not reached)
+        layout, source, remedy = find_layout(images, path), str(path), ""
     else:
-        check_access(name)
-        # A complete copy in the cache serves without asking the hub.
-        snapshot = cached_snapshot(images.repo) or download(images.repo)
-    described = f"{images.repo}@{snapshot.name}"
-    return read_snapshot(snapshot, described), described
-
-
-def _read_copy(images: ImageSet, path: Path) -> datasets.Dataset:
-    layout = find_layout(images, path)
+        snapshot = download(images.repo, local_files_only=not check_access(name))
+        layout, source = Layout("hub", (snapshot,)), f"{images.repo}@{snapshot.name}"
+        remedy = f"If the download was cut off or damaged, delete {snapshot.parent.parent} and run again."
     try:
-        if layout.kind == "images":
-            return _load_images(layout.files[0], images.columns)
-        if layout.kind == "saved":
-            return _load_saved(layout.files[0])
-        return datasets.load_dataset("parquet", data_files=[str(file) for file in layout.files], split="train")
+        rows = _load(layout, images.columns)
     except (datasets.exceptions.DatasetsError, ValueError, OSError) as error:
         cause = error.__cause__ or error
-        raise SourceError(f"the local copy {path} cannot be read: {type(cause).__name__}: {cause}") from error
+        raise SourceError(f"{source} cannot be read: {type(cause).__name__}: {cause}", remedy) from error
+    if missing := [column for column in ("image", *images.columns) if column not in rows.column_names]:
+        found = ", ".join(rows.column_names) or "none"
+        raise SourceError(f"{source}: missing column {', '.join(missing)}; found {found}", images.no_copy)
+    return rows, source
+
+
+def _load(layout: Layout, columns: Sequence[str]) -> datasets.Dataset:
+    match layout.kind:
+        case "images":
+            return _load_images(layout.files[0], columns)
+        case "saved":
+            return _load_saved(layout.files[0])
+        case "hub":
+            return datasets.load_dataset(str(layout.files[0]), split="train")
+        case "parquet":
+            return datasets.load_dataset("parquet", data_files=[str(file) for file in layout.files], split="train")
 
 
 def _load_saved(folder: Path) -> datasets.Dataset:

@@ -11,7 +11,7 @@ from harness_ext.common.errors import SourceError
 from harness_ext.common.files import cache_dir
 from harness_ext.sources import prepared
 from harness_ext.sources.prepared import check_images, files_behind
-from harness_ext.sources.unsafeconcepts import check_rows
+from harness_ext.sources.sets import check_rows
 
 NAMES = [row["unsafe_concept"] for row in rows()]
 CATEGORIES = [row["category"] for row in rows()]

@@ -12,7 +12,7 @@ from harness_ext.benchmark.taxonomy import CATEGORY_OF, CONCEPTS
 from harness_ext.common.errors import SourceError
 from harness_ext.sources.access import check_access
 from harness_ext.sources.images import to_rgb
-from harness_ext.sources.unsafeconcepts import load_unsafeconcepts
+from harness_ext.sources.sets import load_set
 
 NUM_ROWS = 1567
 
@@ -120,7 +120,7 @@ def named(tmp_path, monkeypatch):
 def test_every_layout_gives_the_same_rows_in_the_same_order(named, layout):
     path = named(layout)
     check_access("images")
-    dataset, described = load_unsafeconcepts()
+    dataset, described = load_set("images")
     assert described == str(path)
     assert set(dataset.column_names) == {"image", "row", "concept", "category", "label"}
     assert dataset.features["image"] == datasets.Image()
@@ -134,7 +134,7 @@ def test_every_layout_gives_the_same_rows_in_the_same_order(named, layout):
 
 def test_a_copy_is_loaded_once(named):
     named(parquet_file)
-    assert load_unsafeconcepts() is load_unsafeconcepts()
+    assert load_set("images") is load_set("images")
 
 
 def nothing(folder):
@@ -250,5 +250,5 @@ def test_a_copy_that_is_not_the_dataset_is_refused(named, monkeypatch, layout, p
     monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)  # as lmms_eval.api.task does
     named(layout)
     with pytest.raises(SourceError, match=problem) as caught:
-        load_unsafeconcepts()
+        load_set("images")
     assert len(str(caught.value).splitlines()) <= 2
