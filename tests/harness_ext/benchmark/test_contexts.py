@@ -78,29 +78,3 @@ def test_the_published_form_is_read_by_concept_in_whatever_order():
     assert list(found) == sorted(CATEGORY_OF)
     assert found[min(CATEGORY_OF)].safe == "Is it right in lecture 0?"
     assert found[min(CATEGORY_OF)].unsafe == "Is it right in advertisement 0?"
-
-
-@pytest.mark.parametrize(
-    ("spoiled", "message"),
-    [
-        ({"unsafe concept": "Kittens"}, "entry 7: expected a concept of the taxonomy"),
-        ({"category": "Kittens"}, "entry 7: expected a concept of the taxonomy and its category"),
-        (
-            {"output": "Safe Context: Is it right?"},
-            "entry 7: expected a question in a safe and one in an unsafe context",
-        ),
-        ({"output": "Safe Context: Yes.\n\nUnsafe Context: No."}, "entry 7: expected a question"),
-        ({"output": "Unsafe Context: Is it?\n\nSafe Context: Is it?"}, "entry 7: expected a question"),
-        ({"unsafe concept": CONCEPTS[0].name, "category": CONCEPTS[0].category}, "'Swastika' is there twice"),
-    ],
-)
-def test_an_entry_that_is_not_as_published_is_named(spoiled, message):
-    spoilt = entries()
-    spoilt[7] |= spoiled
-    with pytest.raises(SourceError, match=message):
-        parse_contexts(json.dumps(spoilt))
-
-
-def test_a_concept_without_questions_is_named():
-    with pytest.raises(SourceError, match=f"no questions about {entries()[-1]['unsafe concept']}"):
-        parse_contexts(json.dumps(entries()[:-1]))
