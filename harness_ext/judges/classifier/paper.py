@@ -26,7 +26,7 @@ from transformers.models.roberta.modeling_roberta import RobertaPooler
 
 from harness_ext.common.errors import UserError, exit_status, one_line
 from harness_ext.common.failures import failure_reason
-from harness_ext.common.files import cache_dir, held, new_folder, not_cached
+from harness_ext.common.files import cache_dir, held, new_folder, not_cached, write_text
 from harness_ext.common.files import sha256 as digest_of
 from harness_ext.common.hub import call_within, httpx
 from harness_ext.judges.classifier import LABELS, Kind, named_labels
@@ -153,27 +153,29 @@ def converted(
     folder = cache_dir() / "judges" / f"{kind}-{digest_of(json.dumps(source))[:12]}"
     with held(Path(f"{folder}.lock"), functools.partial(not_cached, folder)):
         kept = _kept(folder) if folder.exists() else None
-        if "commit" in source:
-            # A commit's file cannot change.
-            named = source["repository"], source["commit"]
-            pickled = None if kept else hub_file(*named, FILE, f"cannot fetch {FILE} of {named[0]} at {named[1]}: ")
+        if kept is not None and "commit" in source:
+            found = kept  # a commit's file cannot change
         else:
-            pickled = Path(source["file"])
-        found = kept if pickled is None else _file_sha256(pickled)
-        assert found is not None
-        if sha256 not in (None, found):
-            what = source.get("file") or f"{source['repository']} at {source['commit']}"
-            raise UserError(f"{what}: expected the sha256 {sha256}, found {found}; nothing of it was read")
-        if kept not in (None, found):
-            if sha256 is None:
-                raise UserError(
-                    f"{pickled}: expected the sha256 {kept}, found {found}; nothing of it was read\n"
-                    f"It is not the file that was read first from there; {kind}_sha256={found} says that this one is meant"
-                )
-            shutil.rmtree(folder)
+            pickled = Path(source["file"]) if file else _fetched(source["repository"], source["commit"])
+            require_whole(pickled, "")
+            found = digest_of(pickled)
+        if (expected := sha256 or kept) not in (None, found):
+            whose = "given" if sha256 else "that of the file that was read first from there"
+            raise UserError(
+                f"{file or REPOSITORIES[kind]}: expected the sha256 {expected}, {whose}, found {found}; nothing of it was "
+                f"read.\nIf this file is meant: {kind}_sha256={found}"
+            )
         if kept != found:
-            assert pickled is not None
-            _convert(kind, source, pickled, found, folder)
+            if kept is not None:
+                shutil.rmtree(folder)
+            config, tokenizer = open_base(source["base"], source.get("base_revision"), kind)
+            model = read_pickle(pickled, config)
+            with new_folder(folder) as scratch:
+                model.save_pretrained(scratch)
+                tokenizer.save_pretrained(scratch)
+                weights = digest_of(scratch / _WEIGHTS)
+                record = {"source": source, "kind": kind, "sha256": found, "weights_sha256": weights}
+                write_text(scratch / _SOURCE, json.dumps(record, indent=2) + "\n")
     return folder, found
 
 
@@ -203,23 +205,6 @@ def _kept(folder: Path) -> str:
     return str(record["sha256"])
 
 
-def _file_sha256(file: Path) -> str:
-    try:
-        return digest_of(file)
-    except OSError as error:
-        raise UserError(f"{file} cannot be read ({error.strerror}); expected the authors' file {FILE}") from error
-
-
-def _convert(kind: Kind, source: Mapping[str, str], pickled: Path, sha256: str, folder: Path) -> None:
-    config, tokenizer = open_base(source["base"], source.get("base_revision"), kind)
-    model = read_pickle(pickled, config)
-    with new_folder(folder) as scratch:
-        model.save_pretrained(scratch)
-        tokenizer.save_pretrained(scratch)
-        record = {"source": source, "kind": kind, "sha256": sha256, "weights_sha256": digest_of(scratch / _WEIGHTS)}
-        (scratch / _SOURCE).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-
-
 # --- the hub ----------------------------------------------------------------------------------------------------------
 
 
@@ -240,6 +225,10 @@ def resolved(repository: str, revision: str) -> str:
         raise UserError(f"{cannot}the hub names no commit.\n{remedy}")
     print(f"{repository}: {revision} is {commit}; name that commit to read the same classifier again", file=sys.stderr)
     return commit
+
+
+def _fetched(repository: str, commit: str) -> Path:
+    return hub_file(repository, commit, FILE, f"cannot fetch {FILE} of {repository} at {commit}: ")
 
 
 def open_base(base: str, revision: str | None, kind: Kind) -> tuple[FirstTokenConfig, PreTrainedTokenizerBase]:
@@ -277,7 +266,6 @@ def read_pickle(file: Path, config: FirstTokenConfig) -> FirstTokenClassifier:
         UserError: It is not whole, holds something other than tensors, or other tensors than these.
     """
     cannot = f"{file} cannot be used: "
-    require_whole(file, "")
     try:
         state = torch.load(file, map_location="cpu", weights_only=True, mmap=False)
     except _UNREADABLE as error:

@@ -108,7 +108,7 @@ def test_a_truncated_file_is_refused(base: Path, tmp_path: Path, keep: float) ->
     torch.save(authors_module(base, 3).state_dict(), file)
     whole = file.read_bytes()
     file.write_bytes(whole[: int(keep * len(whole))])
-    with pytest.raises(UserError, match=r"a\.pt is (empty|cut off: expected|no file of torch\.save)"):
+    with pytest.raises(UserError, match=r"a\.pt cannot be used: expected a pickle of tensors alone"):
         read(file, base)
 
 
