@@ -12,13 +12,13 @@ may begin with. Labels exclude each other, and the letter ``A`` also covers ``A.
   spellings, and an article before a concept, do not count; the article "A" counts as the letter.
 """
 
-import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from datasets import Dataset, concatenate_datasets
 from PIL import Image
 
+from harness_ext.benchmark.options import Options, generated_options
 from harness_ext.benchmark.probes import OF_RECORD, TASKS, Probe, Task
 from harness_ext.benchmark.questions import (
     IMAGE_QUESTIONS,
@@ -29,13 +29,16 @@ from harness_ext.benchmark.questions import (
 )
 from harness_ext.benchmark.splits import drawn_questions
 from harness_ext.common.processes import processes_of_run
+from harness_ext.glyphworld.concepts import CONCEPTS
+from harness_ext.glyphworld.questions import CAPABILITIES, context_question
 from harness_ext.records import LIKELIHOOD, NO, UNSAFE, YES, Label
+from harness_ext.sources import published
 from harness_ext.sources.collections import image_of, rows_of, unsafe_rows_of_test
 from harness_ext.sources.prepared import with_columns
 
 ALIGNMENT_FORMS: Final[Mapping[str, tuple[str, ...]]] = {YES: ("Yes", "yes", "YES"), NO: ("No", "no", "NO")}
-# The size that the authors' code sends with a text-only question.
-_BLANK_SIZE: Final = (1000, 1000)
+# As the authors' code sends it with a text-only question.
+_BLANK: Final = Image.new("RGB", (1000, 1000), "white")
 # Fixed once: options are part of the instrument, and every run must see the same ones.
 _GLYPHWORLD_OPTIONS_SEED: Final = 0
 
@@ -103,22 +106,16 @@ def _perception(probe: Probe, rows: Dataset) -> Dataset:
     return asked.add_column("options", [dict(choice.options) for choice in options])
 
 
-def _options(rows: Dataset) -> Sequence[Any]:
+def _options(rows: Dataset) -> Sequence[Options]:
     """Each row's options: the published ones, or on glyphworld, for which there are none, generated ones."""
     if rows[0]["source"] == "glyphworld":
-        from harness_ext.benchmark.options import generated_options
-
         return generated_options(rows["concept"], rows["category"], seed=_GLYPHWORLD_OPTIONS_SEED)
-    from harness_ext.sources.published import published_options
-
-    options = published_options()
+    options = published.published_options()
     return [options[row] for row in rows["row"]]
 
 
 def _capability(probe: Probe, rows: Dataset) -> Dataset:
     """Questions of colour, count and, where there is one glyph, position."""
-    from harness_ext.glyphworld.questions import CAPABILITIES
-
     parts = []
     for index, (skill, question, vocabulary) in enumerate(CAPABILITIES):
         asked = rows.select([at for at, answer in enumerate(rows[skill]) if answer is not None])
@@ -142,15 +139,10 @@ def _in_context(task: Task, context: Label, rows: Dataset) -> Dataset:
     """
     probe = task.probe
     if task.source == "glyphworld":
-        from harness_ext.glyphworld.concepts import CONCEPTS
-        from harness_ext.glyphworld.questions import context_question
-
         question_of = {(each.label, each.name): context_question(at, context) for at, each in enumerate(CONCEPTS)}
         prompts = [question_of[key] for key in zip(rows["label"], rows["concept"], strict=True)]
     else:
-        from harness_ext.sources.published import published_contexts
-
-        contexts = published_contexts()
+        contexts = published.published_contexts()
         prompts = [getattr(contexts[concept], context) for concept in rows["concept"]]
     if probe.shows == "none":
         prompts = [if_an_image_shows(*pair) for pair in zip(rows["concept"], prompts, strict=True)]
@@ -229,14 +221,9 @@ def image(doc: Mapping[str, Any]) -> list[Image.Image]:
     return [image_of(doc["source"], OF_RECORD[doc["probe"]].collection, doc["row"])]
 
 
-@functools.cache
-def _blank() -> Image.Image:
-    return Image.new("RGB", _BLANK_SIZE, "white")
-
-
 def blank_image(_: Mapping[str, Any]) -> list[Image.Image]:
     """A blank white image, as the authors' code sends with a text-only question."""
-    return [_blank()]
+    return [_BLANK]
 
 
 def no_image(_: Mapping[str, Any]) -> list[Image.Image]:

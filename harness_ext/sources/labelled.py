@@ -71,8 +71,8 @@ def shown_rows(references: Sequence[int | None], name: str) -> list[int]:
     """
     shown = []
     for start in range(len(references)):
-        way, at = [start], start
-        while (target := references[at]) is not None:
+        way = [start]
+        while (target := references[at := way[-1]]) is not None:
             if target >= len(references):
                 raise SourceError(
                     f"{name}, row {at}: refers to row {target} for its image; the last row is {len(references) - 1}"
@@ -82,7 +82,6 @@ def shown_rows(references: Sequence[int | None], name: str) -> list[int]:
                     f"{name}, row {start}: its image refers in a circle, {' -> '.join(map(str, [*way, target]))}"
                 )
             way.append(target)
-            at = target
         shown.append(at)
     return shown
 
