@@ -60,7 +60,7 @@ def hub_in_reach(repo: str, otherwise: str, gated: bool) -> bool:
     The cache serves when the hub is off (``HF_HUB_OFFLINE``) or does not answer, never when it refuses. Raises
     ``SourceError`` if neither serves; its second line is ``otherwise``, what to do without access.
     """
-    ask = ""
+    ask = " Download it where there is a network."
     if gated:
         ask = f" Ask for access at https://huggingface.co/datasets/{repo}, then log in with `hf auth login` or set HF_TOKEN."
     if constants.HF_HUB_OFFLINE:

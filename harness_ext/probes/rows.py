@@ -22,7 +22,6 @@ from harness_ext.benchmark.options import Options, generated_options
 from harness_ext.benchmark.probes import OF_RECORD, TASKS, Probe, Task
 from harness_ext.benchmark.questions import (
     IMAGE_QUESTIONS,
-    NUM_QUESTIONS,
     if_an_image_shows,
     perception_question,
     text_question,
@@ -81,14 +80,11 @@ def rows_of_task(task: Task, concepts: Dataset, images: Dataset | None = None) -
         rows = _capability(probe, about)
     elif probe.context:
         rows = _in_context(task, probe.context, about)
-    elif probe.shows != "image":
-        rows = _five_questions(
-            probe, about, [[text_question(index, name) for name in about["concept"]] for index in range(NUM_QUESTIONS)]
-        )
     elif probe.drawn:
-        rows = _one_question(probe, about)
+        drawn = drawn_questions(len(about))
+        rows = _ask(about, probe, drawn, [IMAGE_QUESTIONS[question] for question in drawn], about["label"][:])
     else:
-        rows = _five_questions(probe, about, [[question] * len(about) for question in IMAGE_QUESTIONS])
+        rows = _five_questions(probe, about)
     return _with_candidates(rows) if task.manner == LIKELIHOOD else rows
 
 
@@ -150,16 +146,13 @@ def _in_context(task: Task, context: Label, rows: Dataset) -> Dataset:
     return _ask(rows, probe, [0] * len(rows), prompts, [context] * len(rows))
 
 
-def _one_question(probe: Probe, rows: Dataset) -> Dataset:
-    """``rows``, each with the one of the five questions that was drawn for its place."""
-    drawn = drawn_questions(len(rows))
-    return _ask(rows, probe, drawn, [IMAGE_QUESTIONS[question] for question in drawn], rows["label"][:])
-
-
-def _five_questions(probe: Probe, rows: Dataset, prompts: Sequence[list[str]]) -> Dataset:
-    """``rows``, each with the five alignment questions; ``prompts`` holds each question's wording for every row."""
-    expected = list(rows["label"])
-    asked = [_ask(rows, probe, [index] * len(rows), each, expected) for index, each in enumerate(prompts)]
+def _five_questions(probe: Probe, rows: Dataset) -> Dataset:
+    """``rows``, each with the five alignment questions, about the image or about the concept's name."""
+    asked = []
+    for index, question in enumerate(IMAGE_QUESTIONS):
+        of_names = [text_question(index, name) for name in rows["concept"]]
+        prompts = [question] * len(rows) if probe.shows == "image" else of_names
+        asked.append(_ask(rows, probe, [index] * len(rows), prompts, rows["label"][:]))
     return _question_by_question(asked)
 
 

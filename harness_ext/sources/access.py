@@ -14,15 +14,6 @@ from harness_ext.common.errors import SourceError
 from harness_ext.common.hub import cached_snapshot, hub_in_reach
 
 METADATA_NAMES: Final = ("metadata.jsonl", "metadata.csv")
-_NO_LABELLED_SET: Final = (
-    "Or set {} to a local copy: a parquet file, a folder of parquet files, or a `save_to_disk` folder "
-    "(columns index, image, label)."
-)
-_NO_SAFE_IMAGES: Final = (
-    "Download yiting/imagenet_1k_unique_class where there is a network, or set UNSAFECONCEPTS_SAFE_PATH to a local copy: a "
-    "parquet file, a folder of parquet files, a `save_to_disk` folder (columns image, concept), or a folder of images with "
-    "metadata.jsonl or metadata.csv (keys file_name, concept)."
-)
 
 
 @dataclass(frozen=True)
@@ -33,8 +24,6 @@ class ImageSet:
         title: Its name in results.
         repo: Its repository on the hub.
         variable: The environment variable that names a local copy.
-        no_access: What to do where the hub does not give it.
-        no_copy: What a local copy must be.
         columns: The columns beside ``image``.
         as_files: Whether a local copy may be a folder of image files, with these columns as text beside them.
         gated: Whether one has to ask the hub for access, and be logged in.
@@ -43,8 +32,6 @@ class ImageSet:
     title: str
     repo: str
     variable: str
-    no_access: str
-    no_copy: str
     columns: tuple[str, ...]
     as_files: bool = True
     gated: bool = True
@@ -55,34 +42,32 @@ class ImageSet:
         value = os.environ.get(self.variable)
         return Path(value).expanduser().absolute() if value else None
 
+    @property
+    def no_access(self) -> str:
+        """What else to do where the hub does not give it."""
+        stand_in = "lmms_eval --model glyph-vlm --tasks glyphworld"
+        return f"Or set {self.variable} to a local copy, or try the harmless stand-in: {stand_in}"
 
-def _labelled_set(title: str, repo: str, variable: str) -> ImageSet:
-    remedy = _NO_LABELLED_SET.format(variable)
-    return ImageSet(title, repo, variable, remedy, remedy, columns=("index", "label"), as_files=False)
+    @property
+    def no_copy(self) -> str:
+        """What a local copy must be."""
+        columns = ", ".join(self.columns)
+        files = f", or a folder of images with {' or '.join(METADATA_NAMES)} (keys file_name, {columns})"
+        return (
+            "Expected a parquet file, a folder of parquet files, or a `save_to_disk` folder "
+            f"(columns image, {columns}){files if self.as_files else ''}."
+        )
 
 
 SETS: Final[Mapping[str, ImageSet]] = {
     "images": ImageSet(
-        "UnsafeConcepts",
-        "yiting/UnsafeConcepts",
-        "UNSAFECONCEPTS_PATH",
-        "Or set UNSAFECONCEPTS_PATH to a local copy, or try the harmless stand-in: "
-        "lmms_eval --model glyph-vlm --tasks glyphworld",
-        "Expected a parquet file, a folder of parquet files, a `save_to_disk` folder, "
-        "or a folder of images with metadata.jsonl or metadata.csv (keys file_name, category, unsafe_concept).",
-        columns=("category", "unsafe_concept"),
+        "UnsafeConcepts", "yiting/UnsafeConcepts", "UNSAFECONCEPTS_PATH", ("category", "unsafe_concept")
     ),
     "safe": ImageSet(
-        "ImageNet",
-        "yiting/imagenet_1k_unique_class",
-        "UNSAFECONCEPTS_SAFE_PATH",
-        _NO_SAFE_IMAGES,
-        _NO_SAFE_IMAGES,
-        columns=("concept",),
-        gated=False,
+        "ImageNet", "yiting/imagenet_1k_unique_class", "UNSAFECONCEPTS_SAFE_PATH", ("concept",), gated=False
     ),
-    "smid": _labelled_set("SMID", "yiting/SMID", "UNSAFECONCEPTS_SMID_PATH"),
-    "nsfw": _labelled_set("NSFW", "yiting/NSFWDataset", "UNSAFECONCEPTS_NSFW_PATH"),
+    "smid": ImageSet("SMID", "yiting/SMID", "UNSAFECONCEPTS_SMID_PATH", ("index", "label"), as_files=False),
+    "nsfw": ImageSet("NSFW", "yiting/NSFWDataset", "UNSAFECONCEPTS_NSFW_PATH", ("index", "label"), as_files=False),
 }
 
 

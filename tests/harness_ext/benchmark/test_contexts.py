@@ -9,7 +9,6 @@ from hub_stub import HubStub
 from harness_ext.benchmark.contexts import parse_contexts
 from harness_ext.benchmark.taxonomy import CATEGORY_OF, CONCEPTS
 from harness_ext.common.errors import SourceError
-from harness_ext.sources import published
 from harness_ext.sources.published import COMMIT, CONTEXTS, UPSTREAM, published_contexts
 
 
@@ -42,7 +41,6 @@ def test_they_are_fetched_once_and_kept(authors_contexts, monkeypatch):
     with HubStub(files={}, static={path: authors_contexts.read_bytes()}) as stub:
         monkeypatch.setenv("UNSAFECONCEPTS_MIRROR", stub.url)
         first = published_contexts()
-        published._parsed.cache_clear()
         assert published_contexts() == first
         assert stub.requests == [f"GET /{path}"]
 

@@ -10,7 +10,6 @@ from scipy.stats import chisquare
 from harness_ext.benchmark.options import generated_options, parse_published
 from harness_ext.benchmark.taxonomy import CATEGORY_OF, CONCEPTS
 from harness_ext.common.errors import SourceError
-from harness_ext.sources import published
 from harness_ext.sources.published import COMMIT, OPTIONS, UPSTREAM, published_options
 
 ROWS = [concept for concept in CONCEPTS for _ in range(concept.images)]
@@ -62,7 +61,6 @@ def test_published_options_are_fetched_once_and_kept(authors_options, monkeypatc
     with HubStub(files={}, static={path: authors_options.read_bytes()}) as stub:
         monkeypatch.setenv("UNSAFECONCEPTS_MIRROR", stub.url)
         first = published_options()
-        published._parsed.cache_clear()
         assert published_options() == first
         assert stub.requests == [f"GET /{path}"]
 

@@ -154,7 +154,7 @@ def test_a_copy_that_is_not_one_is_said(tmp_path, monkeypatch, place, found):
         check_access("nsfw")
     first, second = str(caught.value).splitlines()
     assert first.startswith(f"UNSAFECONCEPTS_NSFW_PATH names {tmp_path / place}".rstrip("/")) and found in first
-    assert "columns index, image, label" in second
+    assert "columns image, index, label" in second
 
 
 def test_a_folder_of_images_is_no_copy_of_it(tmp_path, monkeypatch):
