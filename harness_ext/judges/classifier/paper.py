@@ -18,8 +18,6 @@ from pathlib import Path
 from typing import Final
 
 import torch
-from huggingface_hub import HfApi, constants
-from huggingface_hub.errors import HFValidationError
 from torch import Tensor
 from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase, RobertaConfig
 from transformers.models.roberta.modeling_roberta import RobertaPooler
@@ -28,7 +26,6 @@ from harness_ext.common.errors import UserError, exit_status, one_line
 from harness_ext.common.failures import failure_reason
 from harness_ext.common.files import cache_dir, held, new_folder, not_cached, write_text
 from harness_ext.common.files import sha256 as digest_of
-from harness_ext.common.hub import call_within, httpx
 from harness_ext.judges.classifier import LABELS, Kind, named_labels
 from harness_ext.judges.classifier.judge import ClassifierJudge
 from harness_ext.judges.classifier.text_classifier import FirstTokenClassifier, FirstTokenConfig, TextClassifier
@@ -42,7 +39,6 @@ FILE: Final = "epoch_10.pt"
 # The model that the authors' code calls roberta-base, and the commit that others pin it to.
 BASE: Final = "FacebookAI/roberta-base"
 BASE_REVISION: Final = "e2da8e2f811d1448a5b465c236feacd80ffbac7b"
-_RESOLVE_SECONDS: Final = 15.0
 _SOURCE: Final = "source.json"
 _WEIGHTS: Final = "model.safetensors"
 
@@ -184,7 +180,7 @@ def _source(kind: Kind, file: str | None, revision: str | None, base: str, base_
     if file is not None:
         source = {"file": str(Path(file).expanduser().resolve())}
     else:
-        source = {"repository": REPOSITORIES[kind], "commit": resolved(REPOSITORIES[kind], str(revision))}
+        source = {"repository": REPOSITORIES[kind], "commit": resolved(REPOSITORIES[kind], str(revision), FILE)}
     if Path(base).is_dir():
         return {**source, "base": str(Path(base).resolve())}
     known = base_revision or (BASE_REVISION if base == BASE else None)
@@ -208,21 +204,16 @@ def _kept(folder: Path) -> str:
 # --- the hub ----------------------------------------------------------------------------------------------------------
 
 
-def resolved(repository: str, revision: str) -> str:
+def resolved(repository: str, revision: str, file: str = "config.json") -> str:
     """The commit that ``revision`` names, 40 hexadecimal digits; that of a branch or a tag is looked up and printed.
 
-    Raises ``UserError`` where the hub does not answer or names no commit.
+    ``file`` is one that the repository has. Raises ``UserError`` where the hub does not answer or has no such revision.
     """
     if re.fullmatch("[0-9a-f]{40}", revision):
         return revision
-    cannot = f"cannot look up the revision {revision!r} of {repository}: "
-    remedy = f"Give a commit, 40 hexadecimal digits; {constants.ENDPOINT}/{repository}/commits lists them"
-    try:
-        commit = call_within(_RESOLVE_SECONDS, lambda: HfApi().model_info(repository, revision=revision).sha)
-    except (HFValidationError, httpx.HTTPError, OSError) as error:
-        raise UserError(f"{cannot}{failure_reason(error)}.\n{remedy}") from error
-    if commit is None:
-        raise UserError(f"{cannot}the hub names no commit.\n{remedy}")
+    commit = hub_file(
+        repository, revision, file, f"cannot look up the revision {revision!r} of {repository}: "
+    ).parent.name
     print(f"{repository}: {revision} is {commit}; name that commit to read the same classifier again", file=sys.stderr)
     return commit
 
