@@ -8,7 +8,7 @@ import math
 import shutil
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
@@ -19,7 +19,6 @@ from tokenizers import ByteLevelBPETokenizer
 from tokenizers.processors import RobertaProcessing
 from tqdm import tqdm
 from transformers import (
-    AutoConfig,
     AutoModelForSequenceClassification,
     AutoTokenizer,
     DataCollatorWithPadding,
@@ -73,49 +72,40 @@ class Settings(BaseModel):
     without: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Start:
-    """The classifier that a training begins with: ``"tiny"`` (a new one), a folder, or a hub repository at a commit."""
+def find_start(base: str, revision: str | None) -> tuple[str, str | None]:
+    """The classifier that a training begins with: ``"tiny"`` (a new one), a folder, or a hub repository and its commit.
 
-    name: str
-    revision: str | None
-    identity: str
-
-
-def find_start(base: str, revision: str | None) -> Start:
-    """The start that ``--base`` names; ``roberta-base`` is at the commit of the paper's judges.
-
-    Raises ``UserError`` where there is no such checkpoint, or its commit cannot be looked up.
+    ``roberta-base`` is at the commit of the paper's judges. Raises ``UserError`` where there is no such checkpoint, or its
+    commit cannot be looked up.
     """
     if base == TINY:
         if revision is not None:
             raise UserError(f"--base-revision {revision}: {TINY} begins from nothing; leave it out")
-        return Start(TINY, None, TINY)
+        return TINY, None
     local = Path(base).is_dir()
     if not local and base in ("roberta-base", BASE):
         base, revision = BASE, revision or BASE_REVISION
     folder = locate(base, revision, "base")
     if local:
         require_weights(base, folder)
-    commit = None if local else resolved(base, revision or "main")
-    return Start(base, commit, weights_identity(base, commit))
+        return base, None
+    return base, resolved(base, revision or "main")
 
 
-def _load(start: Start, kind: Kind, texts: Sequence[str]) -> tuple[Any, PreTrainedTokenizerBase]:
+def _load(base: str, revision: str | None, kind: Kind, texts: Sequence[str]) -> tuple[Any, PreTrainedTokenizerBase]:
     """The classifier to train, with a head of ``kind``'s labels, and its tokenizer."""
-    if start.name == TINY:
+    if base == TINY:
         return _tiny(kind, texts)
-    cannot = f"cannot load the base {start.name!r}: "
+    cannot = f"cannot load the base {base!r}: "
     try:
-        config = AutoConfig.from_pretrained(start.name, revision=start.revision, **named_labels(kind))
-        tokenizer = AutoTokenizer.from_pretrained(start.name, revision=start.revision)
+        tokenizer = AutoTokenizer.from_pretrained(base, revision=revision)
         model, report = AutoModelForSequenceClassification.from_pretrained(
-            start.name,
-            revision=start.revision,
-            config=config,
+            base,
+            revision=revision,
             dtype=torch.float32,
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # a head of other labels is trained from nothing
+            **named_labels(kind),
         )
     except (OSError, ValueError, ImportError, RuntimeError) as error:
         raise UserError(f"{cannot}{failure_reason(error)}") from error
@@ -127,7 +117,7 @@ def _load(start: Start, kind: Kind, texts: Sequence[str]) -> tuple[Any, PreTrain
             "expected a text encoder of transformers"
         )
     # Two positions of RoBERTa's table are not for text, for padding has one too.
-    positions = getattr(config, "max_position_embeddings", _TOKENS + 2) - 2
+    positions = getattr(model.config, "max_position_embeddings", _TOKENS + 2) - 2
     tokenizer.model_max_length = min(tokenizer.model_max_length, _TOKENS, positions)
     return model, tokenizer
 
@@ -169,7 +159,7 @@ def _tiny(kind: Kind, texts: Sequence[str]) -> tuple[Any, PreTrainedTokenizerBas
 
 def train_judge(
     labelled: LabelledResponses,
-    start: Start,
+    start: tuple[str, str | None],
     settings: Settings,
     output: Path,
     callbacks: Sequence[TrainerCallback] = (),
@@ -181,7 +171,7 @@ def train_judge(
             was interrupted there.
     """
     check_labels(labelled, settings.without)
-    record = _record(labelled, start, settings)
+    record = _record(labelled, *start, settings)
     with resumed_folder(output.absolute(), record) as part:
         steps, trained = part / "steps", part / "record.json"
         parts = split(labelled.examples, settings.held_out, settings.seed)
@@ -190,7 +180,7 @@ def train_judge(
         logging.disable_progress_bar()
         if not trained.is_file():
             set_seed(settings.seed)
-            model, tokenizer = _load(start, labelled.kind, [each.text for each in parts.train])
+            model, tokenizer = _load(*start, labelled.kind, [each.text for each in parts.train])
             _fit(model, tokenizer, (parts.train, parts.validation), settings, steps, callbacks)
             model.save_pretrained(part)
             tokenizer.save_pretrained(part)
@@ -205,15 +195,15 @@ def train_judge(
     return measures
 
 
-def _record(labelled: LabelledResponses, start: Start, settings: Settings) -> dict[str, Any]:
+def _record(labelled: LabelledResponses, base: str, revision: str | None, settings: Settings) -> dict[str, Any]:
     """Everything that decides a judge's weights: its rows, its base, its settings, and the packages' versions."""
     rows = "".join(f"{json.dumps(asdict(each), sort_keys=True)}\n" for each in labelled.examples)
     return {
         "kind": labelled.kind,
         "examples": len(labelled.examples),
         "data_sha256": sha256(rows),
-        "base": start.name,
-        "base_identity": start.identity,
+        "base": base,
+        "base_identity": TINY if base == TINY else weights_identity(base, revision),
         **settings.model_dump(mode="json"),
         "versions": {name: version(name) for name in _PACKAGES},
     }
