@@ -39,12 +39,10 @@ from harness_ext.common.files import digest
 from harness_ext.common.provenance import forget_model
 from harness_ext.common.thoughts import after_thoughts
 from harness_ext.models.checkpoint import record_model
-from harness_ext.models.generation import Generated, GenerationSettings
+from harness_ext.models.generation import REQUEST_ERRORS, Generated, GenerationSettings
 from harness_ext.models.sanity import unlikely
 from harness_ext.models.store import AnswerStore, answer_key, answers_folder
 
-# What one bad request can raise: an unreadable image, a prompt too long, memory. Anything else is a fault of the program.
-REQUEST_ERRORS: Final = (OSError, ValueError, RuntimeError)
 # Raise it when answers of the same weights to the same prompt change because the code that asks has changed.
 _ANSWERS_VERSION: Final = "2"
 Conversation = list[dict[str, Any]]

@@ -20,10 +20,10 @@ from harness_ext.common.errors import UserError
 from harness_ext.common.failures import failure_reason, is_failed, mark_failed
 from harness_ext.common.options import checked
 from harness_ext.common.provenance import record_provenance
-from harness_ext.models.answering import REQUEST_ERRORS, AnsweringModel, Conversation, Question, one_by_one
+from harness_ext.models.answering import AnsweringModel, Conversation, Question, one_by_one
 from harness_ext.models.api_client import ChatClient, open_server, several_at_a_time
 from harness_ext.models.api_options import MAX_TOKENS_KEYS, OPENAI, extra_fields
-from harness_ext.models.generation import GenerationSettings, request_seed
+from harness_ext.models.generation import REQUEST_ERRORS, GenerationSettings, request_seed
 
 _AT_A_TIME: Final = 8
 # How Pillow is to write them; a PNG is of the same pixels at any level, and a fast one is sent sooner.

@@ -7,9 +7,9 @@ empty answer, or end a sampled run on a GPU. Here such an answer fails, and its 
 
 import hashlib
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeVar
 
 import torch
 from pydantic import Field, StrictBool, TypeAdapter, ValidationError
@@ -24,6 +24,7 @@ from transformers import (
 )
 
 from harness_ext.common.errors import UserError
+from harness_ext.common.failures import failure_reason, mark_failed
 from harness_ext.common.options import problem
 
 # Keys of other tasks that say how an image was once tiled or which modality is meant; our processor decides both.
@@ -35,6 +36,10 @@ NOT_FINITE: Final = (
     "overflows; another dtype may help"
 )
 _NEVER: Final = 2**31 - 1
+# What one bad request can raise: an unreadable image, a prompt too long, memory. Anything else is a fault of the program.
+REQUEST_ERRORS: Final = (OSError, ValueError, RuntimeError)
+
+_Item = TypeVar("_Item")
 
 _Count = Annotated[int, Field(ge=1)]
 _Number = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -130,6 +135,24 @@ class GenerationSettings:
 
 
 _SETTINGS: Final = TypeAdapter(GenerationSettings)
+
+
+def by_halves(ask: Callable[[Sequence[_Item]], list[str]], batch: Sequence[_Item]) -> list[str]:
+    """What ``ask`` answers to ``batch``, or to its halves where it raises one of ``REQUEST_ERRORS`` (memory, mostly).
+
+    An item that fails by itself is answered by its failure, marked.
+    """
+    try:
+        return ask(batch)
+    except REQUEST_ERRORS as error:
+        reason = failure_reason(error)
+    # Only now: the error held the tensors of the attempt.
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    if len(batch) == 1:
+        return [mark_failed(reason)]
+    middle = len(batch) // 2
+    return by_halves(ask, batch[:middle]) + by_halves(ask, batch[middle:])
 
 
 def ending_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[int]:

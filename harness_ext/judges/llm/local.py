@@ -41,7 +41,7 @@ from harness_ext.judges.llm.prompt import (
     request,
 )
 from harness_ext.models.checkpoint import locate, weights_identity
-from harness_ext.models.generation import GenerationSettings, came_to_an_end, ending_tokens
+from harness_ext.models.generation import GenerationSettings, by_halves, came_to_an_end, ending_tokens
 from harness_ext.models.likelihood import Candidates, Forced, Tokens
 from harness_ext.models.loading import load_model
 from harness_ext.models.sharing import CACHE, repeated
@@ -137,7 +137,7 @@ class LocalJudge(KeepingJudge):
                 yield key, mark_failed(f"a prompt of {len(tokens)} tokens is longer than the model reads")
             for start in range(0, len(items), self.batch_size):
                 batch = items[start : start + self.batch_size]
-                verdicts = _halving(read, [tokens for _, tokens in batch])
+                verdicts = by_halves(read, [tokens for _, tokens in batch])
                 yield from zip([key for key, _ in batch], verdicts, strict=True)
 
     def _prompt(self, answer: Answer) -> str:
@@ -181,19 +181,6 @@ class LocalJudge(KeepingJudge):
 
 def _forms(label: str) -> tuple[str, ...]:
     return _FORMS.get(label, (label,))
-
-
-def _halving(read: Callable[[Prompts], list[str]], prompts: Prompts) -> list[str]:
-    """``read`` of ``prompts``, or of their halves where that fails, down to the prompt that fails."""
-    try:
-        return read(prompts)
-    except (RuntimeError, ValueError) as error:
-        if len(prompts) == 1:
-            return [mark_failed(failure_reason(error))]
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-    middle = len(prompts) // 2
-    return _halving(read, prompts[:middle]) + _halving(read, prompts[middle:])
 
 
 class TextModel:

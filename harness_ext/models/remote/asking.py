@@ -9,10 +9,9 @@ import torch
 from transformers import LogitsProcessorList, PreTrainedModel, PreTrainedTokenizerBase
 
 from harness_ext.common.errors import UserError
-from harness_ext.common.failures import failure_reason, mark_failed
 from harness_ext.common.provenance import record_provenance
-from harness_ext.models.answering import REQUEST_ERRORS, Conversation, LocalModel, Question, one_by_one
-from harness_ext.models.generation import GenerationSettings, RequireFinite, request_seed, seeded_sampling
+from harness_ext.models.answering import Conversation, LocalModel, Question, one_by_one
+from harness_ext.models.generation import GenerationSettings, RequireFinite, by_halves, request_seed, seeded_sampling
 from harness_ext.models.loading import check_adapter
 from harness_ext.models.remote.loading import adapted, load_model, load_tokenizer, open_repository, tokenizer_identity
 
@@ -92,20 +91,16 @@ class RemoteCodeModel(LocalModel):
     def answer(self, batches: Sequence[list[Question]]) -> Iterator[tuple[list[Question], list[str]]]:
         """Answer one question after the other."""
         for batch in batches:
-            yield batch, [self._answer(question) for question in batch]
+            yield batch, by_halves(self._ask, batch)
 
-    def _answer(self, question: Question) -> str:
+    def _ask(self, batch: Sequence[Question]) -> list[str]:
+        (question,) = batch
         seed = request_seed(self._seed, *question.sampling)
         # Code that says no more than `.cuda()` means the current device.
         current = torch.cuda.device(self._device) if self._device.type == "cuda" else nullcontext()
-        try:
-            turns = self.conversation(question)
-            with torch.inference_mode(), current, self._repository.running():
-                return question.settings.cut(self.ask(turns, question.settings, seed))
-        except REQUEST_ERRORS as error:
-            if self._device.type == "cuda":
-                torch.cuda.empty_cache()
-            return mark_failed(failure_reason(error))
+        turns = self.conversation(question)
+        with torch.inference_mode(), current, self._repository.running():
+            return [question.settings.cut(self.ask(turns, question.settings, seed))]
 
 
 def question_parts(turns: Conversation) -> list[dict[str, Any]]:
