@@ -39,8 +39,9 @@ from harness_ext.common.files import digest
 from harness_ext.common.provenance import forget_model
 from harness_ext.common.thoughts import after_thoughts
 from harness_ext.models.checkpoint import record_model
-from harness_ext.models.generation import REQUEST_ERRORS, Generated, GenerationSettings
+from harness_ext.models.generation import REQUEST_ERRORS
 from harness_ext.models.sanity import unlikely
+from harness_ext.models.settings import Generated, GenerationSettings
 from harness_ext.models.store import AnswerStore, answer_key, answers_folder
 
 # Raise it when answers of the same weights to the same prompt change because the code that asks has changed.
@@ -183,7 +184,7 @@ class AnsweringModel(lmms):
     def answer(self, batches: Sequence[list[Question]]) -> Iterator[tuple[list[Question], list[str]]]:
         """Answer ``batches``, in any order; a request that failed is marked by ``harness_ext.common.failures.mark_failed``.
 
-        A backend that knows how an answer ended gives a :class:`harness_ext.models.generation.Generated` one.
+        A backend that knows how an answer ended gives a :class:`harness_ext.models.settings.Generated` one.
         """
 
     def generate_until(self, requests: list[Instance]) -> list[str]:

@@ -23,7 +23,8 @@ from harness_ext.common.provenance import record_provenance
 from harness_ext.models.answering import AnsweringModel, Conversation, Question, one_by_one
 from harness_ext.models.api_client import ChatClient, open_server, several_at_a_time
 from harness_ext.models.api_options import MAX_TOKENS_KEYS, OPENAI, extra_fields
-from harness_ext.models.generation import REQUEST_ERRORS, GenerationSettings, request_seed
+from harness_ext.models.generation import REQUEST_ERRORS, request_seed
+from harness_ext.models.settings import GenerationSettings
 
 _AT_A_TIME: Final = 8
 # How Pillow is to write them; a PNG is of the same pixels at any level, and a fast one is sent sooner.

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from harness_ext.common.errors import UserError
 from harness_ext.common.files import cache_dir, digest, replace_file
-from harness_ext.models.generation import Generated
+from harness_ext.models.settings import Generated
 
 ANSWERS_VARIABLE: Final = "UNSAFECONCEPTS_ANSWERS"
 NOT_KEPT: Final = "none"

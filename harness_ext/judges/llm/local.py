@@ -41,9 +41,10 @@ from harness_ext.judges.llm.prompt import (
     request,
 )
 from harness_ext.models.checkpoint import locate, weights_identity
-from harness_ext.models.generation import GenerationSettings, by_halves, came_to_an_end, ending_tokens
+from harness_ext.models.generation import by_halves, came_to_an_end, ending_tokens
 from harness_ext.models.likelihood import Candidates, Forced, Tokens
 from harness_ext.models.loading import load_model
+from harness_ext.models.settings import GenerationSettings
 from harness_ext.models.sharing import CACHE, repeated
 from harness_ext.models.store import answers_folder
 

@@ -11,9 +11,10 @@ from transformers import LogitsProcessorList, PreTrainedModel, PreTrainedTokeniz
 from harness_ext.common.errors import UserError
 from harness_ext.common.provenance import record_provenance
 from harness_ext.models.answering import Conversation, LocalModel, Question, one_by_one
-from harness_ext.models.generation import GenerationSettings, RequireFinite, by_halves, request_seed, seeded_sampling
+from harness_ext.models.generation import RequireFinite, by_halves, request_seed, seeded_sampling
 from harness_ext.models.loading import check_adapter
 from harness_ext.models.remote.loading import adapted, load_model, load_tokenizer, open_repository, tokenizer_identity
+from harness_ext.models.settings import GenerationSettings
 
 
 class RemoteCodeModel(LocalModel):

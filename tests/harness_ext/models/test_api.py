@@ -17,7 +17,7 @@ from harness_ext.common.failures import reason_of
 from harness_ext.common.provenance import provenance
 from harness_ext.models.answering import Question
 from harness_ext.models.api import OpenAICompatible
-from harness_ext.models.generation import GenerationSettings
+from harness_ext.models.settings import GenerationSettings
 
 
 def test_several_are_asked_at_a_time_and_every_answer_goes_to_its_question():

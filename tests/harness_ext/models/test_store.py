@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from harness_ext.common.errors import UserError
-from harness_ext.models.generation import Generated
+from harness_ext.models.settings import Generated
 from harness_ext.models.store import AnswerStore, answer_key, answers_folder
 
 ABOUT = {"task": "task", "row": 3}
