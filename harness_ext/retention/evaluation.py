@@ -143,7 +143,7 @@ class Evaluation:
         return outcome
 
     def _ask(self, into: Path, show: Callable[[str], None]) -> Outcome:
-        key = self.judge.key if self.judge else ""
+        key = self.judge.server.key if self.judge else ""
         environment = _environment() | (self.judge.environment() if self.judge else {})
         run_logged(self._command(into), into, environment, into / _LOG, key, show)
         # A judge's error, which lmms-eval keeps in a row, may repeat the key.
