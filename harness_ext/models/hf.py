@@ -8,7 +8,6 @@ import json
 import math
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import torch
@@ -17,7 +16,7 @@ from loguru import logger
 from harness_ext.common.failures import failure_reason, mark_failed
 from harness_ext.common.provenance import record_provenance
 from harness_ext.models.answering import Conversation, LocalModel, Question
-from harness_ext.models.checkpoint import locate
+from harness_ext.models.checkpoint import commit_of
 from harness_ext.models.decoding import Decoder, Row
 from harness_ext.models.generation import NOT_FINITE, REQUEST_ERRORS, by_halves, request_seed
 from harness_ext.models.likelihood import Candidates
@@ -79,9 +78,7 @@ class HuggingFaceVLM(LocalModel):
         **shared: Any,
     ) -> None:
         super().__init__(**shared)
-        # The hub's cache names a snapshot by its commit: looked up once, so that all that follows is of that one.
-        folder = locate(pretrained, revision, "processor")
-        commit = None if Path(pretrained).is_dir() else folder.name
+        commit = commit_of(pretrained, revision, "processor")
         processor = load_processor(pretrained, commit, trust_remote_code, prompt)
         model = load_model(
             pretrained,

@@ -107,13 +107,13 @@ def load_model(
     pretrained: str,
     *,
     revision: str | None,
-    adapter: str | None,
     dtype: str,
     device: str | None,
-    device_map: str | None,
-    attn_implementation: str | None,
-    trust_remote_code: bool,
+    device_map: str | None = None,
+    adapter: str | None = None,
     adapter_base: str | None = None,
+    attn_implementation: str | None = None,
+    trust_remote_code: bool = False,
     auto_class: Any = AutoModelForMultimodalLM,
 ) -> PreTrainedModel:
     """The model in evaluation mode, on its device, with its adapter, loaded by ``auto_class``.

@@ -14,7 +14,7 @@ from harness_ext.common.errors import UserError
 from harness_ext.common.failures import is_failed, reason_of
 from harness_ext.common.files import sha256
 from harness_ext.models.catalogue import describe_names, load_catalogue
-from harness_ext.models.checkpoint import adapter_identity, locate, weights_identity
+from harness_ext.models.checkpoint import adapter_identity, commit_of, weights_identity
 from harness_ext.models.entries import prompt_text
 from harness_ext.models.names import GLYPHWORLD, embedded
 from harness_ext.retention.benchmarks import JUDGED
@@ -86,10 +86,10 @@ def read_model(specification: str) -> Model:
         from harness_ext.models.loading import check_adapter
 
         check_adapter(adapter, pretrained, arguments.get("adapter_base"))
-    folder = locate(pretrained, revision, "weights")
+    commit = commit_of(pretrained, revision, "weights")
     prompt = arguments.get("prompt") or entry.prompt
     what = {
-        "weights": _weights_identity(pretrained, None if Path(pretrained).is_dir() else folder.name),
+        "weights": _weights_identity(pretrained, commit),
         "adapter": adapter_identity(adapter) if adapter else "none",
         "backend": entry.backend,
         "tokenizer": entry.tokenizer,

@@ -40,7 +40,7 @@ from harness_ext.judges.llm.prompt import (
     read_verdict,
     request,
 )
-from harness_ext.models.checkpoint import locate, weights_identity
+from harness_ext.models.checkpoint import commit_of, weights_identity
 from harness_ext.models.generation import by_halves, came_to_an_end, ending_tokens
 from harness_ext.models.likelihood import Candidates, Forced, Tokens
 from harness_ext.models.loading import load_model
@@ -204,9 +204,7 @@ class TextModel:
         device_map: str | None,
         template_options: Mapping[str, Any],
     ) -> None:
-        folder = locate(named, revision, "weights")
-        is_folder = Path(named).is_dir()
-        commit = None if is_folder else folder.name
+        commit = commit_of(named, revision, "weights")
         self._template_options = template_options
         try:
             self.tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(named, revision=commit)
@@ -219,17 +217,14 @@ class TextModel:
         self.model: PreTrainedModel = load_model(
             named,
             revision=commit,
-            adapter=None,
             dtype=dtype,
             device=device,
             device_map=device_map,
-            attn_implementation=None,
-            trust_remote_code=False,
             auto_class=AutoModelForCausalLM,
         )
         self.weights = weights_identity(named, commit)
         version = commit or self.weights.removeprefix("files ")
-        self.name = f"{Path(named).resolve().name if is_folder else named}@{version[:8]}"
+        self.name = f"{named if commit else Path(named).resolve().name}@{version[:8]}"
 
     def _require_template(self, named: str) -> None:
         if not self.tokenizer.chat_template:

@@ -22,7 +22,7 @@ from transformers.dynamic_module_utils import get_class_from_dynamic_module
 from transformers.models.auto.auto_factory import add_generation_mixin_to_remote_model
 
 from harness_ext.common.errors import UserError, one_line
-from harness_ext.models.checkpoint import UNREADABLE, locate, read_json, require_weights, weights_identity
+from harness_ext.models.checkpoint import UNREADABLE, commit_of, locate, read_json, require_weights, weights_identity
 from harness_ext.models.loading import check_options, default_device, put_adapter
 from harness_ext.models.resources import require_memory
 
@@ -92,9 +92,7 @@ def open_repository(named: str, revision: str | None, trust_remote_code: bool) -
             f"the model of {named!r}{at} is Python code in that repository, which would run on this machine with all your "
             f"rights.\nRead it, and if you trust it add --model_args trust_remote_code=True{pin}."
         )
-    folder = locate(named, revision, "code")
-    # The hub's cache names a snapshot by its commit.
-    repository = Repository(named, folder, None if local else folder.name)
+    repository = Repository(named, locate(named, revision, "code"), commit_of(named, revision, "code"))
     if repository.commit:
         _download(named, repository.commit, but=_WEIGHTS)
     _check_where_code_is(repository)
@@ -138,8 +136,7 @@ def tokenizer_identity(named: str | None) -> str:
     """Which tokenizer :func:`load_tokenizer` loads."""
     if named is None:
         return "of the weights"
-    commit = None if Path(named).is_dir() else locate(named, None, "tokenizer").name
-    return weights_identity(named, commit)
+    return weights_identity(named, commit_of(named, None, "tokenizer"))
 
 
 def load_model(
