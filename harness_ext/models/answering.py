@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from itertools import chain
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import torch
 from lmms_eval.api.instance import Instance
@@ -144,6 +144,9 @@ class AnsweringModel(lmms):
     """
 
     is_simple = False
+    # Whether it scores candidates, and searches with beams, where a task asks for it.
+    scores_candidates: ClassVar[bool] = False
+    beams: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -176,9 +179,19 @@ class AnsweringModel(lmms):
     def render(self, turns: Conversation) -> str:
         """The prompt as the model is given it, images left out. Raises one of ``REQUEST_ERRORS`` where it cannot be."""
 
-    @abstractmethod
+    def require_possible(self, settings: GenerationSettings) -> None:
+        """Raise ``UserError`` where a task asks for what this backend does not do."""
+        if settings.likelihood and not self.scores_candidates:
+            raise UserError(
+                "this backend gives answers, not the scores behind them: take tasks without '_likelihood' in their names, "
+                "or weights of your own (--model hf-vlm)"
+            )
+        if settings.num_beams > 1 and not self.beams:
+            raise UserError(f"this backend has no beam search: leave out num_beams={settings.num_beams}")
+
     def plan(self, questions: Sequence[Question]) -> list[list[Question]]:
-        """Batches, which must depend on nothing but ``questions``: a resumed run makes the same ones."""
+        """Batches, here of one; they depend on nothing but ``questions``: a resumed run makes the same ones."""
+        return [[question] for question in questions]
 
     @abstractmethod
     def answer(self, batches: Sequence[list[Question]]) -> Iterator[tuple[list[Question], list[str]]]:
@@ -252,6 +265,7 @@ class AnsweringModel(lmms):
         for index, instance in enumerate(requests):
             _, _, options, row, task, split = instance.args
             settings = GenerationSettings.from_task({**self._generation, **options})
+            self.require_possible(settings)
             candidates = _candidates(self.task_dict[task][split][row]) if settings.likelihood else {}
             unread.append(Question(index, instance, task, row, settings, candidates))
         with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as threads:
@@ -371,8 +385,3 @@ def _candidates(row: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
             f"the forms an answer may begin with; found {named!r}"
         )
     return {label: tuple(forms) for label, forms in named.items()}
-
-
-def one_by_one(questions: Iterable[Question]) -> list[list[Question]]:
-    """Batches of one."""
-    return [[question] for question in questions]

@@ -61,6 +61,9 @@ class HuggingFaceVLM(LocalModel):
         UserError: The weights, the adapter or an option are not as expected.
     """
 
+    scores_candidates = True
+    beams = True
+
     def __init__(
         self,
         pretrained: str,
