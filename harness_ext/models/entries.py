@@ -45,11 +45,6 @@ def prompt_text(prompt: str) -> str:
     return (TEMPLATES / f"{prompt}.jinja").read_text(encoding="utf-8")
 
 
-def _usable(prompt: str) -> str:
-    prompt_text(prompt)
-    return prompt
-
-
 @dataclass(frozen=True)
 class Needs:
     """What a model needs beyond this project.
@@ -92,7 +87,7 @@ class Entry:
     family: Text = ""
     revision: Word | None = None
     tokenizer: Text | None = None
-    prompt: Annotated[Text, AfterValidator(_usable)] | None = None
+    prompt: Annotated[Text, AfterValidator(prompt_text)] | None = None
     template_options: Options = field(default_factory=dict)
     generation: Mapping[str, Any] = field(default_factory=dict)
     needs: Needs = Needs()

@@ -16,7 +16,7 @@ from harness_ext.common.files import sha256
 from harness_ext.models.catalogue import describe_names, load_catalogue
 from harness_ext.models.checkpoint import adapter_identity, commit_of, weights_identity
 from harness_ext.models.entries import prompt_text
-from harness_ext.models.names import GLYPHWORLD, embedded
+from harness_ext.models.names import GLYPHWORLD, defaults_of, embedded
 from harness_ext.retention.benchmarks import JUDGED
 
 if TYPE_CHECKING:
@@ -75,10 +75,8 @@ def read_model(specification: str) -> Model:
             f"{specification!r}: what weights a server runs under a name cannot be seen from here, so that results could not "
             "be kept for them.\nEvaluate it by lmms_eval --tasks retention_vision"
         )
-    revision = arguments.get("revision")
-    if not (pretrained := arguments.get("pretrained")):
-        pretrained, revision = entry.weights, revision or entry.revision
-    if not pretrained:
+    options = defaults_of(entry, "pretrained" in arguments) | arguments
+    if not (pretrained := options.get("pretrained")):
         raise UserError(f"model {name!r} needs its weights named: {name},pretrained=REPOSITORY_OR_FOLDER")
     if pretrained.startswith(GLYPHWORLD):
         pretrained = embedded(pretrained)
@@ -86,14 +84,13 @@ def read_model(specification: str) -> Model:
         from harness_ext.models.loading import check_adapter
 
         check_adapter(adapter, pretrained, arguments.get("adapter_base"))
-    commit = commit_of(pretrained, revision, "weights")
-    prompt = arguments.get("prompt") or entry.prompt
+    commit = commit_of(pretrained, options.get("revision"), "weights")
     what = {
         "weights": _weights_identity(pretrained, commit),
         "adapter": adapter_identity(adapter) if adapter else "none",
         "backend": entry.backend,
         "tokenizer": entry.tokenizer,
-        "prompt": prompt_text(prompt) if prompt else None,
+        "prompt": prompt_text(options["prompt"]) if "prompt" in options else None,
         "template_options": dict(entry.template_options),
         "generation": dict(entry.generation),
         "arguments": {key: value for key, value in sorted(arguments.items()) if key not in {*_PLACES, "prompt"}},
