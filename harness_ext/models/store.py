@@ -66,9 +66,6 @@ class AnswerStore:
                 f"{NOT_KEPT!r} to keep none."
             ) from error
 
-    def __len__(self) -> int:
-        return len(self._answers)
-
     def __enter__(self) -> "AnswerStore":
         return self
 
