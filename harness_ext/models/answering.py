@@ -13,13 +13,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from itertools import chain
-from typing import Any, ClassVar, Final
+from typing import Annotated, Any, ClassVar, Final
 
 import torch
 from lmms_eval.api.instance import Instance
 from lmms_eval.api.model import lmms
 from loguru import logger
 from PIL import Image
+from pydantic import Field
 from tqdm import tqdm
 from transformers import PreTrainedModel
 
@@ -36,6 +37,7 @@ from harness_ext.common.failures import (
     reason_of,
 )
 from harness_ext.common.files import digest
+from harness_ext.common.options import checked
 from harness_ext.common.provenance import forget_model
 from harness_ext.common.thoughts import after_thoughts
 from harness_ext.models.checkpoint import record_model
@@ -148,25 +150,23 @@ class AnsweringModel(lmms):
     scores_candidates: ClassVar[bool] = False
     beams: ClassVar[bool] = False
 
+    @checked
     def __init__(
         self,
         *,
-        batch_size: int | str = 1,
-        max_batch_size: int | None = None,
-        max_failed: float = 0.001,
+        # lmms-eval hands it on as it was written.
+        batch_size: Annotated[int, Field(ge=1, strict=False)] = 1,
+        max_batch_size: Any = None,
+        max_failed: Annotated[float, Field(ge=0, le=1)] = 0.001,
         seed: int | None = None,
         generation: Mapping[str, Any] | None = None,
         answers: str | None = None,
     ) -> None:
         super().__init__()
         forget_model()
-        if not str(batch_size).isdigit() or int(batch_size) < 1:
-            raise UserError(f"batch_size must be a whole number of at least 1, found {batch_size!r}")
-        if not isinstance(max_failed, int | float) or not 0 <= max_failed <= 1:
-            raise UserError(f"max_failed must be a share from 0 to 1, found {max_failed!r}")
-        self.batch_size = int(batch_size)
+        self.batch_size = batch_size
         self._max_failed = max_failed
-        self._seed = torch.initial_seed() if seed is None else int(seed)
+        self._seed = torch.initial_seed() if seed is None else seed
         self._generation = dict(generation or {})
         GenerationSettings.from_task(self._generation)
         self._answers_folder = answers_folder(answers)
@@ -227,13 +227,13 @@ class AnsweringModel(lmms):
             bar.update(len(answers))
             waiting = [[question for question in batch if question.index not in kept] for batch in batches]
             for batch, given in self.answer([batch for batch in waiting if batch]):
-                checked = [_checked(answer) for answer in given]
+                taken = [_checked(answer) for answer in given]
                 store.add(
                     (question.key, answer, {"task": question.task, "row": question.row})
-                    for question, answer in zip(batch, checked, strict=True)
+                    for question, answer in zip(batch, taken, strict=True)
                     if not is_failed(answer)
                 )
-                for question, answer in zip(batch, checked, strict=True):
+                for question, answer in zip(batch, taken, strict=True):
                     answers[question.index] = answer
                     if is_failed(answer) and (reason := reason_of(answer)) != CONTENT_FILTER:
                         failures.add(question, reason)
