@@ -43,7 +43,7 @@ from harness_ext.common.thoughts import after_thoughts
 from harness_ext.models.checkpoint import record_model
 from harness_ext.models.generation import REQUEST_ERRORS
 from harness_ext.models.sanity import unlikely
-from harness_ext.models.settings import Generated, GenerationSettings
+from harness_ext.models.settings import Count, Generated, GenerationSettings, Share
 from harness_ext.models.store import AnswerStore, answer_key, answers_folder
 
 # Raise it when answers of the same weights to the same prompt change because the code that asks has changed.
@@ -155,9 +155,9 @@ class AnsweringModel(lmms):
         self,
         *,
         # lmms-eval hands it on as it was written.
-        batch_size: Annotated[int, Field(ge=1, strict=False)] = 1,
+        batch_size: Annotated[Count, Field(strict=False)] = 1,
         max_batch_size: Any = None,
-        max_failed: Annotated[float, Field(ge=0, le=1)] = 0.001,
+        max_failed: Share = 0.001,
         seed: int | None = None,
         generation: Mapping[str, Any] | None = None,
         answers: str | None = None,

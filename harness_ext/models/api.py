@@ -24,7 +24,7 @@ from harness_ext.models.answering import AnsweringModel, Conversation, Question
 from harness_ext.models.api_client import ChatClient, open_server, several_at_a_time
 from harness_ext.models.api_options import MAX_TOKENS_KEYS, OPENAI, extra_fields
 from harness_ext.models.generation import REQUEST_ERRORS, request_seed
-from harness_ext.models.settings import GenerationSettings
+from harness_ext.models.settings import Count, GenerationSettings, Number
 
 _AT_A_TIME: Final = 8
 # How Pillow is to write them; a PNG is of the same pixels at any level, and a fast one is sent sooner.
@@ -62,10 +62,10 @@ class OpenAICompatible(AnsweringModel):
         model: Any = "",
         base_url: str = OPENAI,
         api_key_variable: str | None = None,
-        concurrency: Annotated[int, Field(ge=1)] | None = None,
+        concurrency: Count | None = None,
         timeout: Annotated[float, Field(ge=0.001)] = 120.0,
         max_retries: Annotated[int, Field(ge=0)] = 6,
-        backoff: Annotated[float, Field(ge=0)] = 1.0,
+        backoff: Number = 1.0,
         image_format: Literal["png", "jpeg"] = "png",
         detail: Literal["low", "high", "auto"] | None = None,
         max_tokens_key: Literal["max_tokens", "max_completion_tokens"] | None = None,

@@ -17,6 +17,7 @@ _HARNESS_DEFAULT_UNTIL: Final = ["\n\n"]
 Flag = Annotated[bool, Field(strict=True, description="true or false")]
 Count = Annotated[int, Field(ge=1, description="a whole number from 1 on")]
 Number = Annotated[float, Field(ge=0, allow_inf_nan=False, description="a number from 0 on")]
+Share = Annotated[Number, Field(le=1, description="a number from 0 to 1")]
 
 
 def _stops(until: Any) -> Any:
@@ -64,7 +65,7 @@ class GenerationSettings:
     max_new_tokens: Count = 512
     do_sample: Flag = False
     temperature: Number = 1.0
-    top_p: Annotated[Number, Field(le=1, description="a number from 0 to 1")] = 1.0
+    top_p: Share = 1.0
     top_k: Annotated[int, Field(ge=0, description="a whole number from 0 on")] = 0
     num_beams: Count = 1
     repetition_penalty: Number | None = None

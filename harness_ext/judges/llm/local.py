@@ -13,12 +13,12 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Any, Final, Literal
 
 import torch
 from jinja2 import TemplateError
 from loguru import logger
-from pydantic import Field, Json
+from pydantic import Json
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
@@ -44,7 +44,7 @@ from harness_ext.models.checkpoint import commit_of, weights_identity
 from harness_ext.models.generation import by_halves, came_to_an_end, ending_tokens
 from harness_ext.models.likelihood import Candidates, Forced, Tokens
 from harness_ext.models.loading import load_model
-from harness_ext.models.settings import GenerationSettings
+from harness_ext.models.settings import Count, GenerationSettings, Share
 from harness_ext.models.sharing import CACHE, repeated
 from harness_ext.models.store import answers_folder
 
@@ -61,9 +61,9 @@ def local_judge(
     revision: str | None = None,
     rubric: str = LATEST,
     way: Reading = "likelihood",
-    least_mass: Annotated[float, Field(ge=0, le=1)] = 0.5,
-    max_new_tokens: Annotated[int, Field(ge=1)] = 64,
-    batch_size: Annotated[int, Field(ge=1)] = 8,
+    least_mass: Share = 0.5,
+    max_new_tokens: Count = 64,
+    batch_size: Count = 8,
     dtype: str = "auto",
     device: str | None = None,
     device_map: str | None = None,
