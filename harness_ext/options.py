@@ -56,7 +56,7 @@ def _suggestion(name: str, known: Sequence[str]) -> str:
 def _problems(arguments: argparse.Namespace) -> Iterator[str]:
     if arguments.output_path and not _read_as_it_is(arguments.output_path):
         yield (
-            f"--output_path {arguments.output_path}: lmms-eval hands it on among other arguments and would write to another "
+            f"--output_path {arguments.output_path}: lmms-eval passes it among other arguments and would write to another "
             "place; expected neither a comma, a quotation mark nor a bracket in it, and no number (./2026 is none)"
         )
     # lmms-eval itself writes [REDACTED] for keys and tokens, but not for this.
@@ -71,7 +71,7 @@ def _problems(arguments: argparse.Namespace) -> Iterator[str]:
             "answers, and would serve both; leave it out"
         )
     if our_model and arguments.system_instruction:
-        yield "--system_instruction: lmms-eval does not hand it to chat models; it would be recorded but not used"
+        yield "--system_instruction: lmms-eval does not pass it to chat models; it would be recorded but not used"
     if our_model and arguments.apply_chat_template:
         yield "--apply_chat_template: this backend always applies the model's own chat template; leave it out"
     if our_model and arguments.gen_kwargs:

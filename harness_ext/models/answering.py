@@ -154,7 +154,7 @@ class AnsweringModel(lmms):
     def __init__(
         self,
         *,
-        # lmms-eval hands it on as it was written.
+        # lmms-eval passes it as the user wrote it.
         batch_size: Annotated[Count, Field(strict=False)] = 1,
         max_batch_size: Any = None,
         max_failed: Share = 0.001,

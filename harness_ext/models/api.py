@@ -27,7 +27,7 @@ from harness_ext.models.generation import REQUEST_ERRORS, request_seed
 from harness_ext.models.settings import Count, GenerationSettings, Number
 
 _AT_A_TIME: Final = 8
-# How Pillow is to write them; a PNG is of the same pixels at any level, and a fast one is sent sooner.
+# How Pillow writes them; a PNG keeps every pixel at any level, and a low level takes the least time.
 _FORMATS: Final[dict[str, dict[str, int]]] = {"png": {"compress_level": 1}, "jpeg": {"quality": 95}}
 
 

@@ -141,7 +141,7 @@ class ChatClient:
                 await client.head(self._server.base_url)
         except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
             raise UserError(
-                f"no server is to be reached at {self._server.base_url} (no connection: {error}); start it, or see base_url"
+                f"no server can be reached at {self._server.base_url} (no connection: {error}); start it, or see base_url"
             ) from None
         except httpx2.RequestError:
             # Something is there, which may answer a question better.

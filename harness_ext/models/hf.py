@@ -143,7 +143,7 @@ class Asker:
     """Asks a model ``batch_size`` rows at a time, and knows whether it may share.
 
     Attributes:
-        shares: Whether the questions about one image are answered from one encoding; turned off, aloud, where they cannot be.
+        shares: Whether the questions about one image are answered from one encoding; turned off, with a warning, if not.
     """
 
     def __init__(self, decoder: Decoder, *, batch_size: int, seed: int, share_prefix: bool) -> None:
@@ -241,7 +241,7 @@ class Asker:
         return prefixes if self.shares else None
 
     def _check(self, prefixes: SharedPrefixes, conversations: Sequence[Conversation], places: Sequence[int]) -> None:
-        """Turn sharing off, aloud, if the first answers' distributions are not those of asking without it.
+        """Turn sharing off, with a warning, if the first answers' distributions are not those of asking without it.
 
         They may differ a few times as much as a batch differs from asking alone, in the precision of the run.
         Raises one of ``REQUEST_ERRORS`` where the prompts cannot be asked.

@@ -30,7 +30,7 @@ class RemoteCodeModel(LocalModel):
         shared: See :class:`AnsweringModel`; ``batch_size`` stays 1.
 
     Raises:
-        UserError: The word to run its code was not given, its code does not work here, or an option is not as expected.
+        UserError: ``trust_remote_code`` is missing, its code does not work here, or an option is not as expected.
     """
 
     # The key of the repository's auto_map that names the model's class, and the method that it is asked by.
@@ -59,7 +59,7 @@ class RemoteCodeModel(LocalModel):
         self._tokenizer: PreTrainedTokenizerBase = load_tokenizer(repository, tokenizer)
         model = load_model(repository, self.auto_class, dtype=dtype, device=device, device_map=device_map)
         if not hasattr(model, self.method):
-            raise UserError(f"the model of {pretrained!r} has no method {self.method}, which it is to be asked by")
+            raise UserError(f"the model of {pretrained!r} has no method {self.method}, by which this backend asks")
         if adapter:
             model = adapted(model, adapter, repository)
         with repository.running(loading=True):

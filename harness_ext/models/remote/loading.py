@@ -78,10 +78,10 @@ def open_repository(named: str, revision: str | None, trust_remote_code: bool) -
     """The files, but for the weights, of a repository whose code is going to run.
 
     Code, weights, tokenizer and whatever the code itself loads then come from one folder, so that a commit that was read
-    stays the commit that runs. Without ``trust_remote_code``, the user's word, nothing is downloaded or looked at.
+    stays the commit that runs. Without ``trust_remote_code`` nothing is downloaded or looked at.
 
     Raises:
-        UserError: The word was not given, the repository cannot be had, or its code is in another repository.
+        UserError: ``trust_remote_code`` is missing, the repository cannot be had, or its code is in another repository.
     """
     local = Path(named).is_dir()
     if trust_remote_code is not True:
@@ -107,7 +107,7 @@ def _download(named: str, commit: str, but: Sequence[str] = ()) -> None:
 
 
 def _check_where_code_is(repository: Repository) -> None:
-    """The word was for this repository's code: one that names another's, ``OTHER--module.Class``, is refused."""
+    """Raise ``UserError`` where code is in another repository (``OTHER--module.Class``), which the user did not trust."""
     for file in _DESCRIPTIONS:
         for kind, named in repository.described(file).get("auto_map", {}).items():
             for one in [named] if isinstance(named, str) else named:
@@ -120,7 +120,7 @@ def _check_where_code_is(repository: Repository) -> None:
 
 
 def load_tokenizer(repository: Repository, named: str | None) -> PreTrainedTokenizerBase:
-    """The tokenizer of ``repository``, or of the one ``named``, whose code is not run: the user's word was not for it."""
+    """The tokenizer of ``repository``, or of the one ``named``, whose code is not run: the user did not trust it."""
     source = named or str(repository.folder)
     try:
         with repository.running():

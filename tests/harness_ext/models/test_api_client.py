@@ -96,7 +96,7 @@ def test_a_path_that_is_no_api_is_told_from_an_unknown_model():
 def test_no_server_ends_the_run_at_once():
     with ApiStub() as stub:
         url = stub.url
-    with pytest.raises(UserError, match=f"no server is to be reached at {url}"):
+    with pytest.raises(UserError, match=f"no server can be reached at {url}"):
         ask(model(stub), questions(3))
 
 

@@ -137,5 +137,5 @@ def test_a_judge_is_asked_before_anything_is_evaluated(monkeypatch):
         stub.message = lambda asked: ({"content": "Yes"}, "error")
         with pytest.raises(UserError, match=r"does not answer: .*broke the answer off.* \(asked 2 times\)"):
             right.require_answer()
-    with pytest.raises(UserError, match="does not answer: no server is to be reached"):
+    with pytest.raises(UserError, match="does not answer: no server can be reached"):
         right.require_answer()
