@@ -76,7 +76,8 @@ judges: install
 	    --json results/judge/judges.json --markdown results/judge/judges.md
 	$(ONE_THREAD) $(BIN)/python benchmarks/judges.py $(LABELLED)/responses.jsonl --judge rules --json results/judge/rules_responses.json
 
-# The authors' published answers, from a checkout of github.com/TrustAIRLab/SaferVLM at 4246835. Of LLaVA-Bench: SCORES=FILE.csv.
+# The authors' published answers, from a checkout of github.com/TrustAIRLab/SaferVLM at 4246835. SCORES=FILE.csv has other scores of
+# LLaVA-Bench than the workbooks there.
 published: install
 	$(ONE_THREAD) $(BIN)/python benchmarks/published_results.py $(OUTPUTS) $(if $(CONTEXTS),--contexts $(CONTEXTS)) $(if $(SCORES),--llava-bench $(SCORES)) -o results/published
 

@@ -86,12 +86,9 @@ def load(base: Base, config: ModelConfig, device: torch.device) -> tuple[PreTrai
     model = load_model(
         base.pretrained,
         revision=base.commit,
-        adapter=None,
         dtype=config.dtype,
         device=str(device),
-        device_map=None,
         attn_implementation=config.attn_implementation,
-        trust_remote_code=False,
     )
     if model.config.get_text_config().is_encoder_decoder:
         raise UserError(f"model {base.name!r} answers by an encoder and a decoder; expected a decoder alone")

@@ -3,7 +3,7 @@
 The answers are those of the authors' runs (``outputs`` of github.com/TrustAIRLab/SaferVLM at 4246835); this project's rule
 judge reads them. They are never copied: what is written holds numbers alone.
 
-    python benchmarks/published_results.py SaferVLM/outputs --llava-bench original=FILE.xlsx … -o results/published
+    python benchmarks/published_results.py SaferVLM/outputs -o results/published
 """
 
 import argparse
@@ -18,13 +18,16 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+from zipfile import BadZipFile
 
 import numpy as np
+from openpyxl import load_workbook
+from openpyxl.utils.exceptions import InvalidFileException
 from tqdm import tqdm
 
 from harness_ext.benchmark.questions import IMAGE_QUESTIONS
 from harness_ext.benchmark.taxonomy import CATEGORIES
-from harness_ext.common.errors import UserError, exit_status
+from harness_ext.common.errors import UserError, exit_status, one_line
 from harness_ext.common.files import require_writable_folder, without_nan, write_text
 from harness_ext.judges.base import AlignmentAnswer, verdicts
 from harness_ext.judges.rules import RuleJudge
@@ -33,14 +36,14 @@ from harness_ext.metrics.diversity import SAMPLED, diversity
 from harness_ext.metrics.intervals import SEED
 from harness_ext.metrics.quality import named_shares
 from harness_ext.metrics.ratios import accuracy_estimate, na_rate, ratio_estimate
-from harness_ext.metrics.units import ConceptKey, Estimate, Paired, Ratio, pair_scores
+from harness_ext.metrics.units import ConceptKey, Estimate, Paired, Ratio, pair_scores, ratio_by_unit
 from harness_ext.records import LABELS, SAFE, UNSAFE, Judgement
 from harness_ext.report.blocks import Block, Cell, estimated, json_document, markdown_document, number
 from harness_ext.report.compare.measures import Measure, Row, rows
 from harness_ext.report.compare.pairs import compare
 from harness_ext.report.figures import BAND, IMAGE, TEXT, name_rows, plot_estimate, write_figure
 from harness_ext.report.quality import texts
-from harness_ext.runs.imported import Given, import_answers, read_given
+from harness_ext.runs.imported import import_answers, read_given
 from harness_ext.runs.load import load_runs
 from harness_ext.sources.published import CONTEXTS
 
@@ -58,6 +61,8 @@ TEST: Final = "unsafeconcepts_test"
 IN_CONTEXT: Final = ("unsafeconcepts_context_safe", "unsafeconcepts_context_unsafe")
 # TEST was answered greedily, with at most so many tokens.
 _GENERATION: Final = {"do_sample": False, "max_new_tokens": 512}
+# Scores of LLaVA-Bench, beside the answers of a run.
+_LLAVA_BENCH: Final = "LLaVABench_openai_result.xlsx"
 _MARGIN: Final = 0.01
 _DECIMALS: Final = 4
 _FIRST: Final = re.compile(r"\W*(yes|no)\b", re.IGNORECASE)
@@ -81,7 +86,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         action="append",
         default=[],
         metavar="FILE.csv|RUN=FILE.xlsx",
-        help="scores of LLaVA-Bench: one CSV with the columns method, score, gpt4_score, or a sheet a run; may be repeated",
+        help="LLaVA-Bench's scores: one CSV with the columns method, score, gpt4_score, or a workbook a run; may be repeated "
+        f"(default: {_LLAVA_BENCH} of each run)",
     )
     parser.add_argument(
         "--mme-answers", type=Path, metavar="FILE.jsonl", help="MME's right answers, one yes or no a line"
@@ -94,7 +100,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(options: argparse.Namespace, command: Sequence[str]) -> None:
     require_writable_folder(options.output)
-    scores = llava_bench(options.llava_bench)
+    published = [f"{name}={file}" for name in RUNS if (file := options.outputs / name / _LLAVA_BENCH).is_file()]
+    scores = llava_bench(options.llava_bench or published)
     if options.contexts:
         os.environ[CONTEXTS.variable] = str(options.contexts)
     with tempfile.TemporaryDirectory() as folder:
@@ -207,10 +214,9 @@ def _of(name: str, value: object) -> Callable[[Judgement], bool]:
 
 
 def _parts(judged: Judged, title: str, what: str, parts: Mapping[str, Callable[[Judgement], bool]]) -> Table:
-    """Accuracy of parts of TEST, of the original and the three methods."""
-    shown = [name for name in judged if name in (ORIGINAL, *TRAINED)]
+    """Accuracy of parts of TEST."""
     found = {
-        part: {name: accuracy_estimate(list(filter(chosen, judged[name][TEST])), "wrong") for name in shown}
+        part: {name: accuracy_estimate(list(filter(chosen, judged[name][TEST])), "wrong") for name in judged}
         for part, chosen in parts.items()
     }
     lines = tuple(
@@ -218,7 +224,7 @@ def _parts(judged: Judged, title: str, what: str, parts: Mapping[str, Callable[[
         for part, of in found.items()
     )
     numbers = {part: {name: asdict(each) for name, each in of.items()} for part, of in found.items()}
-    return Table(Block(title, (what, "images", *shown), lines), numbers)
+    return Table(Block(title, (what, "images", *judged), lines), numbers)
 
 
 def authors_diversity(responses: Sequence[str]) -> float:
@@ -334,16 +340,16 @@ def mme_blocks(outputs: Path, answers: Path | None) -> Iterator[Table]:
     right = _mme_answers(answers, len(said[ORIGINAL])) if answers else None
     lines, numbers = [], {}
     for name, of in said.items():
-        changed = _by_image(given[name], [one != two for one, two in zip(said[ORIGINAL], of, strict=True)])
+        changed = _by_image([one != two for one, two in zip(said[ORIGINAL], of, strict=True)])
         yes, neither = of.count("yes") / len(of), of.count("") / len(of)
         cells: list[Cell] = [("",) if name == ORIGINAL else estimated(changed), (number(yes),), (number(neither),)]
         numbers[name] = {"changed": asdict(changed), "yes": yes, "neither": neither}
         if right:
-            accuracy = _by_image(given[name], [one == two for one, two in zip(right, of, strict=True)])
+            accuracy = _by_image([one == two for one, two in zip(right, of, strict=True)])
             cells.append(estimated(accuracy))
             numbers[name]["accuracy"] = asdict(accuracy)
         lines.append(((name,), *cells))
-    notes = ("By the first word, yes or no; intervals by resampling images.",)
+    notes = ("By the first word, yes or no; intervals by resampling images, which have two questions each.",)
     if not right:
         notes += ("Which answers are right is not among the published files: no accuracy.",)
     header = ("run", "changed against the original", "yes", "neither yes nor no", *(["accuracy"] if right else []))
@@ -354,11 +360,9 @@ def _first_word(text: str) -> str:
     return match[1].lower() if (match := _FIRST.match(text)) else ""
 
 
-def _by_image(given: Sequence[Given], true: Sequence[bool]) -> Estimate:
-    units: dict[str, list[bool]] = {}
-    for each, value in zip(given, true, strict=True):
-        units.setdefault(each.image_fname, []).append(value)
-    return ratio_estimate([Ratio(float(sum(values)), len(values)) for values in units.values()])
+def _by_image(true: Sequence[bool]) -> Estimate:
+    """A share of MME's questions, two of which follow each other about each image; the images are resampled."""
+    return ratio_estimate(ratio_by_unit((at // 2, float(each)) for at, each in enumerate(true)).values())
 
 
 def _mme_answers(file: Path, expected: int) -> list[str]:
@@ -399,11 +403,9 @@ def _sheet(path: Path) -> Iterator[Mapping[str, Any]]:
             with path.open(encoding="utf-8", newline="") as file:
                 yield from csv.DictReader(file)
             return
-        from openpyxl import load_workbook
-
         header, *body = load_workbook(path, read_only=True).worksheets[0].iter_rows(values_only=True)
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: cannot be read ({error}).") from error
+    except (OSError, ValueError, BadZipFile, InvalidFileException) as error:
+        raise UserError(f"{path}: cannot be read ({one_line(error)}).") from error
     for row in body:
         yield dict(zip(map(str, header), row, strict=True))
 

@@ -86,7 +86,12 @@ def register_tasks() -> None:
 
     if not _first_time(TaskManager):
         return
-    _keep_the_token_out_of_logs()
+    from loguru import logger
+
+    def without_token(record: Any) -> None:  # the environment's, or one in an option
+        record["message"] = hide(record["message"], name="[HF_TOKEN]")
+
+    logger.configure(patcher=without_token)
     _replace(TaskManager, "initialize_tasks", _with_our_folder)
     _replace(TaskManager, "match_tasks", _with_source_check)
 
@@ -140,16 +145,6 @@ def _with_source_check(match: Function) -> Function:
         return names
 
     return match_tasks
-
-
-def _keep_the_token_out_of_logs() -> None:
-    """Hide the hub token in every line that is logged: the environment's, or one in an option."""
-    from loguru import logger
-
-    def without_token(record: Any) -> None:
-        record["message"] = hide(record["message"], name="[HF_TOKEN]")
-
-    logger.configure(patcher=without_token)
 
 
 def _mend_results() -> None:

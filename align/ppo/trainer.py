@@ -39,7 +39,8 @@ from align.rewards.base import RULES, judged, responses
 from align.stopped import TrainingStopped, sample
 from harness_ext.common.errors import UserError
 from harness_ext.judges.base import BatchJudge
-from harness_ext.models.generation import GenerationSettings, request_seed, seeded_sampling
+from harness_ext.models.generation import request_seed, seeded_sampling
+from harness_ext.models.settings import GenerationSettings
 
 PPO_FILE: Final = "ppo_state.pt"
 

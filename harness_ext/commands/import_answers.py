@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import yaml
 
-from harness_ext.common.errors import UserError, exit_status
+from harness_ext.common.errors import UserError, exit_status, one_line
 
 _PROG: Final = "unsafeconcepts import"
 
@@ -59,5 +59,8 @@ def _generation(text: str) -> dict[str, Any] | None:
         key, equals, value = pair.partition("=")
         if not equals:
             raise UserError(f"--gen_kwargs: expected k=v, found {pair!r}")
-        found[key.strip()] = yaml.safe_load(value)
+        try:
+            found[key.strip()] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise UserError(f"--gen_kwargs {pair}: {one_line(error)}") from error
     return found or None

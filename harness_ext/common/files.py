@@ -272,9 +272,11 @@ def _claim(part: Path, made_of: Mapping[str, Any]) -> None:
     for unfinished in [*part.glob(f"{_MANIFEST}.new"), *part.rglob(UNFINISHED)]:
         unfinished.unlink()
     if manifest.exists():
-        if manifest.read_text(encoding="utf-8") != text:
+        before, now = json.loads(manifest.read_text(encoding="utf-8")), json.loads(text)
+        if before != now:
+            other = ", ".join(name for name in now if before.get(name) != now[name])
             raise UserError(
-                f"{part}: was begun with another judge, other options or other answers ({manifest.name} in it says which). "
+                f"{part}: holds an interrupted run that differs in {other} ({manifest.name} in it says how). "
                 "Delete it, or choose another name with -o."
             )
         return

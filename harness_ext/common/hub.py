@@ -1,4 +1,4 @@
-"""The Hugging Face hub's data sets: whether they can be had, found out within seconds; downloaded whole; read.
+"""The Hugging Face hub's data sets: whether they can be had, found out within seconds; downloaded whole.
 
 An unreachable hub would make the harness hang for two minutes, so the hub is asked first, under a wall-clock limit: timeouts
 of HTTP clients bound each socket operation, not the whole. Imports huggingface_hub and nothing heavier.
@@ -10,7 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
 from threading import Thread
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import Final, TypeVar
 
 from huggingface_hub import HfApi, constants, get_token, snapshot_download
 from huggingface_hub.errors import (
@@ -27,12 +27,9 @@ from huggingface_hub.utils import httpx  # type: ignore[attr-defined]
 
 from harness_ext.common.errors import SourceError
 
-if TYPE_CHECKING:
-    from datasets import Dataset
+__all__ = ["cached_snapshot", "call_within", "download", "httpx", "hub_in_reach"]
 
-__all__ = ["TIMEOUT", "cached_snapshot", "call_within", "download", "httpx", "hub_in_reach", "read_snapshot"]
-
-TIMEOUT: Final = 3.5
+_TIMEOUT: Final = 3.5
 # Request timeout, too many requests: no word on access.
 _BUSY: Final = (408, 429)
 
@@ -57,30 +54,33 @@ def call_within(seconds: float, call: Callable[[], Result]) -> Result:
 
 
 @functools.cache
-def hub_in_reach(timeout: float, repo: str, otherwise: str) -> bool:
+def hub_in_reach(repo: str, otherwise: str, gated: bool) -> bool:
     """True if the hub grants access to ``repo``, False if only the copy in the local hub cache can be read.
 
     The cache serves when the hub is off (``HF_HUB_OFFLINE``) or does not answer, never when it refuses. Raises
     ``SourceError`` if neither serves; its second line is ``otherwise``, what to do without access.
     """
-    ask = f"Ask for access at https://huggingface.co/datasets/{repo}, then log in with `hf auth login` or set HF_TOKEN."
+    ask = " Download it where there is a network."
+    if gated:
+        ask = f" Ask for access at https://huggingface.co/datasets/{repo}, then log in with `hf auth login` or set HF_TOKEN."
     if constants.HF_HUB_OFFLINE:
         unreachable = "HF_HUB_OFFLINE is set"
     else:
         try:
-            call_within(timeout, lambda: HfApi().auth_check(repo, repo_type="dataset"))
+            question = HfApi().auth_check if gated else HfApi().repo_info
+            call_within(_TIMEOUT, lambda: question(repo, repo_type="dataset"))
             return True
         except HfHubHTTPError as error:
             if error.response.status_code < 500 and error.response.status_code not in _BUSY:
-                raise SourceError(f"{_refusal(error, repo)} {ask}", otherwise) from error
+                raise SourceError(f"{_refusal(error, repo)}{ask}", otherwise) from error
             unreachable = f"{constants.ENDPOINT} answers {error.response.status_code}"
         except TimeoutError:
-            unreachable = f"{constants.ENDPOINT} did not answer within {timeout:g} s"
+            unreachable = f"{constants.ENDPOINT} did not answer within {_TIMEOUT:g} s"
         except (httpx.HTTPError, OSError) as error:
             unreachable = f"{constants.ENDPOINT} cannot be reached ({type(error).__name__}: {error})"
     if cached_snapshot(repo) is None:
         cache = constants.HF_HUB_CACHE
-        raise SourceError(f"{unreachable}, and {repo} is not complete in the cache {cache}. {ask}", otherwise)
+        raise SourceError(f"{unreachable}, and {repo} is not complete in the cache {cache}.{ask}", otherwise)
     if not constants.HF_HUB_OFFLINE:
         warnings.warn(f"{unreachable}; reading {repo} from the local hub cache", stacklevel=2)
     return False
@@ -121,18 +121,4 @@ def download(repo: str, *, local_files_only: bool = False) -> Path:
         raise SourceError(
             f"the download of {repo} broke off: {type(error).__name__}: {error}",
             "Run again: it resumes where it stopped.",
-        ) from error
-
-
-def read_snapshot(folder: Path, name: str) -> "Dataset":
-    """The rows of the split ``train`` in ``folder``, as they are; ``SourceError`` that says ``name`` if it cannot be read."""
-    import datasets
-
-    try:
-        return datasets.load_dataset(str(folder), split="train")
-    except (datasets.exceptions.DatasetsError, ValueError, OSError) as error:
-        cause = error.__cause__ or error
-        raise SourceError(
-            f"{name} cannot be read: {type(cause).__name__}: {cause}",
-            f"If the download was cut off or damaged, delete {folder.parent.parent} and run again.",
         ) from error

@@ -13,13 +13,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from itertools import chain
-from typing import Any, Final
+from typing import Annotated, Any, ClassVar, Final
 
 import torch
 from lmms_eval.api.instance import Instance
 from lmms_eval.api.model import lmms
 from loguru import logger
 from PIL import Image
+from pydantic import Field
 from tqdm import tqdm
 from transformers import PreTrainedModel
 
@@ -36,15 +37,15 @@ from harness_ext.common.failures import (
     reason_of,
 )
 from harness_ext.common.files import digest
+from harness_ext.common.options import checked
 from harness_ext.common.provenance import forget_model
 from harness_ext.common.thoughts import after_thoughts
 from harness_ext.models.checkpoint import record_model
-from harness_ext.models.generation import Generated, GenerationSettings
+from harness_ext.models.generation import REQUEST_ERRORS
 from harness_ext.models.sanity import unlikely
+from harness_ext.models.settings import Count, Generated, GenerationSettings, Share
 from harness_ext.models.store import AnswerStore, answer_key, answers_folder
 
-# What one bad request can raise: an unreadable image, a prompt too long, memory. Anything else is a fault of the program.
-REQUEST_ERRORS: Final = (OSError, ValueError, RuntimeError)
 # Raise it when answers of the same weights to the same prompt change because the code that asks has changed.
 _ANSWERS_VERSION: Final = "2"
 Conversation = list[dict[str, Any]]
@@ -145,26 +146,27 @@ class AnsweringModel(lmms):
     """
 
     is_simple = False
+    # Whether it scores candidates, and searches with beams, where a task asks for it.
+    scores_candidates: ClassVar[bool] = False
+    beams: ClassVar[bool] = False
 
+    @checked
     def __init__(
         self,
         *,
-        batch_size: int | str = 1,
-        max_batch_size: int | None = None,
-        max_failed: float = 0.001,
+        # lmms-eval hands it on as it was written.
+        batch_size: Annotated[Count, Field(strict=False)] = 1,
+        max_batch_size: Any = None,
+        max_failed: Share = 0.001,
         seed: int | None = None,
         generation: Mapping[str, Any] | None = None,
         answers: str | None = None,
     ) -> None:
         super().__init__()
         forget_model()
-        if not str(batch_size).isdigit() or int(batch_size) < 1:
-            raise UserError(f"batch_size must be a whole number of at least 1, found {batch_size!r}")
-        if not isinstance(max_failed, int | float) or not 0 <= max_failed <= 1:
-            raise UserError(f"max_failed must be a share from 0 to 1, found {max_failed!r}")
-        self.batch_size = int(batch_size)
+        self.batch_size = batch_size
         self._max_failed = max_failed
-        self._seed = torch.initial_seed() if seed is None else int(seed)
+        self._seed = torch.initial_seed() if seed is None else seed
         self._generation = dict(generation or {})
         GenerationSettings.from_task(self._generation)
         self._answers_folder = answers_folder(answers)
@@ -177,15 +179,25 @@ class AnsweringModel(lmms):
     def render(self, turns: Conversation) -> str:
         """The prompt as the model is given it, images left out. Raises one of ``REQUEST_ERRORS`` where it cannot be."""
 
-    @abstractmethod
+    def require_possible(self, settings: GenerationSettings) -> None:
+        """Raise ``UserError`` where a task asks for what this backend does not do."""
+        if settings.likelihood and not self.scores_candidates:
+            raise UserError(
+                "this backend gives answers, not the scores behind them: take tasks without '_likelihood' in their names, "
+                "or weights of your own (--model hf-vlm)"
+            )
+        if settings.num_beams > 1 and not self.beams:
+            raise UserError(f"this backend has no beam search: leave out num_beams={settings.num_beams}")
+
     def plan(self, questions: Sequence[Question]) -> list[list[Question]]:
-        """Batches, which must depend on nothing but ``questions``: a resumed run makes the same ones."""
+        """Batches, here of one; they depend on nothing but ``questions``: a resumed run makes the same ones."""
+        return [[question] for question in questions]
 
     @abstractmethod
     def answer(self, batches: Sequence[list[Question]]) -> Iterator[tuple[list[Question], list[str]]]:
         """Answer ``batches``, in any order; a request that failed is marked by ``harness_ext.common.failures.mark_failed``.
 
-        A backend that knows how an answer ended gives a :class:`harness_ext.models.generation.Generated` one.
+        A backend that knows how an answer ended gives a :class:`harness_ext.models.settings.Generated` one.
         """
 
     def generate_until(self, requests: list[Instance]) -> list[str]:
@@ -215,13 +227,13 @@ class AnsweringModel(lmms):
             bar.update(len(answers))
             waiting = [[question for question in batch if question.index not in kept] for batch in batches]
             for batch, given in self.answer([batch for batch in waiting if batch]):
-                checked = [_checked(answer) for answer in given]
+                taken = [_checked(answer) for answer in given]
                 store.add(
                     (question.key, answer, {"task": question.task, "row": question.row})
-                    for question, answer in zip(batch, checked, strict=True)
+                    for question, answer in zip(batch, taken, strict=True)
                     if not is_failed(answer)
                 )
-                for question, answer in zip(batch, checked, strict=True):
+                for question, answer in zip(batch, taken, strict=True):
                     answers[question.index] = answer
                     if is_failed(answer) and (reason := reason_of(answer)) != CONTENT_FILTER:
                         failures.add(question, reason)
@@ -253,6 +265,7 @@ class AnsweringModel(lmms):
         for index, instance in enumerate(requests):
             _, _, options, row, task, split = instance.args
             settings = GenerationSettings.from_task({**self._generation, **options})
+            self.require_possible(settings)
             candidates = _candidates(self.task_dict[task][split][row]) if settings.likelihood else {}
             unread.append(Question(index, instance, task, row, settings, candidates))
         with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as threads:
@@ -372,8 +385,3 @@ def _candidates(row: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
             f"the forms an answer may begin with; found {named!r}"
         )
     return {label: tuple(forms) for label, forms in named.items()}
-
-
-def one_by_one(questions: Iterable[Question]) -> list[list[Question]]:
-    """Batches of one."""
-    return [[question] for question in questions]

@@ -20,10 +20,11 @@ from harness_ext.common.errors import UserError
 from harness_ext.common.failures import failure_reason, is_failed, mark_failed
 from harness_ext.common.options import checked
 from harness_ext.common.provenance import record_provenance
-from harness_ext.models.answering import REQUEST_ERRORS, AnsweringModel, Conversation, Question, one_by_one
+from harness_ext.models.answering import AnsweringModel, Conversation, Question
 from harness_ext.models.api_client import ChatClient, open_server, several_at_a_time
 from harness_ext.models.api_options import MAX_TOKENS_KEYS, OPENAI, extra_fields
-from harness_ext.models.generation import GenerationSettings, request_seed
+from harness_ext.models.generation import REQUEST_ERRORS, request_seed
+from harness_ext.models.settings import Count, GenerationSettings, Number
 
 _AT_A_TIME: Final = 8
 # How Pillow is to write them; a PNG is of the same pixels at any level, and a fast one is sent sooner.
@@ -61,10 +62,10 @@ class OpenAICompatible(AnsweringModel):
         model: Any = "",
         base_url: str = OPENAI,
         api_key_variable: str | None = None,
-        concurrency: Annotated[int, Field(ge=1)] | None = None,
+        concurrency: Count | None = None,
         timeout: Annotated[float, Field(ge=0.001)] = 120.0,
         max_retries: Annotated[int, Field(ge=0)] = 6,
-        backoff: Annotated[float, Field(ge=0)] = 1.0,
+        backoff: Number = 1.0,
         image_format: Literal["png", "jpeg"] = "png",
         detail: Literal["low", "high", "auto"] | None = None,
         max_tokens_key: Literal["max_tokens", "max_completion_tokens"] | None = None,
@@ -104,24 +105,9 @@ class OpenAICompatible(AnsweringModel):
         """The messages as JSON, with a place held for each image."""
         return json.dumps(_messages(turns, lambda image: {"type": "image_url"}))
 
-    def plan(self, questions: Sequence[Question]) -> list[list[Question]]:
-        """Each question by itself, in the harness's order: those about one image in a row, for a server that keeps prefixes.
-
-        Raises:
-            UserError: A task asks for what an API does not do.
-        """
-        for settings in {question.settings for question in questions}:
-            self._require_possible(settings)
-        return one_by_one(questions)
-
-    def _require_possible(self, settings: GenerationSettings) -> None:
-        if settings.likelihood:
-            raise UserError(
-                "scoring by likelihood needs the probabilities of answers that the model did not give, which an API does not "
-                "tell; take the task without '_likelihood' in its name, or weights of your own (--model hf-vlm)"
-            )
-        if settings.num_beams > 1:
-            raise UserError(f"an API has no beam search: leave out num_beams={settings.num_beams}")
+    def require_possible(self, settings: GenerationSettings) -> None:
+        """Raise ``UserError`` where a task asks for what an API, or OpenAI's, does not do."""
+        super().require_possible(settings)
         beyond = {"top_k": settings.top_k, "repetition_penalty": settings.repetition_penalty}
         if self._server.is_openai and (asked := [f"{name}={value}" for name, value in beyond.items() if value]):
             raise UserError(f"OpenAI's API does not know {' and '.join(asked)}: leave it out")

@@ -68,6 +68,16 @@ def locate(pretrained: str, revision: str | None, what: str) -> Path:
     return folder
 
 
+def commit_of(pretrained: str, revision: str | None, what: str) -> str | None:
+    """The commit of a hub repository, ``None`` for a folder; raises as :func:`locate`.
+
+    Looked up once, it keeps all files that are loaded of one commit.
+    """
+    folder = locate(pretrained, revision, what)
+    # The hub's cache names a snapshot by its commit.
+    return None if Path(pretrained).is_dir() else folder.name
+
+
 def hub_file(named: str, revision: str | None, file: str, cannot: str) -> Path:
     """A file of a hub repository, in the hub's cache. Raises ``UserError``, which begins with ``cannot``."""
     if Path(named).is_absolute() or named.startswith((".", "~")) or named.count("/") != 1:

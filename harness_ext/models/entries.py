@@ -7,13 +7,14 @@ import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Final, TypedDict, get_args, get_type_hints
+from typing import Annotated, Any, Final, get_args, get_type_hints
 
 import yaml
 from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
 from harness_ext.common.errors import UserError
 from harness_ext.models.catalogue import Loader
+from harness_ext.models.settings import Flag, GenerationSettings, Number
 
 # By name, each with its class, imported only when it is used: each brings its own libraries.
 BACKENDS: Final = {
@@ -27,9 +28,6 @@ TEMPLATES: Final = Path(__file__).with_name("templates")
 
 Text = Annotated[str, Field(description="text (quote it if it is a number)")]
 Word = Annotated[str, Field(pattern=r"^\S+$", description="text without spaces (quote it)")]
-Flag = Annotated[bool, Field(description="true or false")]
-Count = Annotated[int, Field(ge=1, description="a whole number from 1 on")]
-Number = Annotated[int | float, Field(ge=0, description="a number from 0 on")]
 Options = Annotated[dict[str, Any], Field(description="a mapping, NAME: VALUE")]
 
 
@@ -47,24 +45,6 @@ def prompt_text(prompt: str) -> str:
     return (TEMPLATES / f"{prompt}.jinja").read_text(encoding="utf-8")
 
 
-def _usable(prompt: str) -> str:
-    prompt_text(prompt)
-    return prompt
-
-
-class Generation(TypedDict, total=False):
-    """The settings of ``GenerationSettings``, whose import would load torch, but for the one that is the task's to say."""
-
-    max_new_tokens: Count
-    do_sample: Flag
-    temperature: Number
-    top_p: Annotated[int | float, Field(ge=0, le=1, description="a number from 0 to 1")]
-    top_k: Annotated[int, Field(ge=0, description="a whole number from 0 on")]
-    num_beams: Count
-    repetition_penalty: Number
-    until: Annotated[str | list[str], Field(description="text or a list of texts")]
-
-
 @dataclass(frozen=True)
 class Needs:
     """What a model needs beyond this project.
@@ -78,7 +58,7 @@ class Needs:
     """
 
     memory_gib: Number | None = None
-    packages: Annotated[tuple[str, ...], Field(strict=False, description="a list of texts")] = ()
+    packages: Annotated[list[str], Field(description="a list of texts")] = field(default_factory=list)
     remote_code: Flag = False
     access: Annotated[str, Field(pattern="^gated$", description="one of gated")] = ""
     licence: Text = ""
@@ -107,7 +87,7 @@ class Entry:
     family: Text = ""
     revision: Word | None = None
     tokenizer: Text | None = None
-    prompt: Annotated[Text, AfterValidator(_usable)] | None = None
+    prompt: Annotated[Text, AfterValidator(prompt_text)] | None = None
     template_options: Options = field(default_factory=dict)
     generation: Mapping[str, Any] = field(default_factory=dict)
     needs: Needs = Needs()
@@ -118,7 +98,9 @@ class Entry:
 
 
 Fault = Callable[[int, str], UserError]
-_NESTED: Final[Mapping[str, type]] = {"needs": Needs, "api": Api, "generation": Generation}
+_NESTED: Final[Mapping[str, type]] = {"needs": Needs, "api": Api, "generation": GenerationSettings}
+# Fields that an entry cannot set: where it is from; whether candidates are scored, which is the task's to say.
+_NOT_WRITTEN: Final = {"source", "likelihood"}
 
 
 def read_entry(loader: Loader, node: yaml.Node, line: int, source: str, fault: Fault) -> Entry:
@@ -130,7 +112,7 @@ def read_entry(loader: Loader, node: yaml.Node, line: int, source: str, fault: F
 
 def _read_keys(loader: Loader, node: yaml.Node, kind: type, line: int, within: str, fault: Fault) -> dict[str, Any]:
     """A mapping that may hold the fields of ``kind``; ``within`` is the key that holds it, for messages."""
-    keys = set(kind.__annotations__) - {"source"}
+    keys = set(kind.__annotations__) - _NOT_WRITTEN
     allowed = f"allowed are {', '.join(sorted(keys))}"
     if not isinstance(node, yaml.MappingNode):
         found = type(loader.construct_object(node, deep=True)).__name__
@@ -150,11 +132,13 @@ def _read_keys(loader: Loader, node: yaml.Node, kind: type, line: int, within: s
             continue
         value, (check, must_be) = loader.construct_object(value_node, deep=True), _check(kind, key)
         try:
-            values[key] = check.validate_python(value)
+            check.validate_python(value)
         except UserError as error:
             raise fault(at, f"{within}{key} is not usable: {error}") from error
         except ValidationError as error:
             raise fault(at, f"{within}{key} must be {must_be}, found {value!r}") from error
+        # As it is written: it is recorded so.
+        values[key] = value
     return values
 
 

@@ -1,4 +1,4 @@
-"""How an answer is generated: the settings a task asks for, and sampling that does not depend on the batch.
+"""How an answer is generated: sampling that does not depend on the batch, and scores that are watched.
 
 lmms-eval seeds the random generators once a run, so that an answer depends on what was asked before. Here every answer has a
 generator of its own, seeded by the run's seed and the request's identity. Scores that are NaN or infinite would become an
@@ -7,12 +7,10 @@ empty answer, or end a sampled run on a GPU. Here such an answer fails, and its 
 
 import hashlib
 import math
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Annotated, Any, Final
+from collections.abc import Callable, Collection, Sequence
+from typing import Final, TypeVar
 
 import torch
-from pydantic import Field, StrictBool, TypeAdapter, ValidationError
 from transformers import (
     LogitsProcessor,
     LogitsProcessorList,
@@ -23,113 +21,36 @@ from transformers import (
     TopPLogitsWarper,
 )
 
-from harness_ext.common.errors import UserError
-from harness_ext.common.options import problem
+from harness_ext.common.failures import failure_reason, mark_failed
+from harness_ext.models.settings import GenerationSettings
 
-# Keys of other tasks that say how an image was once tiled or which modality is meant; our processor decides both.
-_WITHOUT_EFFECT: Final = {"image_aspect_ratio", "modalities"}
-# lmms-eval adds this stop string to every task that names none; it would cut answers at their first paragraph.
-_HARNESS_DEFAULT_UNTIL: Final = ["\n\n"]
 NOT_FINITE: Final = (
     "the model's scores are no distribution (NaN or infinite): its weights or its adapter hold such values, or its dtype "
     "overflows; another dtype may help"
 )
 _NEVER: Final = 2**31 - 1
+# What one bad request can raise: an unreadable image, a prompt too long, memory. Anything else is a fault of the program.
+REQUEST_ERRORS: Final = (OSError, ValueError, RuntimeError)
 
-_Count = Annotated[int, Field(ge=1)]
-_Number = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+_Item = TypeVar("_Item")
 
 
-class Generated(str):
-    """An answer of which it is known how it ended.
+def by_halves(ask: Callable[[Sequence[_Item]], list[str]], batch: Sequence[_Item]) -> list[str]:
+    """What ``ask`` answers to ``batch``, or to its halves where it raises one of ``REQUEST_ERRORS`` (memory, mostly).
 
-    Attributes:
-        cut_short: Whether it ended because ``max_new_tokens`` was used up, and not where the model or the task ends it.
+    An item that fails by itself is answered by its failure, marked.
     """
-
-    cut_short: bool
-
-    def __new__(cls, text: str, cut_short: bool) -> "Generated":
-        """``text`` with how it ended."""
-        answer = super().__new__(cls, text)
-        answer.cut_short = cut_short
-        return answer
-
-
-@dataclass(frozen=True)
-class GenerationSettings:
-    """What a task asks of generation; hashable, so that requests with the same settings share batches.
-
-    Attributes:
-        max_new_tokens: The most tokens an answer may have.
-        do_sample: Sample (``temperature``, ``top_p``, ``top_k``) rather than take the likeliest token.
-        num_beams: Beams of a beam search; 1 for none.
-        repetition_penalty: As in transformers; ``None`` leaves it to the checkpoint's own generation settings.
-        until: An answer ends before the first of these strings.
-        likelihood: Nothing is generated: the row's candidates are scored, see ``harness_ext.models.likelihood``.
-    """
-
-    max_new_tokens: _Count = 512
-    do_sample: StrictBool = False
-    temperature: _Number = 1.0
-    top_p: Annotated[_Number, Field(le=1)] = 1.0
-    top_k: Annotated[int, Field(ge=0)] = 0
-    num_beams: _Count = 1
-    repetition_penalty: _Number | None = None
-    until: tuple[str, ...] = ()
-    likelihood: StrictBool = False
-
-    @classmethod
-    def from_task(cls, values: Mapping[str, Any]) -> "GenerationSettings":
-        """Read a task's ``generation_kwargs``.
-
-        Without ``do_sample: true`` an answer is greedy, whatever temperature is named: tasks of lmms-eval name one beside
-        ``do_sample: false``. Raises ``UserError`` for an unknown key and for an invalid value.
-        """
-        if unknown := sorted(values.keys() - cls.__dataclass_fields__.keys() - _WITHOUT_EFFECT):
-            allowed = ", ".join(sorted(cls.__dataclass_fields__))
-            raise UserError(f"unknown generation settings: {', '.join(unknown)}; known are {allowed}")
-        known = {key: value for key, value in values.items() if value is not None and key not in _WITHOUT_EFFECT}
-        until = known.pop("until", None) or []
-        stops = [until] if isinstance(until, str) else list(until)
-        if "" in stops:
-            raise UserError(
-                "generation setting until holds an empty text, at which every answer would end before it began"
-            )
-        try:
-            settings = _SETTINGS.validate_python({**known, "until": () if stops == _HARNESS_DEFAULT_UNTIL else stops})
-        except ValidationError as error:
-            raise UserError(f"generation setting {problem(error)}") from error
-        if settings.temperature == 0:
-            return replace(settings, do_sample=False, temperature=1.0)
-        if settings.do_sample and settings.num_beams > 1:
-            raise UserError("sampling with beams is not supported: set num_beams to 1, or do_sample to false")
-        return settings
-
-    def to_generate(self) -> dict[str, Any]:
-        """Keyword arguments of ``generate``; sampling is not among them, see :func:`seeded_sampling`."""
-        arguments: dict[str, Any] = {
-            "max_new_tokens": self.max_new_tokens,
-            "num_beams": self.num_beams,
-            "do_sample": False,
-            # The checkpoint may hold some, and greedy search warns of them.
-            "temperature": None,
-            "top_p": None,
-            "top_k": None,
-            # A checkpoint's settings can ask for it: scores that are not finite would become an answer.
-            "remove_invalid_values": False,
-        }
-        if self.repetition_penalty is not None:
-            arguments["repetition_penalty"] = self.repetition_penalty
-        return arguments
-
-    def cut(self, answer: str, ended: bool | None = None) -> str:
-        """``answer`` up to the first stop string; a :class:`Generated` one where it is known whether it ``ended``."""
-        text = answer[: min((at for stop in self.until if (at := answer.find(stop)) >= 0), default=len(answer))]
-        return text if ended is None else Generated(text, not ended and len(text) == len(answer))
-
-
-_SETTINGS: Final = TypeAdapter(GenerationSettings)
+    try:
+        return ask(batch)
+    except REQUEST_ERRORS as error:
+        reason = failure_reason(error)
+    # Only now: the error held the tensors of the attempt.
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    if len(batch) == 1:
+        return [mark_failed(reason)]
+    middle = len(batch) // 2
+    return by_halves(ask, batch[:middle]) + by_halves(ask, batch[middle:])
 
 
 def ending_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[int]:

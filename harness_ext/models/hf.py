@@ -8,7 +8,6 @@ import json
 import math
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import torch
@@ -16,10 +15,10 @@ from loguru import logger
 
 from harness_ext.common.failures import failure_reason, mark_failed
 from harness_ext.common.provenance import record_provenance
-from harness_ext.models.answering import REQUEST_ERRORS, Conversation, LocalModel, Question
-from harness_ext.models.checkpoint import locate
+from harness_ext.models.answering import Conversation, LocalModel, Question
+from harness_ext.models.checkpoint import commit_of
 from harness_ext.models.decoding import Decoder, Row
-from harness_ext.models.generation import NOT_FINITE, request_seed
+from harness_ext.models.generation import NOT_FINITE, REQUEST_ERRORS, by_halves, request_seed
 from harness_ext.models.likelihood import Candidates
 from harness_ext.models.loading import load_model, load_processor
 from harness_ext.models.sharing import NotShareable, SharedPrefixes, reason_not_to_share
@@ -62,6 +61,9 @@ class HuggingFaceVLM(LocalModel):
         UserError: The weights, the adapter or an option are not as expected.
     """
 
+    scores_candidates = True
+    beams = True
+
     def __init__(
         self,
         pretrained: str,
@@ -79,9 +81,7 @@ class HuggingFaceVLM(LocalModel):
         **shared: Any,
     ) -> None:
         super().__init__(**shared)
-        # The hub's cache names a snapshot by its commit: looked up once, so that all that follows is of that one.
-        folder = locate(pretrained, revision, "processor")
-        commit = None if Path(pretrained).is_dir() else folder.name
+        commit = commit_of(pretrained, revision, "processor")
         processor = load_processor(pretrained, commit, trust_remote_code, prompt)
         model = load_model(
             pretrained,
@@ -133,18 +133,10 @@ class HuggingFaceVLM(LocalModel):
     def answer(self, batches: Sequence[list[Question]]) -> Iterator[tuple[list[Question], list[str]]]:
         """Answer batch after batch; the halves of one that fails are tried, down to the one question that fails."""
         for batch in batches:
-            yield batch, self._answer(batch)
+            yield batch, by_halves(self._ask, batch)
 
-    def _answer(self, batch: list[Question]) -> list[str]:
-        try:
-            return self._asker.ask(batch, [self.conversation(question) for question in batch])
-        except REQUEST_ERRORS as error:
-            if len(batch) == 1:
-                return [mark_failed(failure_reason(error))]
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
-        middle = len(batch) // 2
-        return self._answer(batch[:middle]) + self._answer(batch[middle:])
+    def _ask(self, batch: Sequence[Question]) -> list[str]:
+        return self._asker.ask(batch, [self.conversation(question) for question in batch])
 
 
 class Asker:

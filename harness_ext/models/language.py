@@ -8,7 +8,6 @@ directions, and would be told the answer.
 
 from collections.abc import Mapping
 from datetime import timedelta
-from pathlib import Path
 from typing import Any, Final
 
 import torch
@@ -21,7 +20,7 @@ from harness_ext.common.errors import UserError
 from harness_ext.common.failures import failure_reason
 from harness_ext.common.processes import processes_of_run
 from harness_ext.common.provenance import forget_model, provenance
-from harness_ext.models.checkpoint import locate, record_model
+from harness_ext.models.checkpoint import commit_of, record_model
 from harness_ext.models.generation import NOT_FINITE, WatchFinite, no_distributions
 from harness_ext.models.loading import load_model, load_processor
 
@@ -68,8 +67,7 @@ class LanguageSide(HFLM):
         trust_remote_code: bool = False,
     ) -> None:
         forget_model()
-        folder = locate(pretrained, revision, "processor")
-        commit = None if Path(pretrained).is_dir() else folder.name
+        commit = commit_of(pretrained, revision, "processor")
         self._processor = load_processor(pretrained, commit, trust_remote_code, prompt)
         if device == _DEFAULT_DEVICE:
             device = None

@@ -107,13 +107,13 @@ def load_model(
     pretrained: str,
     *,
     revision: str | None,
-    adapter: str | None,
     dtype: str,
     device: str | None,
-    device_map: str | None,
-    attn_implementation: str | None,
-    trust_remote_code: bool,
+    device_map: str | None = None,
+    adapter: str | None = None,
     adapter_base: str | None = None,
+    attn_implementation: str | None = None,
+    trust_remote_code: bool = False,
     auto_class: Any = AutoModelForMultimodalLM,
 ) -> PreTrainedModel:
     """The model in evaluation mode, on its device, with its adapter, loaded by ``auto_class``.
@@ -124,12 +124,7 @@ def load_model(
         UserError: Files are missing, the adapter is for other weights, or they do not fit into memory; all of these before
             the weights are read.
     """
-    check_options(dtype, device, device_map)
-    target = device or default_device()
-    try:
-        torch.empty(1, device=torch.device(target))
-    except (RuntimeError, AssertionError) as error:
-        raise UserError(f"cannot put the model on device {target!r}: {one_line(error)}") from error
+    target = checked_device(dtype, device, device_map)
     folder = locate(pretrained, revision, "weights")
     check_adapter(adapter, pretrained, adapter_base)
     if trust_remote_code and _CLASSES & set(read_json(folder / "config.json").get("auto_map") or {}):
@@ -178,12 +173,21 @@ def _let_the_tower_look_both_ways(model: PreTrainedModel) -> None:
             module.is_causal = False
 
 
-def check_options(dtype: str, device: str | None, device_map: str | None) -> None:
-    """Raise ``UserError`` unless ``dtype`` is one that is known here, and the model's place is named once at most."""
+def checked_device(dtype: str, device: str | None, device_map: str | None) -> str:
+    """The device named, or the default one.
+
+    Raises ``UserError`` where it cannot be used, the model's place is named twice, or ``dtype`` is not known here.
+    """
     if dtype not in _DTYPES:
         raise UserError(f"dtype must be one of {', '.join(_DTYPES)}, found {dtype!r}")
     if device and device_map:
         raise UserError("give either device or device_map, not both")
+    target = device or default_device()
+    try:
+        torch.empty(1, device=torch.device(target))
+    except (RuntimeError, AssertionError) as error:
+        raise UserError(f"cannot put the model on device {target!r}: {one_line(error)}") from error
+    return target
 
 
 def default_device() -> str:

@@ -35,7 +35,7 @@ def _resolve(name: str, entry: Entry, options: dict[str, Any], allowed: set[str]
             raise UserError(f"model_args: {option} must be True or False, found {options[option]!r}")
     if not isinstance(options.get("seed") or 0, int):
         raise UserError(f"model_args: seed must be a whole number, found {options['seed']!r}")
-    defaults = _defaults(entry, bool(options.get("pretrained")))
+    defaults = defaults_of(entry, bool(options.get("pretrained")))
     if unused := sorted(defaults.keys() - allowed):
         raise UserError(
             f"model {name!r}: its entry sets {', '.join(unused)}, which backend {entry.backend} does not take"
@@ -51,8 +51,8 @@ def _resolve(name: str, entry: Entry, options: dict[str, Any], allowed: set[str]
     return resolved
 
 
-def _defaults(entry: Entry, other_weights: bool) -> dict[str, Any]:
-    """What the entry sets; not its weights' revision where the user names other weights."""
+def defaults_of(entry: Entry, other_weights: bool) -> dict[str, Any]:
+    """The options that the entry sets; not its weights' revision where the user names other weights."""
     values = {
         "pretrained": entry.weights,
         "revision": None if other_weights else entry.revision,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from harness_ext.common.errors import shown
-from harness_ext.models.generation import Generated
+from harness_ext.models.settings import Generated
 
 # A model may well say the same to fewer questions than these.
 _DIFFERENT_QUESTIONS: Final = 20

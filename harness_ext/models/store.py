@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from harness_ext.common.errors import UserError
 from harness_ext.common.files import cache_dir, digest, replace_file
-from harness_ext.models.generation import Generated
+from harness_ext.models.settings import Generated
 
 ANSWERS_VARIABLE: Final = "UNSAFECONCEPTS_ANSWERS"
 NOT_KEPT: Final = "none"
@@ -65,9 +65,6 @@ class AnswerStore:
                 f"cannot keep answers in {self.folder}: {error}. Name another folder by {ANSWERS_VARIABLE}, or "
                 f"{NOT_KEPT!r} to keep none."
             ) from error
-
-    def __len__(self) -> int:
-        return len(self._answers)
 
     def __enter__(self) -> "AnswerStore":
         return self

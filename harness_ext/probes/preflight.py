@@ -66,17 +66,15 @@ def require_sources(tasks: Iterable[str]) -> None:
     check_access_for(tasks)
     if not (needed := needs(tasks) - {"block"}):
         return
-    from harness_ext.sources import collections, labelled, published, unsafeconcepts
+    from harness_ext.sources import collections, published, sets
 
     # First what is small: a missing file must not show after the images have been downloaded.
     if "options" in needed:
         published.published_options()
     if "contexts" in needed:
         published.published_contexts()
-    if "images" in needed:
-        unsafeconcepts.load_unsafeconcepts()
     if "safe" in needed:
         collections.both_sides()
-    for name in ("nsfw", "smid"):
+    for name in ("images", "nsfw", "smid"):
         if name in needed:
-            labelled.load_labelled(name)
+            sets.load_set(name)

@@ -12,30 +12,32 @@ may begin with. Labels exclude each other, and the letter ``A`` also covers ``A.
   spellings, and an article before a concept, do not count; the article "A" counts as the letter.
 """
 
-import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from datasets import Dataset, concatenate_datasets
 from PIL import Image
 
+from harness_ext.benchmark.options import Options, generated_options
 from harness_ext.benchmark.probes import OF_RECORD, TASKS, Probe, Task
 from harness_ext.benchmark.questions import (
     IMAGE_QUESTIONS,
-    NUM_QUESTIONS,
     if_an_image_shows,
     perception_question,
     text_question,
 )
 from harness_ext.benchmark.splits import drawn_questions
 from harness_ext.common.processes import processes_of_run
+from harness_ext.glyphworld.concepts import CONCEPTS
+from harness_ext.glyphworld.questions import CAPABILITIES, context_question
 from harness_ext.records import LIKELIHOOD, NO, UNSAFE, YES, Label
+from harness_ext.sources import published
 from harness_ext.sources.collections import image_of, rows_of, unsafe_rows_of_test
 from harness_ext.sources.prepared import with_columns
 
 ALIGNMENT_FORMS: Final[Mapping[str, tuple[str, ...]]] = {YES: ("Yes", "yes", "YES"), NO: ("No", "no", "NO")}
-# The size that the authors' code sends with a text-only question.
-_BLANK_SIZE: Final = (1000, 1000)
+# As the authors' code sends it with a text-only question.
+_BLANK: Final = Image.new("RGB", (1000, 1000), "white")
 # Fixed once: options are part of the instrument, and every run must see the same ones.
 _GLYPHWORLD_OPTIONS_SEED: Final = 0
 
@@ -78,14 +80,11 @@ def rows_of_task(task: Task, concepts: Dataset, images: Dataset | None = None) -
         rows = _capability(probe, about)
     elif probe.context:
         rows = _in_context(task, probe.context, about)
-    elif probe.shows != "image":
-        rows = _five_questions(
-            probe, about, [[text_question(index, name) for name in about["concept"]] for index in range(NUM_QUESTIONS)]
-        )
     elif probe.drawn:
-        rows = _one_question(probe, about)
+        drawn = drawn_questions(len(about))
+        rows = _ask(about, probe, drawn, [IMAGE_QUESTIONS[question] for question in drawn], about["label"][:])
     else:
-        rows = _five_questions(probe, about, [[question] * len(about) for question in IMAGE_QUESTIONS])
+        rows = _five_questions(probe, about)
     return _with_candidates(rows) if task.manner == LIKELIHOOD else rows
 
 
@@ -103,22 +102,16 @@ def _perception(probe: Probe, rows: Dataset) -> Dataset:
     return asked.add_column("options", [dict(choice.options) for choice in options])
 
 
-def _options(rows: Dataset) -> Sequence[Any]:
+def _options(rows: Dataset) -> Sequence[Options]:
     """Each row's options: the published ones, or on glyphworld, for which there are none, generated ones."""
     if rows[0]["source"] == "glyphworld":
-        from harness_ext.benchmark.options import generated_options
-
         return generated_options(rows["concept"], rows["category"], seed=_GLYPHWORLD_OPTIONS_SEED)
-    from harness_ext.sources.published import published_options
-
-    options = published_options()
+    options = published.published_options()
     return [options[row] for row in rows["row"]]
 
 
 def _capability(probe: Probe, rows: Dataset) -> Dataset:
     """Questions of colour, count and, where there is one glyph, position."""
-    from harness_ext.glyphworld.questions import CAPABILITIES
-
     parts = []
     for index, (skill, question, vocabulary) in enumerate(CAPABILITIES):
         asked = rows.select([at for at, answer in enumerate(rows[skill]) if answer is not None])
@@ -142,15 +135,10 @@ def _in_context(task: Task, context: Label, rows: Dataset) -> Dataset:
     """
     probe = task.probe
     if task.source == "glyphworld":
-        from harness_ext.glyphworld.concepts import CONCEPTS
-        from harness_ext.glyphworld.questions import context_question
-
         question_of = {(each.label, each.name): context_question(at, context) for at, each in enumerate(CONCEPTS)}
         prompts = [question_of[key] for key in zip(rows["label"], rows["concept"], strict=True)]
     else:
-        from harness_ext.sources.published import published_contexts
-
-        contexts = published_contexts()
+        contexts = published.published_contexts()
         prompts = [getattr(contexts[concept], context) for concept in rows["concept"]]
     if probe.shows == "none":
         prompts = [if_an_image_shows(*pair) for pair in zip(rows["concept"], prompts, strict=True)]
@@ -158,16 +146,13 @@ def _in_context(task: Task, context: Label, rows: Dataset) -> Dataset:
     return _ask(rows, probe, [0] * len(rows), prompts, [context] * len(rows))
 
 
-def _one_question(probe: Probe, rows: Dataset) -> Dataset:
-    """``rows``, each with the one of the five questions that was drawn for its place."""
-    drawn = drawn_questions(len(rows))
-    return _ask(rows, probe, drawn, [IMAGE_QUESTIONS[question] for question in drawn], rows["label"][:])
-
-
-def _five_questions(probe: Probe, rows: Dataset, prompts: Sequence[list[str]]) -> Dataset:
-    """``rows``, each with the five alignment questions; ``prompts`` holds each question's wording for every row."""
-    expected = list(rows["label"])
-    asked = [_ask(rows, probe, [index] * len(rows), each, expected) for index, each in enumerate(prompts)]
+def _five_questions(probe: Probe, rows: Dataset) -> Dataset:
+    """``rows``, each with the five alignment questions, about the image or about the concept's name."""
+    asked = []
+    for index, question in enumerate(IMAGE_QUESTIONS):
+        of_names = [text_question(index, name) for name in rows["concept"]]
+        prompts = [question] * len(rows) if probe.shows == "image" else of_names
+        asked.append(_ask(rows, probe, [index] * len(rows), prompts, rows["label"][:]))
     return _question_by_question(asked)
 
 
@@ -229,14 +214,9 @@ def image(doc: Mapping[str, Any]) -> list[Image.Image]:
     return [image_of(doc["source"], OF_RECORD[doc["probe"]].collection, doc["row"])]
 
 
-@functools.cache
-def _blank() -> Image.Image:
-    return Image.new("RGB", _BLANK_SIZE, "white")
-
-
 def blank_image(_: Mapping[str, Any]) -> list[Image.Image]:
     """A blank white image, as the authors' code sends with a text-only question."""
-    return [_blank()]
+    return [_BLANK]
 
 
 def no_image(_: Mapping[str, Any]) -> list[Image.Image]:

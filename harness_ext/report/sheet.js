@@ -50,10 +50,16 @@ function save() {
     half[0].scrollIntoView();
     return;
   }
+  const name = rater.value.trim().replace(/[^\w.-]+/g, "-");
+  if (!name) {
+    alert("Enter a name first: the file is named after it, and nobody else's grades are taken for yours.");
+    rater.focus();
+    return;
+  }
   const text = [["id", ...criteria], ...lines].map((line) => line.join(",")).join("\n") + "\n";
   const link = document.createElement("a");
   link.href = URL.createObjectURL(new Blob([text], { type: "text/csv" }));
-  link.download = `${rater.value.trim().replace(/[^\w.-]+/g, "-") || "ratings"}.csv`;
+  link.download = `${name}.csv`;
   link.click();
   URL.revokeObjectURL(link.href);
 }

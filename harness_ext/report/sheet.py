@@ -1,6 +1,6 @@
 """Blinded sheets on which people rate answers, as CSV and as a page of HTML, and their ratings read back.
 
-Neither says which model gave an answer, what the benchmark's label is, or what a judge read in it. Equal answers to the same
+Neither says which model gave an answer, or what a judge read in it. Equal answers to the same
 question about the same concept are one line, whoever gave them. ``key.json`` says whose they are.
 """
 
@@ -10,7 +10,7 @@ import hashlib
 import io
 import json
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -69,7 +69,9 @@ def write_sheet(folder: Path, tasks: Sequence[RateableTask], limit: int | None, 
             whose.setdefault(answer, []).append((task.samples_sha256, place))
     answers = sorted(whose, key=lambda each: (each.shown, each.prompt, each.response))
     random.Random(seed).shuffle(answers)
-    lines = {f"a{number:04}": answer for number, answer in enumerate(answers, start=1)}
+    # A sheet read with another one's key would give its grades to other answers: each line bears which sheet it is of.
+    which = sha256(json.dumps([seed, *([a.shown, a.prompt, a.response] for a in answers)]))[:6]
+    lines = {f"a{which}-{number:04}": answer for number, answer in enumerate(answers, start=1)}
     cells = [(name, _cell(a.shown), _cell(a.prompt), _cell(a.response), "", "") for name, a in lines.items()]
     key = SheetKey(QUALITY, seed, {name: whose[answer] for name, answer in lines.items()})
     # Excel takes a file for UTF-8 by this mark alone.
@@ -132,15 +134,14 @@ def read_sheet(path: Path, key: SheetKey) -> dict[str, tuple[int, int]]:
         raise UserError(f"{path}: cannot be read: {error}. Expected CSV in UTF-8.") from error
     first = text.partition("\n")[0]
     # Where the comma is for decimals, spreadsheets separate by semicolons.
-    reader = csv.DictReader(
-        io.StringIO(text, newline=""), delimiter=";" if first.count(";") > first.count(",") else ","
-    )
+    separator = ";" if first.count(";") > first.count(",") else ","
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator)
     if missing := [name for name in ("id", *CRITERIA) if name not in (reader.fieldnames or ())]:
         raise UserError(f"{path}, row 1: expected the columns id, {', '.join(CRITERIA)}; {', '.join(missing)} missing")
     found: dict[str, tuple[int, int]] = {}
     seen: set[str] = set()
     # By rows, as a spreadsheet counts them: an answer may be several lines.
-    for number, row in enumerate(reader, start=2):
+    for number, row in enumerate(_rows(reader, path), start=2):
         where = f"{path}, row {number}"
         name, *given = ((row[column] or "").strip().removeprefix("'") for column in ("id", *CRITERIA))
         if not name and not any(given):
@@ -161,3 +162,10 @@ def read_sheet(path: Path, key: SheetKey) -> dict[str, tuple[int, int]]:
     if not found:
         raise UserError(f"{path}: nothing is rated in it")
     return found
+
+
+def _rows(reader: "csv.DictReader[str]", path: Path) -> Iterator[dict[str, str]]:
+    try:
+        yield from reader
+    except csv.Error as error:
+        raise UserError(f"{path}: is not CSV after line {reader.line_num} ({error})") from error

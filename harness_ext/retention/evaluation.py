@@ -28,6 +28,7 @@ from harness_ext.common.secrets import hide_in_bytes
 from harness_ext.judges import RuleJudge
 from harness_ext.judges.registry import JUDGE_VARIABLE
 from harness_ext.models.catalogue import OPTION_FILE_VARIABLE, USER_FILE_VARIABLE
+from harness_ext.models.store import ANSWERS_VARIABLE, NOT_KEPT
 from harness_ext.retention.benchmarks import JUDGED, METRICS, Suite, harness_of
 from harness_ext.retention.models import GENERATING, SCORING, Judge, Model
 from harness_ext.runs.evaluations import open_run
@@ -142,7 +143,7 @@ class Evaluation:
         return outcome
 
     def _ask(self, into: Path, show: Callable[[str], None]) -> Outcome:
-        key = self.judge.key if self.judge else ""
+        key = self.judge.server.key if self.judge else ""
         environment = _environment() | (self.judge.environment() if self.judge else {})
         run_logged(self._command(into), into, environment, into / _LOG, key, show)
         # A judge's error, which lmms-eval keeps in a row, may repeat the key.
@@ -178,8 +179,6 @@ def _environment() -> dict[str, str]:
 
     A harness runs in an empty working folder, because it takes a folder named as a task for the task.
     """
-    from harness_ext.models.store import ANSWERS_VARIABLE, NOT_KEPT  # loads torch
-
     found = dict(os.environ)
     # The records of retention name the rule judge.
     found.pop(JUDGE_VARIABLE, None)

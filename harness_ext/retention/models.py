@@ -8,17 +8,19 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from harness_ext.common.errors import UserError
+from harness_ext.common.failures import is_failed, reason_of
 from harness_ext.common.files import sha256
-from harness_ext.common.secrets import hide
-from harness_ext.models.api_options import checked_url, is_openai, read_key
 from harness_ext.models.catalogue import describe_names, load_catalogue
-from harness_ext.models.checkpoint import adapter_identity, locate, weights_identity
+from harness_ext.models.checkpoint import adapter_identity, commit_of, weights_identity
 from harness_ext.models.entries import prompt_text
-from harness_ext.models.names import GLYPHWORLD, embedded
+from harness_ext.models.names import GLYPHWORLD, defaults_of, embedded
 from harness_ext.retention.benchmarks import JUDGED
+
+if TYPE_CHECKING:
+    from harness_ext.models.api_client import Server
 
 # Arguments that say where something lies, while its contents say what it is, or where answers are kept.
 _PLACES: Final = frozenset({"pretrained", "revision", "adapter", "adapter_base", "answers"})
@@ -73,10 +75,8 @@ def read_model(specification: str) -> Model:
             f"{specification!r}: what weights a server runs under a name cannot be seen from here, so that results could not "
             "be kept for them.\nEvaluate it by lmms_eval --tasks retention_vision"
         )
-    revision = arguments.get("revision")
-    if not (pretrained := arguments.get("pretrained")):
-        pretrained, revision = entry.weights, revision or entry.revision
-    if not pretrained:
+    options = defaults_of(entry, "pretrained" in arguments) | arguments
+    if not (pretrained := options.get("pretrained")):
         raise UserError(f"model {name!r} needs its weights named: {name},pretrained=REPOSITORY_OR_FOLDER")
     if pretrained.startswith(GLYPHWORLD):
         pretrained = embedded(pretrained)
@@ -84,14 +84,13 @@ def read_model(specification: str) -> Model:
         from harness_ext.models.loading import check_adapter
 
         check_adapter(adapter, pretrained, arguments.get("adapter_base"))
-    folder = locate(pretrained, revision, "weights")
-    prompt = arguments.get("prompt") or entry.prompt
+    commit = commit_of(pretrained, options.get("revision"), "weights")
     what = {
-        "weights": _weights_identity(pretrained, None if Path(pretrained).is_dir() else folder.name),
+        "weights": _weights_identity(pretrained, commit),
         "adapter": adapter_identity(adapter) if adapter else "none",
         "backend": entry.backend,
         "tokenizer": entry.tokenizer,
-        "prompt": prompt_text(prompt) if prompt else None,
+        "prompt": prompt_text(options["prompt"]) if "prompt" in options else None,
         "template_options": dict(entry.template_options),
         "generation": dict(entry.generation),
         "arguments": {key: value for key, value in sorted(arguments.items()) if key not in {*_PLACES, "prompt"}},
@@ -125,19 +124,18 @@ def _parse(specification: str) -> tuple[str, dict[str, str]]:
 class Judge:
     """An OpenAI-compatible chat model."""
 
-    url: str
+    server: "Server"
     model: str
-    key: str  # in no message and no file; empty where the server needs none
 
     @property
     def name(self) -> str:
         """Which judge, for the reader of a result."""
-        return f"{self.model} at {self.url}"
+        return f"{self.model} at {self.server.base_url}"
 
     def environment(self) -> dict[str, str]:
         """What lmms-eval 0.7.3 reads (``lmms_eval/llm_judge/providers/openai.py``, ``tasks/llava-in-the-wild/utils.py``)."""
-        key = self.key or _NO_KEY
-        return {"API_TYPE": "openai", "OPENAI_API_URL": self.url, "OPENAI_API_KEY": key, "MODEL_VERSION": self.model}
+        url, key = self.server.base_url, self.server.key or _NO_KEY
+        return {"API_TYPE": "openai", "OPENAI_API_URL": url, "OPENAI_API_KEY": key, "MODEL_VERSION": self.model}
 
     def require_answer(self) -> None:
         """Ask it for a word: where a judge fails, lmms-eval averages -1 in the place of a score.
@@ -145,19 +143,17 @@ class Judge:
         Raises:
             UserError: It does not answer. The message does not hold the key.
         """
-        from openai import APIStatusError, OpenAI, OpenAIError
+        from harness_ext.models.api_client import ChatClient, several_at_a_time
 
-        from harness_ext.models.api_reply import words_of
-
-        client = OpenAI(api_key=self.key or _NO_KEY, base_url=self.url, timeout=60, max_retries=1)
+        turn = {"role": "user", "content": "Answer with one word: are you there?"}
         try:
-            client.chat.completions.create(
-                model=self.model, messages=[{"role": "user", "content": "Answer with one word: are you there?"}]
+            ((_, reply),) = several_at_a_time(
+                self.server, [{"model": self.model, "messages": [turn]}], ChatClient.reply
             )
-        except OpenAIError as error:
-            words = f"{error.status_code}: {words_of(error)}" if isinstance(error, APIStatusError) else error
-            said = hide(f"{type(error).__name__}: {words}", self.key, name="[API key]")
-            raise UserError(f"the judge of {JUDGED}, {self.name}, does not answer: {said.splitlines()[0]}") from None
+            if is_failed(reply.text):
+                raise UserError(reason_of(reply.text))
+        except UserError as error:
+            raise UserError(f"the judge of {JUDGED}, {self.name}, does not answer: {error}") from None
 
 
 def read_judge(url: str | None, model: str | None, key_variable: str | None) -> Judge:
@@ -166,16 +162,16 @@ def read_judge(url: str | None, model: str | None, key_variable: str | None) -> 
     Raises:
         UserError: The server or the model is not named, or the key is missing.
     """
+    # Slow to import, and most suites have no judge.
+    from harness_ext.models.api_client import open_server
+
     if not url or not model:
         raise UserError(
             f"{JUDGED} is judged by a language model of your choice, which is not named.\n"
             "Add --judge-url https://…/v1 --judge-model NAME (any OpenAI-compatible server), "
             f"or leave it out by --without {JUDGED}"
         )
-    url = checked_url(url)
     try:
-        return Judge(url, model, read_key(url, key_variable or ("OPENAI_API_KEY" if is_openai(url) else None)))
+        return Judge(open_server(url, key_variable, concurrency=1, timeout=60, max_retries=1, backoff=1), model)
     except UserError as error:
-        raise UserError(
-            f"{str(error).splitlines()[0]}\nAnother variable is named by --judge-key-variable NAME"
-        ) from error
+        raise UserError(f"{str(error).splitlines()[0]}\nSee --judge-url and --judge-key-variable NAME") from error

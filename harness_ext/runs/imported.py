@@ -20,9 +20,10 @@ from tqdm import tqdm
 
 from harness_ext import __version__
 from harness_ext.benchmark.probes import TASKS, Task
-from harness_ext.benchmark.splits import safe_split, unsafe_split
+from harness_ext.benchmark.questions import IMAGE_QUESTIONS
+from harness_ext.benchmark.splits import SPLIT, drawn_questions, safe_split, unsafe_split
 from harness_ext.benchmark.taxonomy import CONCEPTS, NUM_IMAGES
-from harness_ext.common.errors import SourceError, UserError
+from harness_ext.common.errors import SourceError, UserError, one_line
 from harness_ext.common.files import new_folder, require_writable_folder, sha256, write_text
 from harness_ext.judges.base import AlignmentAnswer, Answer, PerceptionAnswer, verdicts
 from harness_ext.judges.envelope import VERSION, opened
@@ -47,7 +48,7 @@ _PUBLISHED_NAMES: Final[Mapping[str, str]] = {
     "context_safe": "unsafeconcepts_context_safe",
     "context_unsafe": "unsafeconcepts_context_unsafe",
 }
-# Of the authors' files: other benchmarks, whose answers are not judged here.
+# The authors' files of other benchmarks, whose answers are not judged here.
 _OTHER_BENCHMARKS: Final = ("MME", "LLaVABench")
 _SAFE_FOLDER: Final = "imagenet_1k"
 # How many images the data sets have on the hub.
@@ -125,9 +126,14 @@ def import_answers(
             raise UserError(f"{place}: is there already. Delete it, or choose another name with -o.")
     require_writable_folder(output if not single else output.parent)
     # Every file is checked before anything is written.
-    checked = {folder: [_checked(file, partial) for file in files] for folder, files in found.items()}
+    checked = {folder: [each for file in files if (each := _checked(file, partial))] for folder, files in found.items()}
+    for tasks in checked.values():
+        of: dict[str, Path] = {}
+        for each in tasks:
+            if (other := of.setdefault(each.task.name, each.file)) != each.file:
+                raise UserError(f"{each.file}: {other} holds answers to {each.task.name} too, expected one file.")
     return [
-        _write(folder, [each for each in tasks if each], places[folder], name or folder.name, generation)
+        _write(folder, tasks, places[folder], name or folder.resolve().name, generation)
         for folder, tasks in checked.items()
     ]
 
@@ -143,7 +149,7 @@ def _methods(source: Path) -> dict[Path, list[Path]]:
     found: dict[Path, list[Path]] = {}
     for folder in sorted(each for each in source.iterdir() if each.is_dir()):
         if files := sorted(folder.glob(f"*{_SUFFIX}")):
-            method = folder.with_name(folder.name.removesuffix(_CONTEXTS))
+            method = folder.with_name(folder.name.removesuffix(_CONTEXTS) or folder.name)
             found.setdefault(method, []).extend(files)
     if not found:
         raise UserError(
@@ -188,7 +194,7 @@ def _checked(file: Path, partial: bool) -> _Checked | None:
         )
     given = read_given(file)
     places = _places(task, given, file)
-    rows, unlabelled = _rows(task, [number for _, number in places], file)
+    rows, unlabelled = _rows(task, given, [number for _, number in places], file)
     by_question = {
         (row["label"] if task.probe.collection == "test" else "", row["row"], row["prompt"]): row for row in rows
     }
@@ -206,7 +212,8 @@ def _checked(file: Path, partial: bool) -> _Checked | None:
                 f"{found[key].idx}; expected once."
             )
         found[key] = entry
-    available = max(len(by_question), _SIZES.get(task.probe.collection, 0))
+    each_asked = 1 if task.probe.drawn else task.probe.questions
+    available = max(len(by_question), each_asked * _SIZES.get(task.probe.collection, 0))
     if len(found) < available and not partial:
         missing = [f"; the first that is missing: row {key[1]}, {key[2]!r}" for key in by_question if key not in found]
         raise UserError(
@@ -220,10 +227,7 @@ def _checked(file: Path, partial: bool) -> _Checked | None:
 def read_given(file: Path) -> list[Given]:
     """The answers of a file. Raises ``UserError``, naming the file and the entry, where it has another form."""
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-        given = _GIVEN.validate_python(content)
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise UserError(f"{file}: cannot be read ({error}). Expected a JSON list of answers.") from error
+        given = _GIVEN.validate_python(json.loads(file.read_text(encoding="utf-8")))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
@@ -231,6 +235,8 @@ def read_given(file: Path) -> list[Given]:
             f"{file}, entry {where or 'none'}: {first['msg']}. Expected a list of objects with idx, prompt, image_fname and "
             "output, all text."
         ) from error
+    except (OSError, RecursionError, ValueError) as error:
+        raise UserError(f"{file}: cannot be read ({one_line(error)}). Expected a JSON list of answers.") from error
     if not given:
         raise UserError(f"{file}: holds no answer.")
     if twice := [idx for idx, times in Counter(entry.idx for entry in given).items() if times > 1]:
@@ -238,11 +244,10 @@ def read_given(file: Path) -> list[Given]:
     return given
 
 
-def _rows(task: Task, numbers: Sequence[int], file: Path) -> tuple[list[dict[str, Any]], str]:
+def _rows(task: Task, given: Sequence[Given], numbers: Sequence[int], file: Path) -> tuple[list[dict[str, Any]], str]:
     """The task's rows without images, from the benchmark's own lists; and why they have no labels, if they have none.
 
-    Where only some of SMID's or NSFW's images were asked about, ``numbers`` in the file's order, the questions were drawn for
-    these in this order.
+    ``numbers`` are the images' rows in the file's order.
     """
     concepts = Dataset.from_dict(
         {"concept": [each.name for each in CONCEPTS], "category": [each.category for each in CONCEPTS]}
@@ -252,10 +257,7 @@ def _rows(task: Task, numbers: Sequence[int], file: Path) -> tuple[list[dict[str
     if task.probe.shows != "image":
         images = None
     elif collection in ("smid", "nsfw"):
-        size = _SIZES[collection]
-        asked = range(size) if len(numbers) >= size else numbers
-        if outside := [number for number in asked if number >= size]:
-            raise UserError(f"{file}: expected images 0 to {size - 1}, found {outside[0]}.")
+        asked = _asked_images(task, given, numbers, file)
         try:
             images = rows_of(task.source, collection).select(asked)
         except SourceError as error:
@@ -272,6 +274,20 @@ def _rows(task: Task, numbers: Sequence[int], file: Path) -> tuple[list[dict[str
                 rows += [(NUM_IMAGES + at, image_as_concept(title, at), title, SAFE) for at in safe_split().test]
         images = _images(rows)
     return list(rows_of_task(task, concepts, images)), unlabelled
+
+
+def _asked_images(task: Task, given: Sequence[Given], numbers: Sequence[int], file: Path) -> Sequence[int]:
+    """The images of SMID or NSFW in the order for which their questions were drawn: all, or the file's in its order."""
+    size = _SIZES[task.probe.collection]
+    if outside := [number for number in numbers if number >= size]:
+        raise UserError(f"{file}: expected images 0 to {size - 1}, found {outside[0]}.")
+    drawn = [IMAGE_QUESTIONS[question] for question in drawn_questions(size)]
+    of_all = all(drawn[number] == entry.prompt for entry, number in zip(given, numbers, strict=True))
+    if not task.probe.drawn or len(given) >= size or of_all:
+        return range(size)
+    if twice := [number for number, times in Counter(numbers).items() if times > 1]:
+        raise UserError(f"{file}: image {twice[0]} is there twice, expected once.")
+    return numbers
 
 
 def _images(rows: Sequence[tuple[int, str, str, str]]) -> Dataset:
@@ -343,6 +359,8 @@ def _write(
         },
         WITHOUT_LABELS: {},
     }
+    if any(each.task.probe.collection == "test" for each in tasks):
+        content["config"]["test_split"] = SPLIT
     notes = []
     with (
         new_folder(place) as part,

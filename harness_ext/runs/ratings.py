@@ -98,7 +98,8 @@ class RateableTask:
         task: The task.
         samples: The file of its samples.
         samples_sha256: Its digest.
-        answers: The answers in the order in which they are rated, drawn by ``seed``.
+        answers: The answers in the order in which they are rated, drawn by ``seed``, as raters see them: out of their
+            envelopes, with what is shown where that is known of all of them, without label and verdict.
         seed: See there.
     """
 
@@ -147,12 +148,16 @@ def _rateable(run: RunFiles, task: str, seed: int) -> RateableTask:
     evaluation = run.tasks[task]
     path = evaluation.require_samples(task)
     found: dict[Key, RatedAnswer | None] = {}
-    for saved in read_saved(evaluation, task):
+    rows = list(read_saved(evaluation, task))
+    # Named for some images only, of one label, the concept would tell raters the label.
+    named = all(is_known(saved.record.concept) for saved in rows)
+    for saved in rows:
         if (key := _key(saved.record)) in found:
             raise UserError(f"{path}: {' '.join(map(str, key))} is answered twice. Run the evaluation again.")
         answer, found[key] = saved.answer, None
         if isinstance(answer, AlignmentAnswer) and not request_failed(saved.record, answer.response):
-            found[key] = rated_answer(saved.record, answer)
+            shown = saved.record.concept if named else ""
+            found[key] = RatedAnswer(answer.question, opened(answer.response).answer, answer.prompt, shown)
     answers = {key: answer for key in in_drawn_order(found, seed) if (answer := found[key]) is not None}
     if not answers:
         raise UserError(f"{path}: every request failed, there is no answer to rate")
@@ -162,12 +167,6 @@ def _rateable(run: RunFiles, task: str, seed: int) -> RateableTask:
 def request_failed(record: Judgement, response: str) -> bool:
     """Whether there is no answer because the request failed; where only the judge failed, there is one."""
     return is_failed(response) or (record.verdict == FAILED and not response.strip())
-
-
-def rated_answer(record: Judgement, answer: AlignmentAnswer) -> RatedAnswer:
-    """An answer as raters see it: out of its envelope, with what is shown if that is known, without label and verdict."""
-    shown = record.concept if is_known(record.concept) else ""
-    return RatedAnswer(answer.question, opened(answer.response).answer, answer.prompt, shown)
 
 
 def in_drawn_order(keys: Iterable[Key], seed: int) -> list[Key]:
@@ -222,6 +221,8 @@ def rate(
         for path, (task, head) in heads.items():
             locks.enter_context(alone_with(path))
             known = _kept(path, head)
+            if strange := known.keys() - task.answers.keys():
+                raise UserError(f"{path}: rates {next(iter(strange))}, which is not among the answers. Move it away.")
             asked += [(path, key) for key in list(task.answers)[:limit] if key not in known]
         said = judge.judge([heads[path][0].answers[key] for path, key in asked])
         for (path, key), rating in zip(asked, said, strict=True):
@@ -253,10 +254,16 @@ def _kept(path: Path, head: Head) -> Mapping[Key, Grades]:
 def write_people(task: RateableTask, rater: str, rubric: str, seed: int, ratings: Mapping[Key, Grades]) -> None:
     """Write what a person rated, beside what the same person rated before; ``seed`` drew the answers.
 
-    Raises ``UserError`` where that was of other samples or by another rubric.
+    Raises ``UserError`` where that was of other samples, by another rubric or another draw, or graded an answer otherwise.
     """
     path, head = ratings_file(task, rater), replace(task.head(rater, rubric, {}), seed=seed)
-    every = {**_kept(path, head), **ratings}
+    before = _kept(path, head)
+    if changed := [key for key, grades in ratings.items() if before.get(key, grades) != grades]:
+        raise UserError(
+            f"{path}: has other grades of {len(changed)} of these answers, the first {changed[0]}. Is it another person's "
+            "file of the same name? Rename it; or move the old ratings away to replace them."
+        )
+    every = {**before, **ratings}
     write_text(path, "".join([_line(head), *(_line(Rated(*each)) for each in every.items())]))
 
 

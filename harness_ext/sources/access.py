@@ -10,21 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
-from huggingface_hub import HfApi, constants
-
 from harness_ext.common.errors import SourceError
-from harness_ext.common.hub import TIMEOUT, cached_snapshot, call_within, httpx, hub_in_reach
+from harness_ext.common.hub import cached_snapshot, hub_in_reach
 
 METADATA_NAMES: Final = ("metadata.jsonl", "metadata.csv")
-_NO_LABELLED_SET: Final = (
-    "Or set {} to a local copy: a parquet file, a folder of parquet files, or a `save_to_disk` folder "
-    "(columns index, image, label)."
-)
-_NO_SAFE_IMAGES: Final = (
-    "Download yiting/imagenet_1k_unique_class where there is a network, or set UNSAFECONCEPTS_SAFE_PATH to a local copy: a "
-    "parquet file, a folder of parquet files, a `save_to_disk` folder (columns image, concept), or a folder of images with "
-    "metadata.jsonl or metadata.csv (keys file_name, concept)."
-)
 
 
 @dataclass(frozen=True)
@@ -35,18 +24,16 @@ class ImageSet:
         title: Its name in results.
         repo: Its repository on the hub.
         variable: The environment variable that names a local copy.
-        no_access: What to do where the hub does not give it.
-        no_copy: What a local copy must be.
-        columns: The text columns of a copy that is a folder of images; none where that layout is not accepted.
+        columns: The columns beside ``image``.
+        as_files: Whether a local copy may be a folder of image files, with these columns as text beside them.
         gated: Whether one has to ask the hub for access, and be logged in.
     """
 
     title: str
     repo: str
     variable: str
-    no_access: str
-    no_copy: str
-    columns: tuple[str, ...] = ()
+    columns: tuple[str, ...]
+    as_files: bool = True
     gated: bool = True
 
     @property
@@ -55,68 +42,58 @@ class ImageSet:
         value = os.environ.get(self.variable)
         return Path(value).expanduser().absolute() if value else None
 
+    @property
+    def no_access(self) -> str:
+        """What else to do where the hub does not give it."""
+        stand_in = "lmms_eval --model glyph-vlm --tasks glyphworld"
+        return f"Or set {self.variable} to a local copy, or try the harmless stand-in: {stand_in}"
 
-def _labelled_set(title: str, repo: str, variable: str) -> ImageSet:
-    remedy = _NO_LABELLED_SET.format(variable)
-    return ImageSet(title, repo, variable, remedy, remedy)
+    @property
+    def no_copy(self) -> str:
+        """What a local copy must be."""
+        columns = ", ".join(self.columns)
+        files = f", or a folder of images with {' or '.join(METADATA_NAMES)} (keys file_name, {columns})"
+        return (
+            "Expected a parquet file, a folder of parquet files, or a `save_to_disk` folder "
+            f"(columns image, {columns}){files if self.as_files else ''}."
+        )
 
 
 SETS: Final[Mapping[str, ImageSet]] = {
     "images": ImageSet(
-        "UnsafeConcepts",
-        "yiting/UnsafeConcepts",
-        "UNSAFECONCEPTS_PATH",
-        "Or set UNSAFECONCEPTS_PATH to a local copy, or try the harmless stand-in: "
-        "lmms_eval --model glyph-vlm --tasks glyphworld",
-        "Expected a parquet file, a folder of parquet files, a `save_to_disk` folder, "
-        "or a folder of images with metadata.jsonl or metadata.csv (keys file_name, category, unsafe_concept).",
-        columns=("category", "unsafe_concept"),
+        "UnsafeConcepts", "yiting/UnsafeConcepts", "UNSAFECONCEPTS_PATH", ("category", "unsafe_concept")
     ),
     "safe": ImageSet(
-        "ImageNet",
-        "yiting/imagenet_1k_unique_class",
-        "UNSAFECONCEPTS_SAFE_PATH",
-        _NO_SAFE_IMAGES,
-        _NO_SAFE_IMAGES,
-        columns=("concept",),
-        gated=False,
+        "ImageNet", "yiting/imagenet_1k_unique_class", "UNSAFECONCEPTS_SAFE_PATH", ("concept",), gated=False
     ),
-    "smid": _labelled_set("SMID", "yiting/SMID", "UNSAFECONCEPTS_SMID_PATH"),
-    "nsfw": _labelled_set("NSFW", "yiting/NSFWDataset", "UNSAFECONCEPTS_NSFW_PATH"),
+    "smid": ImageSet("SMID", "yiting/SMID", "UNSAFECONCEPTS_SMID_PATH", ("index", "label"), as_files=False),
+    "nsfw": ImageSet("NSFW", "yiting/NSFWDataset", "UNSAFECONCEPTS_NSFW_PATH", ("index", "label"), as_files=False),
 }
 
 
-def check_access(name: str, timeout: float = TIMEOUT) -> None:
-    """Return if the images of a set can be had; otherwise raise ``SourceError`` within ``timeout`` seconds.
+def check_access(name: str) -> bool:
+    """Whether the hub gives the images of a set; False where a copy on this machine serves. Answers within seconds.
 
-    A local copy is only looked at from outside here (is it there, in a known layout); loading it checks its rows. Of a set
-    without a gate a complete copy in the hub cache is enough: the hub has nothing to refuse.
+    A local copy is only looked at from outside here (is it there, in a known layout); loading it checks its rows. A complete
+    copy in the hub cache is enough for a set without a gate: the hub has nothing to refuse. Raises ``SourceError`` if the
+    images cannot be had.
     """
     images = SETS[name]
     if (path := images.local_copy) is not None:
         find_layout(images, path)
-    elif images.gated:
-        hub_in_reach(timeout, images.repo, images.no_access)
-    elif cached_snapshot(images.repo) is None:
-        absent = f"{images.repo} is not complete in the cache {constants.HF_HUB_CACHE}, and "
-        if constants.HF_HUB_OFFLINE:
-            raise SourceError(f"{absent}HF_HUB_OFFLINE is set.", images.no_access)
-        try:
-            call_within(timeout, lambda: HfApi().dataset_info(images.repo))
-        except (httpx.HTTPError, OSError) as error:
-            late = isinstance(error, TimeoutError)
-            refused = f"does not give it ({type(error).__name__}: {str(error)[:200]})"
-            said = f"did not answer within {timeout:g} s." if late else refused
-            raise SourceError(f"{absent}{constants.ENDPOINT} {said}", images.no_access) from error
+        return False
+    if not images.gated and cached_snapshot(images.repo) is not None:
+        return False
+    return hub_in_reach(images.repo, images.no_access, images.gated)
 
 
 # --- the layout of a local copy, told by file names alone -------------------------------------------------------------
 
 
 class Layout(NamedTuple):
-    """How a local copy is kept, and the files that say so (for ``saved``: the folder)."""
+    """How rows are kept, and the files that say so (for ``saved`` and for ``hub``, a download in its cache: the folder)."""
 
-    kind: Literal["parquet", "saved", "images"]
+    kind: Literal["parquet", "saved", "images", "hub"]
     files: tuple[Path, ...]
 
 
@@ -128,7 +105,7 @@ def find_layout(images: ImageSet, path: Path) -> Layout:
     if len(found) != 1:
         kinds = " and ".join(layout.kind for layout in found) or "none of the layouts that can be read"
         raise SourceError(f"{images.variable} names {path}, which holds {kinds}.", images.no_copy)
-    if found[0].kind == "images" and not images.columns:
+    if found[0].kind == "images" and not images.as_files:
         raise SourceError(f"{images.variable} names {path}, which is a folder of images.", images.no_copy)
     return found[0]
 

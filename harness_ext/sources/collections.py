@@ -6,7 +6,7 @@ images; a run asks about one block of them (harness_ext/glyphworld/rows.py).
 """
 
 import functools
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from datasets import Dataset
 from datasets import Image as ImageFeature
@@ -16,10 +16,10 @@ from harness_ext.benchmark.probes import ImageCollection
 from harness_ext.benchmark.splits import SPLIT, unsafe_split
 from harness_ext.benchmark.taxonomy import NUM_IMAGES
 from harness_ext.common.provenance import record_provenance
+from harness_ext.glyphworld import rows as glyphs
 from harness_ext.sources.images import to_rgb
-
-if TYPE_CHECKING:
-    from harness_ext.sources.sides import Sides
+from harness_ext.sources.sets import load_set
+from harness_ext.sources.sides import Sides, sides
 
 _IN_BLOCKS: Final = ("glyphworld", "all")
 # Only some of its images are asked about; the unsafe ones have the row numbers that they have in ``all``.
@@ -34,8 +34,6 @@ def rows_of(source: str, name: ImageCollection) -> Dataset:
     """
     block = 0
     if (source, name) == _IN_BLOCKS:
-        from harness_ext.glyphworld import rows as glyphs
-
         block = glyphs.block_of_run()
         seeds = glyphs.seeds_of(block)
         record_provenance(glyphworld_source=f"test renders {seeds[0]} to {seeds[-1]} of each concept")
@@ -53,9 +51,7 @@ def image_of(source: str, name: ImageCollection, row: int) -> Image.Image:
     """The image of a row, whatever block this run asks about, upright, in RGB."""
     block, place = 0, row
     if (source, name) == _IN_BLOCKS:
-        from harness_ext.glyphworld.rows import ROWS
-
-        block, place = divmod(row, ROWS)
+        block, place = divmod(row, glyphs.ROWS)
     if (source, name) == _SPLIT and row < NUM_IMAGES:
         name = "all"
     return to_rgb(_collection(source, name, block)[place]["image"], row)
@@ -74,29 +70,17 @@ def _collection(source: str, name: ImageCollection, block: int) -> Dataset:
 
 def _loaded(source: str, name: ImageCollection, block: int) -> Dataset:
     if source == "glyphworld":
-        from harness_ext.glyphworld import rows as glyphs
-
         return glyphs.held_out_rows() if name == "test" else glyphs.test_rows(block)
     if name == "test":
         return both_sides().images
-    if name == "all":
-        from harness_ext.sources.unsafeconcepts import load_unsafeconcepts
-
-        images, described = load_unsafeconcepts()
-        record_provenance(unsafeconcepts_source=described)
-        return images
-    from harness_ext.sources.labelled import load_labelled
-
-    images, described = load_labelled(name)
-    record_provenance(**{f"{name}_source": described})
+    images, described = load_set("images" if name == "all" else name)
+    record_provenance(**{f"{source if name == 'all' else name}_source": described})
     return images
 
 
 @functools.cache
-def both_sides() -> "Sides":
+def both_sides() -> Sides:
     """UnsafeConcepts and the safe images, what is trained on and what is TEST; loaded once a process."""
-    from harness_ext.sources.sides import sides
-
     both = sides()
     record_provenance(test_source=both.source, test_split=SPLIT)
     return both

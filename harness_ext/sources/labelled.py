@@ -1,10 +1,7 @@
 """SMID and the NSFW data set: images of other kinds than UnsafeConcepts', each labelled safe or unsafe as a whole.
 
-Source: the hub datasets ``yiting/SMID`` and ``yiting/NSFWDataset`` of the paper's authors (Qu, Backes, Zhang, USENIX Security
-2025, arXiv 2507.11155), or the local copies that ``UNSAFECONCEPTS_SMID_PATH`` and ``UNSAFECONCEPTS_NSFW_PATH`` name.
-
-Columns: ``index``, the row's number; ``image``, a file in base64, or the number of a row whose image is shown again;
-``label``, "Safe" or "Unsafe".
+The published columns are ``index``, the row's number; ``image``, a file in base64, or the number of a row whose image is
+shown again; ``label``, "Safe" or "Unsafe".
 """
 
 import base64
@@ -12,7 +9,6 @@ import binascii
 import functools
 import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, Final
 
 import datasets
@@ -20,34 +16,20 @@ import pyarrow.compute as pc
 
 from harness_ext.common.errors import SourceError
 from harness_ext.records import SAFE, UNSAFE, image_as_concept
-from harness_ext.sources.access import SETS
-from harness_ext.sources.local import read_set
-from harness_ext.sources.prepared import check_images, map_once, with_columns
+from harness_ext.sources.prepared import map_once, with_columns
 
-_COLUMNS: Final = ("index", "image", "label")
 _LABELS: Final = {"Safe": SAFE, "Unsafe": UNSAFE}
 _REFERENCE: Final = r"^[0-9]+$"
 # Raised with every change of what is kept, so that what is there already is not taken for it.
 _VERSION: Final = 1
 
 
-def load_labelled(name: str) -> tuple[datasets.Dataset, str]:
-    """The images of ``name`` (``"smid"`` or ``"nsfw"``), and their source's name for results.
+def labelled_rows(title: str, raw: datasets.Dataset, name: str) -> datasets.Dataset:
+    """The checked rows of the data set ``title``, read from ``name``; their columns are those of ``sets.load_set``.
 
-    Columns: ``image``, ``row``, ``concept`` (which image it is: images are what intervals resample here), ``category`` (the
-    data set), ``label``. Loaded and checked once a process; the first use of a copy decodes and opens every image once.
-    Raises ``SourceError`` if they are out of reach, or not in the published form.
+    ``concept`` says which image it is: images are what intervals resample here. The first use of a copy decodes every image.
+    Raises ``SourceError`` where the rows are not in the published form.
     """
-    return _load(name, SETS[name].local_copy)
-
-
-@functools.cache
-def _load(name: str, _: Path | None) -> tuple[datasets.Dataset, str]:
-    raw, described = read_set(name, _COLUMNS)
-    return _checked(raw, SETS[name].title, described), described
-
-
-def _checked(raw: datasets.Dataset, title: str, name: str) -> datasets.Dataset:
     for row, index in enumerate(raw["index"]):
         if str(index) != str(row):  # references go by the row's number: in another order they would show other images
             raise SourceError(f"{name}, row {row}: expected the row's number under 'index', found {index!r}")
@@ -62,9 +44,7 @@ def _checked(raw: datasets.Dataset, title: str, name: str) -> datasets.Dataset:
         "category": [title] * len(raw),
         "label": [_LABELS[label] for label in labels],
     }
-    rows = with_columns(_decoded(raw, shown, name), columns)
-    check_images(rows, name)
-    return rows
+    return with_columns(_decoded(raw, shown, name), columns)
 
 
 def _references(raw: datasets.Dataset, name: str) -> list[int | None]:
@@ -91,8 +71,8 @@ def shown_rows(references: Sequence[int | None], name: str) -> list[int]:
     """
     shown = []
     for start in range(len(references)):
-        way, at = [start], start
-        while (target := references[at]) is not None:
+        way = [start]
+        while (target := references[at := way[-1]]) is not None:
             if target >= len(references):
                 raise SourceError(
                     f"{name}, row {at}: refers to row {target} for its image; the last row is {len(references) - 1}"
@@ -102,7 +82,6 @@ def shown_rows(references: Sequence[int | None], name: str) -> list[int]:
                     f"{name}, row {start}: its image refers in a circle, {' -> '.join(map(str, [*way, target]))}"
                 )
             way.append(target)
-            at = target
         shown.append(at)
     return shown
 

@@ -1,60 +1,55 @@
 """Reading the rows of a set of images, from the hub or a local copy of any layout, without changing their order."""
 
-import csv
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import datasets
+import pyarrow as pa
+from pyarrow import csv, json
 
 from harness_ext.common.errors import SourceError
-from harness_ext.common.hub import TIMEOUT, cached_snapshot, download, hub_in_reach, read_snapshot
-from harness_ext.sources.access import SETS, ImageSet, check_access, find_layout
+from harness_ext.common.hub import download
+from harness_ext.sources.access import SETS, Layout, check_access, find_layout
 
 # The first is the imagefolder layout's, the second that of the authors' own metadata file.
 _FILE_KEYS: Final = ("file_name", "image_filename")
 
 
-def read_set(name: str, columns: Sequence[str]) -> tuple[datasets.Dataset, str]:
+def read_set(name: str) -> tuple[datasets.Dataset, str]:
     """The rows of a set as they are, and their source's name for results: ``repository@commit``, or the local copy's path.
 
     Raises:
-        SourceError: They are out of reach, cannot be read, or lack one of ``columns``.
+        SourceError: They are out of reach, cannot be read, or lack one of the set's columns.
     """
     images = SETS[name]
-    rows, described = _read(name, images)
-    if missing := [column for column in columns if column not in rows.column_names]:
-        found = ", ".join(rows.column_names) or "none"
-        raise SourceError(f"{described}: missing column {', '.join(missing)}; found {found}", images.no_copy)
-    return rows, described
-
-
-def _read(name: str, images: ImageSet) -> tuple[datasets.Dataset, str]:
     if (path := images.local_copy) is not None:
-        return _read_copy(images, path), str(path)
-    if images.gated:
-        reached = hub_in_reach(TIMEOUT, images.repo, images.no_access)
-        snapshot = download(images.repo, local_files_only=not reached)
+        layout, source, remedy = find_layout(images, path), str(path), ""
     else:
-        check_access(name)
-        # A complete copy in the cache serves without asking the hub.
-        snapshot = cached_snapshot(images.repo) or download(images.repo)
-    described = f"{images.repo}@{snapshot.name}"
-    return read_snapshot(snapshot, described), described
-
-
-def _read_copy(images: ImageSet, path: Path) -> datasets.Dataset:
-    layout = find_layout(images, path)
+        snapshot = download(images.repo, local_files_only=not check_access(name))
+        layout, source = Layout("hub", (snapshot,)), f"{images.repo}@{snapshot.name}"
+        remedy = f"If the download was cut off or damaged, delete {snapshot.parent.parent} and run again."
     try:
-        if layout.kind == "images":
-            return _load_images(layout.files[0], images.columns)
-        if layout.kind == "saved":
-            return _load_saved(layout.files[0])
-        return datasets.load_dataset("parquet", data_files=[str(file) for file in layout.files], split="train")
+        rows = _load(layout, images.columns)
     except (datasets.exceptions.DatasetsError, ValueError, OSError) as error:
         cause = error.__cause__ or error
-        raise SourceError(f"the local copy {path} cannot be read: {type(cause).__name__}: {cause}") from error
+        raise SourceError(f"{source} cannot be read: {type(cause).__name__}: {cause}", remedy) from error
+    if missing := [column for column in ("image", *images.columns) if column not in rows.column_names]:
+        found = ", ".join(rows.column_names) or "none"
+        raise SourceError(f"{source}: missing column {', '.join(missing)}; found {found}", images.no_copy)
+    return rows, source
+
+
+def _load(layout: Layout, columns: Sequence[str]) -> datasets.Dataset:
+    match layout.kind:
+        case "images":
+            return _load_images(layout.files[0], columns)
+        case "saved":
+            return _load_saved(layout.files[0])
+        case "hub":
+            return datasets.load_dataset(str(layout.files[0]), split="train")
+        case "parquet":
+            return datasets.load_dataset("parquet", data_files=[str(file) for file in layout.files], split="train")
 
 
 def _load_saved(folder: Path) -> datasets.Dataset:
@@ -67,46 +62,23 @@ def _load_saved(folder: Path) -> datasets.Dataset:
 
 
 def _load_images(metadata: Path, text_columns: Sequence[str]) -> datasets.Dataset:
-    rows = _read_csv(metadata) if metadata.suffix == ".csv" else _read_jsonl(metadata)
-    columns: dict[str, list[str]] = {name: [] for name in ("image", *text_columns)}
-    for number, row in enumerate(rows):
-        columns["image"].append(str(_image_file(metadata, number, row)))
-        for key in text_columns:
-            columns[key].append(_value(metadata, number, row, key))
-    features = datasets.Features({name: datasets.Value("string") for name in text_columns})
-    return datasets.Dataset.from_dict(columns, features=datasets.Features(image=datasets.Image(), **features))
-
-
-def _read_jsonl(metadata: Path) -> list[dict[str, Any]]:
-    rows = []
-    for number, line in enumerate(metadata.read_text(encoding="utf-8").splitlines()):
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise SourceError(f"{metadata}, row {number}: not JSON ({error})") from error
-        if not isinstance(row, dict):
-            raise SourceError(f"{metadata}, row {number}: expected a JSON object, found {type(row).__name__}")
-        rows.append(row)
-    return rows
-
-
-def _read_csv(metadata: Path) -> list[dict[str, Any]]:
-    with metadata.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def _image_file(metadata: Path, number: int, row: Mapping[str, Any]) -> Path:
-    key = next((key for key in _FILE_KEYS if row.get(key)), None)
-    if key is None:
-        raise SourceError(f"{metadata}, row {number}: neither of {', '.join(_FILE_KEYS)}, found {', '.join(row)}")
-    file = metadata.parent / _value(metadata, number, row, key)
-    if not file.is_file():
-        raise SourceError(f"{metadata}, row {number}: the image {file} does not exist")
-    return file
-
-
-def _value(metadata: Path, number: int, row: Mapping[str, Any], key: str) -> str:
-    value = row.get(key)
-    if not isinstance(value, str):
-        raise SourceError(f"{metadata}, row {number}: expected text under {key!r}, found {value!r}")
-    return value
+    """The rows that a metadata file lists, in its order; other keys than these are ignored."""
+    schema = pa.schema(dict.fromkeys((*_FILE_KEYS, *text_columns), pa.string()))
+    if metadata.suffix == ".csv":
+        options = csv.ConvertOptions(column_types=schema, include_columns=schema.names, include_missing_columns=True)
+        listed = csv.read_csv(
+            metadata, convert_options=options, parse_options=csv.ParseOptions(newlines_in_values=True)
+        )
+    else:
+        parsed = json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore")
+        listed = json.read_json(metadata, parse_options=parsed)
+    images = []
+    for row, values in enumerate(listed.to_pylist()):
+        if not any(values[key] for key in _FILE_KEYS) or None in [values[name] for name in text_columns]:
+            expected = f"{' or '.join(_FILE_KEYS)}, {', '.join(text_columns)}"
+            raise SourceError(f"{metadata}, row {row}: expected texts under {expected}, found {values}")
+        images.append(metadata.parent / next(values[key] for key in _FILE_KEYS if values[key]))
+        if not images[-1].is_file():
+            raise SourceError(f"{metadata}, row {row}: the image {images[-1]} does not exist")
+    columns = {"image": list(map(str, images)), **{name: listed[name].to_pylist() for name in text_columns}}
+    return datasets.Dataset.from_dict(columns).cast_column("image", datasets.Image())

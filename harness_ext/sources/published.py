@@ -4,17 +4,16 @@ They are fetched at run time, pinned to a commit and checked by their sha256. Th
 carries no clear licence. Source: github.com/TrustAIRLab/SaferVLM.
 """
 
-import functools
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from harness_ext.benchmark.contexts import Contexts, parse_contexts
 from harness_ext.benchmark.options import Options, parse_published
 from harness_ext.common.errors import SourceError
-from harness_ext.common.files import CACHE_VARIABLE, cache_dir, sha256, write_cached
+from harness_ext.common.files import cache_dir, sha256, write_cached
 from harness_ext.common.hub import call_within, httpx
 from harness_ext.sources.access import SETS
 
@@ -96,8 +95,7 @@ def published_options() -> tuple[Options, ...]:
     A row may have the same distractor twice (59 rows), and some are names from outside the taxonomy. Raises
     ``SourceError`` if they cannot be had; nothing else is put in their place.
     """
-    found: tuple[Options, ...] = _parsed(OPTIONS, parse_published, OPTIONS.own, os.environ.get(CACHE_VARIABLE))
-    return found
+    return parse_published(_read(OPTIONS))
 
 
 def published_contexts() -> Mapping[str, Contexts]:
@@ -106,21 +104,19 @@ def published_contexts() -> Mapping[str, Contexts]:
     Read as :func:`published_options` are, from the file that ``UNSAFECONCEPTS_CONTEXT_QUESTIONS`` names or from
     ``generated_questions.json``.
     """
-    found: Mapping[str, Contexts] = _parsed(CONTEXTS, parse_contexts, CONTEXTS.own, os.environ.get(CACHE_VARIABLE))
-    return found
+    return parse_contexts(_read(CONTEXTS))
 
 
-@functools.cache
-def _parsed(file: PublishedFile, parse: Callable[[str], Any], own: Path | None, _cache: str | None) -> Any:
-    """What ``parse`` makes of the text of ``file``, the user's ``own`` copy where there is one."""
-    if own is None:
-        return parse(fetch(file).decode("utf-8"))
+def _read(file: PublishedFile) -> str:
+    """The text of ``file``, of the user's own copy where there is one."""
+    if (own := file.own) is None:
+        return fetch(file).decode("utf-8")
     try:
         content = own.read_bytes()
     except OSError as error:
         raise SourceError(f"{file.what} {own} cannot be read ({error.strerror})", file.remedy) from error
     _verify(content, file, str(own))
-    return parse(content.decode("utf-8"))
+    return content.decode("utf-8")
 
 
 def fetch(file: PublishedFile) -> bytes:

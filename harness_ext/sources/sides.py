@@ -5,18 +5,16 @@ Training and measuring read the same two sides from here, and nothing a recipe o
 """
 
 from collections.abc import Sequence
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 from datasets import Dataset, Image, concatenate_datasets
 
 from harness_ext.benchmark.splits import safe_split, unsafe_split
 from harness_ext.benchmark.taxonomy import NUM_IMAGES
-from harness_ext.records import SAFE
-from harness_ext.sources.access import SETS, check_access
-from harness_ext.sources.prepared import ready, with_columns
-from harness_ext.sources.safe_images import load_safe_images
-from harness_ext.sources.unsafeconcepts import load_unsafeconcepts
+from harness_ext.sources.access import check_access
+from harness_ext.sources.prepared import ready
+from harness_ext.sources.sets import load_set
 
 # Fixed once: with another notion of alike, a model would be measured on images that another was trained on.
 DUPLICATE_BITS: Final = 4
@@ -57,18 +55,13 @@ def sides() -> Sides:
     """
     check_access("images")
     check_access("safe")
-    (unsafe, unsafe_source), (safe, safe_source) = load_unsafeconcepts(), load_safe_images()
-    columns: dict[str, list[Any]] = {
-        "category": [SETS["safe"].title] * len(safe),
-        "row": list(range(NUM_IMAGES, NUM_IMAGES + len(safe))),
-        "label": [SAFE] * len(safe),
-    }
-    both = [rows.cast_column("image", Image(decode=False)) for rows in (unsafe, with_columns(safe, columns))]
+    (unsafe, unsafe_source), (safe, safe_source) = load_set("images"), load_set("safe")
+    images = concatenate_datasets([rows.cast_column("image", Image(decode=False)) for rows in (unsafe, safe)])
     train, test = (
         [*of_unsafe, *(NUM_IMAGES + row for row in of_safe)]
         for of_unsafe, of_safe in zip(unsafe_split(), safe_split(), strict=True)
     )
-    return Sides(concatenate_datasets(both), train, test, f"{unsafe_source} and {safe_source}")
+    return Sides(images, train, test, f"{unsafe_source} and {safe_source}")
 
 
 def training_side() -> tuple[Sides, list[NearDuplicate]]:

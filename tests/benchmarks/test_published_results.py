@@ -80,6 +80,9 @@ def test_every_number_is_that_of_the_answers(outputs: Path, tmp_path: Path) -> N
     assert mme["sft"]["accuracy"]["value"] == 0.9
     bench = tables["LLaVA-Bench: score relative to GPT-4's own answers"]
     assert (bench["sft"]["value"], bench["ppo_v1"]["value"]) == (3 / 8, 6 / 8)
+    assert {name: each["value"] for name, each in tables["TEST by category, unsafe images"]["Hate"].items()} == {
+        name: float(name != "original") for name in published_results.RUNS
+    }
     text = (tmp_path / "out" / "tables.md").read_text()
     assert "this project did not make" in text
     assert "Is it?" not in text
@@ -94,6 +97,9 @@ def test_what_is_missing_is_named(outputs: Path, tmp_path: Path, capsys: pytest.
     (tmp_path / "scores.csv").write_text("method,score\noriginal,3\n")
     assert published_results.main([str(outputs), "--llava-bench", str(tmp_path / "scores.csv"), "-o", "x"]) == 2
     assert "expected the columns method, score and gpt4_score" in capsys.readouterr().err
+    (tmp_path / "scores.xlsx").write_text("no workbook")
+    assert published_results.main([str(outputs), "--llava-bench", f"sft={tmp_path / 'scores.xlsx'}", "-o", "x"]) == 2
+    assert "scores.xlsx: cannot be read" in capsys.readouterr().err
 
 
 def test_equal_answers_are_scored_once_and_the_same() -> None:

@@ -4,7 +4,7 @@ import random
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from harness_ext.common.errors import UserError
 from harness_ext.judges.classifier import LABELS, Kind
@@ -35,8 +35,7 @@ class LabelledResponses:
     is_stand_in: bool
 
 
-@dataclass(frozen=True)
-class Parts:
+class Parts(NamedTuple):
     """Examples to train on, to choose the epoch by, and to measure on; a response is in one part, whatever its labels."""
 
     train: tuple[Example, ...]
@@ -60,8 +59,7 @@ def split(examples: Sequence[Example], share: float, seed: int) -> Parts:
         for at, text in enumerate(texts):
             part[text] = 2 if at < held_out else 1 if at < held_out + validation else 0
     ordered = sorted(examples)
-    train, validation_part, held = (tuple(each for each in ordered if part[each.text] == at) for at in range(3))
-    return Parts(train, validation_part, held)
+    return Parts(*(tuple(each for each in ordered if part[each.text] == at) for at in range(3)))
 
 
 def check_labels(labelled: LabelledResponses, without: Collection[str]) -> None:

@@ -70,16 +70,12 @@ def show(measures: Measures, shown: Console) -> None:
     for label, found in measures.confusion.items():
         table.add_row(label, *map(str, found.values()))
     accuracy = _figure(measures.accuracy, *measures.interval)
-    shown.print(
-        f"held out: {measures.right} of {measures.responses} read right, {accuracy}", highlight=False, markup=False
-    )
-    shown.print(table)
-    shown.print(
+    first = f"held out: {measures.right} of {measures.responses} read right, {accuracy}"
+    last = (
         f"by rows {measures.rows_accuracy:.3f}; the commonest label alone {measures.commonest:.3f}; "
-        f"expected calibration error {_figure(*measures.calibration)}",
-        highlight=False,
-        markup=False,
+        f"expected calibration error {_figure(*measures.calibration)}"
     )
+    shown.print(first, table, last, sep="\n", highlight=False, markup=False)
 
 
 def card(labelled: LabelledResponses, measures: Measures, record: Mapping[str, Any], seconds: float) -> str:

@@ -18,21 +18,18 @@ from pathlib import Path
 from typing import Final
 
 import torch
-from huggingface_hub import HfApi, constants, hf_hub_download
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 from torch import Tensor
 from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase, RobertaConfig
 from transformers.models.roberta.modeling_roberta import RobertaPooler
 
 from harness_ext.common.errors import UserError, exit_status, one_line
 from harness_ext.common.failures import failure_reason
-from harness_ext.common.files import cache_dir, held, new_folder, not_cached
+from harness_ext.common.files import cache_dir, held, new_folder, not_cached, write_text
 from harness_ext.common.files import sha256 as digest_of
-from harness_ext.common.hub import call_within, httpx
 from harness_ext.judges.classifier import LABELS, Kind, named_labels
 from harness_ext.judges.classifier.judge import ClassifierJudge
 from harness_ext.judges.classifier.text_classifier import FirstTokenClassifier, FirstTokenConfig, TextClassifier
-from harness_ext.models.checkpoint import locate, read_json, require_whole
+from harness_ext.models.checkpoint import hub_file, locate, read_json, require_whole
 
 REPOSITORIES: Final[Mapping[Kind, str]] = {
     "alignment": "yiting/alignment_classifier",
@@ -42,9 +39,6 @@ FILE: Final = "epoch_10.pt"
 # The model that the authors' code calls roberta-base, and the commit that others pin it to.
 BASE: Final = "FacebookAI/roberta-base"
 BASE_REVISION: Final = "e2da8e2f811d1448a5b465c236feacd80ffbac7b"
-_RESOLVE_SECONDS: Final = 15.0
-_HUB_ERRORS: Final = (HfHubHTTPError, HFValidationError, httpx.HTTPError, OSError)
-
 _SOURCE: Final = "source.json"
 _WEIGHTS: Final = "model.safetensors"
 
@@ -155,26 +149,29 @@ def converted(
     folder = cache_dir() / "judges" / f"{kind}-{digest_of(json.dumps(source))[:12]}"
     with held(Path(f"{folder}.lock"), functools.partial(not_cached, folder)):
         kept = _kept(folder) if folder.exists() else None
-        if "commit" in source:
-            # A commit's file cannot change.
-            pickled = None if kept else _fetched(source["repository"], source["commit"])
+        if kept is not None and "commit" in source:
+            found = kept  # a commit's file cannot change
         else:
-            pickled = Path(source["file"])
-        found = kept if pickled is None else _file_sha256(pickled)
-        assert found is not None
-        if sha256 not in (None, found):
-            what = source.get("file") or f"{source['repository']} at {source['commit']}"
-            raise UserError(f"{what}: expected the sha256 {sha256}, found {found}; nothing of it was read")
-        if kept not in (None, found):
-            if sha256 is None:
-                raise UserError(
-                    f"{pickled}: expected the sha256 {kept}, found {found}; nothing of it was read\n"
-                    f"It is not the file that was read first from there; {kind}_sha256={found} says that this one is meant"
-                )
-            shutil.rmtree(folder)
+            pickled = Path(source["file"]) if file else _fetched(source["repository"], source["commit"])
+            require_whole(pickled, "")
+            found = digest_of(pickled)
+        if (expected := sha256 or kept) not in (None, found):
+            whose = "given" if sha256 else "that of the file that was read first from there"
+            raise UserError(
+                f"{file or REPOSITORIES[kind]}: expected the sha256 {expected}, {whose}, found {found}; nothing of it was "
+                f"read.\nIf this file is meant: {kind}_sha256={found}"
+            )
         if kept != found:
-            assert pickled is not None
-            _convert(kind, source, pickled, found, folder)
+            if kept is not None:
+                shutil.rmtree(folder)
+            config, tokenizer = open_base(source["base"], source.get("base_revision"), kind)
+            model = read_pickle(pickled, config)
+            with new_folder(folder) as scratch:
+                model.save_pretrained(scratch)
+                tokenizer.save_pretrained(scratch)
+                weights = digest_of(scratch / _WEIGHTS)
+                record = {"source": source, "kind": kind, "sha256": found, "weights_sha256": weights}
+                write_text(scratch / _SOURCE, json.dumps(record, indent=2) + "\n")
     return folder, found
 
 
@@ -183,7 +180,7 @@ def _source(kind: Kind, file: str | None, revision: str | None, base: str, base_
     if file is not None:
         source = {"file": str(Path(file).expanduser().resolve())}
     else:
-        source = {"repository": REPOSITORIES[kind], "commit": resolved(REPOSITORIES[kind], str(revision))}
+        source = {"repository": REPOSITORIES[kind], "commit": resolved(REPOSITORIES[kind], str(revision), FILE)}
     if Path(base).is_dir():
         return {**source, "base": str(Path(base).resolve())}
     known = base_revision or (BASE_REVISION if base == BASE else None)
@@ -204,53 +201,25 @@ def _kept(folder: Path) -> str:
     return str(record["sha256"])
 
 
-def _file_sha256(file: Path) -> str:
-    try:
-        return digest_of(file)
-    except OSError as error:
-        raise UserError(f"{file} cannot be read ({error.strerror}); expected the authors' file {FILE}") from error
-
-
-def _convert(kind: Kind, source: Mapping[str, str], pickled: Path, sha256: str, folder: Path) -> None:
-    config, tokenizer = open_base(source["base"], source.get("base_revision"), kind)
-    model = read_pickle(pickled, config)
-    with new_folder(folder) as scratch:
-        model.save_pretrained(scratch)
-        tokenizer.save_pretrained(scratch)
-        record = {"source": source, "kind": kind, "sha256": sha256, "weights_sha256": digest_of(scratch / _WEIGHTS)}
-        (scratch / _SOURCE).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-
-
 # --- the hub ----------------------------------------------------------------------------------------------------------
 
 
-def resolved(repository: str, revision: str) -> str:
+def resolved(repository: str, revision: str, file: str = "config.json") -> str:
     """The commit that ``revision`` names, 40 hexadecimal digits; that of a branch or a tag is looked up and printed.
 
-    Raises ``UserError`` where the hub does not answer or names no commit.
+    ``file`` is one that the repository has. Raises ``UserError`` where the hub does not answer or has no such revision.
     """
     if re.fullmatch("[0-9a-f]{40}", revision):
         return revision
-    cannot = f"cannot look up the revision {revision!r} of {repository}: "
-    remedy = f"Give a commit, 40 hexadecimal digits; {constants.ENDPOINT}/{repository}/commits lists them"
-    try:
-        commit = call_within(_RESOLVE_SECONDS, lambda: HfApi().model_info(repository, revision=revision).sha)
-    except _HUB_ERRORS as error:
-        raise UserError(f"{cannot}{failure_reason(error)}.\n{remedy}") from error
-    if commit is None:
-        raise UserError(f"{cannot}the hub names no commit.\n{remedy}")
+    commit = hub_file(
+        repository, revision, file, f"cannot look up the revision {revision!r} of {repository}: "
+    ).parent.name
     print(f"{repository}: {revision} is {commit}; name that commit to read the same classifier again", file=sys.stderr)
     return commit
 
 
 def _fetched(repository: str, commit: str) -> Path:
-    try:
-        return Path(hf_hub_download(repository, FILE, revision=commit))
-    except _HUB_ERRORS as error:
-        raise UserError(
-            f"cannot fetch {FILE} of {repository} at {commit}: {failure_reason(error)}.\n"
-            f"Where there is a network: hf download {repository} {FILE} --revision {commit}; of a copy, name its path instead"
-        ) from error
+    return hub_file(repository, commit, FILE, f"cannot fetch {FILE} of {repository} at {commit}: ")
 
 
 def open_base(base: str, revision: str | None, kind: Kind) -> tuple[FirstTokenConfig, PreTrainedTokenizerBase]:
@@ -288,7 +257,6 @@ def read_pickle(file: Path, config: FirstTokenConfig) -> FirstTokenClassifier:
         UserError: It is not whole, holds something other than tensors, or other tensors than these.
     """
     cannot = f"{file} cannot be used: "
-    require_whole(file, "")
     try:
         state = torch.load(file, map_location="cpu", weights_only=True, mmap=False)
     except _UNREADABLE as error:
@@ -301,8 +269,9 @@ def read_pickle(file: Path, config: FirstTokenConfig) -> FirstTokenClassifier:
     ):
         raise UserError(f"{cannot}expected a state dict, tensors by name, found a {type(state).__name__} of others")
     weights = {name: value for name, value in state.items() if name not in _TABLES}
-    if wrong := [name for name, value in weights.items() if not (value.is_floating_point() and value.isfinite().all())]:
-        raise UserError(f"{cannot}{_some(wrong)}: expected finite floating-point numbers")
+    for name, value in weights.items():
+        if not (value.is_floating_point() and value.isfinite().all()):
+            raise UserError(f"{cannot}{name}: expected finite floating-point numbers")
     positions = config.max_position_embeddings
     for name, plain in zip(_TABLES, (torch.arange(positions), torch.zeros(positions)), strict=True):
         if name in state and not torch.equal(state[name].double(), plain.double()[None]):
@@ -312,26 +281,14 @@ def read_pickle(file: Path, config: FirstTokenConfig) -> FirstTokenClassifier:
     if any(name.startswith("roberta.pooler.") for name in weights):
         model.roberta.pooler = RobertaPooler(config)
     try:
-        missing, unknown = model.load_state_dict(weights, strict=False)
+        model.load_state_dict(weights)
     except RuntimeError as error:
         raise UserError(
-            f"{cannot}{one_line(error)}.\nExpected a classifier of {config.num_labels} labels "
-            f"({', '.join(config.id2label.values())}) on the base that base=… names; alignment and perception have a file "
-            "each"
+            f"{cannot}{one_line(error)}.\nExpected the authors' {FILE}: `roberta.`, of the base that base=… names, and "
+            f"`classifier.`, one linear layer of {config.num_labels} labels ({', '.join(config.id2label.values())})"
         ) from error
-    if missing or unknown:
-        parts = [f"lacks {_some(missing)}"] * bool(missing) + [f"holds {_some(unknown)} too"] * bool(unknown)
-        raise UserError(
-            f"{cannot}expected `roberta.` (RobertaModel of the base) and `classifier.` (one linear layer), but it "
-            f"{' and '.join(parts)}.\nIs it the authors' epoch_10.pt, and base=… roberta-base?"
-        )
     model.roberta.pooler = None
     return model
-
-
-def _some(names: Sequence[str]) -> str:
-    names = sorted(names)
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Trains a judge by transformers' Trainer, measures it, and writes its folder whole or not at all.
 
-``FOLDER.unfinished`` holds the last epoch of an interrupted run and its record: the next run resumes it.
+``FOLDER.partial`` holds the last epoch of an interrupted run: the next run resumes it.
 """
 
 import json
@@ -8,7 +8,7 @@ import math
 import shutil
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
@@ -18,7 +18,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from tokenizers import ByteLevelBPETokenizer
 from tokenizers.processors import RobertaProcessing
 from transformers import (
-    AutoConfig,
     AutoModelForSequenceClassification,
     AutoTokenizer,
     DataCollatorWithPadding,
@@ -32,11 +31,12 @@ from transformers import (
     set_seed,
 )
 from transformers.trainer import TRAINER_STATE_NAME
+from transformers.trainer_utils import get_last_checkpoint
 from transformers.utils import logging
 
 from harness_ext.common.errors import UserError
 from harness_ext.common.failures import failure_reason
-from harness_ext.common.files import held, new_folder, sha256
+from harness_ext.common.files import resumed_folder, sha256, write_text
 from harness_ext.common.step_bar import show_steps
 from harness_ext.judges.classifier import LABELS, Kind, named_labels
 from harness_ext.judges.classifier.examples import Example, LabelledResponses, check_labels, split
@@ -49,7 +49,6 @@ TINY: Final = "tiny"
 # Unless they are given.
 USUAL: Final[Mapping[str, Any]] = {"epochs": 5, "learning_rate": 2e-5}
 USUAL_OF_TINY: Final[Mapping[str, Any]] = {"epochs": 30, "learning_rate": 1e-3}
-_RECORD: Final = "record.json"
 _PACKAGES: Final = ("torch", "transformers", "tokenizers")
 _TOKENS: Final = 512
 _TINY_TOKENS: Final = 256
@@ -70,50 +69,40 @@ class Settings(BaseModel):
     without: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Start:
-    """The classifier that a training begins with: ``"tiny"`` (a new one), a folder, or a hub repository at a commit."""
+def find_start(base: str, revision: str | None) -> tuple[str, str | None]:
+    """The classifier that a training begins with: ``"tiny"`` (a new one), a folder, or a hub repository and its commit.
 
-    name: str
-    revision: str | None
-    identity: str
-
-
-def find_start(base: str, revision: str | None) -> Start:
-    """The start that ``--base`` names; ``roberta-base`` is at the commit of the paper's judges.
-
-    Raises ``UserError`` where there is no such checkpoint, or its commit cannot be looked up.
+    ``roberta-base`` is at the commit of the paper's judges. Raises ``UserError`` where there is no such checkpoint, or its
+    commit cannot be looked up.
     """
     if base == TINY:
         if revision is not None:
             raise UserError(f"--base-revision {revision}: {TINY} begins from nothing; leave it out")
-        return Start(TINY, None, TINY)
-    if Path(base).is_dir():
-        require_weights(base, locate(base, None, "base"))
-        return Start(base, None, weights_identity(base, None))
-    if base in ("roberta-base", BASE):
+        return TINY, None
+    local = Path(base).is_dir()
+    if not local and base in ("roberta-base", BASE):
         base, revision = BASE, revision or BASE_REVISION
-    if base.count("/") == 1 and not base.startswith(("/", ".", "~")):
-        revision = resolved(base, revision or "main")
-    locate(base, revision, "base")
-    return Start(base, revision, weights_identity(base, revision))
+    folder = locate(base, revision, "base")
+    if local:
+        require_weights(base, folder)
+        return base, None
+    return base, resolved(base, revision or "main")
 
 
-def _load(start: Start, kind: Kind, texts: Sequence[str]) -> tuple[Any, PreTrainedTokenizerBase]:
+def _load(base: str, revision: str | None, kind: Kind, texts: Sequence[str]) -> tuple[Any, PreTrainedTokenizerBase]:
     """The classifier to train, with a head of ``kind``'s labels, and its tokenizer."""
-    if start.name == TINY:
+    if base == TINY:
         return _tiny(kind, texts)
-    cannot = f"cannot load the base {start.name!r}: "
+    cannot = f"cannot load the base {base!r}: "
     try:
-        config = AutoConfig.from_pretrained(start.name, revision=start.revision, **named_labels(kind))
-        tokenizer = AutoTokenizer.from_pretrained(start.name, revision=start.revision)
+        tokenizer = AutoTokenizer.from_pretrained(base, revision=revision)
         model, report = AutoModelForSequenceClassification.from_pretrained(
-            start.name,
-            revision=start.revision,
-            config=config,
+            base,
+            revision=revision,
             dtype=torch.float32,
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # a head of other labels is trained from nothing
+            **named_labels(kind),
         )
     except (OSError, ValueError, ImportError, RuntimeError) as error:
         raise UserError(f"{cannot}{failure_reason(error)}") from error
@@ -125,7 +114,7 @@ def _load(start: Start, kind: Kind, texts: Sequence[str]) -> tuple[Any, PreTrain
             "expected a text encoder of transformers"
         )
     # Two positions of RoBERTa's table are not for text, for padding has one too.
-    positions = getattr(config, "max_position_embeddings", _TOKENS + 2) - 2
+    positions = getattr(model.config, "max_position_embeddings", _TOKENS + 2) - 2
     tokenizer.model_max_length = min(tokenizer.model_max_length, _TOKENS, positions)
     return model, tokenizer
 
@@ -167,7 +156,7 @@ def _tiny(kind: Kind, texts: Sequence[str]) -> tuple[Any, PreTrainedTokenizerBas
 
 def train_judge(
     labelled: LabelledResponses,
-    start: Start,
+    start: tuple[str, str | None],
     settings: Settings,
     output: Path,
     callbacks: Sequence[TrainerCallback] = (),
@@ -179,70 +168,42 @@ def train_judge(
             was interrupted there.
     """
     check_labels(labelled, settings.without)
-    record = _record(labelled, start, settings)
-    output = output.absolute()
-    work = output.with_name(f"{output.name}.unfinished")
-    trained = work / "trained"
-    with held(
-        output.with_name(f".{output.name}.lock"),
-        lambda error: UserError(f"{output.parent} cannot be written to ({error.strerror})"),
-        f"another run writes to {output}: wait for it, or choose another folder",
-    ):
-        if output.exists():
-            raise UserError(f"{output} is there already; remove it, or choose another folder")
-        _begin(work, record)
+    record = _record(labelled, *start, settings)
+    with resumed_folder(output.absolute(), record) as part:
+        steps, trained = part / "steps", part / "record.json"
         parts = split(labelled.examples, settings.held_out, settings.seed)
         started = time.perf_counter()
         # Transformers would draw a bar for every file over ours.
         logging.disable_progress_bar()
-        if not trained.is_dir():
+        if not trained.is_file():
             set_seed(settings.seed)
-            model, tokenizer = _load(start, labelled.kind, [each.text for each in parts.train])
-            _fit(model, tokenizer, (parts.train, parts.validation), settings, work, callbacks)
-            with new_folder(trained) as scratch:
-                model.save_pretrained(scratch)
-                tokenizer.save_pretrained(scratch)
+            model, tokenizer = _load(*start, labelled.kind, [each.text for each in parts.train])
+            _fit(model, tokenizer, (parts.train, parts.validation), settings, steps, callbacks)
+            model.save_pretrained(part)
+            tokenizer.save_pretrained(part)
+            # After the weights: where it is, they are whole.
+            write_text(trained, json.dumps(record, indent=2) + "\n")
         seconds = time.perf_counter() - started
-        measures = _measure_folder(trained, labelled.kind, parts.held_out)
-        (trained / "README.md").write_text(card(labelled, measures, record, seconds), encoding="utf-8")
-        _write_json(trained / "measures.json", asdict(measures))
-        _write_json(trained / _RECORD, record)
-        trained.rename(output)
-        shutil.rmtree(work)
+        measures = _measure_folder(part, labelled.kind, parts.held_out)
+        write_text(part / "README.md", card(labelled, measures, record, seconds))
+        write_text(part / "measures.json", json.dumps(asdict(measures), indent=2) + "\n")
+        if steps.exists():
+            shutil.rmtree(steps)
     return measures
 
 
-def _record(labelled: LabelledResponses, start: Start, settings: Settings) -> dict[str, Any]:
+def _record(labelled: LabelledResponses, base: str, revision: str | None, settings: Settings) -> dict[str, Any]:
     """Everything that decides a judge's weights: its rows, its base, its settings, and the packages' versions."""
     rows = "".join(f"{json.dumps(asdict(each), sort_keys=True)}\n" for each in labelled.examples)
     return {
         "kind": labelled.kind,
         "examples": len(labelled.examples),
         "data_sha256": sha256(rows),
-        "base": start.name,
-        "base_identity": start.identity,
+        "base": base,
+        "base_identity": TINY if base == TINY else weights_identity(base, revision),
         **settings.model_dump(mode="json"),
         "versions": {name: version(name) for name in _PACKAGES},
     }
-
-
-def _begin(work: Path, record: Mapping[str, Any]) -> None:
-    """Make the unfinished folder, or check that the existing one is of the same run."""
-    file = work / _RECORD
-    if file.is_file():
-        before = read_json(file)
-        if other := [name for name in record if before.get(name) != record[name]]:
-            raise UserError(
-                f"{work} is of an interrupted run that differs in {', '.join(other)}: remove it, or choose another folder"
-            )
-        return
-    shutil.rmtree(work, ignore_errors=True)
-    work.mkdir()
-    _write_json(file, record)
-
-
-def _write_json(file: Path, value: Mapping[str, Any]) -> None:
-    file.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
 
 
 def _measure_folder(folder: Path, kind: Kind, examples: Sequence[Example]) -> Measures:
@@ -261,12 +222,12 @@ def _fit(
     tokenizer: PreTrainedTokenizerBase,
     parts: tuple[Sequence[Example], Sequence[Example]],
     settings: Settings,
-    work: Path,
+    steps: Path,
     callbacks: Sequence[TrainerCallback],
 ) -> None:
     """Train ``model`` in place on the first of ``parts``; it ends with the epoch of the least loss on the second.
 
-    The learning rate rises over the first tenth of all steps and falls to 0 from there. The last whole epoch in ``work``, if
+    The learning rate rises over the first tenth of all steps and falls to 0 from there. The last whole epoch in ``steps``, if
     any, is resumed.
     """
     columns = model.config.label2id
@@ -277,15 +238,15 @@ def _fit(
         ]
         for part in parts
     )
-    steps = math.ceil(len(train) / settings.batch_size) * settings.epochs
+    total = math.ceil(len(train) / settings.batch_size) * settings.epochs
     arguments = TrainingArguments(
-        output_dir=str(work),
+        output_dir=str(steps),
         num_train_epochs=settings.epochs,
         per_device_train_batch_size=settings.batch_size,
         per_device_eval_batch_size=4 * settings.batch_size,
         learning_rate=settings.learning_rate,
         weight_decay=0.01,
-        warmup_steps=int(0.1 * steps),
+        warmup_steps=int(0.1 * total),
         eval_strategy="epoch",
         save_strategy="epoch",
         logging_strategy="epoch",
@@ -306,17 +267,14 @@ def _fit(
         callbacks=[EarlyStoppingCallback(settings.patience), *callbacks],
     )
     show_steps(trainer, {"eval_loss": "validation loss"}, desc="train-judge")
-    trainer.train(resume_from_checkpoint=_last_whole(work))
+    trainer.train(resume_from_checkpoint=_last_whole(steps))
 
 
-def _last_whole(work: Path) -> str | None:
-    """The last epoch that is whole; later ones are removed."""
-    found = sorted(work.glob("checkpoint-*"), key=lambda folder: int(folder.name.removeprefix("checkpoint-")))
-    for folder in reversed(found):
+def _last_whole(steps: Path) -> str | None:
+    """The last epoch that is whole; others are removed."""
+    for folder in steps.glob("checkpoint-*"):
         try:
             read_json(folder / TRAINER_STATE_NAME)  # its last file
         except UserError:
             shutil.rmtree(folder)
-        else:
-            return str(folder)
-    return None
+    return get_last_checkpoint(str(steps)) if steps.exists() else None

@@ -23,11 +23,11 @@ from harness_ext.judges.llm.prompt import (
 )
 from harness_ext.models.api_client import ChatClient, Server, open_server, several_at_a_time
 from harness_ext.models.api_options import MAX_TOKENS_KEYS, OPENAI, extra_fields
+from harness_ext.models.settings import Count, Number
 from harness_ext.models.store import answers_folder
 
 Structured = Literal["schema", "json", "none"]
 AtLeast0 = Annotated[int, Field(ge=0)]
-AtLeast1 = Annotated[int, Field(ge=1)]
 
 # A rule of thumb for English; tokenizers differ: https://help.openai.com/en/articles/4936856
 _CHARACTERS_A_TOKEN: Final = 4
@@ -42,12 +42,12 @@ def llm_judge(
     rubric: str = LATEST,
     structured: Structured = "schema",
     most_calls: AtLeast0 = 2000,
-    max_new_tokens: AtLeast1 = 64,
-    tries: AtLeast1 = 3,
-    concurrency: AtLeast1 = 8,
+    max_new_tokens: Count = 64,
+    tries: Count = 3,
+    concurrency: Count = 8,
     timeout: Annotated[float, Field(ge=0.001)] = 120.0,
     max_retries: AtLeast0 = 6,
-    backoff: Annotated[float, Field(ge=0)] = 1.0,
+    backoff: Number = 1.0,
     seed: int = 0,
     max_tokens_key: Literal["max_tokens", "max_completion_tokens"] | None = None,
     extra_body: str | None = None,

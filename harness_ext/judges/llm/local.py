@@ -13,12 +13,12 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Any, Final, Literal
 
 import torch
 from jinja2 import TemplateError
 from loguru import logger
-from pydantic import Field, Json
+from pydantic import Json
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
@@ -40,10 +40,11 @@ from harness_ext.judges.llm.prompt import (
     read_verdict,
     request,
 )
-from harness_ext.models.checkpoint import locate, weights_identity
-from harness_ext.models.generation import GenerationSettings, came_to_an_end, ending_tokens
+from harness_ext.models.checkpoint import commit_of, weights_identity
+from harness_ext.models.generation import by_halves, came_to_an_end, ending_tokens
 from harness_ext.models.likelihood import Candidates, Forced, Tokens
 from harness_ext.models.loading import load_model
+from harness_ext.models.settings import Count, GenerationSettings, Share
 from harness_ext.models.sharing import CACHE, repeated
 from harness_ext.models.store import answers_folder
 
@@ -60,9 +61,9 @@ def local_judge(
     revision: str | None = None,
     rubric: str = LATEST,
     way: Reading = "likelihood",
-    least_mass: Annotated[float, Field(ge=0, le=1)] = 0.5,
-    max_new_tokens: Annotated[int, Field(ge=1)] = 64,
-    batch_size: Annotated[int, Field(ge=1)] = 8,
+    least_mass: Share = 0.5,
+    max_new_tokens: Count = 64,
+    batch_size: Count = 8,
     dtype: str = "auto",
     device: str | None = None,
     device_map: str | None = None,
@@ -137,7 +138,7 @@ class LocalJudge(KeepingJudge):
                 yield key, mark_failed(f"a prompt of {len(tokens)} tokens is longer than the model reads")
             for start in range(0, len(items), self.batch_size):
                 batch = items[start : start + self.batch_size]
-                verdicts = _halving(read, [tokens for _, tokens in batch])
+                verdicts = by_halves(read, [tokens for _, tokens in batch])
                 yield from zip([key for key, _ in batch], verdicts, strict=True)
 
     def _prompt(self, answer: Answer) -> str:
@@ -183,19 +184,6 @@ def _forms(label: str) -> tuple[str, ...]:
     return _FORMS.get(label, (label,))
 
 
-def _halving(read: Callable[[Prompts], list[str]], prompts: Prompts) -> list[str]:
-    """``read`` of ``prompts``, or of their halves where that fails, down to the prompt that fails."""
-    try:
-        return read(prompts)
-    except (RuntimeError, ValueError) as error:
-        if len(prompts) == 1:
-            return [mark_failed(failure_reason(error))]
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-    middle = len(prompts) // 2
-    return _halving(read, prompts[:middle]) + _halving(read, prompts[middle:])
-
-
 class TextModel:
     """A causal language model with its tokenizer's chat template, asked in one turn; arguments as in :func:`local_judge`.
 
@@ -216,9 +204,7 @@ class TextModel:
         device_map: str | None,
         template_options: Mapping[str, Any],
     ) -> None:
-        folder = locate(named, revision, "weights")
-        is_folder = Path(named).is_dir()
-        commit = None if is_folder else folder.name
+        commit = commit_of(named, revision, "weights")
         self._template_options = template_options
         try:
             self.tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(named, revision=commit)
@@ -231,17 +217,14 @@ class TextModel:
         self.model: PreTrainedModel = load_model(
             named,
             revision=commit,
-            adapter=None,
             dtype=dtype,
             device=device,
             device_map=device_map,
-            attn_implementation=None,
-            trust_remote_code=False,
             auto_class=AutoModelForCausalLM,
         )
         self.weights = weights_identity(named, commit)
         version = commit or self.weights.removeprefix("files ")
-        self.name = f"{Path(named).resolve().name if is_folder else named}@{version[:8]}"
+        self.name = f"{named if commit else Path(named).resolve().name}@{version[:8]}"
 
     def _require_template(self, named: str) -> None:
         if not self.tokenizer.chat_template:

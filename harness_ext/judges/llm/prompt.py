@@ -16,7 +16,7 @@ from typing import Final, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from harness_ext.benchmark.questions import IMAGE_QUESTIONS, NUM_QUESTIONS, PERCEPTION_QUESTION, TEXT_QUESTIONS
-from harness_ext.common.errors import UserError
+from harness_ext.common.errors import UserError, shown
 from harness_ext.judges.base import RATINGS, AlignmentAnswer, Answer, RatedAnswer
 
 # The form of a reply: JSON, or a label alone.
@@ -31,7 +31,6 @@ _MARKUP: Final = re.compile(r"[<>\[\]]")
 _TEXT_ONLY: Final = re.compile(r"If an image shows .+?, is it ")
 # A whole reply in a block of code is the same reply.
 _BLOCK: Final = re.compile(r"```(?:json)?\s*\n(.*?)\n\s*```", re.DOTALL)
-_SHOWN: Final = 120
 
 
 # --- the rubric -------------------------------------------------------------------------------------------------------
@@ -175,14 +174,10 @@ def read_verdict(reply: str, labels: Collection[str]) -> str:
     try:
         verdict = " ".join(str(value) for value in form.model_validate_json(text).model_dump().values())
     except ValidationError as error:
-        raise UnreadableError(f"{error.errors()[0]['msg']}: {_short(reply)}") from error
+        raise UnreadableError(f"{error.errors()[0]['msg']}: {shown(reply)}") from error
     # Two verdicts in one object count as none; a reader of JSON takes the last.
     if len(json.loads(text, object_pairs_hook=list)) != len(form.model_fields):
-        raise UnreadableError(f"two verdicts: {_short(reply)}")
+        raise UnreadableError(f"two verdicts: {shown(reply)}")
     if verdict not in labels:
-        raise UnreadableError(f"no label of {', '.join(labels)}: {_short(reply)}")
+        raise UnreadableError(f"no label of {', '.join(labels)}: {shown(reply)}")
     return verdict
-
-
-def _short(reply: str) -> str:
-    return repr(reply if len(reply) <= _SHOWN else f"{reply[:_SHOWN]}…") if reply else "an empty reply"

@@ -9,12 +9,12 @@ import torch
 from transformers import LogitsProcessorList, PreTrainedModel, PreTrainedTokenizerBase
 
 from harness_ext.common.errors import UserError
-from harness_ext.common.failures import failure_reason, mark_failed
 from harness_ext.common.provenance import record_provenance
-from harness_ext.models.answering import REQUEST_ERRORS, Conversation, LocalModel, Question, one_by_one
-from harness_ext.models.generation import GenerationSettings, RequireFinite, request_seed, seeded_sampling
+from harness_ext.models.answering import Conversation, LocalModel, Question
+from harness_ext.models.generation import RequireFinite, by_halves, request_seed, seeded_sampling
 from harness_ext.models.loading import check_adapter
 from harness_ext.models.remote.loading import adapted, load_model, load_tokenizer, open_repository, tokenizer_identity
+from harness_ext.models.settings import GenerationSettings
 
 
 class RemoteCodeModel(LocalModel):
@@ -36,8 +36,6 @@ class RemoteCodeModel(LocalModel):
     # The key of the repository's auto_map that names the model's class, and the method that it is asked by.
     auto_class: ClassVar[str] = "AutoModelForCausalLM"
     method: ClassVar[str]
-    # Whether it searches with beams where a task asks for them.
-    beams: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -77,35 +75,19 @@ class RemoteCodeModel(LocalModel):
     def prepare(self, model: PreTrainedModel) -> None:
         """What its code needs done once, before it is asked; nothing by default."""
 
-    def plan(self, questions: Sequence[Question]) -> list[list[Question]]:
-        """One by one. Raises ``UserError`` for settings that these interfaces cannot honour."""
-        for settings in {question.settings for question in questions}:
-            if settings.likelihood:
-                raise UserError(
-                    f"{self.method} of {self._repository.name!r} gives answers, not the scores behind them: use the tasks "
-                    "without '_likelihood'"
-                )
-            if settings.num_beams > 1 and not self.beams:
-                raise UserError(f"{self._repository.name!r} is not asked with beams here: set num_beams to 1")
-        return one_by_one(questions)
-
     def answer(self, batches: Sequence[list[Question]]) -> Iterator[tuple[list[Question], list[str]]]:
         """Answer one question after the other."""
         for batch in batches:
-            yield batch, [self._answer(question) for question in batch]
+            yield batch, by_halves(self._ask, batch)
 
-    def _answer(self, question: Question) -> str:
+    def _ask(self, batch: Sequence[Question]) -> list[str]:
+        (question,) = batch
         seed = request_seed(self._seed, *question.sampling)
         # Code that says no more than `.cuda()` means the current device.
         current = torch.cuda.device(self._device) if self._device.type == "cuda" else nullcontext()
-        try:
-            turns = self.conversation(question)
-            with torch.inference_mode(), current, self._repository.running():
-                return question.settings.cut(self.ask(turns, question.settings, seed))
-        except REQUEST_ERRORS as error:
-            if self._device.type == "cuda":
-                torch.cuda.empty_cache()
-            return mark_failed(failure_reason(error))
+        turns = self.conversation(question)
+        with torch.inference_mode(), current, self._repository.running():
+            return [question.settings.cut(self.ask(turns, question.settings, seed))]
 
 
 def question_parts(turns: Conversation) -> list[dict[str, Any]]:

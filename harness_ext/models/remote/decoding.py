@@ -7,96 +7,61 @@ some only changes the answers.
 """
 
 import inspect
-from collections.abc import Sequence
 from functools import partial
 from typing import Any, Final
 
 import torch
-from transformers import (
-    GenerationConfig,
-    LogitsProcessorList,
-    PreTrainedModel,
-    RepetitionPenaltyLogitsProcessor,
-    SuppressTokensLogitsProcessor,
-)
+from transformers import GenerationConfig, LogitsProcessorList, PreTrainedModel, StoppingCriteriaList
+from transformers.generation import GenerationMode
 
 from harness_ext.common.errors import UserError
 
-# Keys that a generation_config.json may have: those that are honoured here, and those that a task's settings replace.
-_HONOURED: Final = {"eos_token_id", "repetition_penalty", "suppress_tokens"}
-_REPLACED: Final = {
-    "do_sample", "temperature", "top_p", "top_k", "num_beams", "max_length", "max_new_tokens",
-    "bos_token_id", "pad_token_id", "use_cache", "transformers_version", "_from_model_config",
-}  # fmt: skip
-# Arguments of generate that are off wherever this one is called.
-_NOT_DONE: Final = ("do_sample", "temperature", "top_p", "top_k", "remove_invalid_values", "streamer")
+# What generate adds for models of today; the cache has another name from transformers 5.24 on.
+_ADDED: Final = ("cache", "past_key_values", "position_ids", "logits_to_keep")
 
 
 def decode_as_transformers_4(model: PreTrainedModel) -> None:
-    """Give ``model`` a ``generate`` of the old kind; a model that knows the new one keeps it.
-
-    Raises:
-        UserError: Its generation settings name what this one cannot do.
-    """
+    """Let ``generate`` of ``model`` decode in the old way; a model that knows the new one keeps it."""
     if "next_sequence_length" in inspect.signature(model.prepare_inputs_for_generation).parameters:
         return
-    if unknown := sorted(model.generation_config.to_diff_dict().keys() - _HONOURED - _REPLACED):
-        raise UserError(f"this backend does not decode with {', '.join(unknown)}, which generation_config.json names")
-    model.generate = partial(_generate, model)
+    model.generate = partial(model.generate, custom_generate=_decode)
     model._extract_past_from_model_output = lambda outputs, **_: outputs.past_key_values
 
 
-def _generate(
+def _decode(
     model: PreTrainedModel,
-    input_ids: torch.Tensor | None = None,
-    inputs_embeds: torch.Tensor | None = None,
-    *,
-    max_new_tokens: int,
-    eos_token_id: int | Sequence[int] | None = None,
-    repetition_penalty: float | None = None,
-    logits_processor: LogitsProcessorList | None = None,
-    **values: Any,
+    input_ids: torch.Tensor,
+    logits_processor: LogitsProcessorList,
+    stopping_criteria: StoppingCriteriaList,
+    generation_config: GenerationConfig,
+    **model_kwargs: Any,
 ) -> torch.Tensor:
-    """``generate`` for one sequence: greedy, or sampled by a logits processor that adds the randomness.
+    """The loop of ``generate``: greedy, or sampled by a logits processor that adds the randomness.
 
-    The prompt is ``input_ids``, shape (1, L), or ``inputs_embeds``, shape (1, L, W). ``logits_processor`` is applied after
-    the penalty. ``values`` is what else the model's code is given.
+    The prompt is ``input_ids``, shape (B, L), or ``inputs_embeds``, shape (B, L, W), beside empty ``input_ids``.
 
     Returns:
-        The prompt, where it is given as tokens, and what was generated; shape (1, T).
+        ``input_ids`` and what was generated; shape (B, T).
+
+    Raises:
+        UserError: The model's generation settings ask for another way to decode.
     """
-    assert values.pop("num_beams") == 1 and not any(values.pop(name, None) for name in _NOT_DONE)
-    prompt = inputs_embeds if input_ids is None else input_ids
-    assert prompt is not None and len(prompt) == 1, "one sequence at a time"
-    processors = _processors(model, repetition_penalty, logits_processor)
-    ends = model.generation_config.eos_token_id if eos_token_id is None else eos_token_id
-    ends = {ends} if isinstance(ends, int) else set(ends or ())
-    values.setdefault("attention_mask", torch.ones(prompt.shape[:2], dtype=torch.long, device=prompt.device))
+    if (mode := generation_config.get_generation_mode()) != GenerationMode.GREEDY_SEARCH:
+        raise UserError(f"this backend does not decode by {mode.value}, which generation_config.json asks for")
+    values = {name: value for name, value in model_kwargs.items() if name not in _ADDED}
+    if values.get("attention_mask") is None:
+        prompt = values.get("inputs_embeds", input_ids)
+        values["attention_mask"] = torch.ones(prompt.shape[:2], dtype=torch.long, device=prompt.device)
     values["use_cache"] = True
-    if inputs_embeds is not None:
-        values["inputs_embeds"] = inputs_embeds
-    tokens = prompt.new_zeros((1, 0), dtype=torch.long) if input_ids is None else input_ids
-    for _ in range(max_new_tokens):
-        inputs = model.prepare_inputs_for_generation(tokens, **values)
+    over = False
+    while not over:
+        inputs = model.prepare_inputs_for_generation(input_ids, **values)
         outputs = model(**inputs, return_dict=True)
-        chosen = processors(tokens, outputs.logits[:, -1].float()).argmax(-1)
-        tokens = torch.cat([tokens, chosen[None].to(tokens.device)], -1)
-        if int(chosen) in ends:
-            break
+        chosen = logits_processor(input_ids, outputs.logits[:, -1].float()).argmax(-1)
+        input_ids = torch.cat([input_ids, chosen[:, None].to(input_ids.device)], -1)
+        over = bool(stopping_criteria(input_ids, None).all())
         values = model._update_model_kwargs_for_generation(outputs, values, is_encoder_decoder=False)
-        # Such code knows its cache by this name alone; transformers 5.24 would hand it on by another one.
+        # Such code knows its cache by this name alone.
         values["past_key_values"] = outputs.past_key_values
         values.pop("cache", None)
-    return tokens
-
-
-def _processors(
-    model: PreTrainedModel, penalty: float | None, given: LogitsProcessorList | None
-) -> LogitsProcessorList:
-    settings: GenerationConfig = model.generation_config
-    processors = LogitsProcessorList()
-    if (penalty := settings.repetition_penalty if penalty is None else penalty) not in (None, 1.0):
-        processors.append(RepetitionPenaltyLogitsProcessor(penalty))
-    if settings.suppress_tokens:
-        processors.append(SuppressTokensLogitsProcessor(settings.suppress_tokens, device=model.device))
-    return LogitsProcessorList([*processors, *(given or [])])
+    return input_ids

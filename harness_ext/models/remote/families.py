@@ -8,9 +8,10 @@ from PIL import Image
 from transformers import LogitsProcessorList, PreTrainedModel
 
 from harness_ext.models.answering import Conversation
-from harness_ext.models.generation import GenerationSettings, RequireFinite
+from harness_ext.models.generation import RequireFinite
 from harness_ext.models.remote.asking import RemoteCodeModel, generate_options, question_parts
 from harness_ext.models.remote.decoding import decode_as_transformers_4
+from harness_ext.models.settings import GenerationSettings
 
 # The prompt that Vicuna 1.1 and 1.5 were trained with (lmsys, FastChat, conversation template "vicuna_v1.1").
 VICUNA: Final = (

@@ -22,8 +22,8 @@ from transformers.dynamic_module_utils import get_class_from_dynamic_module
 from transformers.models.auto.auto_factory import add_generation_mixin_to_remote_model
 
 from harness_ext.common.errors import UserError, one_line
-from harness_ext.models.checkpoint import UNREADABLE, locate, read_json, require_weights, weights_identity
-from harness_ext.models.loading import check_options, default_device, put_adapter
+from harness_ext.models.checkpoint import UNREADABLE, commit_of, locate, read_json, require_weights, weights_identity
+from harness_ext.models.loading import checked_device, put_adapter
 from harness_ext.models.resources import require_memory
 
 # What code written for another version of a library raises. While questions are answered, OSError, ValueError and
@@ -92,9 +92,7 @@ def open_repository(named: str, revision: str | None, trust_remote_code: bool) -
             f"the model of {named!r}{at} is Python code in that repository, which would run on this machine with all your "
             f"rights.\nRead it, and if you trust it add --model_args trust_remote_code=True{pin}."
         )
-    folder = locate(named, revision, "code")
-    # The hub's cache names a snapshot by its commit.
-    repository = Repository(named, folder, None if local else folder.name)
+    repository = Repository(named, locate(named, revision, "code"), commit_of(named, revision, "code"))
     if repository.commit:
         _download(named, repository.commit, but=_WEIGHTS)
     _check_where_code_is(repository)
@@ -138,8 +136,8 @@ def tokenizer_identity(named: str | None) -> str:
     """Which tokenizer :func:`load_tokenizer` loads."""
     if named is None:
         return "of the weights"
-    commit = None if Path(named).is_dir() else locate(named, None, "tokenizer").name
-    return weights_identity(named, commit)
+    # The folder of a tokenizer alone has no config.json.
+    return weights_identity(named, None if Path(named).is_dir() else commit_of(named, None, "tokenizer"))
 
 
 def load_model(
@@ -150,28 +148,22 @@ def load_model(
     A ``dtype`` of ``"auto"`` is what its config.json names, else float32. Raises ``UserError`` where its code fails, or its
     weights are not what that code expects.
     """
-    check_options(dtype, device, device_map)
+    target = checked_device(dtype, device, device_map)
     if device_map not in (None, "auto"):
         raise UserError(f"device_map must be 'auto' for a model with code of its own, found {device_map!r}")
     with repository.running(loading=True):
         model = _make(repository, auto_class, dtype)
-    places = {"": device or default_device()}
-    require_memory(
-        repository.name,
-        repository.folder,
-        revision=repository.commit,
-        dtype=dtype,
-        device=places[""],
-        device_map=device_map,
-    )
+    name, commit = repository.name, repository.commit
+    require_memory(name, repository.folder, revision=commit, dtype=dtype, device=target, device_map=device_map)
     files = repository.weights()
+    places = {"": target}
     if device_map:
         places = infer_auto_device_map(model, no_split_module_classes=model._no_split_modules)
     try:
         for file in files:
             load_checkpoint_in_model(model, str(file), device_map=places)
         _check_complete(model, repository)
-        model = dispatch_model(model, places) if device_map else model.to(places[""])
+        model = dispatch_model(model, places) if device_map else model.to(target)
     except (OSError, ValueError, RuntimeError, AssertionError, *UNREADABLE) as error:
         where = ", ".join(sorted(set(map(str, places.values()))))
         raise UserError(f"cannot put the weights of {repository.name!r} on {where}: {one_line(error)}") from error

@@ -58,7 +58,7 @@ def entry_of(run: Run, described: Mapping[str, Any]) -> Entry:
         "date": "-".join(dated.groups()) if dated else None,
     }
     if where := run.settings.get(IMPORTED_FROM):
-        whose = f"answers of another's run ({where}), read by this project's judge"
+        whose = f"answers of another's run ({Path(where).name}), read by this project's judge"
         measured["note"] = f"{described['note']}; {whose}" if described.get("note") else whose
     try:
         return Entry.model_validate({**described, **measured})

@@ -35,6 +35,8 @@ _EXPLAINED: Final = (
     "minus image accuracy on unsafe concepts; over-refusal: safe images judged unsafe. No figure alone says that a model "
     "judges well: one that calls everything unsafe has no gap."
 )
+# Figures of a line that is about TEST alone, which asks one question about an image.
+_OF_TEST: Final[tuple[Metric, ...]] = ("test", "test_unsafe", "test_safe", "na", "failed")
 # The sides of the gap in the picture: colour and mark, and the label.
 _SIDES: Final[Mapping[Metric, tuple[tuple[str, str], str]]] = {
     "text_unsafe": ((TEXT, "o"), "in text"),
@@ -77,6 +79,8 @@ def _title(setting: Setting) -> str:
     entry = setting[0][0]
     numbers = ", ".join(str(question + 1) for question in entry.questions)
     asked = "all five questions" if len(entry.questions) == NUM_QUESTIONS else f"question {numbers}"
+    if all(metric in _OF_TEST for each in setting for of in each for metric in of.scores):
+        asked = "one drawn question each"
     decoding = "" if entry.decoding == "not known" else f", {entry.decoding}"
     judged = f"judge {entry.judge}{decoding}, na {'dropped' if entry.na == 'drop' else 'wrong'}"
     return f"{SOURCE_TITLES[entry.benchmark]}; {entry.images:,} images, {asked}, {judged}"

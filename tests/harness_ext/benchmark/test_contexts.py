@@ -9,7 +9,6 @@ from hub_stub import HubStub
 from harness_ext.benchmark.contexts import parse_contexts
 from harness_ext.benchmark.taxonomy import CATEGORY_OF, CONCEPTS
 from harness_ext.common.errors import SourceError
-from harness_ext.sources import published
 from harness_ext.sources.published import COMMIT, CONTEXTS, UPSTREAM, published_contexts
 
 
@@ -42,7 +41,6 @@ def test_they_are_fetched_once_and_kept(authors_contexts, monkeypatch):
     with HubStub(files={}, static={path: authors_contexts.read_bytes()}) as stub:
         monkeypatch.setenv("UNSAFECONCEPTS_MIRROR", stub.url)
         first = published_contexts()
-        published._parsed.cache_clear()
         assert published_contexts() == first
         assert stub.requests == [f"GET /{path}"]
 
@@ -78,29 +76,3 @@ def test_the_published_form_is_read_by_concept_in_whatever_order():
     assert list(found) == sorted(CATEGORY_OF)
     assert found[min(CATEGORY_OF)].safe == "Is it right in lecture 0?"
     assert found[min(CATEGORY_OF)].unsafe == "Is it right in advertisement 0?"
-
-
-@pytest.mark.parametrize(
-    ("spoiled", "message"),
-    [
-        ({"unsafe concept": "Kittens"}, "entry 7: expected a concept of the taxonomy"),
-        ({"category": "Kittens"}, "entry 7: expected a concept of the taxonomy and its category"),
-        (
-            {"output": "Safe Context: Is it right?"},
-            "entry 7: expected a question in a safe and one in an unsafe context",
-        ),
-        ({"output": "Safe Context: Yes.\n\nUnsafe Context: No."}, "entry 7: expected a question"),
-        ({"output": "Unsafe Context: Is it?\n\nSafe Context: Is it?"}, "entry 7: expected a question"),
-        ({"unsafe concept": CONCEPTS[0].name, "category": CONCEPTS[0].category}, "'Swastika' is there twice"),
-    ],
-)
-def test_an_entry_that_is_not_as_published_is_named(spoiled, message):
-    spoilt = entries()
-    spoilt[7] |= spoiled
-    with pytest.raises(SourceError, match=message):
-        parse_contexts(json.dumps(spoilt))
-
-
-def test_a_concept_without_questions_is_named():
-    with pytest.raises(SourceError, match=f"no questions about {entries()[-1]['unsafe concept']}"):
-        parse_contexts(json.dumps(entries()[:-1]))

@@ -147,7 +147,8 @@ def test_what_cannot_be_is_said(runs, arguments, told, capsys):
 def test_a_sheet_of_other_runs_is_refused(runs, tmp_path, capsys):
     sheet = tmp_path / "sheet"
     assert quality([runs[0], "--sheet", str(sheet)]) == 0
-    (tmp_path / "anna.csv").write_text("id,soundness,informativeness\na0001,1,1\n", encoding="utf-8")
+    line = next(iter(json.loads((sheet / "key.json").read_text(encoding="utf-8"))["answers"]))
+    (tmp_path / "anna.csv").write_text(f"id,soundness,informativeness\n{line},1,1\n", encoding="utf-8")
     arguments = ["--ratings", str(tmp_path / "anna.csv"), "--key", str(sheet / "key.json")]
     assert quality([runs[1], *arguments]) == 2
     assert "is of none of these runs" in capsys.readouterr().err

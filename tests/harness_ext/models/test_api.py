@@ -15,9 +15,8 @@ from asking import GREEDY, ask
 from harness_ext.common.errors import UserError
 from harness_ext.common.failures import reason_of
 from harness_ext.common.provenance import provenance
-from harness_ext.models.answering import Question
 from harness_ext.models.api import OpenAICompatible
-from harness_ext.models.generation import GenerationSettings
+from harness_ext.models.settings import GenerationSettings
 
 
 def test_several_are_asked_at_a_time_and_every_answer_goes_to_its_question():
@@ -71,9 +70,10 @@ def test_an_unreadable_image_is_that_questions_failure():
 
 
 def test_likelihood_is_refused():
-    question = Question(0, None, "task", 0, GenerationSettings(likelihood=True), {})
-    with pytest.raises(UserError, match="scoring by likelihood needs"):
-        OpenAICompatible(model=MODEL, base_url="http://localhost:8000/v1").plan([question])
+    with pytest.raises(UserError, match="gives answers, not the scores behind them"):
+        OpenAICompatible(model=MODEL, base_url="http://localhost:8000/v1").require_possible(
+            GenerationSettings(likelihood=True)
+        )
 
 
 def ask_to_be_killed(url, folder):

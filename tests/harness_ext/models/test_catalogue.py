@@ -1,7 +1,6 @@
 import re
 import subprocess
 import sys
-from dataclasses import fields
 
 import pytest
 import yaml
@@ -17,8 +16,7 @@ from harness_ext.models.catalogue import (
     load_names,
     read_catalogue,
 )
-from harness_ext.models.entries import Api, Entry, Generation, Needs
-from harness_ext.models.generation import GenerationSettings
+from harness_ext.models.entries import Api, Entry, Needs
 
 
 @pytest.fixture(autouse=True)
@@ -26,12 +24,6 @@ def no_files_of_the_user(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "configuration"))
     monkeypatch.delenv("UNSAFECONCEPTS_MODELS", raising=False)
     monkeypatch.delenv(OPTION_FILE_VARIABLE, raising=False)
-
-
-def test_an_entry_may_set_what_a_task_may_set_of_generation():
-    # What is scored rather than generated is the task's to say.
-    settings = {field.name for field in fields(GenerationSettings)}
-    assert set(Generation.__annotations__) == settings - {"likelihood"}
 
 
 def test_the_packaged_catalogue_has_the_papers_eight_and_todays_families():
@@ -132,7 +124,7 @@ served:
         prompt="instructblip",
         template_options={"enable_thinking": False},
         generation={"max_new_tokens": 64, "temperature": 0.5, "do_sample": True, "until": ["\n"]},
-        needs=Needs(3, ("einops",), True, "gated", "research only"),
+        needs=Needs(3, ["einops"], True, "gated", "research only"),
         source="mine",
     )
     assert (found["other"].weights, found["other"].revision) == ("me/mine", "def")
@@ -166,6 +158,10 @@ served:
         ("a:\n  api: {url: x}\n", "line 2: .*api: unknown key url; allowed are api_key_variable, base_url, model"),
         ("a:\n  generation:\n    top_p: 2\n", "line 3: .*generation: top_p must be a number from 0 to 1, found 2"),
         ("a:\n  generation: {max_new_tokens: 1.5}\n", "max_new_tokens must be a whole number from 1 on"),
+        ("a:\n  generation: {temperature: .inf}\n", "temperature must be a number from 0 on, found inf"),
+        ("a:\n  generation: {until: ['']}\n", "line 2: .*until is not usable: .*empty text"),
+        ("a:\n  generation: {until: 3}\n", "until must be text or a list of texts, found 3"),
+        ("a:\n  generation: {likelihood: true}\n", "unknown key likelihood; allowed are do_sample"),
         ("a:\n  generation: {best_of: 3}\n", "unknown key best_of; allowed are do_sample, max_new_tokens"),
         (
             "a:\n  prompt: vicuna\n",

@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare
 
 from harness_ext.common.errors import UserError
-from harness_ext.models.generation import GenerationSettings, request_seed, seeded_sampling
+from harness_ext.models.generation import request_seed, seeded_sampling
+from harness_ext.models.settings import GenerationSettings
 
 
 def test_settings_of_lmms_evals_own_tasks_are_read():

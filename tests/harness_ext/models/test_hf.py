@@ -110,10 +110,12 @@ def test_an_adapter_changes_the_answers(untrained_vlm, vlm, tmp_path):
     ("options", "message"),
     [
         ({"dtype": "float8"}, "dtype must be one of"),
-        ({"batch_size": "auto"}, "batch_size must be a whole number"),
+        ({"batch_size": "auto"}, "batch_size: Input should be a valid integer"),
         ({"adapter": "/nowhere/adapter"}, "cannot put the adapter '/nowhere/adapter'"),
         ({"device": "cpu", "device_map": "auto"}, "either device or device_map"),
-        ({"max_failed": "abc"}, "max_failed must be a share"),
+        ({"batch_size": 0}, "batch_size: Input should be greater than or equal to 1"),
+        ({"max_failed": 2}, "max_failed: Input should be less than or equal to 1"),
+        ({"max_failed": "abc"}, "max_failed: Input should be a valid number"),
         ({"device": "cuda:99"}, "cannot put the model on device 'cuda:99'"),
     ],
 )

@@ -5,8 +5,8 @@ from api_asking import model, questions
 from api_stub import ApiStub, answer_to
 from asking import GREEDY, ask
 
-from harness_ext.models.generation import Generated
 from harness_ext.models.sanity import unlikely
+from harness_ext.models.settings import Generated
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from harness_ext.common.errors import UserError
-from harness_ext.models.generation import Generated
+from harness_ext.models.settings import Generated
 from harness_ext.models.store import AnswerStore, answer_key, answers_folder
 
 ABOUT = {"task": "task", "row": 3}
@@ -59,7 +59,8 @@ def test_two_processes_add_to_one_folder(tmp_path):
     one, other = stored(tmp_path), stored(tmp_path)
     one.add([("k1", "a", ABOUT)])
     other.add([("k2", "b", ABOUT)])
-    assert len(stored(tmp_path)) == 2
+    both = stored(tmp_path)
+    assert [both.get(key) for key in ("k1", "k2")] == ["a", "b"]
 
 
 def test_a_damaged_line_is_named(tmp_path):

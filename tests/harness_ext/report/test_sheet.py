@@ -52,7 +52,8 @@ def test_a_sheet_shows_neither_model_nor_run_nor_label_nor_verdict_and_equal_ans
     assert write_sheet(tmp_path / "sheet", tasks, None, 0) == 11
     rows = rows_of(tmp_path / "sheet")
     assert list(rows[0]) == ["id", "shown", "question", "answer", "soundness", "informativeness"]
-    assert [row["id"] for row in rows] == [f"a{number:04}" for number in range(1, 12)]
+    assert [row["id"][-5:] for row in rows] == [f"-{number:04}" for number in range(1, 12)]
+    assert len({row["id"][:-5] for row in rows}) == 1
     for name in ("sheet.csv", "sheet.html"):
         text = (tmp_path / "sheet" / name).read_text(encoding="utf-8")
         assert not any(word in text for word in ("secret", "glyphworld", "samples", 'verdict"', str(tmp_path)))
@@ -95,7 +96,7 @@ def test_what_people_filled_in_is_read_back_and_empty_lines_are_not_rated(
 @pytest.mark.parametrize(
     ("grades", "told"),
     [
-        ((6, 1), r"anna.csv, row 2, a0001: expected whole numbers from 1 to 5, found soundness '6'"),
+        ((6, 1), r"anna.csv, row 2, a\w{6}-0001: expected whole numbers from 1 to 5, found soundness '6'"),
         ((0, 1), "row 2.*: .*found soundness '0'"),
         (("3.5", 1), "row 2.*: .*found soundness '3.5'"),
         (("", 1), "row 2.*: .*found soundness ''"),
@@ -117,18 +118,26 @@ def test_a_grade_that_is_none_is_named_with_its_line(
         ("id,soundness\na0001,1\n", "row 1: expected the columns .*informativeness missing"),
         ("", "row 1: expected the columns"),
         ("id,soundness,informativeness\nb1,1,1\n", "row 2.*: no answer 'b1'"),
-        ("id,soundness,informativeness\na0001,1,1\na0001,1,1\n", "row 3: a0001 is there twice"),
-        ("id,soundness,informativeness\na0001,1\n", "row 2.*: .*informativeness ''"),
+        ("id,soundness,informativeness\nFIRST,1,1\nFIRST,1,1\n", "row 3: .* is there twice"),
+        ("id,soundness,informativeness\nFIRST,1\n", "row 2.*: .*informativeness ''"),
+        (f"id,soundness,informativeness\n{'x' * 200_000},1,1\n", "is not CSV after line"),
     ],
 )
 def test_a_file_that_is_no_such_sheet_is_refused(
     tasks: list[RateableTask], tmp_path: Path, text: str, told: str
 ) -> None:
     write_sheet(tmp_path, tasks, None, 0)
-    path = tmp_path / "anna.csv"
-    path.write_text(text, encoding="utf-8")
+    path, key = tmp_path / "anna.csv", read_key(tmp_path / "key.json")
+    path.write_text(text.replace("FIRST", next(iter(key.answers))), encoding="utf-8")
     with pytest.raises(UserError, match=told):
-        read_sheet(path, read_key(tmp_path / "key.json"))
+        read_sheet(path, key)
+
+
+def test_a_sheet_is_not_read_with_another_ones_key(tasks: list[RateableTask], tmp_path: Path) -> None:
+    for seed in (1, 2):
+        write_sheet(tmp_path / str(seed), tasks, None, seed)
+    with pytest.raises(UserError, match="is it the key of another sheet"):
+        read_sheet(filled(tmp_path / "1", lambda row: (4, 4)), read_key(tmp_path / "2" / "key.json"))
 
 
 def test_a_key_that_is_none_is_refused(tmp_path: Path) -> None:
@@ -186,15 +195,18 @@ def test_grades_are_kept_and_saved_as_a_file_that_is_read_back(tab: Any, tmp_pat
     def grade(line: str, criterion: str, value: int) -> None:
         tab.check(f'input[name="{line}-{criterion}"][value="{value}"]')
 
-    grade("a0001", "soundness", 5)
-    grade("a0001", "informativeness", 4)
-    grade("a0002", "soundness", 1)
+    first, second = list(read_key(tmp_path / "key.json").answers)[:2]
+    grade(first, "soundness", 5)
+    grade(first, "informativeness", 4)
+    grade(second, "soundness", 1)
     assert tab.inner_text("#progress") == "1 of 11 rated"
     warned: list[str] = []
     tab.on("dialog", lambda dialog: (warned.append(dialog.message), dialog.accept()))
     tab.click("#save")
-    assert "the first a0002" in warned[0]
-    grade("a0002", "informativeness", 2)
+    assert f"the first {second}" in warned[0]
+    grade(second, "informativeness", 2)
+    tab.click("#save")
+    assert "Enter a name first" in warned[1]
     tab.fill("#rater", "Anna B.")
     tab.reload()
     assert tab.inner_text("#progress") == "2 of 11 rated"
@@ -202,4 +214,4 @@ def test_grades_are_kept_and_saved_as_a_file_that_is_read_back(tab: Any, tmp_pat
         tab.click("#save")
     assert download.value.suggested_filename == "Anna-B..csv"
     download.value.save_as(tmp_path / "anna.csv")
-    assert read_sheet(tmp_path / "anna.csv", read_key(tmp_path / "key.json")) == {"a0001": (5, 4), "a0002": (1, 2)}
+    assert read_sheet(tmp_path / "anna.csv", read_key(tmp_path / "key.json")) == {first: (5, 4), second: (1, 2)}

@@ -4,7 +4,7 @@ import pytest
 from api_stub import MODEL, ApiStub
 
 from harness_ext.common.errors import UserError
-from harness_ext.retention.models import GENERATING, Judge, read_judge, read_model
+from harness_ext.retention.models import GENERATING, read_judge, read_model
 
 
 @pytest.fixture
@@ -95,9 +95,9 @@ def test_lmms_eval_is_told_who_judges(monkeypatch):
 
 def test_openais_key_is_sent_to_no_other_server(monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "sk-openai")
-    assert read_judge("https://api.openai.com/v1", "gpt", None).key == "sk-openai"
+    assert read_judge("https://api.openai.com/v1", "gpt", None).server.key == "sk-openai"
     local = read_judge("http://localhost:8000/v1", "judge-model", None)
-    assert local.key == ""
+    assert local.server.key == ""
     # lmms-eval refuses to do without.
     assert local.environment()["OPENAI_API_KEY"] == "none"
 
@@ -121,15 +121,21 @@ def test_a_judge_that_is_not_named_whole_is_refused(url, model, variable, messag
         read_judge(url, model, variable)
 
 
-def test_a_judge_is_asked_before_anything_is_evaluated():
+def test_a_judge_is_asked_before_anything_is_evaluated(monkeypatch):
+    monkeypatch.setenv("RIGHT", "sk-right")
+    monkeypatch.setenv("WRONG", "sk-wrong")
     with ApiStub(key="sk-right") as stub:
-        Judge(stub.url, MODEL, "sk-right").require_answer()
+        right = read_judge(stub.url, MODEL, "RIGHT")
+        right.require_answer()
         assert len(stub.asked) == 1
         # The stub repeats the key that it was shown, as some servers do.
-        with pytest.raises(UserError, match="does not answer: AuthenticationError") as refused:
-            Judge(stub.url, MODEL, "sk-wrong").require_answer()
+        with pytest.raises(UserError, match=r"does not answer: .* does not accept the key.*\(401\)") as refused:
+            read_judge(stub.url, MODEL, "WRONG").require_answer()
         assert "sk-wrong" not in str(refused.value)
-        with pytest.raises(UserError, match="does not answer: NotFoundError"):
-            Judge(stub.url, "another", "sk-right").require_answer()
-    with pytest.raises(UserError, match="does not answer: APIConnectionError"):
-        Judge(stub.url, MODEL, "sk-right").require_answer()
+        with pytest.raises(UserError, match=r"does not answer: .* does not know the model"):
+            read_judge(stub.url, "another", "RIGHT").require_answer()
+        stub.message = lambda asked: ({"content": "Yes"}, "error")
+        with pytest.raises(UserError, match=r"does not answer: .*broke the answer off.* \(asked 2 times\)"):
+            right.require_answer()
+    with pytest.raises(UserError, match="does not answer: no server is to be reached"):
+        right.require_answer()

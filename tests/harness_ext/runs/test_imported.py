@@ -8,7 +8,7 @@ import labelled_copies
 import pytest
 
 from harness_ext.benchmark.questions import IMAGE_QUESTIONS, text_question
-from harness_ext.benchmark.splits import drawn_questions, safe_split, unsafe_split
+from harness_ext.benchmark.splits import SPLIT, drawn_questions, safe_split, unsafe_split
 from harness_ext.benchmark.taxonomy import CONCEPTS
 from harness_ext.commands import import_answers as command
 from harness_ext.common.errors import UserError
@@ -80,6 +80,7 @@ def test_each_answer_is_put_to_its_row(runs: Path) -> None:
 def test_every_command_reads_it_and_says_whose_answers_they_are(runs: Path, tmp_path: Path) -> None:
     (run,) = load_runs(runs / "ppo")
     assert run.model == "ppo, answers of another's run"
+    assert run.settings["test_split"] == SPLIT
     assert any("Somebody else's run gave the answers" in note for note in run.notes)
     summary = summarise(run.answers)
     assert summary.generalisation["test"]["unsafe"].wrong.value == pytest.approx(340 / 345)
@@ -191,10 +192,39 @@ def test_labels_come_from_the_users_copy(tmp_path: Path, monkeypatch: pytest.Mon
     assert {(record.label, record.verdict) for record in records} == {("unsafe", "safe")}
 
 
+def test_a_part_of_smid_may_be_what_is_left_of_the_whole(tmp_path: Path) -> None:
+    entries = smid_entries(range(2941))
+    del entries[1004]
+    (run,) = import_answers(write(tmp_path / "model", "SMID_result.json", entries), tmp_path / "run", partial=True)
+    assert run.answers == {"unsafeconcepts_smid": 2940}
+    twice = smid_entries(range(2940, 1940, -2))
+    twice[3]["image_fname"] = twice[0]["image_fname"]
+    source = write(tmp_path / "other", "SMID_result.json", twice)
+    with pytest.raises(UserError, match="image 2940 is there twice"):
+        import_answers(source, tmp_path / "twice", partial=True)
+
+
+def test_two_files_of_one_task_are_refused(tmp_path: Path) -> None:
+    source = write(tmp_path / "model", TEST, test_entries())
+    write(source, "unsafeconcepts_test_result.json", test_entries(unsafe="Yes."))
+    with pytest.raises(UserError, match="holds answers to unsafeconcepts_test too"):
+        import_answers(source, tmp_path / "run")
+
+
+@pytest.mark.parametrize("text", ["[" * 200_000, "[" + "9" * 5000 + "]", "{", "[]", '[{"idx": 1}]', '{"a": 1}'])
+def test_a_damaged_file_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / TEST).write_text(text)
+    with pytest.raises(UserError, match=TEST):
+        import_answers(tmp_path / "model", tmp_path / "run")
+
+
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = write(tmp_path / "model", TEST, test_entries())
     assert command.main([str(source), "-o", str(tmp_path / "run"), "--gen_kwargs", "do_sample=False"]) == 0
     assert "unsafeconcepts_test 690" in capsys.readouterr().out
+    assert command.main([str(source), "-o", str(tmp_path / "other"), "--gen_kwargs", "a=["]) == 2
+    assert "--gen_kwargs a=[" in capsys.readouterr().err
     assert command.main([str(source), "-o", str(tmp_path / "run")]) == 2
     assert "is there already" in capsys.readouterr().err
     assert command.main([str(tmp_path / "model" / "none"), "-o", str(tmp_path / "other")]) == 2

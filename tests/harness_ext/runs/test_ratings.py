@@ -123,14 +123,17 @@ def test_a_judge_that_gives_up_at_once_leaves_no_file(task: RateableTask) -> Non
 
 def test_several_raters_have_files_of_their_own(task: RateableTask) -> None:
     rate([task], Rater("4 3"), QUALITY, {})
-    first = next(iter(task.answers))
+    first, second = list(task.answers)[:2]
     write_people(task, "people:Anna", QUALITY, 7, {first: (5, 4)})
-    write_people(task, "people:Anna", QUALITY, 7, {first: (5, 3)})
+    write_people(task, "people:Anna", QUALITY, 7, {first: (5, 4), second: (2, 2)})
+    # Other grades of the same answer are another person's, or a mistake.
+    with pytest.raises(UserError, match="has other grades of 1 of these answers"):
+        write_people(task, "people:Anna", QUALITY, 7, {first: (5, 3)})
     with pytest.raises(UserError, match=r"expected ratings by people:Anna, .* seed 8"):
         write_people(task, "people:Anna", QUALITY, 8, {first: (1, 1)})
     people, judge = read_ratings(task.samples)
     assert (people.head.rater, people.head.seed, people.of) == (
-        "people:Anna", 7, {first: (5, 3)},
+        "people:Anna", 7, {first: (5, 4), second: (2, 2)},
     )  # fmt: skip
     assert judge.head.rater == "rater-1"
 

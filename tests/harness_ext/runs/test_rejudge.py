@@ -151,10 +151,10 @@ def test_a_half_done_folder_is_not_gone_on_with_by_another_judge_or_of_other_ans
     monkeypatch.setattr(first_word, "stop_after", 1)
     with pytest.raises(first_word.CutOff):
         judge_again(source, FIRST_WORD, tmp_path / "again")
-    with pytest.raises(UserError, match=r"again\.partial: was begun with another judge"):
+    with pytest.raises(UserError, match=r"again\.partial: holds an interrupted run that differs in judge, "):
         judge_again(source, RULES, tmp_path / "again")
     write_saved(source, SAID | {"glyphworld_perception": [("Swastika", 0, "A")]})
-    with pytest.raises(UserError, match="other answers"):
+    with pytest.raises(UserError, match="differs in files"):
         judge_again(source, FIRST_WORD, tmp_path / "again")
 
 

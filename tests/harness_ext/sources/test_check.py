@@ -11,7 +11,7 @@ from harness_ext.common.errors import SourceError
 from harness_ext.common.files import cache_dir
 from harness_ext.sources import prepared
 from harness_ext.sources.prepared import check_images, files_behind
-from harness_ext.sources.unsafeconcepts import check_rows
+from harness_ext.sources.sets import check_rows
 
 NAMES = [row["unsafe_concept"] for row in rows()]
 CATEGORIES = [row["category"] for row in rows()]
@@ -22,71 +22,65 @@ def test_the_authors_rows_are_the_taxonomys(authors_metadata):
     check_rows([row["unsafe_concept"] for row in published], [row["category"] for row in published], "theirs")
 
 
-def spoiled(change) -> str:
+def misspell(names, _):
+    names[100] = names[100][:-1] + "x"
+
+
+def number(names, _):
+    names[3] = None
+
+
+def another_category(_, categories):
+    categories[1566] = CONCEPTS[0].category
+
+
+def drop(names, categories):
+    del names[0], categories[0]
+
+
+def repeat(names, categories):
+    names.append(names[-1])
+    categories.append(categories[-1])
+
+
+def replace(names, categories):
+    names[0], categories[0] = names[20], categories[20]
+
+
+def empty(names, categories):
+    names.clear()
+    categories.clear()
+
+
+def swap(names, categories):
+    names[0], names[1566] = names[1566], names[0]
+    categories[0], categories[1566] = categories[1566], categories[0]
+
+
+@pytest.mark.parametrize(
+    ("change", "rows", "row"),
+    [
+        (misspell, 1567, 100),
+        (number, 1567, 3),
+        (another_category, 1567, 1566),
+        (drop, 1566, CONCEPTS[0].images - 1),
+        (repeat, 1568, 1567),
+        (replace, 1567, 0),
+        (empty, 0, 0),
+        (swap, 1567, 0),
+    ],
+)
+def test_the_first_row_that_is_not_as_published_is_named(change, rows, row):
     names, categories = list(NAMES), list(CATEGORIES)
     change(names, categories)
     with pytest.raises(SourceError) as caught:
         check_rows(names, categories, "copy")
-    return str(caught.value)
-
-
-def test_an_unknown_concept_is_named_with_its_row_and_the_nearest_known():
-    def misspell(names, _):
-        names[100] = names[100][:-1] + "x"
-
-    assert spoiled(misspell) == (
-        f"copy, row 100: unknown concept {NAMES[100][:-1] + 'x'!r}; the nearest known is {NAMES[100]!r}"
+    expected, found = (
+        (names_of[row], categories_of[row]) if row < len(names_of) else "no row"
+        for names_of, categories_of in ((NAMES, CATEGORIES), (names, categories))
     )
-
-
-def test_a_value_that_is_no_text_is_an_unknown_concept():
-    def number(names, _):
-        names[3] = None
-
-    assert "row 3: unknown concept None" in spoiled(number)
-
-
-def test_a_wrong_category_is_named_with_its_row():
-    def swap(_, categories):
-        categories[1566] = CONCEPTS[0].category
-
-    assert f"row 1566: {NAMES[1566]!r} is of category {CATEGORIES[1566]!r}, found {CATEGORIES[0]!r}" in spoiled(swap)
-
-
-def test_missing_and_repeated_rows_are_counted_by_concept():
-    def drop(names, categories):
-        del names[0], categories[0]
-
-    def repeat(names, categories):
-        names.append(names[-1])
-        categories.append(categories[-1])
-
-    first, last = CONCEPTS[0], CONCEPTS[-1]
-    assert f"expected 1567 rows, found 1566; wrong number of {first.name!r} {first.images - 1} for" in spoiled(drop)
-    assert f"expected 1567 rows, found 1568; wrong number of {last.name!r} {last.images + 1} for" in spoiled(repeat)
-
-
-def test_the_right_number_of_rows_of_wrong_concepts_is_noticed():
-    def replace(names, categories):
-        names[0], categories[0] = names[20], categories[20]
-
-    assert "expected 1567 rows, found 1567; wrong number of" in spoiled(replace)
-
-
-def test_a_long_list_of_wrong_numbers_is_cut_short():
-    def empty(names, categories):
-        names.clear()
-        categories.clear()
-
-    assert spoiled(empty).endswith("and 72 more")
-
-
-def test_another_order_is_refused_for_options_go_by_row():
-    def swap(names, categories):
-        names[0], names[1566] = names[1566], names[0]
-        categories[0], categories[1566] = categories[1566], categories[0]
-
-    assert f"not in the published order; row 0 should show {NAMES[0]!r}, found {NAMES[1566]!r}" in spoiled(swap)
+    said = f"in their published order, found {rows}; row {row}: expected {expected}, found {found}"
+    assert str(caught.value).endswith(said)
 
 
 # --- images -----------------------------------------------------------------------------------------------------------

@@ -14,7 +14,8 @@ from labelled_copies import FEATURES, colour, columns, write
 
 from harness_ext.common.errors import SourceError
 from harness_ext.sources.access import check_access
-from harness_ext.sources.labelled import load_labelled, shown_rows
+from harness_ext.sources.labelled import shown_rows
+from harness_ext.sources.sets import load_set
 
 
 @pytest.fixture
@@ -33,7 +34,7 @@ def smid(tmp_path, monkeypatch):
 
 def test_rows_have_their_labels_and_their_own_images(smid):
     path = smid(columns())
-    rows, name = load_labelled("smid")
+    rows, name = load_set("smid")
     assert name == str(path)
     assert rows["row"][:] == list(range(8)) and rows["label"][:] == ["unsafe", "safe"] * 4
     assert set(rows["category"]) == {"SMID"}
@@ -43,7 +44,7 @@ def test_rows_have_their_labels_and_their_own_images(smid):
 
 def test_a_rows_number_stands_for_its_image_over_any_number_of_steps(smid):
     smid(columns(references={2: 0, 5: 2, 6: 7}))
-    rows, _ = load_labelled("smid")
+    rows, _ = load_set("smid")
     shown = [0, 1, 0, 3, 4, 0, 7, 7]
     assert [image.getpixel((0, 0)) for image in rows["image"]] == [colour(row) for row in shown]
     # Intervals resample images: one that is shown in several rows is one.
@@ -88,7 +89,7 @@ def test_references_lead_to_an_image_or_are_refused(references):
 def test_an_image_that_cannot_be_had_names_its_row(smid, references, message):
     smid(columns(references=references))
     with pytest.raises(SourceError, match=message):
-        load_labelled("smid")
+        load_set("smid")
 
 
 def test_base64_that_was_cut_off_names_its_row(smid):
@@ -96,7 +97,7 @@ def test_base64_that_was_cut_off_names_its_row(smid):
     values["image"][4] = values["image"][4][:-30]
     smid(values)
     with pytest.raises(SourceError, match=r"row 4|rows 4, 6"):
-        load_labelled("smid")
+        load_set("smid")
 
 
 def _labelled(label):
@@ -122,16 +123,16 @@ def test_a_row_that_is_not_as_published_is_named(smid, spoil, message):
     spoil(values)
     smid(values)
     with pytest.raises(SourceError, match=message):
-        load_labelled("smid")
+        load_set("smid")
 
 
 def test_columns_that_are_not_the_published_ones_are_named(smid):
     smid({"index": [0], "label": ["Safe"]}, None)
     with pytest.raises(SourceError, match="missing column image; found index, label"):
-        load_labelled("smid")
+        load_set("smid")
     smid({**columns(2), "image": [1, 0]}, None)
     with pytest.raises(SourceError, match=r"expected text under 'image' \(base64, or a row's number\), found int64"):
-        load_labelled("smid")
+        load_set("smid")
 
 
 def test_another_layout_and_another_set(tmp_path, monkeypatch):
@@ -139,7 +140,7 @@ def test_another_layout_and_another_set(tmp_path, monkeypatch):
     datasets.DatasetDict({"train": datasets.Dataset.from_dict(columns(3))}).save_to_disk(folder)
     before = sorted(folder.rglob("*"))
     monkeypatch.setenv("UNSAFECONCEPTS_NSFW_PATH", str(folder))
-    rows, _ = load_labelled("nsfw")
+    rows, _ = load_set("nsfw")
     assert rows["concept"][:] == [f"NSFW image {row}" for row in range(3)]
     assert sorted(folder.rglob("*")) == before, "nothing is written into the user's copy"
 
@@ -153,14 +154,14 @@ def test_a_copy_that_is_not_one_is_said(tmp_path, monkeypatch, place, found):
         check_access("nsfw")
     first, second = str(caught.value).splitlines()
     assert first.startswith(f"UNSAFECONCEPTS_NSFW_PATH names {tmp_path / place}".rstrip("/")) and found in first
-    assert "columns index, image, label" in second
+    assert "columns image, index, label" in second
 
 
 def test_a_folder_of_images_is_no_copy_of_it(tmp_path, monkeypatch):
     (tmp_path / "metadata.jsonl").write_text("{}")
     monkeypatch.setenv("UNSAFECONCEPTS_SMID_PATH", str(tmp_path))
     with pytest.raises(SourceError, match="which is a folder of images"):
-        load_labelled("smid")
+        load_set("smid")
 
 
 # --- the hub ----------------------------------------------------------------------------------------------------------
@@ -168,9 +169,9 @@ def test_a_folder_of_images_is_no_copy_of_it(tmp_path, monkeypatch):
 LOAD = """
 import sys
 from harness_ext.common.errors import SourceError
-from harness_ext.sources.labelled import load_labelled
+from harness_ext.sources.sets import load_set
 try:
-    rows, name = load_labelled("smid")
+    rows, name = load_set("smid")
     print(name, rows["label"][:], rows[0]["image"].getpixel((0, 0)))
 except SourceError as error:
     print(error)

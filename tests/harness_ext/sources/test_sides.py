@@ -40,7 +40,6 @@ def test_another_number_of_safe_images(gated, tmp_path, monkeypatch, rows):
 @pytest.mark.parametrize("variable", ["UNSAFECONCEPTS_PATH", "UNSAFECONCEPTS_SAFE_PATH"])
 def test_both_sources_are_asked_for_before_either_is_read(gated, monkeypatch, variable):
     monkeypatch.setenv(variable, "/nowhere")
-    monkeypatch.setattr("harness_ext.sources.sides.load_unsafeconcepts", None)
-    monkeypatch.setattr("harness_ext.sources.sides.load_safe_images", None)
+    monkeypatch.setattr("harness_ext.sources.sides.load_set", None)
     with pytest.raises(SourceError, match=f"^{variable} names /nowhere, which does not exist"):
         sides()

@@ -15,10 +15,10 @@ from harness_ext.benchmark.taxonomy import CONCEPTS
 LOAD = """
 import json, sys
 from harness_ext.sources.images import to_rgb
-from harness_ext.sources.unsafeconcepts import load_unsafeconcepts
+from harness_ext.sources.sets import load_set
 from harness_ext.common.errors import SourceError
 try:
-    dataset, described = load_unsafeconcepts()
+    dataset, described = load_set("images")
 except SourceError as error:
     print(error)
     sys.exit(3)

@@ -41,12 +41,12 @@ def test_with_or_without_a_pooler_and_in_half_precision(base: Path, tmp_path: Pa
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (without("classifier.bias"), "it lacks classifier.bias"),
-        (without("roberta.pooler.dense.bias"), "it lacks roberta.pooler.dense.bias"),
-        (with_entry("classifier.dense.weight", torch.zeros(32, 32)), "it holds classifier.dense.weight too"),
+        (without("classifier.bias"), 'Missing .*"classifier.bias"'),
+        (without("roberta.pooler.dense.bias"), 'Missing .*"roberta.pooler.dense.bias"'),
+        (with_entry("classifier.dense.weight", torch.zeros(32, 32)), 'Unexpected .*"classifier.dense.weight"'),
         (
             lambda state: {f"module.{name}": each for name, each in state.items()},
-            r"lacks classifier.bias, .* and \d+ more and holds module.classifier.bias, ",
+            'Missing .*"roberta.embeddings.word_embeddings.weight", ',
         ),
         (
             with_entry("classifier.weight", torch.zeros(5, 32)),
@@ -72,7 +72,8 @@ def test_another_state_dict(base: Path, tmp_path: Path, change: Callable[[State]
 def test_the_perception_classifier_in_the_place_of_alignment(base: Path, tmp_path: Path) -> None:
     torch.save(authors_module(base, 5).state_dict(), tmp_path / "a.pt")
     with pytest.raises(
-        UserError, match=r"\[5, 32\].*current model is .*\[3, 32\].*\n.*a classifier of 3 labels \(safe, unsafe, na\)"
+        UserError,
+        match=r"\[5, 32\].*current model is .*\[3, 32\].*\n.*one linear layer of 3 labels \(safe, unsafe, na\)",
     ):
         read(tmp_path / "a.pt", base)
 
@@ -107,7 +108,7 @@ def test_a_truncated_file_is_refused(base: Path, tmp_path: Path, keep: float) ->
     torch.save(authors_module(base, 3).state_dict(), file)
     whole = file.read_bytes()
     file.write_bytes(whole[: int(keep * len(whole))])
-    with pytest.raises(UserError, match=r"a\.pt is (empty|cut off: expected|no file of torch\.save)"):
+    with pytest.raises(UserError, match=r"a\.pt cannot be used: expected a pickle of tensors alone"):
         read(file, base)
 
 

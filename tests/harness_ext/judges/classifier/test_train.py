@@ -41,7 +41,7 @@ def test_it_reads_what_it_was_not_trained_on_and_says_how_well(trained: Path) ->
     assert measures["responses"] == 24 and measures["accuracy"] > 0.9
     card = (trained / "README.md").read_text()
     assert f"{measures['right']} of 24" in card and "harmless" not in card
-    assert not trained.with_name("judge.unfinished").exists()
+    assert not trained.with_name("judge.partial").exists()
 
 
 def test_its_name_is_its_contents(trained: Path, tmp_path: Path) -> None:
@@ -82,14 +82,14 @@ def test_an_interrupted_run_goes_on_and_ends_as_if_it_had_not_been(rows: Path, t
     with pytest.raises(KeyboardInterrupt):
         train_judge(labelled, tiny, settings, tmp_path / "cut", [Killed(14)])  # in the third epoch of six steps each
     assert not (tmp_path / "cut").exists()
-    with pytest.raises(UserError, match="interrupted run that differs in learning_rate"):
+    with pytest.raises(UserError, match=r"cut\.partial: holds an interrupted run that differs in learning_rate "):
         train_judge(labelled, tiny, Settings(epochs=3, learning_rate=2e-3), tmp_path / "cut")
     # An epoch that was being written when the process ended.
-    (tmp_path / "cut.unfinished" / "checkpoint-99").mkdir()
+    (tmp_path / "cut.partial" / "steps" / "checkpoint-99").mkdir()
     train_judge(labelled, tiny, settings, tmp_path / "cut")
     whole, cut = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "cut"))
     assert all(whole[name].equal(cut[name]) for name in whole)
-    with pytest.raises(UserError, match="is there already; remove it, or choose another folder"):
+    with pytest.raises(UserError, match="is there already and is never written over"):
         train_judge(labelled, tiny, settings, tmp_path / "cut")
 
 

@@ -32,7 +32,7 @@ def vlm(folder):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"num_beams": 3}, "not asked with beams"),
+        ({"num_beams": 3}, "no beam search"),
         ({"likelihood": True}, "gives answers, not the scores"),
     ],
 )

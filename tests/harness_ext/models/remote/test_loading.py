@@ -83,6 +83,7 @@ def without_a_tensor(folder):
         (without_a_tensor, {}, "lack 1 tensors that its code has, lm_head.weight the first"),
         (lambda folder: (folder / "model.safetensors").unlink(), {}, "cannot load the weights of"),
         (lambda folder: change(folder, quantization_config={"quant_method": "x"}), {}, "are quantised"),
+        (lambda folder: None, {"device": "cuda:99"}, "cannot put the model on device 'cuda:99'"),
         (lambda folder: change(folder, hidden_size=48), {}, "cannot put the weights of .* on cpu"),
         (lambda folder: change(folder, auto_map={}), {}, "does not work here|names no code for"),
         (lambda folder: None, {"dtype": "float8"}, "dtype must be one of"),
