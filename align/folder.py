@@ -15,19 +15,20 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 from torch import Tensor
 from transformers import Trainer
 from transformers.trainer import OPTIMIZER_NAME, SCALER_NAME, SCHEDULER_NAME, TRAINER_STATE_NAME
 
+from align.models import Base
 from align.monitor import MONITOR_FILE
 from align.ppo.critic import CRITIC_FILE, HEAD_FILE
 from align.ppo.trainer import PPO_FILE
-from align.record import CARD_FILE, Record, bears_record, differences, read_record
+from align.record import CARD_FILE, Record, bears_record, differences, read_record, write_card, write_record
 from align.stopped import FiniteSteps
 from harness_ext.common.errors import UserError
 from harness_ext.common.files import UNFINISHED, held, write_text
@@ -35,8 +36,6 @@ from harness_ext.models.checkpoint import read_json, require_whole
 from harness_ext.report.page.training import CHECKPOINT, FINAL, RECORD_FILE, STOPPED_FILE, WARNINGS_FILE
 
 ADAPTER_FILES: Final = ("adapter_config.json", "adapter_model.safetensors", TRAINER_STATE_NAME)
-# Called with an unfinished checkpoint, its step, and the seconds of training so far; writes the card and the record.
-Describe: TypeAlias = Callable[[Path, int, float, float], None]
 
 
 class RunFolder:
@@ -222,19 +221,20 @@ class WholeCheckpoints(Trainer):
 
     Args:
         run: The folder of the run.
-        describe: Called in the main process before a checkpoint is moved into its place.
+        base: The origin of the model, for the card of a checkpoint.
+        record: Of the main process, as :func:`align.record.make_record` makes it, for ``run.json``.
         kwargs: The trainer's own.
 
     Raises:
         UserError: The model is spread over processes.
     """
 
-    def __init__(self, *, run: RunFolder, describe: Describe, **kwargs: Any) -> None:
+    def __init__(self, *, run: RunFolder, base: Base, record: Record, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if self.is_deepspeed_enabled or self.is_fsdp_enabled:
             raise UserError("each process needs a whole copy of the model here: launch without DeepSpeed and FSDP")
         self._run = run
-        self._describe = describe
+        self._base, self._record = base, record
         # What the clocks show is added to these.
         self._seconds, self._cpu_seconds = -time.monotonic(), -time.process_time()
         self._finite = FiniteSteps(self.accelerator)
@@ -274,7 +274,8 @@ class WholeCheckpoints(Trainer):
             folder = self._run.unfinished / f"checkpoint-{step}"
             self.save_extra(folder)
             seconds, cpu_seconds = time.monotonic() + self._seconds, time.process_time() + self._cpu_seconds
-            self._describe(folder, step, seconds, cpu_seconds)
+            write_card(folder, self._base, self._record, step)
+            write_record(folder, self._record, step, seconds, cpu_seconds)
             self._run.publish(folder.name)
             self._run.keep_last(self.args.save_total_limit)
         self.accelerator.wait_for_everyone()

@@ -4,7 +4,6 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -27,8 +26,6 @@ from align.record import (
     make_record,
     other_environment,
     read_record,
-    write_card,
-    write_record,
 )
 from align.rendering import Renderer, collated, fitting
 from align.rewards.base import Reward
@@ -86,11 +83,14 @@ def run(settings: RunSettings, command: str) -> None:
             rests_on = judges_of(rewards[0] if rewards else (), judge)
             record = make_record(settings, base, rows, rests_on, command)
             last = folder.last(record)
-            record["left_out"] = read_record(last).get("left_out", 0) if last is not None else 0
         (last,) = broadcast_object_list([last])
-        this = _Run(settings, base, rows, rewards, judge, folder, record)
         if last is None or not is_complete(last):
-            this.train(last)
+            if is_main:
+                folder.begin()
+            if is_main and last is not None:
+                _say_resumed(last, record)
+            trainer = _trainer(settings, base, rows, rewards, judge, folder, record)
+            _train(trainer, last, folder)
         if is_main and not folder.final.is_dir():
             folder.finish()
             print(f"finished: {folder.final}")
@@ -99,80 +99,74 @@ def run(settings: RunSettings, command: str) -> None:
         processes.wait_for_everyone()
 
 
-@dataclass
-class _Run:
-    """A run whose settings are checked. ``record`` is of the main process; rewards are functions and their weights."""
+def _say_resumed(checkpoint: Path, record: Record) -> None:
+    print(f"resuming from {checkpoint}", file=sys.stderr)
+    if others := other_environment(read_record(checkpoint), record):
+        print("  but not to the same bits, for these differ:\n    " + "\n    ".join(others), file=sys.stderr)
 
-    settings: RunSettings
-    base: Base
-    rows: Dataset
-    rewards: tuple[list[Reward], list[float]] | None
-    judge: BatchJudge | None
-    folder: RunFolder
-    record: Record
 
-    def train(self, checkpoint: Path | None) -> None:
-        """Train from ``checkpoint``, or from the beginning, to the last step. Raises ``TrainingStopped`` before that."""
-        is_main = self.settings.arguments.process_index == 0
-        if is_main:
-            self.folder.begin()
-        if is_main and checkpoint is not None:
-            print(f"resuming from {checkpoint}", file=sys.stderr)
-            if others := other_environment(read_record(checkpoint), self.record):
-                print("  but not to the same bits, for these differ:\n    " + "\n    ".join(others), file=sys.stderr)
-        trainer = self._trainer()
-        left_out = self.record["left_out"] = len(self.rows) - len(trainer.train_dataset) // self.settings.data.passes
-        if left_out and is_main:
-            print(f"left out: {left_out} of {len(self.rows)} rows, longer than max_length", file=sys.stderr)
-        try:
-            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-            state = trainer.state
-            if state.global_step < state.max_steps:
-                raise TrainingStopped(
-                    f"training ended before its last step, {state.max_steps}: the same command resumes from the last "
-                    "checkpoint",
-                    state.global_step,
-                )
-        except TrainingStopped as stopped:
-            stopped.write(self.folder.path)
-            raise
+def _train(trainer: WholeCheckpoints, checkpoint: Path | None, folder: RunFolder) -> None:
+    """Train from ``checkpoint``, or from the beginning, to the last step. Raises ``TrainingStopped`` before that."""
+    try:
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        state = trainer.state
+        if state.global_step < state.max_steps:
+            raise TrainingStopped(
+                f"training ended before its last step, {state.max_steps}: the same command resumes from the last checkpoint",
+                state.global_step,
+            )
+    except TrainingStopped as stopped:
+        stopped.write(folder.path)
+        raise
 
-    def describe(self, folder: Path, step: int, seconds: float, cpu_seconds: float) -> None:
-        """Write the card and the record of a checkpoint."""
-        write_card(folder, self.base, self.record, step)
-        write_record(folder, self.record, step, seconds, cpu_seconds)
 
-    def _trainer(self) -> WholeCheckpoints:
-        """The trainer, on the rows that fit. Raises ``UserError`` where the settings do not fit the model or the rows."""
-        settings, args = self.settings, self.settings.arguments
-        model, processor = load(self.base, settings.model, args.device)
-        given: dict[str, Any] = {"judge": self.judge} if self.judge is not None else {}
-        if self.rewards is not None:
-            given["reward_funcs"], args.reward_weights = self.rewards
-            args.chat_template_kwargs = dict(self.base.template_options)
-        trainer = TRAINERS[settings.method](
-            model=model,
-            args=args,
-            train_dataset=passes(self.rows, settings.data),
-            processing_class=processor,
-            peft_config=lora_config(model, settings.model, self.base.commit),
-            run=self.folder,
-            describe=self.describe,
-            **given,
-        )
-        if self.rewards is None:
-            renderer = Renderer(model, processor, self.base.template_options)
-            trainer.data_collator = partial(collated, trainer.data_collator, renderer)
-            if args.max_length is not None:
-                bar = args.process_index == 0 and not args.disable_tqdm
-                rows = fitting(self.rows, renderer, args.max_length, settings.leave_out_long, bar)
-                trainer.train_dataset = passes(rows, settings.data)
-                # A run that leaves no row out was checked before anything was loaded.
-                check_last_batch(args, len(trainer.train_dataset))
-        if settings.method != "sft" and args.disable_dropout:
-            switch_off_dropout(trainer.model)
-        show_steps(trainer, _SHOWN)
-        return trainer
+def _trainer(
+    settings: RunSettings,
+    base: Base,
+    rows: Dataset,
+    rewards: tuple[list[Reward], list[float]] | None,
+    judge: BatchJudge | None,
+    folder: RunFolder,
+    record: Record,
+) -> WholeCheckpoints:
+    """The trainer, on the rows that fit; ``record``, of the main process, says how many do not.
+
+    Raises ``UserError`` where the settings do not fit the model or the rows.
+    """
+    args, is_main = settings.arguments, settings.arguments.process_index == 0
+    model, processor = load(base, settings.model, args.device)
+    given: dict[str, Any] = {"judge": judge} if judge is not None else {}
+    if rewards is not None:
+        given["reward_funcs"], args.reward_weights = rewards
+        args.chat_template_kwargs = dict(base.template_options)
+    trainer = TRAINERS[settings.method](
+        model=model,
+        args=args,
+        train_dataset=passes(rows, settings.data),
+        processing_class=processor,
+        peft_config=lora_config(model, settings.model, base.commit),
+        run=folder,
+        base=base,
+        record=record,
+        **given,
+    )
+    record["left_out"] = 0
+    if rewards is None:
+        renderer = Renderer(model, processor, base.template_options)
+        trainer.data_collator = partial(collated, trainer.data_collator, renderer)
+        if args.max_length is not None:
+            bar = is_main and not args.disable_tqdm
+            fit = fitting(rows, renderer, args.max_length, settings.leave_out_long, bar)
+            trainer.train_dataset = passes(fit, settings.data)
+            # A run that leaves no row out was checked before anything was loaded.
+            check_last_batch(args, len(trainer.train_dataset))
+            record["left_out"] = len(rows) - len(fit)
+            if record["left_out"] and is_main:
+                print(f"left out: {record['left_out']} of {len(rows)} rows, longer than max_length", file=sys.stderr)
+    if settings.method != "sft" and args.disable_dropout:
+        switch_off_dropout(trainer.model)
+    show_steps(trainer, _SHOWN)
+    return trainer
 
 
 # --- the trainers -----------------------------------------------------------------------------------------------------

@@ -90,9 +90,8 @@ class Answers:
     evaluation: Evaluation
     task: str
     asked: Mapping[Key, Asked]
-    scores: Mapping[
-        str, Mapping[Key, Mapping[str, Any]]
-    ]  # other benchmarks: an answer's metrics, by filter and question
+    # Of other benchmarks: an answer's metrics, by filter and question.
+    scores: Mapping[str, Mapping[Key, Mapping[str, Any]]]
     records: Mapping[Key, Judgement]  # this project's tasks
 
     @property

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from harness_ext.benchmark import SOURCES
 from harness_ext.benchmark.probes import manner, source_of
-from harness_ext.common.errors import UserError, shown
+from harness_ext.common.errors import UserError
 from harness_ext.judges.base import AlignmentAnswer, Answer, PerceptionAnswer, verdicts
 from harness_ext.judges.lines import BadInputError, read_answer, read_object
 from harness_ext.judges.registry import JudgeSpec
@@ -23,6 +23,7 @@ from harness_ext.runs.samples import read_lines
 # Task, row and question: what names an answer of a run.
 Key = tuple[str, int, int]
 Run = Mapping[Key, Saved]
+_SHORT: Final = 60
 _PLACE: Final = ("task", "row", "question")
 _ALIGNMENT: Final[tuple[str, ...]] = (SAFE, UNSAFE, NA)
 _Said = tuple[object, str]
@@ -125,8 +126,7 @@ def _refuse_other_answers(folders: Sequence[Path], runs: Sequence[Run]) -> None:
         if only := [*(key for key in first if key not in run), *(key for key in run if key not in first)]:
             found = f"{len(only)} are in one of them only, such as {_named(only[0])}"
         elif differ := [key for key, saved in first.items() if saved.answer != run[key].answer]:
-            answers = (each[differ[0]].answer for each in (first, run))
-            said, other = (shown("a failed request" if answer is None else answer.response) for answer in answers)
+            said, other = (_short(each[differ[0]].answer) for each in (first, run))
             found = f"{len(differ)} of {len(first)} differ, such as {_named(differ[0])}: {said} and {other}"
         else:
             continue
@@ -163,6 +163,11 @@ def _told_apart(readers: Sequence[Reader], specs: Sequence[JudgeSpec], folders: 
 
 def _named(key: Key) -> str:
     return f"{key[0]}, row {key[1]}, question {key[2]}"
+
+
+def _short(answer: Answer | None) -> str:
+    text = "a failed request" if answer is None else answer.response
+    return repr(text if len(text) <= _SHORT else f"{text[: _SHORT - 1]}…")
 
 
 # --- labels given by people -------------------------------------------------------------------------------------------
