@@ -140,9 +140,6 @@ class Checkpoint:
             adapter=None if adapter is None else str(adapter),
             dtype="float32",
             device="cpu",
-            device_map=None,
-            attn_implementation=None,
-            trust_remote_code=False,
         )
         tokenizer = self._processor.tokenizer
         self._no = [token for token in range(len(tokenizer)) if tokenizer.decode([token]).strip().lower() == "no"]

@@ -29,7 +29,7 @@ from harness_ext.common.files import sha256 as digest_of
 from harness_ext.judges.classifier import LABELS, Kind, named_labels
 from harness_ext.judges.classifier.judge import ClassifierJudge
 from harness_ext.judges.classifier.text_classifier import FirstTokenClassifier, FirstTokenConfig, TextClassifier
-from harness_ext.models.checkpoint import hub_file, locate, read_json, require_whole
+from harness_ext.models.checkpoint import commit_of, hub_file, locate, read_json, require_whole
 
 REPOSITORIES: Final[Mapping[Kind, str]] = {
     "alignment": "yiting/alignment_classifier",
@@ -39,6 +39,7 @@ FILE: Final = "epoch_10.pt"
 # The model that the authors' code calls roberta-base, and the commit that others pin it to.
 BASE: Final = "FacebookAI/roberta-base"
 BASE_REVISION: Final = "e2da8e2f811d1448a5b465c236feacd80ffbac7b"
+_BASE: Final = "base of the paper's classifiers"
 _SOURCE: Final = "source.json"
 _WEIGHTS: Final = "model.safetensors"
 
@@ -180,13 +181,13 @@ def _source(kind: Kind, file: str | None, revision: str | None, base: str, base_
     if file is not None:
         source = {"file": str(Path(file).expanduser().resolve())}
     else:
-        source = {"repository": REPOSITORIES[kind], "commit": resolved(REPOSITORIES[kind], str(revision), FILE)}
+        source = {"repository": REPOSITORIES[kind], "commit": _resolved(REPOSITORIES[kind], str(revision))}
     if Path(base).is_dir():
         return {**source, "base": str(Path(base).resolve())}
     known = base_revision or (BASE_REVISION if base == BASE else None)
     if known is None:
         raise UserError(f"base {base!r}: expected base_revision=COMMIT beside it, found none")
-    return {**source, "base": base, "base_revision": resolved(base, known)}
+    return {**source, "base": base, "base_revision": str(commit_of(base, known, _BASE))}
 
 
 def _kept(folder: Path) -> str:
@@ -204,15 +205,12 @@ def _kept(folder: Path) -> str:
 # --- the hub ----------------------------------------------------------------------------------------------------------
 
 
-def resolved(repository: str, revision: str, file: str = "config.json") -> str:
-    """The commit that ``revision`` names, 40 hexadecimal digits; that of a branch or a tag is looked up and printed.
-
-    ``file`` is one that the repository has. Raises ``UserError`` where the hub does not answer or has no such revision.
-    """
+def _resolved(repository: str, revision: str) -> str:
+    """The commit that ``revision`` names, 40 hexadecimal digits; that of a branch or a tag is looked up and printed."""
     if re.fullmatch("[0-9a-f]{40}", revision):
         return revision
     commit = hub_file(
-        repository, revision, file, f"cannot look up the revision {revision!r} of {repository}: "
+        repository, revision, FILE, f"cannot look up the revision {revision!r} of {repository}: "
     ).parent.name
     print(f"{repository}: {revision} is {commit}; name that commit to read the same classifier again", file=sys.stderr)
     return commit
@@ -227,7 +225,7 @@ def open_base(base: str, revision: str | None, kind: Kind) -> tuple[FirstTokenCo
 
     Raises ``UserError`` where they cannot be loaded, or are not a RoBERTa's.
     """
-    locate(base, revision, "base of the paper's classifiers")
+    locate(base, revision, _BASE)
     try:
         config = AutoConfig.from_pretrained(base, revision=revision)
         tokenizer = AutoTokenizer.from_pretrained(base, revision=revision)

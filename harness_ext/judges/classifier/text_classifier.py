@@ -12,8 +12,8 @@ from transformers.models.roberta.modeling_roberta import RobertaPreTrainedModel
 
 from harness_ext.common.errors import UserError, one_line
 from harness_ext.judges.classifier import LABELS, Kind
-from harness_ext.models.checkpoint import UNREADABLE, locate, require_weights
-from harness_ext.models.loading import default_device
+from harness_ext.models.checkpoint import UNREADABLE, locate
+from harness_ext.models.loading import default_device, load_model
 
 # A tokenizer without a limit states a huge number.
 _NO_LIMIT = 10**6
@@ -75,23 +75,18 @@ class TextClassifier:
                 f"model: expected the folder of a text classifier, found {model!r}; "
                 "of a hub repository `hf download OWNER/NAME --revision COMMIT` makes one"
             )
-        require_weights(model, locate(model, None, "classifier"))
+        locate(model, None, "classifier")
         self._batch_size, self.labels = batch_size, LABELS[kind]
         cannot = f"cannot load the classifier {model!r}: "
         try:
             self._columns = _columns(AutoConfig.from_pretrained(model).id2label, self.labels, cannot)
             self._tokenizer = _checked_tokenizer(AutoTokenizer.from_pretrained(model), cannot)
-            self._model, report = AutoModelForSequenceClassification.from_pretrained(
-                model, dtype=torch.float64, output_loading_info=True
-            )
         except (OSError, ValueError, ImportError, RuntimeError, *UNREADABLE) as error:
             raise UserError(cannot + one_line(error)) from error
-        if lacking := sorted(map(str, [*report["missing_keys"], *report["mismatched_keys"]])):
-            raise UserError(
-                f"{cannot}its weights lack {len(lacking)} tensors, {lacking[0]} the first, which would be random: "
-                "expected a classifier that was trained, not a base model"
-            )
-        self._model.eval().requires_grad_(False)
+        loaded = load_model(
+            model, revision=None, dtype="float32", device="cpu", auto_class=AutoModelForSequenceClassification
+        )
+        self._model = loaded.double().requires_grad_(False)
         # A text too long for the table of positions would crash on a GPU, much later.
         longest = self._tokenizer.model_max_length
         try:

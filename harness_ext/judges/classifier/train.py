@@ -41,9 +41,9 @@ from harness_ext.common.step_bar import show_steps
 from harness_ext.judges.classifier import LABELS, Kind, named_labels
 from harness_ext.judges.classifier.examples import Example, LabelledResponses, check_labels, split
 from harness_ext.judges.classifier.measures import Measures, card, measure
-from harness_ext.judges.classifier.paper import BASE, BASE_REVISION, resolved
+from harness_ext.judges.classifier.paper import BASE, BASE_REVISION
 from harness_ext.judges.classifier.text_classifier import TextClassifier
-from harness_ext.models.checkpoint import locate, read_json, require_weights, weights_identity
+from harness_ext.models.checkpoint import commit_of, read_json, require_weights, weights_identity
 
 TINY: Final = "tiny"
 # Unless they are given.
@@ -82,11 +82,10 @@ def find_start(base: str, revision: str | None) -> tuple[str, str | None]:
     local = Path(base).is_dir()
     if not local and base in ("roberta-base", BASE):
         base, revision = BASE, revision or BASE_REVISION
-    folder = locate(base, revision, "base")
+    commit = commit_of(base, revision, "base")
     if local:
-        require_weights(base, folder)
-        return base, None
-    return base, resolved(base, revision or "main")
+        require_weights(base, Path(base))
+    return base, commit
 
 
 def _load(base: str, revision: str | None, kind: Kind, texts: Sequence[str]) -> tuple[Any, PreTrainedTokenizerBase]:

@@ -91,7 +91,7 @@ def broken(folder: Path) -> None:
         (edited("tokenizer_config.json", model_max_length=10**30), "write model_max_length"),
         (edited("tokenizer_config.json", model_max_length=100), "one of 100 tokens"),
         (edited("tokenizer_config.json", pad_token=None), "has no padding token"),
-        (without_head, "its weights lack 4 tensors, classifier.dense.bias the first"),
+        (without_head, "lack 4 tensors that the model has, classifier.dense.bias the first"),
         (broken, "its log-probabilities are not finite"),
         (lambda folder: (folder / "model.safetensors").unlink(), "there are none in the folder"),
         (lambda folder: (folder / "config.json").unlink(), "the folder has no config.json"),
