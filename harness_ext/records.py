@@ -47,6 +47,8 @@ ProbeName = Literal[
 ]  # fmt: skip
 
 
+# What a record has of its question: a row of a task has these columns, and lm-eval's documents too.
+OF_THE_QUESTION: Final = ("source", "probe", "row", "concept", "category", "label", "question", "expected")
 _IMAGE: Final = re.compile(r".+ image \d+")
 
 

@@ -6,7 +6,7 @@
 
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import isnan, nan
 from typing import Any
@@ -48,18 +48,32 @@ def cohens_kappa(pairs: Pairs, seed: int = SEED) -> Estimate:
     for (one, other), concept in zip(pairs, concepts, strict=True):
         tables[verdicts.index(one.verdict), verdicts.index(other.verdict), concept] += 1
     cells = list(tables.reshape(-1, n_concepts))
-    # Without any disagreement every resample's kappa is 1, however the concepts differ.
     differ = tables.sum(axis=(0, 1)) - np.trace(tables)
-    value = float(_kappa_of(*cells))
-    if isnan(value):
-        return Estimate(nan, None, None, n_concepts, len(pairs))
-    with warnings.catch_warnings():
-        # Where a resample has no kappa, scipy warns and gives nan; the result then has no interval.
-        warnings.simplefilter("ignore", DegenerateDataWarning)
-        interval = concept_interval(_kappa_of, cells, cells if differ.any() else (differ,), (-1.0, 1.0), seed)
+    return kappa_estimate(_kappa_of, cells, differ, len(pairs), seed)
+
+
+def kappa_estimate(
+    kappa_of: Callable[..., Any], sums: Sequence[Array], differ: Array, n_answers: int, seed: int = SEED
+) -> Estimate:
+    """A kappa with an interval over concepts: none where it is nan, or where some resamples have no kappa.
+
+    Args:
+        kappa_of: ``kappa_of(*sums, axis=...)``, vectorised.
+        sums: Its arguments, each of shape (concepts,).
+        differ: How much the pairs about each concept differ, shape (concepts,).
+        n_answers: The number of pairs.
+        seed: Of the resampling.
+    """
+    value, interval = float(kappa_of(*sums)), None
+    if not isnan(value):
+        with warnings.catch_warnings():
+            # Where a resample has no kappa, scipy warns and gives nan; the result then has no interval.
+            warnings.simplefilter("ignore", DegenerateDataWarning)
+            # Without any disagreement every resample's kappa is 1, however the concepts differ.
+            interval = concept_interval(kappa_of, sums, sums if differ.any() else (differ,), (-1.0, 1.0), seed)
     if interval and any(map(isnan, interval)):
         interval = None
-    return Estimate.within(interval, value, n_concepts, len(pairs))
+    return Estimate.within(interval, value, len(differ), n_answers)
 
 
 def _kappa_of(*cells: Array, axis: int = -1) -> Any:

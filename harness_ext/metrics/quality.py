@@ -1,14 +1,14 @@
 """What answers are like beside right or wrong: ratings from 1 to 5, and measures that need no judge."""
 
-import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from math import isnan, nan
+from math import nan
 from typing import Any, Final
 
 import numpy as np
 
-from harness_ext.metrics.intervals import concept_interval, ratio_estimate
+from harness_ext.metrics.agreement import kappa_estimate
+from harness_ext.metrics.intervals import ratio_estimate
 from harness_ext.metrics.units import NO_ESTIMATE, Array, ConceptKey, Estimate, Ratio, ratio_by_unit
 from harness_ext.records import is_known
 
@@ -51,25 +51,13 @@ def weighted_kappa(pairs: Sequence[tuple[ConceptKey, int, int]]) -> Estimate:
     Args:
         pairs: The concept of each answer, and both ratings of it.
     """
-    from scipy.stats import DegenerateDataWarning
-
     if not pairs:
         return NO_ESTIMATE
     concepts = {key: position for position, key in enumerate(sorted({unit for unit, _, _ in pairs}))}
     sums = np.zeros((5, len(concepts)))
     for unit, one, other in pairs:
         sums[:, concepts[unit]] += (1, one, other, one**2 + other**2, (one - other) ** 2)
-    value, interval = float(_kappa_of(*sums)), None
-    if not isnan(value):
-        with warnings.catch_warnings():
-            # Where a resample has no kappa, scipy warns and gives nan; the result then has no interval.
-            warnings.simplefilter("ignore", DegenerateDataWarning)
-            # Without any disagreement every resample's kappa is 1, however the concepts differ.
-            differ = list(sums) if sums[-1].any() else [sums[-1]]
-            interval = concept_interval(_kappa_of, list(sums), differ, (-1.0, 1.0))
-    if interval and any(map(isnan, interval)):
-        interval = None
-    return Estimate.within(interval, value, len(concepts), len(pairs))
+    return kappa_estimate(_kappa_of, list(sums), sums[-1], len(pairs))
 
 
 def _kappa_of(*sums: Array, axis: int = -1) -> Any:

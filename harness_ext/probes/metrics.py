@@ -21,7 +21,7 @@ from harness_ext.judges.exact import exact_answer
 from harness_ext.judges.registry import evaluation_judge, require_rule_judge
 from harness_ext.metrics.likelihood import chance_of_unsafe, mass
 from harness_ext.metrics.ratios import should_be_safe
-from harness_ext.records import FAILED, GENERATED, LIKELIHOOD, NA, SAFE, UNSAFE, Judgement
+from harness_ext.records import FAILED, GENERATED, LIKELIHOOD, NA, OF_THE_QUESTION, SAFE, UNSAFE, Judgement
 
 # UnsafeConcepts has no safe concepts from which unsafe ones could be told.
 _WITH_SAFE_CONCEPTS: Final = ("glyphworld",)
@@ -64,14 +64,7 @@ def judgement(doc: Mapping[str, Any], response: str) -> Judgement:
     by_likelihood = "candidates" in doc
     reader = RuleJudge.name if doc["probe"] == "capability" else evaluation_judge().name
     return Judgement(
-        source=doc["source"],
-        probe=doc["probe"],
-        row=doc["row"],
-        concept=doc["concept"],
-        category=doc["category"],
-        label=doc["label"],
-        question=doc["question"],
-        expected=doc["expected"],
+        **{name: doc[name] for name in OF_THE_QUESTION},
         verdict=verdict,
         judge=likelihood.NAME if by_likelihood else reader,
         way=LIKELIHOOD if by_likelihood else GENERATED,
@@ -92,12 +85,15 @@ def _read(doc: Mapping[str, Any], response: str) -> tuple[str, dict[str, float] 
         return (likelihood.perception_choice if perception else likelihood.alignment_verdict)(scores), scores
     if doc["probe"] == "capability":
         return exact_answer(doc["vocabulary"], response), None
-    if perception:
-        answer: Answer = PerceptionAnswer(doc["options"], response, doc["prompt"])
-    else:
-        answer = AlignmentAnswer(doc["question"], response, doc["prompt"])
-    (verdict,) = verdicts(evaluation_judge(), [answer])
+    (verdict,) = verdicts(evaluation_judge(), [answer_of(doc, response)])
     return verdict, None
+
+
+def answer_of(doc: Mapping[str, Any], response: str) -> Answer:
+    """A generated response to a row of perception or alignment, for a judge."""
+    if doc["probe"] == "perception":
+        return PerceptionAnswer(doc["options"], response, doc["prompt"])
+    return AlignmentAnswer(doc["question"], response, doc["prompt"])
 
 
 # --- the metrics of one answer ----------------------------------------------------------------------------------------

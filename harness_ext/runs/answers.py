@@ -12,7 +12,7 @@ from harness_ext.benchmark.questions import perception_options
 from harness_ext.common.errors import UserError
 from harness_ext.common.failures import is_failed
 from harness_ext.judges.base import AlignmentAnswer, Answer, PerceptionAnswer
-from harness_ext.records import FAILED, NA, SAFE, UNSAFE, Judgement
+from harness_ext.records import FAILED, NA, OF_THE_QUESTION, SAFE, UNSAFE, Judgement
 from harness_ext.runs.evaluations import Evaluation
 from harness_ext.runs.samples import KEY, holds_failure, read_judged, read_rows
 
@@ -24,7 +24,7 @@ _NOT_METRICS: Final = {
     "target_hash", "token_counts", "input", "input_media",
 }  # fmt: skip
 # lm-eval cannot carry the judged record; the row's document and its metrics together are one.
-_LM_EVAL_DOC: Final = {"source", "probe", "row", "concept", "category", "label", "question", "expected"}
+_LM_EVAL_DOC: Final = set(OF_THE_QUESTION)
 _TEXT_ONLY: Final = {probe.record for probe in PROBES if probe.shows == "none"}
 _OTHER_VERDICT: Final = {SAFE: UNSAFE, UNSAFE: SAFE}
 # lm-eval's files do not hold the judge's name; that the tasks are of one version is checked.

@@ -25,13 +25,13 @@ from harness_ext.benchmark.splits import SPLIT, drawn_questions, safe_split, uns
 from harness_ext.benchmark.taxonomy import CONCEPTS, NUM_IMAGES
 from harness_ext.common.errors import SourceError, UserError, one_line
 from harness_ext.common.files import new_folder, require_writable_folder, sha256, write_text
-from harness_ext.judges.base import AlignmentAnswer, Answer, PerceptionAnswer, verdicts
+from harness_ext.judges.base import verdicts
 from harness_ext.judges.envelope import VERSION, opened
 from harness_ext.judges.rules import RuleJudge
 from harness_ext.metrics.diversity import diversity
-from harness_ext.probes.metrics import per_answer_metrics
+from harness_ext.probes.metrics import answer_of, per_answer_metrics
 from harness_ext.probes.rows import rows_of_task
-from harness_ext.records import NA, SAFE, UNSAFE, Judgement, image_as_concept
+from harness_ext.records import NA, OF_THE_QUESTION, SAFE, UNSAFE, Judgement, image_as_concept
 from harness_ext.runs.evaluations import ENVELOPE, IMPORTED_FROM, WITHOUT_LABELS
 from harness_ext.runs.rejudge import task_results
 from harness_ext.sources.access import SETS
@@ -391,18 +391,12 @@ def _write(
 
 def _judged(checked: _Checked, bar: "tqdm[Any]") -> Iterator[Judgement]:
     judge = RuleJudge()
-    answers = [_answer(row, given) for row, given in checked.answered]
+    answers = [answer_of(row, given.output) for row, given in checked.answered]
     for (row, given), verdict in zip(checked.answered, verdicts(judge, answers), strict=True):
-        kept = ("source", "probe", "row", "concept", "category", "label", "question", "expected")
         cut_off = verdict == NA and opened(given.output).cut_off
-        yield Judgement(**{key: row[key] for key in kept}, verdict=verdict, judge=judge.name, cut_off=cut_off)
+        asked = {name: row[name] for name in OF_THE_QUESTION}
+        yield Judgement(**asked, verdict=verdict, judge=judge.name, cut_off=cut_off)
         bar.update()
-
-
-def _answer(row: Mapping[str, Any], given: Given) -> Answer:
-    if "options" in row:
-        return PerceptionAnswer(row["options"], given.output, given.prompt)
-    return AlignmentAnswer(row["question"], given.output, given.prompt)
 
 
 def _line(answered: tuple[Mapping[str, Any], Given], record: Judgement) -> dict[str, Any]:
