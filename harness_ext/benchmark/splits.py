@@ -5,6 +5,7 @@ the split of the answers that the authors published (``unsafeconcepts import`` o
 """
 
 import random
+from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -29,11 +30,18 @@ class Split(NamedTuple):
 def unsafe_split() -> Split:
     """The split of UnsafeConcepts' 1,567 rows: 1,222 train, 345 test.
 
-    Concept by concept, in the order of their names, ``int(0.8 n)`` of its ``n`` rows train. Three concepts with one row have
-    none in train.
+    Three concepts with one row have none in train.
+    """
+    return split_by_concept(concept.name for concept in CONCEPTS for _ in range(concept.images))
+
+
+def split_by_concept(concepts: Iterable[str]) -> Split:
+    """The paper's rule for any rows, of which ``concepts`` has one name a row.
+
+    Concept by concept, in the order of their names, ``int(0.8 n)`` of its ``n`` shuffled rows train, the others are TEST's.
     """
     rows_of: dict[str, list[int]] = {}
-    for row, name in enumerate(concept.name for concept in CONCEPTS for _ in range(concept.images)):
+    for row, name in enumerate(concepts):
         rows_of.setdefault(name, []).append(row)
     train: list[int] = []
     test: list[int] = []
