@@ -96,18 +96,27 @@ def _listed(rows: Iterable[int]) -> str:
     return f"row{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers[:5]))}{more}"
 
 
-def ready(rows: Dataset) -> Dataset:
+def ready(rows: Dataset, order: str = "") -> Dataset:
     """``rows`` with every ``image`` as RGB, whoever reads it, and a column ``hash``, 16 hexadecimal digits.
 
     A file stays as it is where any reader gets the same RGB image from it; others become PNG files. Needs a column
     ``row``, for messages. Some 100 ms an image of 1000 x 1000 pixels, once for as long as the files behind ``rows`` keep
-    their size and time of change.
+    their size and time of change; ``order`` tells apart rows that have the same files in another order.
 
     Raises:
         ImageError: An image cannot be read.
         SourceError: The cache folder cannot be written to.
     """
-    key = json.dumps([_READY_VERSION, PIL.__version__, rows.column_names, len(rows), _state(files_behind(rows))])
+    key = json.dumps(
+        [
+            _READY_VERSION,
+            PIL.__version__,
+            rows.column_names,
+            len(rows),
+            _state(files_behind(rows)),
+            *filter(None, [order]),
+        ]
+    )
     undecoded = rows.cast_column("image", Image(decode=False))
     features = undecoded.features.copy()
     features["image"], features["hash"] = Image(), Value("string")
