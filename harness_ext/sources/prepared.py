@@ -125,6 +125,14 @@ def map_once(rows: Dataset, make: Callable[[Any], dict[str, Any]], folder: str, 
         raise not_cached(kept, error) from error
 
 
+def undecoded(rows: Dataset, source: str) -> Dataset:
+    """``rows`` with the column ``source``, their images undecoded.
+
+    How an image of any kind becomes RGB is decided in one place, and only the file itself can tell that it was cut off.
+    """
+    return rows.add_column("source", [source] * len(rows)).cast_column("image", Image(decode=False))
+
+
 def with_columns(rows: Dataset, columns: Mapping[str, list[Any]]) -> Dataset:
     """``rows`` with ``columns`` added, in their order."""
     for name, values in columns.items():
