@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from harness_ext.benchmark.probes import tasks_named
 from harness_ext.common.errors import UserError, exit_status
 from harness_ext.common.files import require_writable_folder
 from harness_ext.hooks import (
@@ -26,6 +25,7 @@ from harness_ext.hooks import (
 from harness_ext.models.catalogue import OPTION_FILE_VARIABLE, describe_names, load_catalogue
 from harness_ext.options import check_model_name, check_options
 from harness_ext.probes.preflight import check_access_for
+from harness_ext.registry import tasks_named
 
 _HARNESS: Final = "lmms-eval"
 

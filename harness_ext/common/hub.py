@@ -104,7 +104,10 @@ def _refusal(error: HfHubHTTPError, repo: str) -> str:
 
 
 def cached_snapshot(repo: str, revision: str | None = None) -> Path | None:
-    """A dataset's last downloaded revision, or the one named, a folder in the hub cache; ``None`` if it is missing or incomplete."""
+    """A dataset's last downloaded revision, or the one named, a folder in the hub cache.
+
+    ``None`` if it is missing or incomplete.
+    """
     try:
         return Path(snapshot_download(repo, repo_type="dataset", revision=revision, local_files_only=True))
     except (LocalEntryNotFoundError, IncompleteSnapshotError):

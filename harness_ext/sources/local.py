@@ -10,23 +10,22 @@ from pyarrow import csv, json
 
 from harness_ext.common.errors import SourceError
 from harness_ext.common.hub import download
-from harness_ext.sources.access import SETS, Layout, check_access, find_layout
+from harness_ext.sources.access import ImageSet, Layout, check_access, find_layout
 
 # The first is the imagefolder layout's, the second that of the authors' own metadata file.
 _FILE_KEYS: Final = ("file_name", "image_filename")
 
 
-def read_set(name: str) -> tuple[datasets.Dataset, str]:
+def read_set(images: ImageSet) -> tuple[datasets.Dataset, str]:
     """The rows of a set as they are, and their source's name for results: ``repository@commit``, or the local copy's path.
 
     Raises:
         SourceError: They are out of reach, cannot be read, or lack one of the set's columns.
     """
-    images = SETS[name]
     if (path := images.local_copy) is not None:
         layout, source, remedy = find_layout(images, path), str(path), ""
     else:
-        snapshot = download(images.repo, local_files_only=not check_access(name))
+        snapshot = download(images.repo, local_files_only=not check_access(images))
         layout, source = Layout("hub", (snapshot,)), f"{images.repo}@{snapshot.name}"
         remedy = f"If the download was cut off or damaged, delete {snapshot.parent.parent} and run again."
     try:

@@ -107,16 +107,8 @@ def ready(rows: Dataset, order: str = "") -> Dataset:
         ImageError: An image cannot be read.
         SourceError: The cache folder cannot be written to.
     """
-    key = json.dumps(
-        [
-            _READY_VERSION,
-            PIL.__version__,
-            rows.column_names,
-            len(rows),
-            _state(files_behind(rows)),
-            *filter(None, [order]),
-        ]
-    )
+    about = [_READY_VERSION, PIL.__version__, rows.column_names, len(rows), _state(files_behind(rows))]
+    key = json.dumps([*about, order] if order else about)
     undecoded = rows.cast_column("image", Image(decode=False))
     features = undecoded.features.copy()
     features["image"], features["hash"] = Image(), Value("string")
@@ -136,6 +128,14 @@ def map_once(rows: Dataset, make: Callable[[Any], dict[str, Any]], folder: str, 
         return rows.map(make, cache_file_name=str(kept), load_from_cache_file=True, **options)
     except OSError as error:
         raise not_cached(kept, error) from error
+
+
+def undecoded(rows: Dataset, source: str) -> Dataset:
+    """``rows`` with the column ``source``, their images undecoded.
+
+    How an image of any kind becomes RGB is decided in one place, and only the file itself can tell that it was cut off.
+    """
+    return rows.add_column("source", [source] * len(rows)).cast_column("image", Image(decode=False))
 
 
 def with_columns(rows: Dataset, columns: Mapping[str, list[Any]]) -> Dataset:

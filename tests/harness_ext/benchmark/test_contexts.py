@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from hub_stub import HubStub
 
-from harness_ext.benchmark.contexts import parse_contexts
-from harness_ext.benchmark.taxonomy import CATEGORY_OF, CONCEPTS
 from harness_ext.common.errors import SourceError
-from harness_ext.sources.published import COMMIT, CONTEXTS, UPSTREAM, published_contexts
+from harness_ext.unsafeconcepts.contexts import parse_contexts
+from harness_ext.unsafeconcepts.published import COMMIT, CONTEXTS, UPSTREAM, published_contexts
+from harness_ext.unsafeconcepts.taxonomy import CATEGORY_OF, CONCEPTS
 
 
 def entries() -> list[dict[str, Any]]:

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare
 
 from harness_ext.benchmark.options import generated_options, parse_published
-from harness_ext.benchmark.taxonomy import CATEGORY_OF, CONCEPTS
 from harness_ext.common.errors import SourceError
-from harness_ext.sources.published import COMMIT, OPTIONS, UPSTREAM, published_options
+from harness_ext.unsafeconcepts.published import COMMIT, OPTIONS, UPSTREAM, published_options
+from harness_ext.unsafeconcepts.taxonomy import CATEGORY_OF, CONCEPTS
 
 ROWS = [concept for concept in CONCEPTS for _ in range(concept.images)]
 NAMES = [concept.name for concept in ROWS]

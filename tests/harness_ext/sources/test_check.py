@@ -6,12 +6,12 @@ import datasets
 import pytest
 from hub_stub import png, rows
 
-from harness_ext.benchmark.taxonomy import CONCEPTS
 from harness_ext.common.errors import SourceError
 from harness_ext.common.files import cache_dir
 from harness_ext.sources import prepared
 from harness_ext.sources.prepared import check_images, files_behind
-from harness_ext.sources.sets import check_rows
+from harness_ext.unsafeconcepts.load import check_rows
+from harness_ext.unsafeconcepts.taxonomy import CONCEPTS
 
 NAMES = [row["unsafe_concept"] for row in rows()]
 CATEGORIES = [row["category"] for row in rows()]

@@ -14,8 +14,8 @@ from labelled_copies import FEATURES, colour, columns, write
 
 from harness_ext.common.errors import SourceError
 from harness_ext.sources.access import check_access
-from harness_ext.sources.labelled import shown_rows
-from harness_ext.sources.sets import load_set
+from harness_ext.unsafeconcepts.labelled import shown_rows
+from harness_ext.unsafeconcepts.load import load_set
 
 
 @pytest.fixture
@@ -169,7 +169,7 @@ def test_a_folder_of_images_is_no_copy_of_it(tmp_path, monkeypatch):
 LOAD = """
 import sys
 from harness_ext.common.errors import SourceError
-from harness_ext.sources.sets import load_set
+from harness_ext.unsafeconcepts.load import load_set
 try:
     rows, name = load_set("smid")
     print(name, rows["label"][:], rows[0]["image"].getpixel((0, 0)))

@@ -5,7 +5,7 @@ from hub_stub import HubStub
 
 from harness_ext.common.errors import SourceError
 from harness_ext.common.files import cache_dir, sha256, write_cached
-from harness_ext.sources.published import COMMIT, UPSTREAM, PublishedFile, fetch
+from harness_ext.unsafeconcepts.published import COMMIT, UPSTREAM, PublishedFile, fetch
 
 CONTENT = b"published words\n" * 1000
 FILE = PublishedFile("data/some/words.txt", sha256(CONTENT), "the words", "UNSAFECONCEPTS_WORDS")

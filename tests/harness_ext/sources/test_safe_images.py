@@ -17,7 +17,7 @@ from PIL import Image
 from harness_ext.common.errors import SourceError
 from harness_ext.sources import sets
 from harness_ext.sources.access import check_access
-from harness_ext.sources.sets import load_set
+from harness_ext.unsafeconcepts.load import load_set
 
 REPO = "yiting/imagenet_1k_unique_class"
 ABSENT = f"and {REPO} is not complete in the cache"
@@ -207,7 +207,7 @@ import sys
 from harness_ext.common.errors import SourceError
 from harness_ext.sources.access import check_access
 from harness_ext.sources import sets
-from harness_ext.sources.sets import load_set
+from harness_ext.unsafeconcepts.load import load_set
 sets.NUM_SAFE_IMAGES = 12
 try:
     check_access("safe")

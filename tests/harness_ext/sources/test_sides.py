@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from harness_ext.common.errors import SourceError
-from harness_ext.sources.sides import DUPLICATE_BITS, sides, training_side
+from harness_ext.unsafeconcepts.sides import DUPLICATE_BITS, sides, training_side
 
 
 def test_the_sides_are_the_papers_and_test_never_moves(gated):
@@ -40,6 +40,6 @@ def test_another_number_of_safe_images(gated, tmp_path, monkeypatch, rows):
 @pytest.mark.parametrize("variable", ["UNSAFECONCEPTS_PATH", "UNSAFECONCEPTS_SAFE_PATH"])
 def test_both_sources_are_asked_for_before_either_is_read(gated, monkeypatch, variable):
     monkeypatch.setenv(variable, "/nowhere")
-    monkeypatch.setattr("harness_ext.sources.sides.load_set", None)
+    monkeypatch.setattr("harness_ext.unsafeconcepts.sides.load_set", None)
     with pytest.raises(SourceError, match=f"^{variable} names /nowhere, which does not exist"):
         sides()

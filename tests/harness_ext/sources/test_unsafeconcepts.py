@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 from hub_stub import COMMIT, GRANTED, HubStub, dataset_files
 
-from harness_ext.benchmark.taxonomy import CONCEPTS
+from harness_ext.unsafeconcepts.taxonomy import CONCEPTS
 
 LOAD = """
 import json, sys
 from harness_ext.sources.images import to_rgb
-from harness_ext.sources.sets import load_set
+from harness_ext.unsafeconcepts.load import load_set
 from harness_ext.common.errors import SourceError
 try:
     dataset, described = load_set("images")

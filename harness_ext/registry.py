@@ -1,0 +1,144 @@
+"""Every benchmark by name, the packaged ones and the user's, and all of their tasks.
+
+Whatever reads a run, makes rows or draws a page finds here what a name stands for, and branches on none. A run of a benchmark
+that is not on this machine is read by what its results say of it (:func:`remember`).
+"""
+
+import functools
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any, Final
+
+from harness_ext.benchmark.base import Benchmark, Concept, ImageCollection, Need, TrainingSide
+from harness_ext.benchmark.probes import PROBES, Task, TaskGroup, TextVariant, groups_of, tasks_of
+from harness_ext.common.errors import SourceError, UserError
+from harness_ext.glyphworld.benchmark import Glyphworld
+from harness_ext.records import Judgement, Manner
+from harness_ext.unsafeconcepts.benchmark import UnsafeConcepts
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+    from PIL import Image
+
+    from harness_ext.benchmark.options import Options
+
+PACKAGED: Final[tuple[Benchmark, ...]] = (UnsafeConcepts(), Glyphworld())
+_remembered: Final[dict[str, Benchmark]] = {}
+
+
+class _Recorded(Benchmark):
+    """A benchmark of which only results are here."""
+
+    offers = tuple(dict.fromkeys(need for probe in PROBES.values() for need in probe.needs if need != "capability"))
+
+    def __init__(self, name: str, title: str) -> None:
+        self.name, self.title = name, title
+
+    concepts: tuple[Concept, ...] = ()
+    concepts_file = ""
+
+    def _missing(self) -> SourceError:
+        return SourceError(
+            f"the benchmark {self.name} is not on this machine: only results of it are read here",
+            "Name its folder by --benchmark DIR or UNSAFECONCEPTS_BENCHMARKS.",
+        )
+
+    def check_access(self, needs: Collection[Need]) -> None:
+        raise self._missing()
+
+    def require(self, needs: Collection[Need]) -> None:
+        raise self._missing()
+
+    def rows(self, collection: ImageCollection, in_context: bool = False) -> "Dataset":
+        raise self._missing()
+
+    def image(self, collection: ImageCollection, row: int) -> "Image.Image":
+        raise self._missing()
+
+    def options(self, rows: "Dataset") -> Sequence["Options"]:
+        raise self._missing()
+
+    def training_side(self, renders: int, first_render: int) -> TrainingSide:
+        raise self._missing()
+
+
+def benchmarks() -> Mapping[str, Benchmark]:
+    """All benchmarks by name: the packaged ones, the user's, and those that results were read of.
+
+    Raises:
+        UserError: A folder that the user named holds no benchmark, or two of the same name.
+    """
+    return {each.name: each for each in PACKAGED} | _remembered
+
+
+def remember(recorded: Mapping[str, Mapping[str, Any]]) -> None:
+    """Know the benchmarks that a results file tells of, where they are not on this machine."""
+    for name, facts in recorded.items():
+        if name not in benchmarks():
+            _remembered[name] = _Recorded(name, str(facts.get("title", name)))
+
+
+def benchmark_named(name: str) -> Benchmark:
+    """The benchmark of that name. Raises ``UserError`` where there is none."""
+    if (found := benchmarks().get(name)) is None:
+        raise UserError(
+            f"no benchmark is named {name!r}; there are {', '.join(benchmarks())}. --benchmark DIR adds yours"
+        )
+    return found
+
+
+def tasks() -> Mapping[str, Task]:
+    """All tasks by name."""
+    return {name: task for each in benchmarks().values() for name, task in _tasks_of(each).items()}
+
+
+def groups() -> Mapping[str, TaskGroup]:
+    """All groups of tasks by name."""
+    return {name: group for each in benchmarks().values() for name, group in _groups_of(each).items()}
+
+
+# A benchmark is one value for as long as the process lives.
+_tasks_of = functools.cache(tasks_of)
+_groups_of = functools.cache(groups_of)
+
+
+def tasks_named(names: Iterable[str]) -> list[Task]:
+    """Our tasks among ``names``, which are names of tasks or groups of any benchmark, or patterns with ``*`` of them."""
+    known = {name: (task,) for name, task in tasks().items()} | {name: each.tasks for name, each in groups().items()}
+    found = [task for name in names for each, named in known.items() if fnmatchcase(each, name) for task in named]
+    return list(dict.fromkeys(found))
+
+
+def source_of(task: str) -> str | None:
+    """The name of a task's benchmark, ``None`` where it is none of ours."""
+    found = find_task(task)
+    return found.source if found else None
+
+
+def find_task(name: str) -> Task | None:
+    """The task of that name, ``None`` where it is none of this project's."""
+    return next((found for each in benchmarks().values() if (found := _tasks_of(each).get(name))), None)
+
+
+def task_named(name: str) -> Task:
+    """The task of that name. Raises ``UserError`` where it is none of this project's."""
+    if (found := find_task(name)) is None:
+        raise UserError(f"{name}: expected a task of this project, as in `lmms_eval tasks list`")
+    return found
+
+
+def manner(task: str) -> Manner:
+    """How a task asks. Raises ``UserError`` where it is none of this project's."""
+    return task_named(task).manner
+
+
+def text_variant(task: str) -> TextVariant:
+    """What a text-only task shows beside its question. Raises ``UserError`` where it is no text-only task."""
+    if (shows := task_named(task).probe.shows) == "image":
+        raise UserError(f"{task}: expected a text-only task")
+    return shows
+
+
+def skill_of(record: Judgement) -> str:
+    """The ability that an answer to a capability question is about."""
+    return benchmark_named(record.source).capabilities[record.question].skill
