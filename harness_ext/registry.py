@@ -7,9 +7,17 @@ that is not on this machine is read by what its results say of it (:func:`rememb
 import functools
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from harness_ext.benchmark.base import Benchmark, Concept, ImageCollection, Need, TrainingSide
+from harness_ext.benchmark.base import (
+    PUBLISHED_QUESTIONS,
+    Benchmark,
+    Concept,
+    ImageCollection,
+    Need,
+    Question,
+    TrainingSide,
+)
 from harness_ext.benchmark.probes import PROBES, Task, TaskGroup, TextVariant, groups_of, tasks_of
 from harness_ext.common.errors import SourceError, UserError
 from harness_ext.glyphworld.benchmark import Glyphworld
@@ -31,8 +39,16 @@ class _Recorded(Benchmark):
 
     offers = tuple(dict.fromkeys(need for probe in PROBES.values() for need in probe.needs if need != "capability"))
 
-    def __init__(self, name: str, title: str) -> None:
-        self.name, self.title = name, title
+    def __init__(self, name: str, facts: Mapping[str, str]) -> None:
+        self.name, self.title = name, facts.get("title", name)
+        # Their wording is in the sample rows.
+        self.questions = (Question("", ""),) * int(facts.get("questions", len(PUBLISHED_QUESTIONS)))
+        self._identity = {key: value for key, value in facts.items() if key != "title"}
+
+    @property
+    def identity(self) -> Mapping[str, str]:
+        """As the results say."""
+        return self._identity
 
     concepts: tuple[Concept, ...] = ()
     concepts_file = ""
@@ -71,11 +87,19 @@ def benchmarks() -> Mapping[str, Benchmark]:
     return {each.name: each for each in PACKAGED} | _remembered
 
 
-def remember(recorded: Mapping[str, Mapping[str, Any]]) -> None:
+def described(names: Iterable[str]) -> dict[str, dict[str, str]]:
+    """What results say of the benchmarks of the tasks ``names``: title and digests by name, of those that are not packaged."""
+    own = {task.source: task.benchmark for name in names if (task := find_task(name))}
+    return {
+        name: {"title": each.title, **each.identity} for name, each in own.items() if each not in PACKAGED
+    }
+
+
+def remember(recorded: Mapping[str, Mapping[str, str]]) -> None:
     """Know the benchmarks that a results file tells of, where they are not on this machine."""
     for name, facts in recorded.items():
         if name not in benchmarks():
-            _remembered[name] = _Recorded(name, str(facts.get("title", name)))
+            _remembered[name] = _Recorded(name, facts)
 
 
 def benchmark_named(name: str) -> Benchmark:
