@@ -8,7 +8,8 @@ from labelled_copies import columns, write
 from align.data import training_rows
 from align.settings import DataConfig
 from harness_ext.benchmark.questions import IMAGE_QUESTIONS
-from harness_ext.benchmark.splits import SPLIT, drawn_questions
+from harness_ext.benchmark.splits import drawn_questions
+from harness_ext.unsafeconcepts.splits import SPLIT
 from harness_ext.common.provenance import provenance
 from harness_ext.probes import rows
 from harness_ext.probes.metrics import judgement

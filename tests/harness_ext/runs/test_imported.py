@@ -8,7 +8,8 @@ import labelled_copies
 import pytest
 
 from harness_ext.benchmark.questions import IMAGE_QUESTIONS, text_question
-from harness_ext.benchmark.splits import SPLIT, drawn_questions, safe_split, unsafe_split
+from harness_ext.benchmark.splits import drawn_questions
+from harness_ext.unsafeconcepts.splits import SPLIT, safe_split, unsafe_split
 from harness_ext.commands import import_answers as command
 from harness_ext.common.errors import UserError
 from harness_ext.judges.registry import JudgeSpec

@@ -9,7 +9,7 @@ from hub_stub import GRANTED, REPO, UNGRANTED, HubStub
 
 CHECK = """
 import sys
-from harness_ext.sources.access import check_access
+from harness_ext.unsafeconcepts.sets import check_access
 from harness_ext.common.errors import SourceError
 try:
     check_access("images")

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from labelled_copies import FEATURES, colour, columns, write
 
 from harness_ext.common.errors import SourceError
-from harness_ext.sources.access import check_access
+from harness_ext.unsafeconcepts.sets import check_access
 from harness_ext.unsafeconcepts.labelled import shown_rows
 from harness_ext.unsafeconcepts.load import load_set
 

@@ -16,7 +16,7 @@ from PIL import Image
 
 from harness_ext.common.errors import SourceError
 from harness_ext.sources import sets
-from harness_ext.sources.access import check_access
+from harness_ext.unsafeconcepts.sets import check_access
 from harness_ext.unsafeconcepts.load import load_set
 
 REPO = "yiting/imagenet_1k_unique_class"
@@ -205,7 +205,7 @@ def test_a_copy_that_is_not_the_dataset_is_refused(named, layout, problem):
 LOAD = """
 import sys
 from harness_ext.common.errors import SourceError
-from harness_ext.sources.access import check_access
+from harness_ext.unsafeconcepts.sets import check_access
 from harness_ext.sources import sets
 from harness_ext.unsafeconcepts.load import load_set
 sets.NUM_SAFE_IMAGES = 12

@@ -6,7 +6,8 @@ from hashlib import sha256
 
 import numpy as np
 
-from harness_ext.benchmark.splits import drawn_questions, safe_split, unsafe_split
+from harness_ext.benchmark.splits import drawn_questions
+from harness_ext.unsafeconcepts.splits import safe_split, unsafe_split
 from harness_ext.unsafeconcepts.taxonomy import CONCEPTS
 
 BENCHMARK = [concept.name for concept in CONCEPTS for _ in range(concept.images)]
