@@ -158,6 +158,12 @@ def benchmark_named(name: str) -> Benchmark:
     return found
 
 
+def title_of(name: str) -> str:
+    """What a table calls a benchmark; its name where nothing else is known of it."""
+    found = benchmarks().get(name)
+    return found.full_title if found else name
+
+
 def tasks() -> Mapping[str, Task]:
     """All tasks by name."""
     return {name: task for each in benchmarks().values() for name, task in _tasks_of(each).items()}

@@ -15,6 +15,7 @@ from harness_ext.judges.classifier import LABELS, Kind
 from harness_ext.judges.classifier.examples import Example, LabelledResponses
 from harness_ext.judges.lines import BadInputError, read_object
 from harness_ext.records import FAILED
+from harness_ext.registry import benchmark_named
 from harness_ext.runs.answers import read_saved
 from harness_ext.runs.load import load_runs
 from harness_ext.runs.samples import read_lines
@@ -61,7 +62,8 @@ def read_labelled(paths: Sequence[Path], kind: Kind | None) -> LabelledResponses
     examples = sorted(Example(text, label, count) for (of, text, label), count in counts.items() if of == kind)
     if not examples:
         raise UserError(f"expected rows of {kind}, found none among {counts.total()}")
-    return LabelledResponses(kind, tuple(examples), tuple(origin), "glyphworld" in sources)
+    is_stand_in = any(benchmark_named(source).warning for source in sources)
+    return LabelledResponses(kind, tuple(examples), tuple(origin), is_stand_in)
 
 
 def _labelled(line: str) -> tuple[Kind, str, str]:
