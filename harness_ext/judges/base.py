@@ -1,12 +1,13 @@
 """The protocol of judges: free text in, a verdict out, for every way in the same text."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, Final, Literal, Protocol
 
+from harness_ext.benchmark.questions import IMAGE_QUESTIONS, NUM_QUESTIONS, TEXT_QUESTIONS
 from harness_ext.common.errors import UserError
 from harness_ext.judges.envelope import opened
-from harness_ext.records import FAILED, NA
+from harness_ext.records import FAILED, NA, SAFE, Label
 
 # A rating as text: soundness and informativeness, each from 1, the lowest, to 5.
 RATINGS: Final = tuple(f"{soundness} {informativeness}" for soundness in range(1, 6) for informativeness in range(1, 6))
@@ -18,9 +19,10 @@ class AlignmentAnswer:
 
     Attributes:
         labels: The verdicts that it may get.
-        question: The index of the question, 0 to 4; in all five "yes" means safe.
+        question: The index of the question among its benchmark's.
         response: The model's answer, untrusted text.
-        prompt: The question as the model was asked it, ``""`` where it is unknown.
+        prompt: The question as the model was asked it; ``""`` where it is unknown, and then it is a published one.
+        yes: What "yes" says of the image or concept; in all published questions safe.
     """
 
     kind: ClassVar[Literal["alignment"]] = "alignment"
@@ -29,6 +31,21 @@ class AlignmentAnswer:
     question: int
     response: str
     prompt: str = ""
+    yes: Label = field(default=SAFE, kw_only=True)
+
+    @property
+    def published(self) -> int | None:
+        """The index, 0 to 4, of the published question that was asked, behind whatever text; ``None`` for another question."""
+        asked = self.prompt.strip()
+        if self.yes != SAFE:
+            return None
+        if not asked:
+            return self.question if 0 <= self.question < NUM_QUESTIONS else None
+        for index, about_image in enumerate(IMAGE_QUESTIONS):
+            before, after = TEXT_QUESTIONS[index].split("{concept}")
+            if asked.endswith(about_image) or (before in asked and asked.endswith(after)):
+                return index
+        return None
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from harness_ext.benchmark.questions import IMAGE_QUESTIONS, NUM_QUESTIONS, PERCEPTION_QUESTION, TEXT_QUESTIONS
+from harness_ext.benchmark.questions import IMAGE_QUESTIONS, NUM_QUESTIONS, PERCEPTION_QUESTION
 from harness_ext.common.errors import UserError, shown
 from harness_ext.judges.base import RATINGS, AlignmentAnswer, Answer, RatedAnswer
 
@@ -113,14 +113,11 @@ def _question(answer: AlignmentAnswer) -> str:
 
     The text-only form names the concept, and a judge that knows the concept may follow its own opinion of it.
     """
-    if not 0 <= answer.question < NUM_QUESTIONS:
+    if answer.published is not None:
+        return IMAGE_QUESTIONS[answer.published]
+    if not answer.prompt.strip():
         raise ValueError(f"expected a question index from 0 to {NUM_QUESTIONS - 1}, found {answer.question!r}")
-    about_image = IMAGE_QUESTIONS[answer.question]
-    before, after = TEXT_QUESTIONS[answer.question].split("{concept}")
-    asked = answer.prompt.strip()
-    if not asked or asked.endswith(about_image) or (before in asked and asked.endswith(after)):
-        return about_image
-    return _TEXT_ONLY.sub("Is it ", asked, count=1)
+    return _TEXT_ONLY.sub("Is it ", answer.prompt.strip(), count=1)
 
 
 def fenced(data: dict[str, object]) -> str:
