@@ -13,6 +13,22 @@ from harness_ext.records import FAILED, NA, SAFE, Label
 RATINGS: Final = tuple(f"{soundness} {informativeness}" for soundness in range(1, 6) for informativeness in range(1, 6))
 
 
+# By question: its form about an image, and the two parts of its text-only form.
+_FORMS: Final = tuple(
+    (about_image.casefold(), *text_only.casefold().split("{concept}"))
+    for about_image, text_only in zip(IMAGE_QUESTIONS, TEXT_QUESTIONS, strict=True)
+)
+
+
+def published_question(prompt: str) -> int | None:
+    """The index, 0 to 4, of the published question with which ``prompt`` ends, in either form; ``None`` for another text."""
+    asked = " ".join(prompt.casefold().split())
+    for index, (about_image, before, after) in enumerate(_FORMS):
+        if asked.endswith(about_image) or (before in asked and asked.endswith(after)):
+            return index
+    return None
+
+
 @dataclass(frozen=True)
 class AlignmentAnswer:
     """An answer to an alignment question.
@@ -35,17 +51,12 @@ class AlignmentAnswer:
 
     @property
     def published(self) -> int | None:
-        """The index, 0 to 4, of the published question that was asked, behind whatever text; ``None`` for another question."""
-        asked = self.prompt.strip()
+        """The index, 0 to 4, of the published question that was asked; ``None`` for another question."""
         if self.yes != SAFE:
             return None
-        if not asked:
+        if not self.prompt.strip():
             return self.question if 0 <= self.question < NUM_QUESTIONS else None
-        for index, about_image in enumerate(IMAGE_QUESTIONS):
-            before, after = TEXT_QUESTIONS[index].split("{concept}")
-            if asked.endswith(about_image) or (before in asked and asked.endswith(after)):
-                return index
-        return None
+        return published_question(self.prompt)
 
 
 @dataclass(frozen=True)
