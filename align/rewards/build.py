@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import isfinite
 from typing import Any, Final
 
+from datasets import Dataset
 from transformers import TrainerState
 
 from align.recipe import meant
@@ -16,6 +17,7 @@ from align.rewards.verdict import classifier, verdict
 from align.stopped import TrainingStopped, sample
 from harness_ext.common.errors import UserError
 from harness_ext.common.options import checked
+from harness_ext.records import UNSAFE
 
 REWARDS: Final[Mapping[str, Callable[..., Reward]]] = {
     "verdict": verdict,
@@ -62,6 +64,17 @@ def build_rewards(specs: Any) -> tuple[list[Reward], list[float]]:
     if not any(weights):
         raise UserError("rewards: all weights are 0, so that nothing would be learned; give one of them another weight")
     return rewards, weights
+
+
+def try_rewards(rewards: Iterable[Reward], rows: Dataset) -> None:
+    """Have each of ``rewards``, of `build_rewards`, read an empty response where "yes" means unsafe: not every one can.
+
+    Raises ``UserError`` before a model is loaded rather than at the first rollout.
+    """
+    at = rows["yes"].index(UNSAFE)
+    row = {name: [rows[name][at]] for name in rows.column_names if name not in ("image", "prompt")}
+    for reward in rewards:
+        reward(prompts=[rows["prompt"][at]], completions=[""], completion_ids=[[0]], **row)
 
 
 @checked

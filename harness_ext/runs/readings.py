@@ -247,7 +247,7 @@ def _label(row: Mapping[str, Any], answer: Answer) -> str:
 
 
 def _said(answer: Answer) -> list[_Said]:
-    """What names an answer by its words; a question that is not published by its text and, if "yes" means safe, its number."""
+    """What names an answer by its words: its question's text where it is not published, else its number; and the response."""
     if not isinstance(answer, AlignmentAnswer):
         return [(tuple(answer.options.items()), answer.response)]
     if answer.published is not None:
