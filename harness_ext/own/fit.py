@@ -8,9 +8,10 @@ from typing import Any, Final
 
 from harness_ext.benchmark.base import Concept, slug
 from harness_ext.common.errors import shown
-from harness_ext.own.form import Form, Written
+from harness_ext.own.form import Form
 from harness_ext.own.listing import TEST, TRAIN, Listing
 from harness_ext.own.problems import Problems, is_within, outside
+from harness_ext.own.written import Written
 from harness_ext.records import LABELS
 
 # What metrics are called beside the categories: acc_unsafe, acc_na_wrong_safe.
