@@ -53,8 +53,7 @@ class Problems:
 
     def lines(self) -> list[str]:
         """A line for each kind of problem, in the order of files and lines."""
-        files = list(dict.fromkeys(name for name, _, _ in self._found))
-        order = sorted(self._found.items(), key=lambda item: (files.index(item[0][0]), item[1][0].line))
+        order = sorted(self._found.items(), key=lambda item: (item[0][0], item[1][0].line))
         return [
             f"{name}{_lines([each.line for each in found], unit)}: {text}{_whats([each.what for each in found])}"
             for (name, text, unit), found in order
