@@ -1,7 +1,8 @@
 """Labelled responses for ``train-judge``, read from files of JSON lines and from the folders of evaluations.
 
-Other keys of a line than ``response`` and its label are ignored, for a classifier reads the response alone. So it cannot learn
-from answers to questions in which "yes" means unsafe: those of a run are left out, and a line with ``"yes": "unsafe"`` is refused.
+A classifier reads the response alone, and other keys of a line than ``response`` and its label are ignored. So it cannot
+learn from answers to questions in which "yes" means unsafe: those of a run are left out, and a line with ``"yes": "unsafe"``
+is refused.
 """
 
 import json
@@ -79,8 +80,8 @@ def _labelled(line: str) -> tuple[Kind, str, str]:
         raise BadInputError(f'expected as "{_KEYS[kind]}" one of {", ".join(LABELS[kind])}, found {json.dumps(label)}')
     if row.get("yes") == UNSAFE:
         raise BadInputError(
-            'in its question "yes" means unsafe, and a classifier, which reads the response alone, learns that it means safe: '
-            "leave the line out"
+            'in its question "yes" means unsafe, and a classifier, which reads the response alone, learns that it means '
+            "safe: leave the line out"
         )
     return kind, response, label
 
