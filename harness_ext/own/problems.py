@@ -1,5 +1,6 @@
 """Everything that is wrong with a benchmark's folder, collected and told at once, by file and line."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -102,7 +103,7 @@ def read_text(path: Path, problems: Problems) -> str | None:
 
 def is_within(written: str) -> bool:
     """Whether ``written`` is a relative path that leads nowhere up; symbolic links are not followed."""
-    absolute = written.startswith(("/", "~")) or written[1:2] == ":"
+    absolute = written.startswith(("/", "~")) or re.match("[A-Za-z]:/", written)
     return bool(written) and not absolute and "\\" not in written and ".." not in written.split("/")
 
 

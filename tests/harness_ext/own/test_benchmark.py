@@ -44,8 +44,9 @@ def with_more(tmp_path: Path) -> OwnBenchmark:
 
 def test_reading_brings_nothing_heavy(folder):
     program = (
-        "import sys; from pathlib import Path; from harness_ext.own import read, user_folders; from harness_ext.benchmark.probes "
-        "import tasks_of; benchmark = read(Path(sys.argv[1])); tasks_of(benchmark); benchmark.concepts_file; "
+        "import sys; from pathlib import Path; from harness_ext.own import read; "
+        "from harness_ext.benchmark.probes import tasks_of; "
+        "benchmark = read(Path(sys.argv[1])); tasks_of(benchmark); benchmark.concepts_file; "
         "benchmark.check_access(['images']); benchmark.identity; "
         "print(sorted({'datasets', 'torch', 'PIL', 'pyarrow', 'scipy'} & set(sys.modules)))"
     )
@@ -84,9 +85,8 @@ def test_images_and_options(folder):
     for row, choice in zip(rows, options, strict=True):
         assert choice.options[choice.correct] == row["concept"]
         others = set(choice.options.values()) - {row["concept"]}
-        assert len(others) == 3 and all(
-            each.category != row["category"] for each in benchmark.concepts if each.name in others
-        )
+        categories = {each.category for each in benchmark.concepts if each.name in others}
+        assert len(others) == 3 and row["category"] not in categories
     assert benchmark.options(rows.select([3, 20])) == [options[3], options[20]], "other rows change nothing"
     assert provenance()["my-policy_source"] == str(folder)
     with pytest.raises(SourceError, match="my-policy has no contexts, smid"):
@@ -150,25 +150,17 @@ def test_two_states_are_told_apart(folder, with_more):
     assert read(plain).identity["benchmark_sha256"] != with_more.identity["benchmark_sha256"]
     before = dict(read(plain).identity)
 
-    def rewritten(**change: str) -> dict[str, str]:
-        (plain / "benchmark.yaml").write_text(change.get("yaml", YAML))
-        lines = listed()
-        lines[0]["file_name"], lines[1]["file_name"] = (
-            (lines[1]["file_name"], lines[0]["file_name"])
-            if "order" in change
-            else (lines[0]["file_name"], lines[1]["file_name"])
-        )
-        write_lines(
-            plain / "images" / "metadata.jsonl",
-            [{**line, **({"split": "test"} if "split" in change else {})} for line in lines],
-        )
+    def rewritten(yaml: str = YAML, split: str = "", swapped: bool = False) -> set[str]:
+        (plain / "benchmark.yaml").write_text(yaml)
+        lines = [{**line, **({"split": split} if split else {})} for line in listed()]
+        write_lines(plain / "images" / "metadata.jsonl", [lines[1], lines[0], *lines[2:]] if swapped else lines)
         return {key for key, value in read(plain).identity.items() if value != before[key]}
 
     assert rewritten() == set()
     assert rewritten(yaml="# a comment\n" + YAML.replace("title: My policy\n", "")) == set()
     assert rewritten(yaml=YAML.replace("label: safe", "label: unsafe")) == {"benchmark_sha256"}
     assert rewritten(split="test") == {"benchmark_sha256"}
-    assert rewritten(order="other") == {"images_sha256"}
+    assert rewritten(swapped=True) == {"images_sha256"}
 
 
 LAYOUTS = {

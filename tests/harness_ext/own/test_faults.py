@@ -46,10 +46,12 @@ def test_everything_is_named_at_once(tmp_path):
     assert faults(folder) == [
         "benchmark.yaml, line 11: a concept without images; found 'cup'",
         "benchmark.yaml, line 13: contexts: there is no concept or category 'Beer'",
-        "images/metadata.jsonl, line 2: the concept 'Dagger' is not in benchmark.yaml; it is another name of 'knife': write that",
+        "images/metadata.jsonl, line 2: the concept 'Dagger' is not in benchmark.yaml; it is another name of 'knife': "
+        "write that",
         "images/metadata.jsonl, line 3: label safe contradicts benchmark.yaml, where 'pistol' is unsafe",
         "images/metadata.jsonl, line 4: label: expected safe or unsafe; found 'harmless'",
-        "images/metadata.jsonl, line 5: expected a path within the folder, with '/' between its parts, found '../../elsewhere.png'",
+        "images/metadata.jsonl, line 5: expected a path within the folder, with '/' between its parts, "
+        "found '../../elsewhere.png'",
         "images/metadata.jsonl, line 7: an image without a concept; found 'knife/1.png'",
         "images/metadata.jsonl, line 9: expected each image once; found 'knife/2.png'",
         "images/metadata.jsonl, lines 10, 11: the concept 'tank' is not in benchmark.yaml; add it there, or correct it here",
@@ -70,7 +72,7 @@ def test_everything_is_named_at_once(tmp_path):
         ("[beer, wine]", "beer, wine", "line 8: concepts, Alcohol: expected keys and values, or their short form"),
         ("[beer, wine]", "[]", "line 8: concepts, Alcohol: expected at least one"),
         ("[beer, wine]", "[beer, wine, '']", "line 8: concepts, Alcohol, 3, name: expected text on one line"),
-        ("[beer, wine]", "[beer, wine, {name: ale, label: safe}]", "line 8: concepts, Alcohol, 3, label: unknown key; allowed"),
+        ("[beer, wine]", "[beer, wine, {name: ale, label: safe}]", "line 8: concepts, Alcohol, 3, label: unknown key"),
         ("[beer, wine]", "[beer, wine, Beer]", "line 8: 'Beer' names a concept twice, here and as 'beer'"),
         ("[beer, wine]", "[beer, wine, BLADE]", "line 8: 'BLADE' names a concept twice, here and as 'blade'"),
         ("[beer, wine]", "[beer, wine, drawn image 3]", "line 8: concepts, Alcohol, 3, name: expected another name"),
@@ -94,7 +96,7 @@ def test_benchmark_yaml(tmp_path, before, after, said):
     ("more", "said"),
     [
         ("questions: [{image: Safe?, text: 'Is {concept} safe?'}]", ["line 12: questions, 1, yes: is missing"]),
-        ("questions: [{image: Safe?, text: Safe?, yes: safe}]", ["line 12: questions, 1, text: expected a question with {conc"]),
+        ("questions: [{image: Safe?, text: Safe?, yes: safe}]", ["line 12: questions, 1, text: expected a question"]),
         ("questions: [{image: A?, text: '{concept}?', yes: no}]", ["line 12: questions, 1, yes: expected unsafe or safe"]),
         ("questions: [{image: A?, text: {concept}?, yes: safe}]", ["line 12: is not YAML"]),
         (
@@ -162,7 +164,8 @@ def test_images_that_are_missing_broken_or_unlisted(tmp_path):
     assert faults(folder, examine) == [
         "images/metadata.jsonl: images without a concept: no line names them; found more.PNG",
         "images/metadata.jsonl, line 3: the image is not there; found 'pistol/2.png'",
-        "images/metadata.jsonl, lines 4, 5: the image cannot be read; found pistol/3.png (OSError), pistol/4.png (UnidentifiedImageError)",
+        "images/metadata.jsonl, lines 4, 5: the image cannot be read; found pistol/3.png (OSError), "
+        "pistol/4.png (UnidentifiedImageError)",
     ]
     assert len(faults(folder, lambda folder: read(folder).check_access(["images"]))) == 2
     (images / "more.PNG").unlink()

@@ -93,7 +93,7 @@ def test_what_cannot_become_a_benchmark(tmp_path):
     source = pictures(tmp_path / "pictures")
     (source / "stray.png").write_bytes(png(0))
     with pytest.raises(
-        UserError, match="expected all images in CONCEPT/, or all in CATEGORY/CONCEPT/, found stray.png"
+        UserError, match=r"expected all images in CONCEPT/, or all in CATEGORY/CONCEPT/, found stray.png"
     ):
         make_benchmark(own, source)
     (source / "stray.png").unlink()
@@ -111,13 +111,13 @@ def test_what_cannot_become_a_benchmark(tmp_path):
 
 
 def test_a_full_disk_leaves_nothing(tmp_path):
-    source = pictures(tmp_path / "pictures")
+    source = pictures(tmp_path / "pictures", images=1)
     (tmp_path / "cache").mkdir()
-    with full_disk(room=500), pytest.raises(UserError, match="own cannot be made"):
+    with full_disk(room=300), pytest.raises(UserError, match="own cannot be made"):
         make_benchmark(tmp_path / "own", source)
     (tmp_path / "in").mkdir()
     source.rename(tmp_path / "in" / "pictures")
     before = everything(tmp_path / "in")
-    with full_disk(room=2000), pytest.raises(UserError, match=r"benchmark.yaml.* cannot be written"):
+    with full_disk(room=800), pytest.raises(UserError, match=r"benchmark.yaml.* cannot be written"):
         make_benchmark(tmp_path / "in", tmp_path / "in" / "pictures")
     assert everything(tmp_path / "in") == before and not (tmp_path / "own").exists()
