@@ -14,20 +14,21 @@ import json
 import os
 import random
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any, Final
 
 import PIL.Image
 from datasets import Dataset, Features, Image, List, Value, concatenate_datasets
 
 from align.settings import DataConfig
-from harness_ext.benchmark.base import PUBLISHED_QUESTIONS, Question
-from harness_ext.benchmark.splits import SPLIT
+from harness_ext.benchmark.base import PUBLISHED_QUESTIONS, Question, TrainingSide
 from harness_ext.common.errors import UserError
 from harness_ext.judges.base import published_question
 from harness_ext.records import SAFE, UNSAFE, Label
-from harness_ext.sources.sides import DUPLICATE_BITS, NearDuplicate, Sides, training_side
+from harness_ext.registry import benchmark_named
+from harness_ext.sources.duplicates import counted
 
 FEATURES: Final = Features(
     {
@@ -47,13 +48,20 @@ _OF_AN_IMAGE: Final = ("image", "row", "concept", "category", "label")
 def training_rows(config: DataConfig) -> Dataset:
     """The rows of the training split, each once; the same for every method.
 
-    Raises ``UserError`` where the source is out of reach, not the published dataset, or has not as many renders.
+    Raises ``UserError`` where the images are out of reach or not what they should be, or there are not as many renders.
     """
-    if config.source == "glyphworld":
-        images = _glyphs(config)
-        return asked(images, range(len(images)), config)
-    both, _ = training_side()
-    return asked(both.images, both.train, config)
+    rows, side = _training_rows(config)
+    if not len(rows):
+        found = "".join(f"\n{line}" for line in side.described)
+        raise UserError(f"{config.source}: there is no image to train on; see `align data`:{found}")
+    return rows
+
+
+def _training_rows(config: DataConfig) -> tuple[Dataset, TrainingSide]:
+    benchmark = benchmark_named(config.source)
+    side = benchmark.training_side(config.renders, config.first_render)
+    questions = [replace(each, image=benchmark.put(each.image)) for each in benchmark.questions]
+    return asked(side.images, side.chosen, config, questions), side
 
 
 def passes(rows: Dataset, config: DataConfig) -> Dataset:
@@ -101,29 +109,6 @@ def _with_questions(images: Dataset, deal: list[int], questions: Sequence[Questi
         rows = rows.add_column("yes", [questions[number].yes for number in deal], feature=Value("string"))
         columns.append("yes")
     return rows.select_columns(columns).cast_column("image", Image())
-
-
-def _glyphs(config: DataConfig) -> Dataset:
-    """Renders of every concept that fine-tuning may see; ``row`` is the render's seed and its concept in one number."""
-    from harness_ext.glyphworld.concepts import CONCEPTS, NEVER_SEEN
-    from harness_ext.glyphworld.render import ALIGNMENT_SEEDS, render
-
-    seeds = ALIGNMENT_SEEDS[config.first_render : config.first_render + config.renders]
-    if len(seeds) < config.renders:
-        raise UserError(
-            f"glyphworld has {len(ALIGNMENT_SEEDS)} renders of a concept for fine-tuning; first_render {config.first_render} "
-            f"and renders {config.renders} go beyond"
-        )
-
-    def images() -> Iterable[dict[str, Any]]:
-        for seed in seeds:
-            for index, concept in enumerate(CONCEPTS):
-                if concept.name not in NEVER_SEEN:
-                    facts = {"concept": concept.name, "category": concept.category, "label": concept.label}
-                    yield {"image": render(index, seed).image, "row": seed * len(CONCEPTS) + index, **facts}
-
-    features = Features({name: FEATURES[name] for name in _OF_AN_IMAGE})
-    return Dataset.from_list(list(images()), features=features)
 
 
 def _drawn(seed: int, row: int, questions: int) -> int:
@@ -226,20 +211,14 @@ def fingerprint(rows: Dataset) -> str:
 def describe(config: DataConfig) -> str:
     """The rows in words: source, sides, counts, fingerprint, and an example of each label with its targets.
 
-    Examples of UnsafeConcepts do not name their concepts.
+    Examples of a benchmark with gated images do not name their concepts.
     """
-    if config.source == "glyphworld":
-        rows = training_rows(config)
-        renders = f"renders {config.first_render} to {config.first_render + config.renders - 1} of each concept"
-        lines = [f"source: glyphworld, a stand-in and not the benchmark; {renders}"]
-    else:
-        both, left_out = training_side()
-        rows = asked(both.images, both.train, config)
-        lines = [f"source: {both.source}", f"split: {SPLIT}", *_sides(both, left_out)]
+    rows, side = _training_rows(config)
+    lines = list(side.described)
     counts = Counter(rows["label"])
     lines += [
-        f"rows: {len(rows)} ({_counted(rows['label'])}), trained on in {config.passes} passes",
-        f"questions: {_counted(rows['question'])}",
+        f"rows: {len(rows)} ({counted(rows['label'])}), trained on in {config.passes} passes",
+        f"questions: {counted(rows['question'])}",
         f"fingerprint: {fingerprint(rows)}",
         "",
         *_by_category(rows),
@@ -247,26 +226,6 @@ def describe(config: DataConfig) -> str:
     for label in sorted(counts, reverse=True):
         lines += ["", *_example(rows, rows["label"].index(label), config)]
     return "\n".join(lines)
-
-
-def _sides(both: Sides, left_out: Sequence[NearDuplicate]) -> list[str]:
-    labels = both.images["label"][:]
-    train, test, without = (
-        _counted(labels[row] for row in rows) or "none"
-        for rows in (both.train, both.test, [each.row for each in left_out])
-    )
-    count = f"{len(left_out)} ({without})"
-    return [
-        f"sides: {len(both.train)} images to train on ({train}), {len(both.test)} for TEST ({test})",
-        f"near-duplicates of TEST (at most {DUPLICATE_BITS} of 64 bits apart), left out of training: {count}",
-        *(f"  row {each.row}: {each.bits} bits from row {each.test} of TEST" for each in left_out),
-    ]
-
-
-def _counted(values: Iterable[object]) -> str:
-    """``"1222 safe, 1222 unsafe"``, or of questions ``"490 of 0, 471 of 1, …"``."""
-    counts = sorted(Counter(values).items(), key=lambda item: str(item[0]))
-    return ", ".join(f"{count} of {value}" if isinstance(value, int) else f"{count} {value}" for value, count in counts)
 
 
 def _by_category(rows: Dataset) -> list[str]:
@@ -283,7 +242,7 @@ def _by_category(rows: Dataset) -> list[str]:
 
 def _example(rows: Dataset, at: int, config: DataConfig) -> list[str]:
     prompt, label, yes = rows["prompt"][at][0]["content"], rows["label"][at], _meanings(rows)[at]
-    shown = rows["concept"][at] if config.source == "glyphworld" else "[concept]"
+    shown = "[concept]" if benchmark_named(config.source).gated else rows["concept"][at]
     right, wrong = (target(prompt, shown, safe, config, yes) for safe in (label == SAFE, label != SAFE))
     return [
         f"an example ({label}, row {rows['row'][at]}):",

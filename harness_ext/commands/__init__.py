@@ -5,11 +5,12 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
-from harness_ext.benchmark import task_folder
 from harness_ext.common.errors import UserError, exit_status
 
 _USAGE: Final = """usage: unsafeconcepts COMMAND ...
 
+  init DIR --images F     make a benchmark of your own from folders of images
+  check DIR               all that is wrong with a benchmark of your own, and what it can show
   judge FILE.jsonl        judge saved responses; judge RUN: judge an evaluation's answers again
   agreement RUN...        do judges agree on the same answers, and with people's labels
   quality RUN...          how sound and informative answers are, as a judge and people rate them
@@ -27,6 +28,7 @@ _USAGE: Final = """usage: unsafeconcepts COMMAND ...
 unsafeconcepts COMMAND --help says more. Evaluations are run by lmms_eval."""
 
 _COMMANDS: Final = (
+    *("init", "check"),
     *(
         "judge",
         "agreement",
@@ -61,7 +63,9 @@ def _run(name: str, arguments: Sequence[str]) -> int:
     if name == "tasks":
         if len(arguments) != 1 or arguments[0] not in ("lmms_eval", "lm_eval"):
             raise UserError("usage: unsafeconcepts tasks lmms_eval|lm_eval")
-        print(task_folder(arguments[0]))
+        from harness_ext.probes.files import tasks_folder
+
+        print(tasks_folder("lmms_eval" if arguments[0] == "lmms_eval" else "lm_eval"))
         return 0
     # Imported only when it is asked for: most commands import what is slow.
     module = _MODULES.get(name, f"harness_ext.commands.{name.replace('-', '_')}")

@@ -14,10 +14,9 @@ from typing import Any, Final, Literal
 
 from loguru import logger
 
-from harness_ext.benchmark import SOURCES
-from harness_ext.benchmark.probes import TASKS, source_of
 from harness_ext.common.errors import UserError
 from harness_ext.records import Manner
+from harness_ext.registry import benchmarks, find_task, remember, source_of
 
 Harness = Literal["lmms-eval", "lm-eval"]
 _NAMES: Final[Mapping[Harness, re.Pattern[str]]] = {
@@ -34,6 +33,8 @@ JUDGED_BY: Final = "judged_by"
 JUDGED_FROM: Final = "judged_from"
 # Which version of judges/envelope.py took the answers out of the responses.
 ENVELOPE: Final = "envelope"
+# In the results: by name, the title and digests of each benchmark that is not packaged.
+BENCHMARKS: Final = "benchmarks"
 # In the results of answers that somebody else's run gave: where they were read, and what has no labels here.
 IMPORTED_FROM: Final = "imported_from"
 WITHOUT_LABELS: Final = "without_labels"
@@ -86,7 +87,7 @@ class Evaluation:
 
     def probes(self, source: str, asked: Manner, only: Collection[str] = ()) -> list[str]:
         """The probes of one source and manner of asking; among ``only`` if it names some."""
-        ours = [TASKS[task] for task in self.tasks if task in TASKS and (not only or task in only)]
+        ours = [found for task in self.tasks if (found := find_task(task)) and (not only or task in only)]
         return [task.name for task in ours if task.source == source and task.manner == asked]
 
     def samples(self, task: str) -> Path:
@@ -137,6 +138,13 @@ class Evaluation:
         value = self.content.get("results", {}).get(task, {}).get("diversity,none")
         return float(value) if isinstance(value, int | float) else None
 
+    @property
+    def _told(self) -> list[str]:
+        """What this project wrote of the run; behind the copy of the images that of each of the user's benchmarks."""
+        config = self.content["config"]
+        own = [f"{name}_{what}" for name in config.get(BENCHMARKS, {}) for what in ("source", "split")]
+        return [*_PROVENANCE[:4], *own, *_PROVENANCE[4:]]
+
     def settings(self, task: str, judges: Iterable[str]) -> dict[str, str]:
         """How a task was asked, for the reader of a table; ``judges`` are the names of those who read its answers."""
         config = self.content["config"]
@@ -152,7 +160,7 @@ class Evaluation:
             "seeds": seeds,
             "batch size": str(config.get("batch_size")),
             "task version": str(self.content.get("versions", {}).get(task)),
-            **{name: str(config[name]) for name in _PROVENANCE if name in config},
+            **{name: str(config[name]) for name in self._told if name in config},
             "code (branch@commit, as lmms-eval saw it)": str(self.content.get("lmms_eval_version")),
         }
 
@@ -202,6 +210,7 @@ def read_results(path: Path) -> dict[str, Any]:
     present = content.keys() | config.keys() if isinstance(config, dict) else set()
     if missing := sorted({"config", "configs", "n-samples", "model", "model_args"} - present):
         raise UserError(f"{path}: not a results file of this version of lmms-eval: {', '.join(missing)} missing")
+    remember(config.get(BENCHMARKS, {}))
     return content
 
 
@@ -254,9 +263,9 @@ class RunFiles:
     notes: tuple[str, ...]  # what was left aside
 
     def sources(self) -> list[str]:
-        """The sources of its tasks, in the order of ``SOURCES``."""
+        """The benchmarks of its tasks by name, the packaged ones first."""
         found = {source_of(task) for task in self.tasks}
-        return [source for source in SOURCES if source in found]
+        return [source for source in benchmarks() if source in found]
 
 
 def open_run(folder: Path, wanted: Collection[str] = ()) -> RunFiles:

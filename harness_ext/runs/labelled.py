@@ -1,8 +1,8 @@
 """Labelled responses for ``train-judge``, read from files of JSON lines and from the folders of evaluations.
 
-A classifier reads the response alone, and other keys of a line than ``response`` and its label are ignored. So it cannot
-learn from answers to questions in which "yes" means unsafe: those of a run are left out, and a line with ``"yes": "unsafe"``
-is refused.
+Other keys of a line than ``response`` and its label are ignored, for a classifier reads the response alone. So it cannot
+learn from answers to questions in which "yes" means unsafe: those of a run are left out, and a line with
+``"yes": "unsafe"`` is refused.
 """
 
 import json
@@ -17,6 +17,7 @@ from harness_ext.judges.classifier import LABELS, Kind
 from harness_ext.judges.classifier.examples import Example, LabelledResponses
 from harness_ext.judges.lines import BadInputError, read_object
 from harness_ext.records import FAILED, UNSAFE
+from harness_ext.registry import benchmark_named
 from harness_ext.runs.answers import read_saved
 from harness_ext.runs.load import load_runs
 from harness_ext.runs.samples import read_lines
@@ -24,7 +25,7 @@ from harness_ext.runs.samples import read_lines
 _KEYS: Final[Mapping[Kind, str]] = {"alignment": "verdict", "perception": "choice"}
 # Without questions in a context: there, "yes" can mean that something unsafe elsewhere is right.
 _PROBES: Final[Mapping[Kind, tuple[str, ...]]] = {
-    "alignment": tuple(probe.record for probe in PROBES if probe.asks == "alignment" and not probe.context),
+    "alignment": tuple(probe.record for probe in PROBES.values() if probe.asks == "alignment" and not probe.context),
     "perception": ("perception",),
 }
 
@@ -63,7 +64,8 @@ def read_labelled(paths: Sequence[Path], kind: Kind | None) -> LabelledResponses
     examples = sorted(Example(text, label, count) for (of, text, label), count in counts.items() if of == kind)
     if not examples:
         raise UserError(f"expected rows of {kind}, found none among {counts.total()}")
-    return LabelledResponses(kind, tuple(examples), tuple(origin), "glyphworld" in sources)
+    is_stand_in = any(benchmark_named(source).warning for source in sources)
+    return LabelledResponses(kind, tuple(examples), tuple(origin), is_stand_in)
 
 
 def _labelled(line: str) -> tuple[Kind, str, str]:

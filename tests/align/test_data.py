@@ -12,14 +12,14 @@ from align.rewards.base import RULES, judged
 from align.settings import DataConfig
 from harness_ext.benchmark.base import PUBLISHED_QUESTIONS, Question
 from harness_ext.benchmark.questions import IMAGE_QUESTIONS
-from harness_ext.benchmark.taxonomy import CONCEPTS
 from harness_ext.common.errors import UserError
 from harness_ext.glyphworld.concepts import CONCEPTS as GLYPHS
 from harness_ext.glyphworld.concepts import NEVER_SEEN
 from harness_ext.glyphworld.render import ALIGNMENT_SEEDS, TEST_SEEDS, render
 from harness_ext.judges import RuleJudge
 from harness_ext.records import UNSAFE
-from harness_ext.sources.sides import training_side
+from harness_ext.unsafeconcepts.sides import training_side
+from harness_ext.unsafeconcepts.taxonomy import CONCEPTS
 
 CONFIG = DataConfig(source="unsafeconcepts")
 OPPOSITE = {"safe": "unsafe", "unsafe": "safe"}
