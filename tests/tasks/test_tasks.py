@@ -12,7 +12,7 @@ from datasets import Dataset, load_dataset
 from lm_eval.tasks import TaskManager as LmEvalTasks
 from lmms_eval.tasks import TaskManager
 
-from harness_ext.benchmark import questions, task_folder, taxonomy
+from harness_ext.benchmark import questions, task_folder
 from harness_ext.benchmark.splits import drawn_questions
 from harness_ext.common.provenance import provenance
 from harness_ext.glyphworld.concepts import CONCEPTS
