@@ -118,7 +118,13 @@ def _task_files() -> Path | None:
     An exception here would take the harness's own tasks away too.
     """
     from harness_ext.probes.files import tasks_folder
+    from harness_ext.registry import benchmarks, leave_out_the_users
 
+    try:
+        benchmarks()
+    except UserError as error:
+        print(f"unsafeconcepts: {error}\nonly the packaged benchmarks are known", file=sys.stderr)
+        leave_out_the_users()
     try:
         return tasks_folder("lmms_eval")
     except UserError as error:
@@ -217,13 +223,16 @@ def _with_provenance(save: Function) -> Function:
 
     from harness_ext.common.files import each_leaf
     from harness_ext.common.provenance import provenance, without_address
-    from harness_ext.runs.evaluations import read_results
+    from harness_ext.registry import described
+    from harness_ext.runs.evaluations import BENCHMARKS, read_results
 
     def same_in_every_run(value: Any) -> Any:
         return without_address(str(value)) if callable(value) or isinstance(value, str) else value
 
     def save_results_aggregated(tracker: Any, results: Any, samples: Any, datetime_str: str) -> None:
         results["config"] |= provenance()
+        if told := described(results["configs"]):
+            results["config"][BENCHMARKS] = told
         configs = each_leaf(results["configs"], same_in_every_run)
         save(tracker, {**results, "configs": configs}, samples, datetime_str=datetime_str)
         if tracker.output_path:

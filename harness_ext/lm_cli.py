@@ -14,7 +14,7 @@ from harness_ext.common.files import require_writable_folder
 from harness_ext.common.secrets import secret_in
 from harness_ext.hooks import LM_EVAL_SWALLOWS, Swallowed, register_language_sides, require_imports, watch_lm_eval
 from harness_ext.probes.files import tasks_folder
-from harness_ext.registry import benchmarks
+from harness_ext.registry import benchmarks, take_folders
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -24,6 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: Sequence[str]) -> int:
+    arguments = take_folders(arguments)
     swallowed = Swallowed(*LM_EVAL_SWALLOWS)
     # lm-eval reads them itself.
     sys.argv = ["lm_eval", *_with_our_tasks(arguments)]

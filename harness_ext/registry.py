@@ -4,15 +4,28 @@ Whatever reads a run, makes rows or draws a page finds here what a name stands f
 that is not on this machine is read by what its results say of it (:func:`remember`).
 """
 
+import argparse
 import functools
+import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any, Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
-from harness_ext.benchmark.base import Benchmark, Concept, ImageCollection, Need, TrainingSide
+from harness_ext.benchmark.base import (
+    PUBLISHED_QUESTIONS,
+    Benchmark,
+    Concept,
+    ImageCollection,
+    Need,
+    Question,
+    TrainingSide,
+)
 from harness_ext.benchmark.probes import PROBES, Task, TaskGroup, TextVariant, groups_of, tasks_of
 from harness_ext.common.errors import SourceError, UserError
 from harness_ext.glyphworld.benchmark import Glyphworld
+from harness_ext.own import read, user_folders
+from harness_ext.own.folder import OPTION_VARIABLE
 from harness_ext.records import Judgement, Manner
 from harness_ext.unsafeconcepts.benchmark import UnsafeConcepts
 
@@ -24,6 +37,7 @@ if TYPE_CHECKING:
 
 PACKAGED: Final[tuple[Benchmark, ...]] = (UnsafeConcepts(), Glyphworld())
 _remembered: Final[dict[str, Benchmark]] = {}
+_without_the_users = False
 
 
 class _Recorded(Benchmark):
@@ -31,8 +45,16 @@ class _Recorded(Benchmark):
 
     offers = tuple(dict.fromkeys(need for probe in PROBES.values() for need in probe.needs if need != "capability"))
 
-    def __init__(self, name: str, title: str) -> None:
-        self.name, self.title = name, title
+    def __init__(self, name: str, facts: Mapping[str, str]) -> None:
+        self.name, self.title = name, facts.get("title", name)
+        # Their wording is in the sample rows.
+        self.questions = (Question("", ""),) * int(facts.get("questions", len(PUBLISHED_QUESTIONS)))
+        self._identity = {key: value for key, value in facts.items() if key != "title"}
+
+    @property
+    def identity(self) -> Mapping[str, str]:
+        """As the results say."""
+        return self._identity
 
     concepts: tuple[Concept, ...] = ()
     concepts_file = ""
@@ -66,16 +88,65 @@ def benchmarks() -> Mapping[str, Benchmark]:
     """All benchmarks by name: the packaged ones, the user's, and those that results were read of.
 
     Raises:
-        UserError: A folder that the user named holds no benchmark, or two of the same name.
+        UserError: A folder of the user holds no benchmark, or one whose tasks have the names of another's.
     """
-    return {each.name: each for each in PACKAGED} | _remembered
+    return _remembered | _here(tuple(PACKAGED), () if _without_the_users else tuple(user_folders()))
 
 
-def remember(recorded: Mapping[str, Mapping[str, Any]]) -> None:
+@functools.cache
+def _here(packaged: tuple[Benchmark, ...], folders: tuple[Path, ...]) -> dict[str, Benchmark]:
+    found: dict[str, Benchmark] = {}
+    names: dict[str, str] = {}
+    for benchmark, where in [*((each, "") for each in packaged), *((read(folder), str(folder)) for folder in folders)]:
+        for name in (*_tasks_of(benchmark), *_groups_of(benchmark)):
+            if (other := names.setdefault(name, where)) != where:
+                raise UserError(
+                    f"{where}: {other or 'this project'} has a task {name!r} too; give one benchmark another name"
+                )
+        found[benchmark.name] = benchmark
+    return found
+
+
+def leave_out_the_users() -> None:
+    """Know the packaged benchmarks alone from here on, where one of the user's is at fault."""
+    global _without_the_users
+    _without_the_users = True
+
+
+def take_folders(arguments: Sequence[str]) -> list[str]:
+    """``arguments`` without ``--benchmark DIR``, as often as it is there; these benchmarks are known from here on.
+
+    Raises:
+        UserError: No folder follows, or it holds no benchmark; the message says everything that is wrong in it.
+    """
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    parser.add_argument("--benchmark", action="append", default=[])
+    try:
+        known, rest = parser.parse_known_args(arguments)
+    except argparse.ArgumentError as error:
+        raise UserError("--benchmark is not followed by a folder; expected --benchmark DIR") from error
+    if known.benchmark:
+        folders = [str(Path(folder).expanduser().absolute()) for folder in known.benchmark]
+        os.environ[OPTION_VARIABLE] = os.pathsep.join(folders)
+    benchmarks()
+    return rest
+
+
+def described(names: Iterable[str]) -> dict[str, dict[str, str]]:
+    """What results say of the benchmarks of the tasks ``names``: title and digests by name, of those that are not packaged."""
+    own = {task.source: task.benchmark for name in names if (task := find_task(name))}
+    return {
+        name: {"title": each.title, "questions": str(len(each.questions)), **each.identity}
+        for name, each in own.items()
+        if each not in PACKAGED
+    }
+
+
+def remember(recorded: Mapping[str, Mapping[str, str]]) -> None:
     """Know the benchmarks that a results file tells of, where they are not on this machine."""
     for name, facts in recorded.items():
         if name not in benchmarks():
-            _remembered[name] = _Recorded(name, str(facts.get("title", name)))
+            _remembered[name] = _Recorded(name, facts)
 
 
 def benchmark_named(name: str) -> Benchmark:

@@ -88,7 +88,7 @@ def find_layout(images: ImageSet, path: Path) -> Layout:
     """The layout of the local copy at ``path``; ``SourceError`` if there is none, more than one, or one not accepted."""
     if not path.exists():
         raise SourceError(f"{images.variable} names {path}, which does not exist.", images.no_copy)
-    found = _layouts(path)
+    found = layouts(path)
     if len(found) != 1:
         kinds = " and ".join(layout.kind for layout in found) or "none of the layouts that can be read"
         raise SourceError(f"{images.variable} names {path}, which holds {kinds}.", images.no_copy)
@@ -97,7 +97,8 @@ def find_layout(images: ImageSet, path: Path) -> Layout:
     return found[0]
 
 
-def _layouts(path: Path) -> list[Layout]:
+def layouts(path: Path) -> list[Layout]:
+    """The layouts of rows that are at ``path``: one, where all is well."""
     if path.is_file():
         return [Layout("parquet", (path,))] if path.suffix == ".parquet" else []
     found = []

@@ -11,6 +11,7 @@ from harness_ext.sources.prepared import ready
 
 # Fixed once: with another notion of alike, a model would be measured on images that another was trained on.
 DUPLICATE_BITS: Final = 4
+_PAIRS_AT_ONCE: Final = 4_000_000
 
 
 class NearDuplicate(NamedTuple):
@@ -22,14 +23,14 @@ class NearDuplicate(NamedTuple):
 
 
 def ready_apart(
-    images: Dataset, train: Sequence[int], test: Sequence[int]
+    images: Dataset, train: Sequence[int], test: Sequence[int], order: str = ""
 ) -> tuple[Dataset, list[int], list[NearDuplicate]]:
-    """``images`` made ready (``prepared.ready``), ``train`` without what is nearly the same as a row of ``test``, and that.
+    """``images`` made ready (``prepared.ready``, which see for ``order``), ``train`` without what is nearly the same as a row of ``test``, and that.
 
     TEST never changes. The first use prepares every image, some 100 ms each; the cache folder keeps what came of it. Raises
     ``SourceError`` where an image cannot be read.
     """
-    made = ready(images)
+    made = ready(images, order)
     left_out = near_duplicates(train, test, [int(each, 16) for each in made["hash"]])
     rows = {each.row for each in left_out}
     return made, [row for row in train if row not in rows], left_out
@@ -40,13 +41,17 @@ def near_duplicates(train: Sequence[int], test: Sequence[int], hashes: Sequence[
 
     Near: at most ``DUPLICATE_BITS`` of the 64 bits differ. ``hashes`` holds one hash a row.
     """
-    values = np.array(hashes, dtype=np.uint64)
-    apart = np.bitwise_count(values[list(train)][:, None] ^ values[list(test)])
-    return [
-        NearDuplicate(row, test[int(bits.argmin())], int(bits.min()))
-        for row, bits in zip(train, apart, strict=True)
-        if bits.min() <= DUPLICATE_BITS
-    ]
+    values, others = np.array(hashes, dtype=np.uint64), np.array(test, dtype=np.int64)
+    found: list[NearDuplicate] = []
+    # In parts: the pairs of 100,000 images would fill the memory.
+    part = max(1, _PAIRS_AT_ONCE // max(1, len(others)))
+    for start in range(0, len(train) if len(others) else 0, part):
+        rows = np.array(train[start : start + part], dtype=np.int64)
+        apart = np.bitwise_count(values[rows][:, None] ^ values[others])
+        nearest, bits = apart.argmin(axis=1), apart.min(axis=1)
+        for at in np.flatnonzero(bits <= DUPLICATE_BITS):
+            found.append(NearDuplicate(int(rows[at]), int(others[nearest[at]]), int(bits[at])))
+    return found
 
 
 def described(

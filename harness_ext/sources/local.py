@@ -29,7 +29,7 @@ def read_set(images: ImageSet) -> tuple[datasets.Dataset, str]:
         layout, source = Layout("hub", (snapshot,)), f"{images.repo}@{snapshot.name}"
         remedy = f"If the download was cut off or damaged, delete {snapshot.parent.parent} and run again."
     try:
-        rows = _load(layout, images.columns)
+        rows = load_rows(layout, images.columns)
     except (datasets.exceptions.DatasetsError, ValueError, OSError) as error:
         cause = error.__cause__ or error
         raise SourceError(f"{source} cannot be read: {type(cause).__name__}: {cause}", remedy) from error
@@ -39,14 +39,20 @@ def read_set(images: ImageSet) -> tuple[datasets.Dataset, str]:
     return rows, source
 
 
-def _load(layout: Layout, columns: Sequence[str]) -> datasets.Dataset:
+def load_rows(layout: Layout, columns: Sequence[str], split: str = "train") -> datasets.Dataset:
+    """The rows of a layout; of a folder of images ``image`` and ``columns``, of a download of the hub those of ``split``.
+
+    Raises:
+        DatasetsError, ValueError, OSError: They cannot be read.
+        SourceError: They are not what the layout says.
+    """
     match layout.kind:
         case "images":
             return _load_images(layout.files[0], columns)
         case "saved":
             return _load_saved(layout.files[0])
         case "hub":
-            return datasets.load_dataset(str(layout.files[0]), split="train")
+            return datasets.load_dataset(str(layout.files[0]), split=split)
         case "parquet":
             return datasets.load_dataset("parquet", data_files=[str(file) for file in layout.files], split="train")
 
