@@ -128,7 +128,7 @@ def _task_files() -> Path | None:
     try:
         return tasks_folder("lmms_eval")
     except UserError as error:
-        print(f"unsafeconcepts: {error}; none of its tasks are known", file=sys.stderr)
+        print(f"unsafeconcepts: {error}\nnone of this project's tasks are known", file=sys.stderr)
         return None
 
 
