@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from likelihoods import by_likelihood
 
-from harness_ext.registry import tasks
 from harness_ext.records import Judgement
+from harness_ext.registry import tasks
 from harness_ext.unsafeconcepts.taxonomy import CONCEPTS
 
 DATE = "20260101_120000"

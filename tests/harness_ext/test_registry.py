@@ -88,7 +88,9 @@ def test_what_is_not_here_is_asked_for_by_what_adds_it():
         lambda: gone.training_side(1, 0),
     )
     for each in asked:
-        with pytest.raises(SourceError, match="my-policy is not on this machine: only results of it are read here\nName"):
+        with pytest.raises(
+            SourceError, match="my-policy is not on this machine: only results of it are read here\nName"
+        ):
             each()
 
 

@@ -29,7 +29,11 @@ def test_a_group_is_of_probes_and_of_groups_that_stand_behind_it():
 @pytest.mark.parametrize(
     ("file", "row", "says"),
     [
-        ("probes.yaml", "new: {title: New, asks: everything}", "asks: Input should be 'perception', 'alignment' or 'cap"),
+        (
+            "probes.yaml",
+            "new: {title: New, asks: everything}",
+            "asks: Input should be 'perception', 'alignment' or 'cap",
+        ),
         ("probes.yaml", "new: {title: New, colection: test}", "colection"),
         ("groups.yaml", "new: {members: []}", "members"),
     ],

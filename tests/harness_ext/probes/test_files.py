@@ -34,7 +34,8 @@ def test_the_same_content_is_the_same_folder_and_is_not_written_again(monkeypatc
 
 def test_processes_that_start_together_get_one_folder(tmp_path):
     started = [
-        subprocess.Popen([sys.executable, "-c", MAKE], cwd=tmp_path, stdout=subprocess.PIPE, text=True) for _ in range(3)
+        subprocess.Popen([sys.executable, "-c", MAKE], cwd=tmp_path, stdout=subprocess.PIPE, text=True)
+        for _ in range(3)
     ]
     said = {process.communicate()[0].strip() for process in started}
     assert [process.returncode for process in started] == [0, 0, 0]
@@ -59,5 +60,9 @@ def test_a_cache_folder_that_cannot_be_written_takes_nothing_of_the_harness_away
         tasks_folder("lmms_eval")
     manager = TaskManager("ERROR")
     said = [line for line in capsys.readouterr().err.splitlines() if str(tmp_path) in line or "tasks are known" in line]
-    assert len(said) == 2 and said[0].startswith("unsafeconcepts: ") and said[1] == "none of this project's tasks are known"
+    assert (
+        len(said) == 2
+        and said[0].startswith("unsafeconcepts: ")
+        and said[1] == "none of this project's tasks are known"
+    )
     assert "mme" in manager.all_tasks and not any(name.startswith("glyphworld") for name in manager.all_tasks)
