@@ -24,6 +24,7 @@ from datasets import Dataset, Features, Image, List, Value, concatenate_datasets
 
 from align.settings import DataConfig
 from harness_ext.benchmark.base import PUBLISHED_QUESTIONS, Question, TrainingSide
+from harness_ext.common.errors import UserError
 from harness_ext.judges.base import published_question
 from harness_ext.records import SAFE, UNSAFE, Label
 from harness_ext.registry import benchmark_named
@@ -49,7 +50,11 @@ def training_rows(config: DataConfig) -> Dataset:
 
     Raises ``UserError`` where the images are out of reach or not what they should be, or there are not as many renders.
     """
-    return _training_rows(config)[0]
+    rows, side = _training_rows(config)
+    if not len(rows):
+        found = "".join(f"\n{line}" for line in side.described)
+        raise UserError(f"{config.source}: there is no image to train on; see `align data`:{found}")
+    return rows
 
 
 def _training_rows(config: DataConfig) -> tuple[Dataset, TrainingSide]:

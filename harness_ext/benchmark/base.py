@@ -125,7 +125,6 @@ class Benchmark(ABC):
     capabilities: tuple[Capability, ...] = ()
     trained_images_in_all: bool = True
     source_fact: str = ""
-    split: str = ""
 
     @property
     @abstractmethod
@@ -136,6 +135,11 @@ class Benchmark(ABC):
     @abstractmethod
     def concepts_file(self) -> str:
         """See the class."""
+
+    @property
+    def split(self) -> str:
+        """See the class."""
+        return ""
 
     @cached_property
     def categories(self) -> tuple[str, ...]:
