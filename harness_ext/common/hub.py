@@ -67,7 +67,10 @@ def hub_in_reach(repo: str, otherwise: str, gated: bool, revision: str | None = 
         unreachable = "HF_HUB_OFFLINE is set"
     else:
         try:
-            call_within(_TIMEOUT, functools.partial(_ask, repo, gated, revision))
+            if gated:
+                call_within(_TIMEOUT, lambda: HfApi().auth_check(repo, repo_type="dataset"))
+            else:
+                call_within(_TIMEOUT, lambda: HfApi().repo_info(repo, repo_type="dataset", revision=revision))
             return True
         except HfHubHTTPError as error:
             if error.response.status_code < 500 and error.response.status_code not in _BUSY:
@@ -83,14 +86,6 @@ def hub_in_reach(repo: str, otherwise: str, gated: bool, revision: str | None = 
     if not constants.HF_HUB_OFFLINE:
         warnings.warn(f"{unreachable}; reading {repo} from the local hub cache", stacklevel=2)
     return False
-
-
-def _ask(repo: str, gated: bool, revision: str | None) -> None:
-    """Ask the hub for a dataset, of which nothing is downloaded."""
-    if gated:
-        HfApi().auth_check(repo, repo_type="dataset")
-    else:
-        HfApi().repo_info(repo, repo_type="dataset", revision=revision)
 
 
 def _refusal(error: HfHubHTTPError, repo: str) -> str:

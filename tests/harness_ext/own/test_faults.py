@@ -240,7 +240,14 @@ def test_data_sets_within_the_folder(tmp_path):
     (folder / "data" / "0.parquet").unlink()
     paths = as_dataset().remove_columns("image").add_column("image", [str(tmp_path / "a.png")] * 30)
     paths.to_parquet(folder / "data" / "0.parquet")
-    assert "data: data: expected images in the column image" in faults(folder, examine)[0]
+    assert "data: expected images in the column image" in faults(folder, examine)[0]
+
+
+def test_a_data_set_without_some_images(tmp_path):
+    folder = own_folder(tmp_path / "own", YAML + "images: some.parquet\n")
+    rows = as_dataset().map(lambda row, at: {"image": None} if at in (3, 9) else row, with_indices=True)
+    rows.to_parquet(folder / "some.parquet")
+    assert faults(folder, examine) == ["some.parquet: no image in the column image of row 3, 9"]
 
 
 def test_paths_in_the_place_of_embedded_images(tmp_path):
