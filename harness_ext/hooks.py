@@ -230,16 +230,14 @@ def _with_provenance(save: Function) -> Function:
 
     from harness_ext.common.files import each_leaf
     from harness_ext.common.provenance import provenance, without_address
-    from harness_ext.registry import described
-    from harness_ext.runs.evaluations import BENCHMARKS, read_results
+    from harness_ext.runs.evaluations import read_results
 
     def same_in_every_run(value: Any) -> Any:
         return without_address(str(value)) if callable(value) or isinstance(value, str) else value
 
     def save_results_aggregated(tracker: Any, results: Any, samples: Any, datetime_str: str) -> None:
         results["config"] |= provenance()
-        if told := described(results["configs"]):
-            results["config"][BENCHMARKS] = told
+        _tell_benchmarks(results)
         configs = each_leaf(results["configs"], same_in_every_run)
         save(tracker, {**results, "configs": configs}, samples, datetime_str=datetime_str)
         if tracker.output_path:
@@ -251,6 +249,15 @@ def _with_provenance(save: Function) -> Function:
                 logger.error(str(error))  # a :class:`Swallowed` hears it
 
     return save_results_aggregated
+
+
+def _tell_benchmarks(results: Any) -> None:
+    """Write into ``results`` what they must say of benchmarks that are not packaged, to be read where these are not."""
+    from harness_ext.registry import described
+    from harness_ext.runs.evaluations import BENCHMARKS
+
+    if told := described(results["configs"]):
+        results["config"][BENCHMARKS] = told
 
 
 def save_readably(tracker: Any, plain: Callable[[Any], Any] = lambda value: value) -> None:
@@ -334,10 +341,21 @@ def watch_lmms_eval(swallowed: Swallowed, failures: list[Exception], check: Call
 
 
 def watch_lm_eval(swallowed: Swallowed) -> None:
-    """Save readably, and let ``swallowed`` hear what lm-eval logs while it handles an error, at any level of logging."""
+    """Save readably, with what is to be said of benchmarks, and let ``swallowed`` hear what lm-eval logs of an error.
+
+    It hears what is logged while an error is handled, at any level of logging.
+    """
     from lm_eval.loggers import EvaluationTracker
 
+    def told(save: Function) -> Function:
+        def save_results_aggregated(tracker: Any, results: Any, samples: Any = None) -> None:
+            _tell_benchmarks(results)
+            save(tracker, results=results, samples=samples)
+
+        return save_results_aggregated
+
     save_readably(EvaluationTracker)
+    _replace(EvaluationTracker, "save_results_aggregated", told)
     for name in swallowed.modules:
         module = logging.getLogger(name)
         module.addHandler(swallowed)

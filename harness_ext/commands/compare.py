@@ -1,7 +1,8 @@
 """``unsafeconcepts compare BEFORE AFTER…``: is a model better than the first one, and did it keep its abilities?
 
 Reads result folders of lmms-eval and of lm-eval, of this project's tasks and of other benchmarks, and pairs the runs
-question by question. Refuses runs that are not comparable, with the reason.
+question by question. Two benchmarks of the same images show which verdicts follow the policy. Refuses runs that are not
+comparable, with the reason.
 """
 
 import argparse
@@ -46,7 +47,11 @@ def _run(options: argparse.Namespace, command: Sequence[str]) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=_PROG, description=__doc__)
     parser.add_argument(
-        "runs", type=Path, nargs="+", metavar="RUN", help="folders given as --output_path, BEFORE first"
+        "runs",
+        type=Path,
+        nargs="+",
+        metavar="RUN",
+        help="folders given as --output_path, BEFORE first; or one that holds two benchmarks of one data set",
     )
     parser.add_argument(
         "--margin",
