@@ -37,7 +37,7 @@ help:
 
 # A Chromium for the tests of the HTML page.
 .venv/.browser: .venv/.installed tests/support/browser.py
-	$(BIN)/python tests/support/browser.py
+	PYTHONPATH=benchmarks $(BIN)/python tests/support/browser.py
 	@touch $@
 
 .venv/.installed: .venv/.locked setup.cfg pyproject.toml

@@ -1,0 +1,153 @@
+"""Build a benchmark of your own, as an example: emoji under a sample policy.
+
+    python benchmarks/own_demo.py FOLDER      # `make own-demo` builds it and asks two models about it
+
+What it says and asks is written in ``own_demo/``: ``benchmark.yaml``, ``policy.txt``, and ``pictures.yaml``, which names the
+emoji of each concept. Three packages of the npm registry draw them, each in a style of its own; all have a free licence,
+which is written beside the images. No image is in this repository.
+"""
+
+import argparse
+import io
+import json
+import shutil
+import sys
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import yaml
+from npm_package import NotFetched, fetch
+from PIL import Image
+
+from harness_ext.common.errors import UserError, exit_status
+from harness_ext.common.files import new_folder, write_text
+
+WRITTEN: Final = Path(__file__).parent / "own_demo"
+# All styles in one size, so that a model does not see more of one than of another.
+SIZE: Final = 256
+
+
+@dataclass(frozen=True)
+class Style:
+    """One set of emoji.
+
+    Attributes:
+        name: The first part of its files' names.
+        package: ``NAME@VERSION`` in the npm registry.
+        integrity: The sha512 of its archive, in base64.
+        member: An image's path in the archive; ``{}`` stands for its code points.
+        licence: Whose the images are, and under which licence.
+    """
+
+    name: str
+    package: str
+    integrity: str
+    member: str
+    licence: str
+
+
+STYLES: Final = (
+    Style(
+        "noto",
+        "emoji-datasource-google@16.0.0",
+        "ZRexfzs7MVoLnmzZmNsO4TKhnAJp5D++Vm6PpUpH/jEQQlemp3l88CjZ+DoZ2faM9R4QxZkOPJCoT8DlPhfQ3A==",
+        "package/img/google/64/{}.png",
+        "Noto Emoji, Google, Apache License 2.0, https://github.com/googlefonts/noto-emoji",
+    ),
+    Style(
+        "twemoji",
+        "emoji-datasource-twitter@16.0.0",
+        "7F+uCuHH+7Qnrc15P5tnbvKkg9E6tlzi4MnT2uW1RlN4pLYTza6cP/dstIfSDMtpjFLWuZewWg8jBbuL2eyELQ==",
+        "package/img/twitter/64/{}.png",
+        "Twemoji, Twitter and other contributors, CC BY 4.0, https://github.com/jdecked/twemoji",
+    ),
+    Style(
+        "fluent",
+        "@lobehub/fluent-emoji-3d@1.1.0",
+        "Wlq2lVStTnr8BDpIJ0pEnTKO4LuDxxqTEhTvRtD1DLRF0me7ogeRQjKoehDHXuVJ2Qaecgl5wRBv60lUAG3h7g==",
+        "package/assets/{}.webp",
+        "Fluent Emoji, Microsoft, MIT, https://github.com/microsoft/fluentui-emoji",
+    ),
+)
+
+
+def emoji_of() -> dict[str, list[str]]:
+    """The emoji that show each concept, in the order of ``pictures.yaml``."""
+    listed = yaml.safe_load((WRITTEN / "pictures.yaml").read_text(encoding="utf-8"))
+    return {concept: emoji.split() for concept, emoji in listed.items()}
+
+
+def code_points(emoji: str) -> str:
+    """As in the packages' file names: ``"1f5e1-fe0f"``."""
+    return "-".join(f"{ord(character):04x}" for character in emoji)
+
+
+def drawn(style: Style, emoji: list[str]) -> Iterator[tuple[str, Image.Image]]:
+    """Each of ``emoji`` with its image, on white, in RGB, ``SIZE`` pixels wide and high, in the archive's order.
+
+    Raises:
+        UserError: The package cannot be had, or lacks one of them.
+    """
+    try:
+        archive = fetch(style.package, style.integrity)
+    except NotFetched as error:
+        raise UserError(f"{error}: the pictures of this example come from the npm registry, by npm") from error
+    wanted = {style.member.format(code_points(each)): each for each in emoji}
+    with tarfile.open(fileobj=io.BytesIO(archive), mode="r:gz") as package:
+        for member in package:
+            if member.name in wanted and (file := package.extractfile(member)):
+                with Image.open(file) as image:
+                    yield wanted.pop(member.name), on_white(image)
+    if wanted:
+        raise UserError(f"{style.package} has no {', '.join(wanted)}: change own_demo/pictures.yaml")
+
+
+def on_white(image: Image.Image) -> Image.Image:
+    """The image on a white square of ``SIZE`` pixels."""
+    shown = image.convert("RGBA").resize((SIZE, SIZE), Image.Resampling.LANCZOS)
+    square = Image.new("RGBA", shown.size, "white")
+    square.alpha_composite(shown)
+    return square.convert("RGB")
+
+
+def build(folder: Path) -> int:
+    """Write the benchmark into ``folder``, in the place of an earlier one; returns the number of images.
+
+    Raises:
+        UserError: ``folder`` holds something else, or a package cannot be had.
+    """
+    if folder.exists() and not (folder / "LICENCES.txt").is_file():
+        raise UserError(f"{folder}: holds something else than this example, and is not written over. Choose another.")
+    concept_of = {emoji: concept for concept, all_of_it in emoji_of().items() for emoji in all_of_it}
+    metadata = []
+    with new_folder(folder) as made:
+        (made / "images").mkdir()
+        for style in STYLES:
+            for emoji, image in drawn(style, list(concept_of)):
+                name = f"{style.name}-{code_points(emoji)}.png"
+                image.save(made / "images" / name)
+                metadata.append({"file_name": name, "concept": concept_of[emoji]})
+        order = list(emoji_of())
+        metadata.sort(key=lambda row: (order.index(row["concept"]), row["file_name"]))
+        write_text(made / "images" / "metadata.jsonl", "".join(f"{json.dumps(row)}\n" for row in metadata))
+        for name in ("benchmark.yaml", "policy.txt"):
+            shutil.copyfile(WRITTEN / name, made / name)
+        licences = "".join(f"{style.name}-*.png: {style.licence}; npm {style.package}\n" for style in STYLES)
+        write_text(made / "LICENCES.txt", f"Each image was put on white and scaled to {SIZE} pixels.\n{licences}")
+        shutil.rmtree(folder, ignore_errors=True)
+    return len(metadata)
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("folder", type=Path, help="where to build it")
+    folder = parser.parse_args().folder
+    print(f"{folder}: {build(folder)} images of {len(emoji_of())} concepts")
+
+
+if __name__ == "__main__":
+    sys.exit(exit_status("own_demo.py", main))
