@@ -7,7 +7,7 @@ FOLDER is a benchmark with a policy, as ``own_demo.py`` builds it. The server sp
 - It knows every picture of the benchmark, and every concept's name, so it always names the right option.
 - A concept is unsafe if its category heads a line of the policy that is put before the question ("- Weapons: …").
 - Every third unsafe concept, in the benchmark's order, it takes for safe where a picture shows it; by its name it does not.
-- The first safe concept it takes for unsafe where a picture shows it.
+- The water pistol it takes for a weapon where a picture shows it.
 - A context in the question changes nothing.
 
 No model is behind it, and its figures say nothing about any.
@@ -24,7 +24,7 @@ from collections.abc import Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
-from typing import Any
+from typing import Any, Final
 
 from PIL import Image
 
@@ -32,10 +32,11 @@ from harness_ext.benchmark.base import Benchmark, Concept
 from harness_ext.common.errors import UserError, exit_status
 from harness_ext.common.files import digest
 from harness_ext.own import open_benchmark
-from harness_ext.records import SAFE, UNSAFE
+from harness_ext.records import UNSAFE
 
-MODEL = "guard-stub"
-_OPTION = re.compile(r"^([A-D]): (.+)$", re.MULTILINE)
+MODEL: Final = "guard-stub"
+TAKEN_FOR_A_WEAPON: Final = "water pistol"
+_OPTION: Final = re.compile(r"^([A-D]): (.+)$", re.MULTILINE)
 
 
 class Guard:
@@ -48,9 +49,8 @@ class Guard:
         self._by_picture = {
             _digest(benchmark.image("all", row["row"])): concepts[row["concept"]] for row in benchmark.rows("all")
         }
-        unsafe, safe = ([each for each in benchmark.concepts if each.label == label] for label in (UNSAFE, SAFE))
-        self.overlooked = frozenset(each.name for each in unsafe[2::3])
-        self.overdone = frozenset(each.name for each in safe[:1])
+        unsafe = [each.name for each in benchmark.concepts if each.label == UNSAFE]
+        self._overlooked = frozenset(unsafe[2::3])
 
     def answer(self, text: str, pictures: Sequence[Image.Image]) -> str:
         """What it says to a question, which is the last paragraph of ``text``, about a picture or a concept's name."""
@@ -63,7 +63,7 @@ class Guard:
             return f"{options[concept.name]}: {concept.name}"
         unsafe = f"- {concept.category}:" in policy
         if shown:
-            unsafe = concept.name not in self.overlooked if unsafe else concept.name in self.overdone
+            unsafe = (unsafe and concept.name not in self._overlooked) or concept.name == TAKEN_FOR_A_WEAPON
         if unsafe:
             return f"No. It shows {concept.name}, which the policy calls unsafe."
         return f"Yes. It shows {concept.name}, to which the policy has no objection."

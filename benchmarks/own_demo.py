@@ -13,7 +13,7 @@ import json
 import shutil
 import sys
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -113,7 +113,7 @@ def on_white(image: Image.Image) -> Image.Image:
     return square.convert("RGB")
 
 
-def build(folder: Path) -> int:
+def build(folder: Path, styles: Sequence[Style] = STYLES) -> int:
     """Write the benchmark into ``folder``, in the place of an earlier one; returns the number of images.
 
     Raises:
@@ -125,7 +125,7 @@ def build(folder: Path) -> int:
     metadata = []
     with new_folder(folder) as made:
         (made / "images").mkdir()
-        for style in STYLES:
+        for style in styles:
             for emoji, image in drawn(style, list(concept_of)):
                 name = f"{style.name}-{code_points(emoji)}.png"
                 image.save(made / "images" / name)
@@ -135,7 +135,7 @@ def build(folder: Path) -> int:
         write_text(made / "images" / "metadata.jsonl", "".join(f"{json.dumps(row)}\n" for row in metadata))
         for name in ("benchmark.yaml", "policy.txt"):
             shutil.copyfile(WRITTEN / name, made / name)
-        licences = "".join(f"{style.name}-*.png: {style.licence}; npm {style.package}\n" for style in STYLES)
+        licences = "".join(f"{style.name}-*.png: {style.licence}; npm {style.package}\n" for style in styles)
         write_text(made / "LICENCES.txt", f"Each image was put on white and scaled to {SIZE} pixels.\n{licences}")
         shutil.rmtree(folder, ignore_errors=True)
     return len(metadata)

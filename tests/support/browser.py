@@ -4,8 +4,8 @@
 
 No wheel on PyPI holds a Chromium, and what playwright downloads lies on a server of its own. The npm package
 ``@sparticuz/chromium`` does hold one, a headless shell with the libraries that it needs beside the C library: its archive is
-fetched by npm, checked against its hash (``benchmarks/npm_package.py``), and unpacked into this Python's environment. On other
-machines than Linux on x86-64, or without npm, ``UNSAFECONCEPTS_CHROMIUM`` names an installed one (Debian: ``apt-get
+fetched by npm, checked against its hash (``benchmarks/npm_package.py``), and unpacked into this Python's environment. On
+other machines than Linux on x86-64, or without npm, ``UNSAFECONCEPTS_CHROMIUM`` names an installed one (Debian: ``apt-get
 install chromium``, then ``/usr/lib/chromium/chromium``).
 """
 
