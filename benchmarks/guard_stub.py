@@ -31,7 +31,7 @@ from PIL import Image
 from harness_ext.benchmark.base import Benchmark, Concept
 from harness_ext.common.errors import UserError, exit_status
 from harness_ext.common.files import digest
-from harness_ext.own import open_benchmark
+from harness_ext.own import read
 from harness_ext.records import UNSAFE
 
 MODEL: Final = "guard-stub"
@@ -131,7 +131,7 @@ def main() -> int:
     options = parser.parse_args()
     if not options.command:
         parser.error("the command to run is missing")
-    return run_beside(Guard(open_benchmark(options.folder)), options.command)
+    return run_beside(Guard(read(options.folder)), options.command)
 
 
 if __name__ == "__main__":
