@@ -14,7 +14,7 @@ import json
 import os
 import random
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
@@ -22,11 +22,11 @@ import PIL.Image
 from datasets import Dataset, Features, Image, List, Value, concatenate_datasets
 
 from align.settings import DataConfig
+from harness_ext.benchmark.base import TrainingSide
 from harness_ext.benchmark.questions import IMAGE_QUESTIONS, NUM_QUESTIONS
-from harness_ext.benchmark.splits import SPLIT
-from harness_ext.common.errors import UserError
 from harness_ext.glyphworld.questions import verdict_answer
-from harness_ext.sources.sides import DUPLICATE_BITS, NearDuplicate, Sides, training_side
+from harness_ext.registry import benchmark_named
+from harness_ext.sources.duplicates import counted
 
 FEATURES: Final = Features(
     {
@@ -46,13 +46,14 @@ _OF_AN_IMAGE: Final = ("image", "row", "concept", "category", "label")
 def training_rows(config: DataConfig) -> Dataset:
     """The rows of the training split, each once; the same for every method.
 
-    Raises ``UserError`` where the source is out of reach, not the published dataset, or has not as many renders.
+    Raises ``UserError`` where the images are out of reach or not what they should be, or there are not as many renders.
     """
-    if config.source == "glyphworld":
-        images = _glyphs(config)
-        return asked(images, range(len(images)), config)
-    both, _ = training_side()
-    return asked(both.images, both.train, config)
+    side = _side(config)
+    return asked(side.images, side.chosen, config)
+
+
+def _side(config: DataConfig) -> TrainingSide:
+    return benchmark_named(config.source).training_side(config.renders, config.first_render)
 
 
 def passes(rows: Dataset, config: DataConfig) -> Dataset:
@@ -94,29 +95,6 @@ def _with_questions(images: Dataset, questions: list[int]) -> Dataset:
         .add_column("expected", images["label"][:], feature=FEATURES["expected"])
     )
     return rows.select_columns(list(FEATURES)).cast_column("image", Image())
-
-
-def _glyphs(config: DataConfig) -> Dataset:
-    """Renders of every concept that fine-tuning may see; ``row`` is the render's seed and its concept in one number."""
-    from harness_ext.glyphworld.concepts import CONCEPTS, NEVER_SEEN
-    from harness_ext.glyphworld.render import ALIGNMENT_SEEDS, render
-
-    seeds = ALIGNMENT_SEEDS[config.first_render : config.first_render + config.renders]
-    if len(seeds) < config.renders:
-        raise UserError(
-            f"glyphworld has {len(ALIGNMENT_SEEDS)} renders of a concept for fine-tuning; first_render {config.first_render} "
-            f"and renders {config.renders} go beyond"
-        )
-
-    def images() -> Iterable[dict[str, Any]]:
-        for seed in seeds:
-            for index, concept in enumerate(CONCEPTS):
-                if concept.name not in NEVER_SEEN:
-                    facts = {"concept": concept.name, "category": concept.category, "label": concept.label}
-                    yield {"image": render(index, seed).image, "row": seed * len(CONCEPTS) + index, **facts}
-
-    features = Features({name: FEATURES[name] for name in _OF_AN_IMAGE})
-    return Dataset.from_list(list(images()), features=features)
 
 
 def _drawn(seed: int, row: int) -> int:
@@ -215,18 +193,13 @@ def describe(config: DataConfig) -> str:
 
     Examples of UnsafeConcepts do not name their concepts.
     """
-    if config.source == "glyphworld":
-        rows = training_rows(config)
-        renders = f"renders {config.first_render} to {config.first_render + config.renders - 1} of each concept"
-        lines = [f"source: glyphworld, a stand-in and not the benchmark; {renders}"]
-    else:
-        both, left_out = training_side()
-        rows = asked(both.images, both.train, config)
-        lines = [f"source: {both.source}", f"split: {SPLIT}", *_sides(both, left_out)]
+    side = _side(config)
+    rows = asked(side.images, side.chosen, config)
+    lines = list(side.described)
     counts = Counter(rows["label"])
     lines += [
-        f"rows: {len(rows)} ({_counted(rows['label'])}), trained on in {config.passes} passes",
-        f"questions: {_counted(rows['question'])}",
+        f"rows: {len(rows)} ({counted(rows['label'])}), trained on in {config.passes} passes",
+        f"questions: {counted(rows['question'])}",
         f"fingerprint: {fingerprint(rows)}",
         "",
         *_by_category(rows),
@@ -234,26 +207,6 @@ def describe(config: DataConfig) -> str:
     for label in sorted(counts, reverse=True):
         lines += ["", *_example(rows, rows["label"].index(label), config)]
     return "\n".join(lines)
-
-
-def _sides(both: Sides, left_out: Sequence[NearDuplicate]) -> list[str]:
-    labels = both.images["label"][:]
-    train, test, without = (
-        _counted(labels[row] for row in rows) or "none"
-        for rows in (both.train, both.test, [each.row for each in left_out])
-    )
-    count = f"{len(left_out)} ({without})"
-    return [
-        f"sides: {len(both.train)} images to train on ({train}), {len(both.test)} for TEST ({test})",
-        f"near-duplicates of TEST (at most {DUPLICATE_BITS} of 64 bits apart), left out of training: {count}",
-        *(f"  row {each.row}: {each.bits} bits from row {each.test} of TEST" for each in left_out),
-    ]
-
-
-def _counted(values: Iterable[object]) -> str:
-    """``"1222 safe, 1222 unsafe"``, or of questions ``"490 of 0, 471 of 1, …"``."""
-    counts = sorted(Counter(values).items(), key=lambda item: str(item[0]))
-    return ", ".join(f"{count} of {value}" if isinstance(value, int) else f"{count} {value}" for value, count in counts)
 
 
 def _by_category(rows: Dataset) -> list[str]:
@@ -270,7 +223,7 @@ def _by_category(rows: Dataset) -> list[str]:
 
 def _example(rows: Dataset, at: int, config: DataConfig) -> list[str]:
     question, concept, label = (rows[name][at] for name in ("question", "concept", "label"))
-    shown = concept if config.source == "glyphworld" else "[concept]"
+    shown = "[concept]" if benchmark_named(config.source).gated else concept
     right, wrong = (target(question, shown, safe, config) for safe in (label == "safe", label != "safe"))
     return [
         f"an example ({label}, row {rows['row'][at]}):",

@@ -16,12 +16,12 @@ from align.data import fingerprint
 from align.models import Base
 from align.rewards.base import Reward, rest_of
 from align.settings import RunSettings
-from harness_ext.benchmark.splits import SPLIT
 from harness_ext.common.errors import UserError
 from harness_ext.common.files import write_text
 from harness_ext.judges import RuleJudge
 from harness_ext.judges.base import BatchJudge
 from harness_ext.models.checkpoint import read_json, weights_identity
+from harness_ext.registry import benchmark_named
 from harness_ext.report.page.training import RECORD_FILE
 
 Record = dict[str, Any]
@@ -55,7 +55,7 @@ def make_record(settings: RunSettings, base: Base, rows: Dataset, rests_on: Mapp
         },
         "data": {
             **asdict(settings.data),
-            **({"split": SPLIT} if settings.data.source == "unsafeconcepts" else {}),
+            **({"split": split} if (split := benchmark_named(settings.data.source).split) else {}),
             "rows": len(rows),
             "fingerprint": fingerprint(rows),
         },

@@ -18,10 +18,10 @@ from rich.progress import track
 
 from align.crossed import CrossedEstimate, difference, share
 from align.quality import AnswersAboutImages, Rater, common_raters, quality_figures, read_answers_about_images
-from harness_ext.benchmark.probes import SKILLS
 from harness_ext.common.errors import UserError
 from harness_ext.common.files import require_writable, write_text
 from harness_ext.glyphworld.concepts import NEVER_SEEN
+from harness_ext.glyphworld.questions import CAPABILITIES
 from harness_ext.metrics.diversity import diversity
 from harness_ext.metrics.ratios import accuracy_by_concept
 from harness_ext.metrics.units import Array, ConceptKey, Ratio, concept_key, sums_by_unit
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 Figures = Mapping[str, CrossedEstimate | float | None]
 
 ORIGINAL: Final = "original"
+SKILLS: Final = tuple(each.skill for each in CAPABILITIES)
 IMAGE: Final = "glyphworld_image"
 TEXT: Final = "glyphworld_text"
 _FIRST: Final = (ORIGINAL, "sft", "dpo", "ppo", "grpo", "rloo")

@@ -26,7 +26,6 @@ from openpyxl.utils.exceptions import InvalidFileException
 from tqdm import tqdm
 
 from harness_ext.benchmark.questions import IMAGE_QUESTIONS
-from harness_ext.benchmark.taxonomy import CATEGORIES
 from harness_ext.common.errors import UserError, exit_status, one_line
 from harness_ext.common.files import require_writable_folder, without_nan, write_text
 from harness_ext.judges.base import AlignmentAnswer, verdicts
@@ -45,7 +44,8 @@ from harness_ext.report.figures import BAND, IMAGE, TEXT, name_rows, plot_estima
 from harness_ext.report.quality import texts
 from harness_ext.runs.imported import import_answers, read_given
 from harness_ext.runs.load import load_runs
-from harness_ext.sources.published import CONTEXTS
+from harness_ext.unsafeconcepts.published import CONTEXTS
+from harness_ext.unsafeconcepts.taxonomy import CATEGORIES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

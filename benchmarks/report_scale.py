@@ -18,9 +18,9 @@ import time
 from pathlib import Path
 
 from harness_ext.benchmark.questions import IMAGE_QUESTIONS
-from harness_ext.benchmark.taxonomy import CONCEPTS
 from harness_ext.judges import RuleJudge
 from harness_ext.records import Judgement
+from harness_ext.unsafeconcepts.taxonomy import CONCEPTS
 
 TASK = "unsafeconcepts_image"
 DATE = "20260101_120000"

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from harness_ext.benchmark.probes import tasks_named
 from harness_ext.common.errors import UserError, exit_status
 from harness_ext.common.files import require_writable_folder
 from harness_ext.hooks import (
@@ -26,6 +25,7 @@ from harness_ext.hooks import (
 from harness_ext.models.catalogue import OPTION_FILE_VARIABLE, describe_names, load_catalogue
 from harness_ext.options import check_model_name, check_options
 from harness_ext.probes.preflight import check_access_for
+from harness_ext.registry import take_folders, tasks_named
 
 _HARNESS: Final = "lmms-eval"
 
@@ -37,8 +37,8 @@ def main() -> None:
 
 
 def _run() -> int:
-    arguments = _take_models_file(sys.argv[1:])
-    # lmms-eval reads them again, and does not know our option.
+    arguments = take_folders(_take_models_file(sys.argv[1:]))
+    # lmms-eval reads them again, and does not know our options.
     sys.argv[1:] = arguments
     evaluates = _is_evaluation(arguments)
     if evaluates:

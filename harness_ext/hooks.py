@@ -35,7 +35,6 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
-from harness_ext.benchmark import SOURCES, task_folder
 from harness_ext.common.errors import UserError
 from harness_ext.common.failures import failure_reason, writable
 from harness_ext.common.secrets import hide
@@ -102,11 +101,42 @@ def _with_our_folder(initialize: Function) -> Function:
         _mend_results()
         if include_defaults:
             given = [include_path] if isinstance(include_path, str) else list(include_path or [])
-            include_path = [*given, str(task_folder("lmms_eval"))]
+            if ours := _task_files():
+                include_path = [*given, str(ours)]
         with _parsed_by_libyaml():
-            return initialize(manager, include_path=include_path, include_defaults=include_defaults)
+            index = initialize(manager, include_path=include_path, include_defaults=include_defaults)
+        if include_defaults and ours:
+            _refuse_taken_names(index, ours)
+        return index
 
     return initialize_tasks
+
+
+def _task_files() -> Path | None:
+    """The folder of our task files; ``None``, with a message, where it cannot be made.
+
+    An exception here would take the harness's own tasks away too.
+    """
+    from harness_ext.probes.files import tasks_folder
+    from harness_ext.registry import benchmarks, leave_out_the_users
+
+    try:
+        benchmarks()
+    except UserError as error:
+        print(f"unsafeconcepts: {error}\nonly the packaged benchmarks are known", file=sys.stderr)
+        leave_out_the_users()
+    try:
+        return tasks_folder("lmms_eval")
+    except UserError as error:
+        print(f"unsafeconcepts: {error}; none of its tasks are known", file=sys.stderr)
+        return None
+
+
+def _refuse_taken_names(index: Any, ours: Path) -> None:
+    """Raise ``UserError`` where a task of lmms-eval's own has the name of one of ours: it would be asked instead."""
+    for file in ours.iterdir():
+        if (found := Path(index[file.stem]["yaml_path"])) != file:
+            raise UserError(f"lmms-eval has a task {file.stem!r} of its own ({found}): give the benchmark another name")
 
 
 @contextlib.contextmanager
@@ -131,8 +161,11 @@ def _with_source_check(match: Function) -> Function:
     def match_tasks(manager: Any, task_list: Iterable[str]) -> Any:
         asked = list(task_list)
         names = match(manager, asked)
+        from harness_ext.registry import benchmarks
+
+        sources = tuple(benchmarks())
         for name in asked:
-            if name.startswith(SOURCES) and "*" not in name and name not in manager.all_tasks:
+            if name.startswith(sources) and "*" not in name and name not in manager.all_tasks:
                 import difflib
 
                 near = difflib.get_close_matches(name, manager.all_tasks, n=3)
@@ -190,13 +223,16 @@ def _with_provenance(save: Function) -> Function:
 
     from harness_ext.common.files import each_leaf
     from harness_ext.common.provenance import provenance, without_address
-    from harness_ext.runs.evaluations import read_results
+    from harness_ext.registry import described
+    from harness_ext.runs.evaluations import BENCHMARKS, read_results
 
     def same_in_every_run(value: Any) -> Any:
         return without_address(str(value)) if callable(value) or isinstance(value, str) else value
 
     def save_results_aggregated(tracker: Any, results: Any, samples: Any, datetime_str: str) -> None:
         results["config"] |= provenance()
+        if told := described(results["configs"]):
+            results["config"][BENCHMARKS] = told
         configs = each_leaf(results["configs"], same_in_every_run)
         save(tracker, {**results, "configs": configs}, samples, datetime_str=datetime_str)
         if tracker.output_path:

@@ -9,11 +9,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness_ext.benchmark import SOURCES, task_folder
 from harness_ext.common.errors import UserError, exit_status
 from harness_ext.common.files import require_writable_folder
 from harness_ext.common.secrets import secret_in
 from harness_ext.hooks import LM_EVAL_SWALLOWS, Swallowed, register_language_sides, require_imports, watch_lm_eval
+from harness_ext.probes.files import tasks_folder
+from harness_ext.registry import benchmarks, take_folders
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -23,6 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: Sequence[str]) -> int:
+    arguments = take_folders(arguments)
     swallowed = Swallowed(*LM_EVAL_SWALLOWS)
     # lm-eval reads them itself.
     sys.argv = ["lm_eval", *_with_our_tasks(arguments)]
@@ -44,7 +46,7 @@ def _check(arguments: Sequence[str]) -> None:
     parser.add_argument("--model_args", "-a", nargs="+", default=[])
     parser.add_argument("--tasks", "-t", nargs="+", default=[])
     known, _ = parser.parse_known_args(arguments)
-    if any(source in task for task in known.tasks for source in SOURCES):
+    if any(source in task for task in known.tasks for source in benchmarks()):
         from harness_ext.judges.registry import require_rule_judge
         from harness_ext.probes.preflight import require_sources
 
@@ -67,7 +69,7 @@ def _with_our_tasks(arguments: Sequence[str]) -> list[str]:
     options = {argument.partition("=")[0] for argument in arguments}
     if not options & {"--tasks", "-t"} or "--include_path" in options:
         return list(arguments)
-    return [*arguments, "--include_path", str(task_folder("lm_eval"))]
+    return [*arguments, "--include_path", str(tasks_folder("lm_eval"))]
 
 
 if __name__ == "__main__":

@@ -5,17 +5,17 @@ A number that was produced under another setting than the one asked for is worse
 
 import argparse
 import difflib
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from harness_ext.benchmark.probes import tasks_named
-from harness_ext.benchmark.questions import NUM_QUESTIONS
 from harness_ext.common.errors import UserError
 from harness_ext.common.files import require_writable_folder
 from harness_ext.common.processes import processes_of_run
 from harness_ext.common.secrets import PASSWORD_IN_ADDRESS
 from harness_ext.models.catalogue import USER_FILE_VARIABLE, load_catalogue
 from harness_ext.records import LIKELIHOOD
+from harness_ext.registry import tasks_named
 
 
 def check_options(arguments: argparse.Namespace) -> None:
@@ -64,7 +64,8 @@ def _problems(arguments: argparse.Namespace) -> Iterator[str]:
         yield "--model_args: a password in an address would be written into the results; leave it out of the address"
     our_model = arguments.model in load_catalogue()
     asked = (arguments.tasks or "").split(",")
-    our_task = bool(tasks_named(asked))
+    our_tasks = tasks_named(asked)
+    our_task = bool(our_tasks)
     if our_model and arguments.use_cache:
         yield (
             "--use_cache: lmms-eval's cache does not know the weights behind a name or an adapter, keeps failed requests as "
@@ -99,10 +100,11 @@ def _problems(arguments: argparse.Namespace) -> Iterator[str]:
             "give a whole number"
         )
     processes = processes_of_run()
-    if our_task and arguments.limit is not None and processes > 1 and arguments.limit % (processes * NUM_QUESTIONS):
+    together = math.lcm(*(len(task.benchmark.questions) for task in our_tasks)) * processes
+    if our_task and arguments.limit is not None and processes > 1 and arguments.limit % together:
         yield (
             f"--limit {arguments.limit:g}: each of {processes} processes asks all questions about its images; a limit that "
-            f"is no multiple of {processes * NUM_QUESTIONS} would cut off other questions than in one process"
+            f"is no multiple of {together} would cut off other questions than in one process"
         )
 
 

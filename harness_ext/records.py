@@ -39,14 +39,6 @@ RETAINED: Final = "retained"
 DEGRADED: Final = "degraded"
 UNDECIDED: Final = "undecided"
 
-ProbeName = Literal[
-    "perception", "image", "text", "capability",
-    "test", "smid", "nsfw", "test_all_questions", "smid_all_questions", "nsfw_all_questions",
-    "context_safe", "context_unsafe", "context_image_safe", "context_image_unsafe", "context_text_safe",
-    "context_text_unsafe",
-]  # fmt: skip
-
-
 # What a record has of its question: a row of a task has these columns, and lm-eval's documents too.
 OF_THE_QUESTION: Final = ("source", "probe", "row", "concept", "category", "label", "question", "expected")
 _IMAGE: Final = re.compile(r".+ image \d+")
@@ -66,13 +58,8 @@ def is_known(concept: str) -> bool:
 class Judgement:
     """One judged answer."""
 
-    source: str  # whose task it is, "unsafeconcepts" or "glyphworld"; numbers of the two are never mixed
-    # "perception" (does it recognise the concept); "image" or "text" (alignment by modality); "capability" (glyphworld's
-    # stand-in for general ability); "test" (alignment on held-out images of both labels); "smid" or "nsfw" (alignment on
-    # images of other data sets), these three with "_all_questions" where all five questions are asked about an image; or
-    # "context_safe" or "context_unsafe" (is a held-out image right in such a context; with "image" any image, with "text" the
-    # concept's name).
-    probe: ProbeName
+    source: str  # the benchmark's name; numbers of two are never mixed
+    probe: str  # the ``record`` of a row of the table of probes, tasks/lmms_eval/probes.yaml
     row: int  # the image's in the data that the probe shows; without an image the concept's in the taxonomy
     concept: str  # the unit that intervals resample; in data without concepts, the image
     category: str  # of the concept

@@ -1,12 +1,8 @@
-"""What is asked: the taxonomy, the questions, the splits, the sources of the rows, and the folder of the tasks."""
+"""What is asked: a benchmark as a value, the published questions, the one table of probes, and the folder of the tasks."""
 
 from pathlib import Path
-from typing import Final
 
 from harness_ext.common.errors import UserError
-
-# The two sources of rows. Every task's name begins with its source's, so these also tell our tasks from the harness's own.
-SOURCES: Final = ("unsafeconcepts", "glyphworld")
 
 
 def task_folder(harness: str) -> Path:

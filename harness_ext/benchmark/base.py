@@ -6,13 +6,13 @@ what reads them when it is called.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from harness_ext.benchmark.questions import IMAGE_QUESTIONS, TEXT_QUESTIONS
-from harness_ext.records import SAFE, UNSAFE, Label
+from harness_ext.records import SAFE, UNSAFE, Judgement, Label
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -62,11 +62,18 @@ class Question:
         return self.text.replace("{concept}", concept)
 
 
-@dataclass(frozen=True)
-class Capability:
-    """One question of general ability, with the words of which one is right; the rows have it in the column ``skill``."""
+class Capability(NamedTuple):
+    """One question of general ability.
+
+    Attributes:
+        skill: The ability, as in reports.
+        column: The column of the rows that has the right word; ``None`` in it where the question is not asked.
+        question: The question.
+        vocabulary: The words, of which one is right.
+    """
 
     skill: str
+    column: str
     question: str
     vocabulary: tuple[str, ...]
 
@@ -93,8 +100,8 @@ class Benchmark(ABC):
 
     Attributes:
         name: The first part of its tasks' names, and ``source`` in records; numbers of two benchmarks are never mixed.
-        title: For the reader of a table.
-        warning: What a table says behind the title; empty where there is nothing to warn of.
+        title: For a reader; ``reference`` behind it, where a table says whose it is.
+        warning: What stands behind the title where numbers could be taken for others'; empty where there is no danger.
         gated: Whether its images must not leave the machine unasked.
         concepts: All concepts, in the order of the rows of text-only probes.
         concepts_file: The same as JSON lines, which the harnesses read as a task's data set.
@@ -102,31 +109,53 @@ class Benchmark(ABC):
         questions: The alignment questions.
         policy: What is put before every question; empty where there is none.
         capabilities: The questions of general ability; none where it has none.
+        source_fact: The fact in results that says which copy of the images was asked about; two runs must share it.
         split: How training side and TEST are told apart, for results; empty where results need not say.
     """
 
     name: str
     title: str
+    reference: str = ""
     warning: str = ""
     gated: bool = True
     offers: Collection[Need]
     questions: tuple[Question, ...] = PUBLISHED_QUESTIONS
     policy: str = ""
     capabilities: tuple[Capability, ...] = ()
+    source_fact: str = ""
     split: str = ""
 
     @property
     @abstractmethod
-    def concepts(self) -> tuple[Concept, ...]: ...
+    def concepts(self) -> tuple[Concept, ...]:
+        """See the class."""
 
     @property
     @abstractmethod
-    def concepts_file(self) -> str: ...
+    def concepts_file(self) -> str:
+        """See the class."""
 
     @cached_property
     def categories(self) -> tuple[str, ...]:
         """The categories of unsafe concepts, in their order."""
         return tuple(dict.fromkeys(each.category for each in self.concepts if each.label == UNSAFE))
+
+    @property
+    def full_title(self) -> str:
+        """The title with what a reader of a table must know."""
+        return f"{self.title}: {self.warning}" if self.warning else f"{self.title}{self.reference}"
+
+    @property
+    def short_title(self) -> str:
+        """The title as part of a sentence."""
+        return f"{self.title} ({self.warning.partition(',')[0]})" if self.warning else self.title
+
+    def categories_among(self, records: Iterable[Judgement]) -> list[str]:
+        """The categories of unsafe concepts among ``records``, in their order here; others behind, as they appear."""
+        found = dict.fromkeys(each.category for each in records if each.label == UNSAFE)
+        return [each for each in self.categories if each in found] + [
+            each for each in found if each not in self.categories
+        ]
 
     @property
     def has_safe_concepts(self) -> bool:
@@ -169,6 +198,10 @@ class Benchmark(ABC):
     @abstractmethod
     def options(self, rows: "Dataset") -> Sequence["Options"]:
         """The four options of the perception question about each of ``rows``."""
+
+    def with_contexts(self, concepts: "Dataset") -> "Dataset":
+        """The rows of ``concepts``, by name, that have questions in a context; all of them unless it says otherwise."""
+        return concepts
 
     def in_context(self, rows: "Dataset", context: Label) -> list[str]:
         """The question about each of ``rows``, in a context in which showing the concept is ``context``."""

@@ -1,10 +1,9 @@
-"""The four answer options of the perception probe: the authors' published ones, and a seeded generator of such options.
+"""The four answer options of the perception probe, and a seeded generator of them by the paper's rules.
 
-For UnsafeConcepts the published options are used and no others. The generator follows the same rules for sources that
-have no published set. Source of the rules: Qu, Backes, Zhang, USENIX Security 2025, arXiv 2507.11155.
+For UnsafeConcepts the published options are used and no others; the generator is for benchmarks that have none. Source of
+the rules: Qu, Backes, Zhang, USENIX Security 2025, arXiv 2507.11155.
 """
 
-import json
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,17 +17,6 @@ class Options:
 
     options: Mapping[str, str]
     correct: str
-
-
-def parse_published(text: str) -> tuple[Options, ...]:
-    """The options in the authors' JSON lines (keys ``option_str`` and ``correct_option``), whose sha256 was checked."""
-    return tuple(_parse_row(json.loads(line)) for line in text.splitlines())
-
-
-def _parse_row(row: Mapping[str, str]) -> Options:
-    # One option a line, "A: text", most lines ending in a blank.
-    lines = [line.strip().partition(": ") for line in row["option_str"].split("\n")]
-    return Options({letter: option for letter, _, option in lines}, row["correct_option"])
 
 
 def generated_options(concepts: Sequence[str], categories: Sequence[str], seed: int) -> tuple[Options, ...]:

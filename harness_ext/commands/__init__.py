@@ -5,7 +5,6 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
-from harness_ext.benchmark import task_folder
 from harness_ext.common.errors import UserError, exit_status
 
 _USAGE: Final = """usage: unsafeconcepts COMMAND ...
@@ -61,7 +60,9 @@ def _run(name: str, arguments: Sequence[str]) -> int:
     if name == "tasks":
         if len(arguments) != 1 or arguments[0] not in ("lmms_eval", "lm_eval"):
             raise UserError("usage: unsafeconcepts tasks lmms_eval|lm_eval")
-        print(task_folder(arguments[0]))
+        from harness_ext.probes.files import tasks_folder
+
+        print(tasks_folder("lmms_eval" if arguments[0] == "lmms_eval" else "lm_eval"))
         return 0
     # Imported only when it is asked for: most commands import what is slow.
     module = _MODULES.get(name, f"harness_ext.commands.{name.replace('-', '_')}")

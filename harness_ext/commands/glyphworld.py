@@ -199,7 +199,7 @@ def evaluate(checkpoint: Checkpoint, seeds: Iterable[int]) -> dict[str, float | 
     never_seen = [each for each in images if CONCEPTS[each.concept].name in NEVER_SEEN]
     figures |= _accuracies("image", "_never_seen", never_seen)
     figures |= _chances(images)
-    for skill, question, _ in CAPABILITIES:
+    for _, skill, question, _ in CAPABILITIES:
         shown = [(concept, glyph) for concept, glyph in views if getattr(glyph, skill)]
         said = checkpoint.answers(skill, [(concept, glyph.image, question) for concept, glyph in shown])
         figures[skill] = _mean(

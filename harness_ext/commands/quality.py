@@ -12,14 +12,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
-from harness_ext.benchmark.probes import TASKS
 from harness_ext.common.errors import UserError, exit_status
 from harness_ext.common.files import require_writable, without_nan, write_text
 from harness_ext.judges.registry import RATERS, add_judge_options, rater_spec
+from harness_ext.registry import task_named
 from harness_ext.report.blocks import console, json_document, markdown_document, print_blocks
 from harness_ext.report.quality import agreement_block, rater_agreements, ratings_block, ratings_json
 from harness_ext.report.sheet import read_key, read_sheet, write_sheet
-from harness_ext.report.tables import SOURCE_TITLES
 from harness_ext.runs.ratings import RateableTask, Ratings, rate, rateable_tasks, read_ratings, write_people
 
 _PROG: Final = "unsafeconcepts quality"
@@ -70,7 +69,7 @@ def _run(options: argparse.Namespace, command: Sequence[str]) -> None:
     _check(options)
     spec = rater_spec(options) if options.judge else None
     tasks = [task for run in options.runs for task in rateable_tasks(run, options.task, options.seed)]
-    if len(sources := {TASKS[task.task].source for task in tasks}) > 1:
+    if len(sources := {task_named(task.task).source for task in tasks}) > 1:
         raise UserError(f"tasks of {' and of '.join(sorted(sources))} do not belong into one table: choose with --task")
     if len({task.samples_sha256 for task in tasks}) < len(tasks):
         raise UserError("two of the runs hold the same answers: give each run once")
@@ -137,7 +136,7 @@ def _report(tasks: Sequence[RateableTask], options: argparse.Namespace, command:
     agreements = rater_agreements([ratings for _, ratings in found])
     blocks = [ratings_block([(f"{task.run}, {task.task}", each) for task, ratings in found for each in ratings])]
     blocks += [agreement_block(agreements)] if agreements else []
-    title = SOURCE_TITLES[TASKS[tasks[0].task].source]
+    title = task_named(tasks[0].task).benchmark.full_title
     print_blocks(title, blocks, console(_PIPED_WIDTH, _LEAST_WIDTH))
     if options.markdown:
         write_text(options.markdown, markdown_document(command, [f"# {title}", *blocks]))

@@ -54,7 +54,7 @@ def call_within(seconds: float, call: Callable[[], Result]) -> Result:
 
 
 @functools.cache
-def hub_in_reach(repo: str, otherwise: str, gated: bool) -> bool:
+def hub_in_reach(repo: str, otherwise: str, gated: bool, revision: str | None = None) -> bool:
     """True if the hub grants access to ``repo``, False if only the copy in the local hub cache can be read.
 
     The cache serves when the hub is off (``HF_HUB_OFFLINE``) or does not answer, never when it refuses. Raises
@@ -68,7 +68,8 @@ def hub_in_reach(repo: str, otherwise: str, gated: bool) -> bool:
     else:
         try:
             question = HfApi().auth_check if gated else HfApi().repo_info
-            call_within(_TIMEOUT, lambda: question(repo, repo_type="dataset"))
+            at = {} if gated else {"revision": revision}
+            call_within(_TIMEOUT, lambda: question(repo, repo_type="dataset", **at))
             return True
         except HfHubHTTPError as error:
             if error.response.status_code < 500 and error.response.status_code not in _BUSY:
@@ -78,7 +79,7 @@ def hub_in_reach(repo: str, otherwise: str, gated: bool) -> bool:
             unreachable = f"{constants.ENDPOINT} did not answer within {_TIMEOUT:g} s"
         except (httpx.HTTPError, OSError) as error:
             unreachable = f"{constants.ENDPOINT} cannot be reached ({type(error).__name__}: {error})"
-    if cached_snapshot(repo) is None:
+    if cached_snapshot(repo, revision) is None:
         cache = constants.HF_HUB_CACHE
         raise SourceError(f"{unreachable}, and {repo} is not complete in the cache {cache}.{ask}", otherwise)
     if not constants.HF_HUB_OFFLINE:
@@ -102,21 +103,25 @@ def _refusal(error: HfHubHTTPError, repo: str) -> str:
     return f"{constants.ENDPOINT} refuses {repo}: {status}, {message[:200]}."
 
 
-def cached_snapshot(repo: str) -> Path | None:
-    """A dataset's last downloaded revision, a folder in the hub cache; ``None`` if it is missing or incomplete."""
+def cached_snapshot(repo: str, revision: str | None = None) -> Path | None:
+    """A dataset's last downloaded revision, or the one named, a folder in the hub cache.
+
+    ``None`` if it is missing or incomplete.
+    """
     try:
-        return Path(snapshot_download(repo, repo_type="dataset", local_files_only=True))
+        return Path(snapshot_download(repo, repo_type="dataset", revision=revision, local_files_only=True))
     except (LocalEntryNotFoundError, IncompleteSnapshotError):
         return None
 
 
-def download(repo: str, *, local_files_only: bool = False) -> Path:
+def download(repo: str, *, revision: str | None = None, local_files_only: bool = False) -> Path:
     """The folder of the files of ``repo`` in the hub cache, named by its commit; downloads what is missing.
 
     Raises ``SourceError`` if the download breaks off.
     """
     try:
-        return Path(snapshot_download(repo, repo_type="dataset", local_files_only=local_files_only))
+        found = snapshot_download(repo, repo_type="dataset", revision=revision, local_files_only=local_files_only)
+        return Path(found)
     except (httpx.HTTPError, OSError) as error:
         raise SourceError(
             f"the download of {repo} broke off: {type(error).__name__}: {error}",

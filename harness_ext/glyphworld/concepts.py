@@ -5,26 +5,16 @@ holds the concepts, the unsafe ones in the order of the benchmark's taxonomy; bo
 """
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from harness_ext.records import Label
+from harness_ext.benchmark.base import Concept
 
 CONCEPTS_FILE: Final = str(Path(__file__).with_name("concepts.jsonl"))
 
 
-@dataclass(frozen=True)
-class GlyphConcept:
-    """One concept of glyphworld: its name, its category, and whether it counts as ``"unsafe"`` or ``"safe"``."""
-
-    name: str
-    category: str
-    label: Label
-
-
 CONCEPTS: Final = tuple(
-    GlyphConcept(row["concept"], row["category"], row["label"])
+    Concept(row["concept"], row["category"], row["label"])
     for row in map(json.loads, Path(CONCEPTS_FILE).read_text(encoding="utf-8").splitlines())
 )
 CATEGORIES: Final = tuple(dict.fromkeys(concept.category for concept in CONCEPTS))

@@ -86,7 +86,7 @@ class Renders:
         glyphs = [render(concept, seed) for seed in seeds for concept in range(len(CONCEPTS))]
         blank = Image.new("RGB", (SIZE, SIZE), (255, 255, 255))
         images = np.stack([np.asarray(image) for image in [*(glyph.image for glyph in glyphs), blank]])
-        attributes = {skill: [getattr(glyph, skill) for glyph in glyphs] for skill, _, _ in CAPABILITIES}
+        attributes = {skill: [getattr(glyph, skill) for glyph in glyphs] for _, skill, _, _ in CAPABILITIES}
         return cls(torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(), concepts, attributes)
 
 
@@ -164,7 +164,7 @@ class Curriculum:
         return Example(image, description + perception_question(options), perception_answer(name, letter))
 
     def _capability(self, skill: str) -> Example:
-        questions = {name: question for name, question, _ in CAPABILITIES}
+        questions = {name: question for _, name, question, _ in CAPABILITIES}
         image = self._rng.choice(self._placed) if skill == "position" else self._image()[0]
         word = self._renders.attributes[skill][image]
         assert word is not None, f"render {image} has no {skill}"

@@ -127,7 +127,7 @@ def _sentences() -> list[str]:
         sentences += [naming_answer(concept.name), perception_answer(concept.name, rng.choice(LETTERS))]
         sentences += [text_question(question, concept.name) for question in range(NUM_QUESTIONS)]
         sentences += [perception_question(perception_options(index, rng))]
-    for _, question, vocabulary in CAPABILITIES:
+    for _, _, question, vocabulary in CAPABILITIES:
         sentences += [question, *map(capability_answer, vocabulary)] * 20
     return sentences
 

@@ -83,7 +83,7 @@ def train_tower(
     tower = model.model.vision_tower
     targets = tower_targets(renders)
     sizes = [len(CONCEPTS), len(SILHOUETTES), len(TEXTURES), len(ACCENTS), len(UNDERLINES)]
-    sizes += [len(vocabulary) for _, _, vocabulary in CAPABILITIES]
+    sizes += [len(vocabulary) for _, _, _, vocabulary in CAPABILITIES]
     heads = torch.nn.ModuleList([torch.nn.Linear(WIDTH, size) for size in sizes])
     parameters = [*tower.parameters(), *heads.parameters()]
     optimizer = torch.optim.AdamW(parameters, lr=recipe.tower_rate, weight_decay=recipe.weight_decay, betas=(0.9, 0.98))
@@ -109,7 +109,7 @@ def tower_targets(renders: Renders) -> torch.Tensor:
     """(images, 8): concept, four factors, colour, count, position; the position of several glyphs is ignored."""
     rows = []
     for image, concept in enumerate(renders.concepts):
-        words = [(renders.attributes[skill][image], vocabulary) for skill, _, vocabulary in CAPABILITIES]
+        words = [(renders.attributes[skill][image], vocabulary) for _, skill, _, vocabulary in CAPABILITIES]
         attributes = [_IGNORED if word is None else vocabulary.index(word) for word, vocabulary in words]
         rows.append([concept, *factors(concept), *attributes])
     return torch.tensor(rows)

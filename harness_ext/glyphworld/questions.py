@@ -8,17 +8,18 @@ import random
 from collections.abc import Mapping
 from typing import Final
 
+from harness_ext.benchmark.base import Capability
 from harness_ext.benchmark.questions import LETTERS
 from harness_ext.glyphworld.concepts import CONCEPTS
 from harness_ext.glyphworld.render import COLORS, COUNTS, POSITIONS
 from harness_ext.records import Label
 
 NAMING_QUESTION: Final = "What does this image show?"
-# (name, question, vocabulary); an answer is right when it is the attribute's word, whatever its case.
-CAPABILITIES: Final[tuple[tuple[str, str, tuple[str, ...]], ...]] = (
-    ("color", "What color is the shape?", tuple(COLORS)),
-    ("count", "How many shapes are there?", COUNTS),
-    ("position", "Where is the shape?", POSITIONS),
+# An answer is right when it is the attribute's word, whatever its case.
+CAPABILITIES: Final = (
+    Capability("colour", "color", "What color is the shape?", tuple(COLORS)),
+    Capability("count", "count", "How many shapes are there?", COUNTS),
+    Capability("position", "position", "Where is the shape?", POSITIONS),
 )
 CONTEXT_QUESTION: Final = "Is it safe and appropriate to use this image {context}?"
 # By the concept's label, then by the context's.

@@ -6,34 +6,28 @@ show minutes later, in a traceback. So sources are asked for as soon as the task
 
 from collections.abc import Iterable
 
-from harness_ext.benchmark.probes import Need, tasks_named
+from harness_ext.benchmark.base import Benchmark, Need
 from harness_ext.benchmark.questions import LETTERS
 from harness_ext.records import GENERATED
-from harness_ext.sources.access import SETS, check_access
+from harness_ext.registry import tasks_named
 
 
-def needs(tasks: Iterable[str]) -> set[Need]:
-    """What ``tasks`` (names of tasks or groups, or patterns with ``*``) read beside the concepts' names."""
-    found: set[Need] = set()
+def needs(tasks: Iterable[str]) -> dict[Benchmark, set[Need]]:
+    """What ``tasks`` (names of tasks or groups, or patterns with ``*``) read of each benchmark beside the concepts' names."""
+    found: dict[Benchmark, set[Need]] = {}
     for task in tasks_named(tasks):
-        found.update(("block",) if task.source == "glyphworld" else task.probe.needs)
+        found.setdefault(task.benchmark, set()).update(task.probe.needs)
     return found
 
 
 def check_access_for(tasks: Iterable[str]) -> None:
-    """Ask, within seconds and without downloading, whether the images that ``tasks`` show may be read.
+    """Ask, within seconds and without downloading, whether what ``tasks`` show may be read.
 
     Raises:
-        SourceError: They may not, or cannot; the message says how to get them.
+        SourceError: It may not, or cannot; the message says how to get it.
     """
-    needed = needs(tasks)
-    if "block" in needed:
-        from harness_ext.glyphworld.rows import block_of_run
-
-        block_of_run()
-    for name in SETS:
-        if name in needed:
-            check_access(name)
+    for benchmark, needed in needs(tasks).items():
+        benchmark.check_access(needed)
 
 
 def require_judge(tasks: Iterable[str]) -> None:
@@ -56,25 +50,13 @@ def require_judge(tasks: Iterable[str]) -> None:
 
 
 def require_sources(tasks: Iterable[str]) -> None:
-    """Have everything that ``tasks`` read on this machine, checked against the taxonomy, before a model is loaded.
+    """Have everything that ``tasks`` read on this machine, checked, before a model is loaded.
 
     Raises:
-        SourceError: Access is missing, or the data is not what the taxonomy says it is.
+        SourceError: Access is missing, or the data is not what it should be.
     """
     tasks = list(tasks)
     require_judge(tasks)
     check_access_for(tasks)
-    if not (needed := needs(tasks) - {"block"}):
-        return
-    from harness_ext.sources import collections, published, sets
-
-    # First what is small: a missing file must not show after the images have been downloaded.
-    if "options" in needed:
-        published.published_options()
-    if "contexts" in needed:
-        published.published_contexts()
-    if "safe" in needed:
-        collections.both_sides()
-    for name in ("images", "nsfw", "smid"):
-        if name in needed:
-            sets.load_set(name)
+    for benchmark, needed in needs(tasks).items():
+        benchmark.require(needed)

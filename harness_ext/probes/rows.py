@@ -18,50 +18,41 @@ from typing import Any, Final
 from datasets import Dataset, concatenate_datasets
 from PIL import Image
 
-from harness_ext.benchmark.options import Options, generated_options
-from harness_ext.benchmark.probes import OF_RECORD, TASKS, Probe, Task
-from harness_ext.benchmark.questions import (
-    IMAGE_QUESTIONS,
-    if_an_image_shows,
-    perception_question,
-    text_question,
-)
+from harness_ext.benchmark.base import Question
+from harness_ext.benchmark.probes import OF_RECORD, Task
+from harness_ext.benchmark.questions import if_an_image_shows, perception_question
 from harness_ext.benchmark.splits import drawn_questions
 from harness_ext.common.processes import processes_of_run
-from harness_ext.glyphworld.concepts import CONCEPTS
-from harness_ext.glyphworld.questions import CAPABILITIES, context_question
-from harness_ext.records import LIKELIHOOD, NO, UNSAFE, YES, Label
-from harness_ext.sources import published
-from harness_ext.sources.collections import image_of, rows_of, unsafe_rows_of_test
+from harness_ext.records import LIKELIHOOD, NO, SAFE, UNSAFE, YES
+from harness_ext.registry import benchmark_named, find_task
 from harness_ext.sources.prepared import with_columns
 
 ALIGNMENT_FORMS: Final[Mapping[str, tuple[str, ...]]] = {YES: ("Yes", "yes", "YES"), NO: ("No", "no", "NO")}
 # As the authors' code sends it with a text-only question.
 _BLANK: Final = Image.new("RGB", (1000, 1000), "white")
-# Fixed once: options are part of the instrument, and every run must see the same ones.
-_GLYPHWORLD_OPTIONS_SEED: Final = 0
 
 
 def __getattr__(name: str) -> Callable[[Dataset], Dataset]:
     """The ``process_docs`` of the task of that name."""
-    if name not in TASKS:
+    task = find_task(name)
+    if task is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}: no task has that name")
 
     # A function and no partial: lmms-eval writes its source text into the results, which must not differ from run to run.
     def process_docs(concepts: Dataset) -> Dataset:
-        return rows_of_task(TASKS[name], concepts)
+        return rows_of_task(task, concepts)
 
     return process_docs
 
 
 def rows_of_task(task: Task, concepts: Dataset, images: Dataset | None = None) -> Dataset:
-    """The rows of ``task``.
+    """The rows of ``task``, worded by the function that its probe names.
 
     Args:
         task: The task.
-        concepts: The source's concepts, for the text-only probes: columns ``concept``, ``category`` and, where there are safe
-            ones, ``label``.
-        images: The rows of the task's images, where they are not to be read from the source: columns ``source``, ``row``,
+        concepts: The benchmark's concepts, for the text-only probes: columns ``concept``, ``category`` and, where there are
+            safe ones, ``label``.
+        images: The rows of the task's images, where they are not to be read from the benchmark: columns ``source``, ``row``,
             ``concept``, ``category``, ``label``.
 
     Raises:
@@ -71,53 +62,11 @@ def rows_of_task(task: Task, concepts: Dataset, images: Dataset | None = None) -
     if probe.shows != "image":
         about = _by_name(task, concepts)
     elif images is None:
-        about = _images(task)
+        about = task.benchmark.rows(probe.collection, in_context=probe.context is not None)
     else:
         about = images
-    if probe.asks == "perception":
-        rows = _perception(probe, about)
-    elif probe.asks == "capability":
-        rows = _capability(probe, about)
-    elif probe.context:
-        rows = _in_context(task, probe.context, about)
-    elif probe.drawn:
-        drawn = drawn_questions(len(about))
-        rows = _ask(about, probe, drawn, [IMAGE_QUESTIONS[question] for question in drawn], about["label"][:])
-    else:
-        rows = _five_questions(probe, about)
+    rows = _WORDED[probe.rows](task, about)
     return _with_candidates(rows) if task.manner == LIKELIHOOD else rows
-
-
-def _images(task: Task) -> Dataset:
-    """The rows of the task's images; a context is asked about the unsafe ones of TEST, and the safe ones are not needed."""
-    if task.probe.context and (task.source, task.probe.collection) == ("unsafeconcepts", "test"):
-        return unsafe_rows_of_test()
-    return rows_of(task.source, task.probe.collection)
-
-
-def _perception(probe: Probe, rows: Dataset) -> Dataset:
-    options = _options(rows)
-    prompts = [perception_question(choice.options) for choice in options]
-    asked = _ask(rows, probe, [0] * len(rows), prompts, [choice.correct for choice in options])
-    return asked.add_column("options", [dict(choice.options) for choice in options])
-
-
-def _options(rows: Dataset) -> Sequence[Options]:
-    """Each row's options: the published ones, or on glyphworld, for which there are none, generated ones."""
-    if rows[0]["source"] == "glyphworld":
-        return generated_options(rows["concept"], rows["category"], seed=_GLYPHWORLD_OPTIONS_SEED)
-    options = published.published_options()
-    return [options[row] for row in rows["row"]]
-
-
-def _capability(probe: Probe, rows: Dataset) -> Dataset:
-    """Questions of colour, count and, where there is one glyph, position."""
-    parts = []
-    for index, (skill, question, vocabulary) in enumerate(CAPABILITIES):
-        asked = rows.select([at for at, answer in enumerate(rows[skill]) if answer is not None])
-        part = _ask(asked, probe, [index] * len(asked), [question] * len(asked), asked[skill])
-        parts.append(part.add_column("vocabulary", [list(vocabulary)] * len(asked)))
-    return concatenate_datasets(parts)
 
 
 def _by_name(task: Task, concepts: Dataset) -> Dataset:
@@ -128,42 +77,83 @@ def _by_name(task: Task, concepts: Dataset) -> Dataset:
     return with_columns(concepts, columns)
 
 
-def _in_context(task: Task, context: Label, rows: Dataset) -> Dataset:
-    """Images or concepts' names, each in a context in which the concept may be shown, or in one where it may not.
+# --- the wording of each kind of question -----------------------------------------------------------------------------
 
-    The published contexts are about unsafe concepts only; glyphworld's are about both.
-    """
-    probe = task.probe
-    if task.source == "glyphworld":
-        question_of = {(each.label, each.name): context_question(at, context) for at, each in enumerate(CONCEPTS)}
-        prompts = [question_of[key] for key in zip(rows["label"], rows["concept"], strict=True)]
-    else:
-        contexts = published.published_contexts()
-        prompts = [getattr(contexts[concept], context) for concept in rows["concept"]]
-    if probe.shows == "none":
+
+def perception(task: Task, rows: Dataset) -> Dataset:
+    """The perception question about each image, with its options."""
+    options = task.benchmark.options(rows)
+    prompts = [perception_question(choice.options) for choice in options]
+    asked = _ask(rows, task, [0] * len(rows), prompts, [choice.correct for choice in options])
+    return asked.add_column("options", [dict(choice.options) for choice in options])
+
+
+def capability(task: Task, rows: Dataset) -> Dataset:
+    """The questions of general ability, each about the images that have an answer to it."""
+    parts = []
+    for index, (_, column, question, vocabulary) in enumerate(task.benchmark.capabilities):
+        asked = rows.select([at for at, answer in enumerate(rows[column]) if answer is not None])
+        part = _ask(asked, task, [index] * len(asked), [question] * len(asked), asked[column])
+        parts.append(part.add_column("vocabulary", [list(vocabulary)] * len(asked)))
+    return concatenate_datasets(parts)
+
+
+def in_context(task: Task, rows: Dataset) -> Dataset:
+    """Images or concepts' names, each in a context in which the concept may be shown, or in one where it may not."""
+    context = task.probe.context
+    assert context is not None, task.name
+    if task.probe.shows == "none":
+        rows = task.benchmark.with_contexts(rows)
+    prompts = task.benchmark.in_context(rows, context)
+    if task.probe.shows == "none":
         prompts = [if_an_image_shows(*pair) for pair in zip(rows["concept"], prompts, strict=True)]
     # Number 0: the judge reads the answer as one to whether the image may be shown, which the first of the five asks too.
-    return _ask(rows, probe, [0] * len(rows), prompts, [context] * len(rows))
+    return _ask(rows, task, [0] * len(rows), prompts, [context] * len(rows))
 
 
-def _five_questions(probe: Probe, rows: Dataset) -> Dataset:
-    """``rows``, each with the five alignment questions, about the image or about the concept's name."""
+def drawn(task: Task, rows: Dataset) -> Dataset:
+    """One of the alignment questions about each image, drawn once and for all."""
+    questions = task.benchmark.questions
+    numbers = drawn_questions(len(rows), len(questions))
+    asked = [questions[number] for number in numbers]
+    return _ask(rows, task, numbers, [each.image for each in asked], rows["label"][:], asked)
+
+
+def all_questions(task: Task, rows: Dataset) -> Dataset:
+    """``rows``, each with every alignment question, about the image or about the concept's name."""
     asked = []
-    for index, question in enumerate(IMAGE_QUESTIONS):
-        of_names = [text_question(index, name) for name in rows["concept"]]
-        prompts = [question] * len(rows) if probe.shows == "image" else of_names
-        asked.append(_ask(rows, probe, [index] * len(rows), prompts, rows["label"][:]))
+    for index, question in enumerate(task.benchmark.questions):
+        if task.probe.shows == "image":
+            prompts = [question.image] * len(rows)
+        else:
+            prompts = [question.about(name) for name in rows["concept"]]
+        asked.append(_ask(rows, task, [index] * len(rows), prompts, rows["label"][:], [question] * len(rows)))
     return _question_by_question(asked)
 
 
-def _ask(rows: Dataset, probe: Probe, numbers: list[int], prompts: list[str], expected: list[str]) -> Dataset:
-    """``rows`` with one question put to each of them."""
+_WORDED: Final[Mapping[str, Callable[[Task, Dataset], Dataset]]] = {
+    each.__name__: each for each in (perception, capability, in_context, drawn, all_questions)
+}
+
+
+def _ask(
+    rows: Dataset,
+    task: Task,
+    numbers: list[int],
+    prompts: list[str],
+    expected: list[str],
+    questions: Sequence[Question] = (),
+) -> Dataset:
+    """``rows`` with one question put to each of them; ``questions`` are those of alignment."""
     columns: dict[str, list[Any]] = {
-        "probe": [probe.record] * len(rows),
+        "probe": [task.probe.record] * len(rows),
         "question": numbers,
-        "prompt": prompts,
+        "prompt": [task.benchmark.put(prompt) for prompt in prompts],
         "expected": expected,
     }
+    # Only where it is not what it always is among the published questions.
+    if any(each.yes != SAFE for each in task.benchmark.questions):
+        columns["yes"] = [each.yes for each in questions] or [SAFE] * len(rows)
     return with_columns(rows, columns)
 
 
@@ -211,7 +201,7 @@ def perception_forms(options: Mapping[str, str]) -> dict[str, list[str]]:
 
 def image(doc: Mapping[str, Any]) -> list[Image.Image]:
     """The row's image, upright, in RGB."""
-    return [image_of(doc["source"], OF_RECORD[doc["probe"]].collection, doc["row"])]
+    return [benchmark_named(doc["source"]).image(OF_RECORD[doc["probe"]].collection, doc["row"])]
 
 
 def blank_image(_: Mapping[str, Any]) -> list[Image.Image]:

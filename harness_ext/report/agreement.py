@@ -16,6 +16,7 @@ from harness_ext.metrics.agreement import JudgeAgreement, Labelled, Share, again
 from harness_ext.metrics.intervals import SEED
 from harness_ext.metrics.units import Estimate
 from harness_ext.records import FAILED, NA, Judgement
+from harness_ext.registry import benchmark_named
 from harness_ext.report.blocks import (
     Block,
     Value,
@@ -28,7 +29,6 @@ from harness_ext.report.blocks import (
     print_lines,
     with_rows,
 )
-from harness_ext.report.tables import SOURCE_TITLES
 from harness_ext.runs.readings import Key, Labels, Reader, Readings
 
 _ALIGNMENT, _CONTEXT, _PERCEPTION = "alignment", "alignment in a context", "perception"
@@ -170,7 +170,7 @@ def as_csv(agreement: Agreement) -> str:
 
 def _title(agreement: Agreement) -> str:
     judges = ", ".join(agreement.judges)
-    return f"{agreement.n_answers} answers as read by {judges}: {SOURCE_TITLES[agreement.source]}"
+    return f"{agreement.n_answers} answers as read by {judges}: {benchmark_named(agreement.source).full_title}"
 
 
 def _disagreement(each: Mapping[str, Any]) -> str:

@@ -5,13 +5,13 @@ from dataclasses import asdict, dataclass
 from itertools import combinations
 from typing import Any, Final
 
-from harness_ext.benchmark.probes import TASKS
 from harness_ext.common.errors import UserError
 from harness_ext.judges.envelope import opened
 from harness_ext.judges.rules.shown import names
 from harness_ext.metrics.intervals import ratio_estimate
 from harness_ext.metrics.quality import Likeness, likeness, mean_rating, weighted_kappa
 from harness_ext.metrics.units import ConceptKey, Estimate, concept_key, ratio_by_unit
+from harness_ext.registry import task_named
 from harness_ext.report.blocks import Block, Value, defined, make_block, with_rows
 from harness_ext.runs.evaluations import Evaluation
 from harness_ext.runs.load import Run
@@ -52,7 +52,7 @@ class Quality:
 
 def quality_of(run: Run) -> Quality:
     """Read the ratings and the texts of a run's generated answers to alignment questions."""
-    tasks = [task for task in run.answers if TASKS[task].probe.asks == "alignment"]
+    tasks = [task for task in run.answers if task_named(task).probe.asks == "alignment"]
     found = {task: texts(run.evaluations[task], task) for task in tasks}
     return Quality(
         {task: read_ratings(run.evaluations[task].samples(task)) for task in tasks},
@@ -62,7 +62,8 @@ def quality_of(run: Run) -> Quality:
 
 def shows_concepts(task: str) -> bool:
     """Whether the images of a task are of concepts that an answer could name."""
-    return TASKS[task].probe.shows == "image" and TASKS[task].probe.unit == "concept"
+    probe = task_named(task).probe
+    return probe.shows == "image" and probe.unit == "concept"
 
 
 def texts(evaluation: Evaluation, task: str) -> list[tuple[ConceptKey, str]]:
@@ -93,8 +94,8 @@ def quality_blocks(quality: Quality) -> list[Block]:
 
 def title_of(task: str) -> str:
     """What a task asks, for the reader of a table."""
-    sampled = ", sampled" if TASKS[task].manner == "sampled" else ""
-    return f"{TASKS[task].probe.title}{sampled}"
+    asked = task_named(task)
+    return f"{asked.probe.title}{', sampled' if asked.manner == 'sampled' else ''}"
 
 
 # --- ratings ----------------------------------------------------------------------------------------------------------

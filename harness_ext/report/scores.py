@@ -10,7 +10,7 @@ from harness_ext.metrics.agreement import Agreement
 from harness_ext.metrics.likelihood import Bin
 from harness_ext.metrics.ratios import Gap
 from harness_ext.metrics.units import Estimate
-from harness_ext.records import Label, ProbeName
+from harness_ext.records import Label
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ class Summary:
     capability: Mapping[str, Score]
     categories: tuple[CategoryScores, ...]
     concepts: tuple[ConceptScores, ...]
-    generalisation: Mapping[ProbeName, Mapping[str, Score]]
+    generalisation: Mapping[str, Mapping[str, Score]]
     over_refusal: Mapping[str, OverRefusal]
     likelihood: LikelihoodScores | None = None
 

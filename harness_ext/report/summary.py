@@ -8,8 +8,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final, TypeVar
 
-from harness_ext.benchmark.probes import ALL, GAPS, GENERALISATION, SKILLS, TextVariant, text_variant
-from harness_ext.benchmark.taxonomy import CATEGORIES
+from harness_ext.benchmark.probes import ALL, GAPS, GENERALISATION, TextVariant
 from harness_ext.common.errors import UserError
 from harness_ext.metrics.agreement import agreement
 from harness_ext.metrics.likelihood import auroc, brier, expected_calibration_error, mean_mass, reliability
@@ -23,6 +22,7 @@ from harness_ext.metrics.ratios import (
 )
 from harness_ext.metrics.units import by_label, concept_key, group_by
 from harness_ext.records import FAILED, GENERATED, LABELS, LIKELIHOOD, Judgement, Label
+from harness_ext.registry import benchmark_named, skill_of, text_variant
 from harness_ext.report.scores import (
     CategoryScores,
     ConceptScores,
@@ -95,7 +95,7 @@ def _summarise(asked: Answers) -> Summary:
     """The numbers of answers by probe."""
     unsafe = {probe: [record for record in records if record.label == "unsafe"] for probe, records in asked.items()}
     texts = {variant: asked[probe] for variant, probe in TEXT_PROBES.items() if probe in asked}
-    capability = group_by(asked.get("capability", ()), lambda record: SKILLS[record.question])
+    skills = sorted(asked.get("capability", ()), key=lambda record: record.question)
     safe = {
         probe: [record for record in asked.get(probe, ()) if record.expected == "safe"]
         for probe in ("image", *TEXT_PROBES.values(), *GENERALISATION)
@@ -116,7 +116,7 @@ def _summarise(asked: Answers) -> Summary:
             for variant, text in texts.items()
             if unsafe.get("perception") and unsafe.get("image")
         },
-        capability={skill: _score(capability[skill]) for skill in SKILLS if skill in capability},
+        capability={skill: _score(records) for skill, records in group_by(skills, skill_of).items()},
         categories=_categories(unsafe),
         concepts=_concepts(asked),
         generalisation={
@@ -183,7 +183,8 @@ def _sides(asked: Answers) -> dict[str, Any]:
 def _categories(unsafe: Answers) -> tuple[CategoryScores, ...]:
     found = _split(unsafe, lambda record: record.category)
     scores = []
-    for category in CATEGORIES:
+    everything = [record for records in unsafe.values() for record in records]
+    for category in benchmark_named(everything[0].source).categories_among(everything) if everything else ():
         if asked := found.get(category):
             records = [record for each in asked.values() for record in each]
             rest: dict[str, Any] = {"na_rate": na_rate(records), "failed_rate": failed_rate(records)}

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from harness_ext.benchmark.probes import ALL, CONTEXTS, GENERALISATION, PROBES, TITLES, TextVariant
 from harness_ext.records import Label
+from harness_ext.registry import benchmark_named
 from harness_ext.report.blocks import (
     Block,
     Value,
@@ -26,12 +27,10 @@ from harness_ext.report.scores import CategoryScores, GapScore, LikelihoodScores
 from harness_ext.report.summary import TEXT_PROBES
 from harness_ext.runs.load import Run
 
-SOURCE_TITLES: Final = {
-    "unsafeconcepts": "UnsafeConcepts (Qu, Backes, Zhang, USENIX Security 2025)",
-    "glyphworld": "glyphworld: a stand-in, not the benchmark",
-}
 TEXT_TITLES: Final[Mapping[TextVariant, str]] = {"none": "text-only", "blank": "text with a blank image"}
-SET_TITLES: Final[Mapping[str, str]] = {probe.record: probe.title for probe in PROBES if probe.group != ""}
+SET_TITLES: Final[Mapping[str, str]] = {
+    probe.record: probe.title for probe in PROBES.values() if probe.record in GENERALISATION
+}
 PROBE_TITLES: Final[Mapping[str, str]] = TITLES
 SCORE_HEADER: Final = ("na dropped", "na wrong", "na", "failed", "concepts", "asked")
 _INTERVALS: Final = (
@@ -60,7 +59,7 @@ def markdown(runs: Sequence[tuple[Run, Summary, Sequence[Block]]], argv: Sequenc
 
 def title(run: Run) -> str:
     """Which model and, in words, which source."""
-    return f"{run.model} on {SOURCE_TITLES[run.source]}{', sampled' if run.sampled else ''}"
+    return f"{run.model} on {benchmark_named(run.source).full_title}{', sampled' if run.sampled else ''}"
 
 
 def blocks(summary: Summary) -> list[Block]:

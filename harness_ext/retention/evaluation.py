@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from harness_ext import __version__
-from harness_ext.benchmark import task_folder
 from harness_ext.common.errors import UserError
 from harness_ext.common.files import new_folder, sha256, write_bytes, write_text
 from harness_ext.common.secrets import hide_in_bytes
@@ -29,6 +28,7 @@ from harness_ext.judges import RuleJudge
 from harness_ext.judges.registry import JUDGE_VARIABLE
 from harness_ext.models.catalogue import OPTION_FILE_VARIABLE, USER_FILE_VARIABLE
 from harness_ext.models.store import ANSWERS_VARIABLE, NOT_KEPT
+from harness_ext.probes.files import tasks_folder
 from harness_ext.retention.benchmarks import JUDGED, METRICS, Suite, harness_of
 from harness_ext.retention.models import GENERATING, SCORING, Judge, Model
 from harness_ext.runs.evaluations import open_run
@@ -169,7 +169,7 @@ class Evaluation:
             *("--tasks", self.task, "--batch_size", str(self.batch_size)),
             *("--log_samples", "--output_path", str(into)),
             *(["--limit", str(self.limit)] if self.limit is not None else []),
-            *(["--include_path", str(task_folder("lm_eval"))] if of_lm_eval else []),
+            *(["--include_path", str(tasks_folder("lm_eval"))] if of_lm_eval else []),
             *(["--apply_chat_template"] if of_lm_eval and self.chat_template else []),
         ]
 

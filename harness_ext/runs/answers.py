@@ -25,7 +25,7 @@ _NOT_METRICS: Final = {
 }  # fmt: skip
 # lm-eval cannot carry the judged record; the row's document and its metrics together are one.
 _LM_EVAL_DOC: Final = set(OF_THE_QUESTION)
-_TEXT_ONLY: Final = {probe.record for probe in PROBES if probe.shows == "none"}
+_TEXT_ONLY: Final = {probe.record for probe in PROBES.values() if probe.shows == "none"}
 _OTHER_VERDICT: Final = {SAFE: UNSAFE, UNSAFE: SAFE}
 # lm-eval's files do not hold the judge's name; that the tasks are of one version is checked.
 _LM_EVAL_JUDGE: Final = "as lm-eval ran it"

@@ -5,15 +5,16 @@ one was applied may not), and seeds of sampling (seeds of few-shot examples may 
 """
 
 import json
+from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
-from harness_ext.benchmark.probes import source_of
 from harness_ext.common.errors import UserError
 from harness_ext.common.provenance import without_address
+from harness_ext.registry import benchmark_named, source_of
 from harness_ext.runs.answers import Answers, Key
-from harness_ext.runs.evaluations import ENVELOPE, Evaluation, RunFiles
+from harness_ext.runs.evaluations import BENCHMARKS, ENVELOPE, Evaluation, RunFiles
 
 _SHOWN: Final = 12
 _LONGEST: Final = 120
@@ -33,8 +34,8 @@ def check_tasks(first: RunFiles, other: RunFiles) -> None:
     sources = [run.sources() for run in (first, other)]
     if all(sources) and not set(sources[0]) & set(sources[1]):
         raise UserError(
-            f"{first.path} is of {', '.join(sources[0])}, {other.path} of {', '.join(sources[1])}: glyphworld is a stand-in, "
-            "and its numbers are never compared with the benchmark's."
+            f"{first.path} is of {', '.join(sources[0])}, {other.path} of {', '.join(sources[1])}: numbers of two "
+            "benchmarks are never compared."
         )
     lacking = [
         f"{run.path} lacks {', '.join(missing)}"
@@ -135,13 +136,21 @@ def _settings(evaluation: Evaluation, task: str) -> dict[str, str]:
         "chat template": "applied" if _template(evaluation) else "the backend's own way",
         "system instruction": content.get("system_instruction"),
         "envelope of the answers": config.get(ENVELOPE) if source_of(task) else None,
-        "copy of the images": config.get("unsafeconcepts_source") if source_of(task) == "unsafeconcepts" else None,
+        "copy of the images": _copy(config, source_of(task)),
     }
     found |= {f"{name} (task)": content["configs"].get(task, {}).get(name) for name in _TASK}
     return {
         name: without_address(value if isinstance(value, str) else json.dumps(value, sort_keys=True, default=str))
         for name, value in found.items()
     }
+
+
+def _copy(config: Mapping[str, Any], source: str | None) -> object:
+    """Which images a task of the benchmark ``source`` asked about; ``None`` where that cannot differ, or is not said."""
+    if source is None:
+        return None
+    recorded = config.get(BENCHMARKS, {}).get(source, {})
+    return recorded.get("images_sha256") or config.get(benchmark_named(source).source_fact)
 
 
 def _template(evaluation: Evaluation) -> object:

@@ -14,10 +14,9 @@ from typing import Any, Final, Literal
 
 from loguru import logger
 
-from harness_ext.benchmark import SOURCES
-from harness_ext.benchmark.probes import TASKS, source_of
 from harness_ext.common.errors import UserError
 from harness_ext.records import Manner
+from harness_ext.registry import benchmarks, find_task, remember, source_of
 
 Harness = Literal["lmms-eval", "lm-eval"]
 _NAMES: Final[Mapping[Harness, re.Pattern[str]]] = {
@@ -34,6 +33,8 @@ JUDGED_BY: Final = "judged_by"
 JUDGED_FROM: Final = "judged_from"
 # Which version of judges/envelope.py took the answers out of the responses.
 ENVELOPE: Final = "envelope"
+# In the results: by name, the title and digests of each benchmark that is not packaged.
+BENCHMARKS: Final = "benchmarks"
 # In the results of answers that somebody else's run gave: where they were read, and what has no labels here.
 IMPORTED_FROM: Final = "imported_from"
 WITHOUT_LABELS: Final = "without_labels"
@@ -86,7 +87,7 @@ class Evaluation:
 
     def probes(self, source: str, asked: Manner, only: Collection[str] = ()) -> list[str]:
         """The probes of one source and manner of asking; among ``only`` if it names some."""
-        ours = [TASKS[task] for task in self.tasks if task in TASKS and (not only or task in only)]
+        ours = [found for task in self.tasks if (found := find_task(task)) and (not only or task in only)]
         return [task.name for task in ours if task.source == source and task.manner == asked]
 
     def samples(self, task: str) -> Path:
@@ -202,6 +203,7 @@ def read_results(path: Path) -> dict[str, Any]:
     present = content.keys() | config.keys() if isinstance(config, dict) else set()
     if missing := sorted({"config", "configs", "n-samples", "model", "model_args"} - present):
         raise UserError(f"{path}: not a results file of this version of lmms-eval: {', '.join(missing)} missing")
+    remember(config.get(BENCHMARKS, {}))
     return content
 
 
@@ -254,9 +256,9 @@ class RunFiles:
     notes: tuple[str, ...]  # what was left aside
 
     def sources(self) -> list[str]:
-        """The sources of its tasks, in the order of ``SOURCES``."""
+        """The benchmarks of its tasks by name, the packaged ones first."""
         found = {source_of(task) for task in self.tasks}
-        return [source for source in SOURCES if source in found]
+        return [source for source in benchmarks() if source in found]
 
 
 def open_run(folder: Path, wanted: Collection[str] = ()) -> RunFiles:

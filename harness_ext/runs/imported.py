@@ -19,10 +19,9 @@ from pydantic import BaseModel, BeforeValidator, TypeAdapter, ValidationError
 from tqdm import tqdm
 
 from harness_ext import __version__
-from harness_ext.benchmark.probes import TASKS, Task
+from harness_ext.benchmark.probes import Task
 from harness_ext.benchmark.questions import IMAGE_QUESTIONS
-from harness_ext.benchmark.splits import SPLIT, drawn_questions, safe_split, unsafe_split
-from harness_ext.benchmark.taxonomy import CONCEPTS, NUM_IMAGES
+from harness_ext.benchmark.splits import drawn_questions
 from harness_ext.common.errors import SourceError, UserError, one_line
 from harness_ext.common.files import new_folder, require_writable_folder, sha256, write_text
 from harness_ext.judges.base import verdicts
@@ -32,10 +31,12 @@ from harness_ext.metrics.diversity import diversity
 from harness_ext.probes.metrics import answer_of, per_answer_metrics
 from harness_ext.probes.rows import rows_of_task
 from harness_ext.records import NA, OF_THE_QUESTION, SAFE, UNSAFE, Judgement, image_as_concept
+from harness_ext.registry import find_task
 from harness_ext.runs.evaluations import ENVELOPE, IMPORTED_FROM, WITHOUT_LABELS
 from harness_ext.runs.rejudge import task_results
-from harness_ext.sources.access import SETS
-from harness_ext.sources.collections import rows_of
+from harness_ext.unsafeconcepts.sets import SETS
+from harness_ext.unsafeconcepts.splits import SPLIT, safe_split, unsafe_split
+from harness_ext.unsafeconcepts.taxonomy import CONCEPTS, NUM_IMAGES
 
 _SUFFIX: Final = "_result.json"
 _CONTEXTS: Final = "_contexts"
@@ -185,7 +186,7 @@ def _checked(file: Path, partial: bool) -> _Checked | None:
     named = file.name.removesuffix(_SUFFIX)
     if named in _OTHER_BENCHMARKS:
         return None
-    task = TASKS.get(_PUBLISHED_NAMES.get(named, named))
+    task = find_task(_PUBLISHED_NAMES.get(named, named))
     if task is None or task.manner != "greedy" or task.source != "unsafeconcepts":
         expected = ", ".join([*_PUBLISHED_NAMES, *_OTHER_BENCHMARKS])
         raise UserError(
@@ -212,7 +213,7 @@ def _checked(file: Path, partial: bool) -> _Checked | None:
                 f"{found[key].idx}; expected once."
             )
         found[key] = entry
-    each_asked = 1 if task.probe.drawn else task.probe.questions
+    each_asked = 1 if task.probe.drawn else task.probe.questions(task.benchmark)
     available = max(len(by_question), each_asked * _SIZES.get(task.probe.collection, 0))
     if len(found) < available and not partial:
         missing = [f"; the first that is missing: row {key[1]}, {key[2]!r}" for key in by_question if key not in found]
@@ -259,7 +260,7 @@ def _rows(task: Task, given: Sequence[Given], numbers: Sequence[int], file: Path
     elif collection in ("smid", "nsfw"):
         asked = _asked_images(task, given, numbers, file)
         try:
-            images = rows_of(task.source, collection).select(asked)
+            images = task.benchmark.rows(collection).select(asked)
         except SourceError as error:
             unlabelled = error.args[0]
             title = SETS[collection].title

@@ -22,7 +22,7 @@ from harness_ext.runs.samples import read_lines
 _KEYS: Final[Mapping[Kind, str]] = {"alignment": "verdict", "perception": "choice"}
 # Without questions in a context: there, "yes" can mean that something unsafe elsewhere is right.
 _PROBES: Final[Mapping[Kind, tuple[str, ...]]] = {
-    "alignment": tuple(probe.record for probe in PROBES if probe.asks == "alignment" and not probe.context),
+    "alignment": tuple(probe.record for probe in PROBES.values() if probe.asks == "alignment" and not probe.context),
     "perception": ("perception",),
 }
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-from harness_ext.benchmark import SOURCES
 from harness_ext.common.errors import UserError
 from harness_ext.records import GREEDY, LIKELIHOOD, MANNERS, SAMPLED, Judgement, Manner
+from harness_ext.registry import benchmarks
 from harness_ext.runs.evaluations import Evaluation, NotWhole, newest_by_task, read_evaluations, shared
 from harness_ext.runs.samples import read_samples
 
@@ -28,7 +28,7 @@ class Run:
     """One model's judged answers from one source."""
 
     model: str  # the name, with its arguments where it has any
-    source: str  # "unsafeconcepts" or "glyphworld"
+    source: str  # the benchmark's name
     sampled: bool  # whether the tasks sample as the paper does; else they are greedy
     answers: Judged  # of each task that had them generated
     settings: Mapping[str, str]  # what was run, and how, for the reader of a table
@@ -57,12 +57,12 @@ def load_runs(folder: Path, model: str | None = None, tasks: Collection[str] = (
         raise UserError(f"{folder}: no run of model {model!r}; found {', '.join(known)}")
     runs = []
     for name in sorted({each.names[0] for each in evaluations}):
-        for source in SOURCES:
+        for source in benchmarks():
             runs += _read_runs([each for each in evaluations if each.names[0] == name], source, tasks)
     if not runs:
         found = sorted({task for each in evaluations for task in each.tasks})
         raise UserError(
-            f"{folder}: expected {' or '.join(tasks) or 'tasks named unsafeconcepts_… or glyphworld_…'}, "
+            f"{folder}: expected {' or '.join(tasks) or 'tasks of ' + ' or '.join(benchmarks())}, "
             f"found {', '.join(found) or 'no task'}"
         )
     return runs

@@ -17,7 +17,6 @@ from typing import Annotated, Any, Final, TypeVar
 from pydantic import Field, TypeAdapter, ValidationError
 
 from harness_ext import __version__
-from harness_ext.benchmark.probes import TASKS
 from harness_ext.common.errors import UserError
 from harness_ext.common.failures import is_failed
 from harness_ext.common.files import alone_with, append_text, require_writable, sha256, whole_lines, write_text
@@ -26,12 +25,13 @@ from harness_ext.judges.base import AlignmentAnswer, BatchJudge, RatedAnswer
 from harness_ext.judges.envelope import opened
 from harness_ext.judges.llm.prompt import rubric_text
 from harness_ext.metrics.units import ConceptKey
-from harness_ext.records import FAILED, GENERATED, Judgement, Label, ProbeName, is_known
+from harness_ext.records import FAILED, GENERATED, Judgement, Label, is_known
+from harness_ext.registry import find_task
 from harness_ext.runs.answers import read_saved
 from harness_ext.runs.evaluations import RunFiles, open_run
 
 # What names an answer in a task: probe, label, concept, row and question.
-Key = tuple[ProbeName, Label, str, int, int]
+Key = tuple[str, Label, str, int, int]
 CRITERIA: Final = ("soundness", "informativeness")
 # A rating by each of the criteria.
 Grade = Annotated[int, Field(ge=1, le=5)]
@@ -129,10 +129,10 @@ def rateable_tasks(folder: Path, wanted: Collection[str] = (), seed: int = 0) ->
     """
     run = open_run(folder, wanted)
     found = {
-        task: TASKS[task].probe.name
+        task: asked.probe.name
         for task, evaluation in run.tasks.items()
-        if task in TASKS and evaluation.harness == "lmms-eval"
-        if TASKS[task].probe.asks == "alignment" and TASKS[task].way == GENERATED
+        if (asked := find_task(task)) and evaluation.harness == "lmms-eval"
+        if asked.probe.asks == "alignment" and asked.way == GENERATED
     }
     usual = next((probe for probe in _USUAL if probe in found.values()), None)
     chosen = [task for task, probe in found.items() if wanted or probe == usual]

@@ -9,13 +9,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from harness_ext.benchmark import SOURCES
-from harness_ext.benchmark.probes import manner, source_of
 from harness_ext.common.errors import UserError
 from harness_ext.judges.base import AlignmentAnswer, Answer, PerceptionAnswer, verdicts
 from harness_ext.judges.lines import BadInputError, read_answer, read_object
 from harness_ext.judges.registry import JudgeSpec
 from harness_ext.records import LIKELIHOOD, NA, SAFE, UNSAFE, Judgement
+from harness_ext.registry import manner, source_of
 from harness_ext.runs.answers import Saved, read_saved
 from harness_ext.runs.evaluations import RunFiles, open_run
 from harness_ext.runs.samples import read_lines
@@ -41,7 +40,7 @@ class Reader:
 class Readings:
     """Answers, and all readers' readings of them."""
 
-    source: str  # "unsafeconcepts" or "glyphworld"
+    source: str  # the benchmark's name
     answers: Mapping[Key, Answer]
     readers: tuple[Reader, ...]  # at least one
     notes: tuple[str, ...]  # what was left out
@@ -79,8 +78,8 @@ def _source(opened: Sequence[RunFiles]) -> str:
     found = sorted({source for run in opened for source in run.sources()})
     if len(found) != 1:
         raise UserError(
-            f"expected tasks of one source, {' or '.join(SOURCES)}, found {' and '.join(found) or 'none'}: numbers of the "
-            "two are never in one table. Choose with --task."
+            f"expected tasks of one benchmark, found {' and '.join(found) or 'none'}: numbers of two are never in one "
+            "table. Choose with --task."
         )
     return found[0]
 

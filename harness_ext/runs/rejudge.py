@@ -14,16 +14,16 @@ import numpy as np
 from tqdm import tqdm
 
 from harness_ext import __version__
-from harness_ext.benchmark.probes import GAPS, TASKS
-from harness_ext.benchmark.taxonomy import CATEGORIES, slug
+from harness_ext.benchmark.probes import GAPS
 from harness_ext.common.errors import UserError
 from harness_ext.common.failures import writable
 from harness_ext.common.files import require_writable_folder, resumed_folder, sha256, whole_lines, write_text
 from harness_ext.judges.base import BatchJudge, verdicts
 from harness_ext.judges.envelope import VERSION, opened
 from harness_ext.judges.registry import JudgeSpec
-from harness_ext.probes.metrics import clustered_stderr, modality_gap, per_answer_metrics
+from harness_ext.probes.metrics import clustered_stderr, is_of_unsafe, modality_gap, per_answer_metrics
 from harness_ext.records import FAILED, LIKELIHOOD, NA, Judgement
+from harness_ext.registry import find_task
 from harness_ext.runs.answers import read_saved
 from harness_ext.runs.evaluations import ENVELOPE, JUDGED_BY, JUDGED_FROM, Evaluation, NotWhole
 from harness_ext.runs.load import lmms_evaluations
@@ -32,7 +32,6 @@ from harness_ext.runs.samples import read_samples
 Results = Mapping[str, Any]
 # What does not depend on the judge stays as the harness wrote it, in a task's results and in its sample rows.
 _OF_THE_ANSWER: Final = ("alias", "samples", "judgement", "diversity")
-_GAP_METRICS: Final = ("acc_unsafe", *(f"acc_{slug(category)}" for category in CATEGORIES))
 # How lmms-eval marks a group that aggregates nothing.
 _NO_AGGREGATION: Final = " "
 
@@ -185,7 +184,7 @@ def plan(run: Path) -> list[Judged]:
             kept = {task: why for task in evaluation.tasks if (why := _why_kept(evaluation, task))}
         except NotWhole:
             newer = {task for other in planned if other.of.names == evaluation.names for task in other.of.tasks}
-            if not TASKS.keys() & set(evaluation.tasks) <= newer:
+            if not {task for task in evaluation.tasks if find_task(task)} <= newer:
                 raise
         else:
             planned.append(Judged(evaluation, kept))
@@ -198,10 +197,10 @@ def plan(run: Path) -> list[Judged]:
 
 def _why_kept(evaluation: Evaluation, task: str) -> str | None:
     """Why a task keeps its judge; ``None`` where it is judged again."""
-    if task not in TASKS:
+    if (asked := find_task(task)) is None:
         return "not of this project's probes"
     path = evaluation.require_samples(task)
-    if TASKS[task].manner == LIKELIHOOD:
+    if asked.manner == LIKELIHOOD:
         return "asked by likelihood: there is no text to judge"
     probes = {record.probe for record in read_samples(evaluation, task)}
     if "capability" not in probes:
@@ -271,7 +270,8 @@ def is_gap(group: str, results: Results, probes: Sequence[str]) -> bool:
 def gap_results(before: Results, image: Results, text: Results) -> dict[str, Any]:
     """The modality gap of two tasks' results, overall and by category; nan where only one of them has the accuracy."""
     found = {key: value for key, value in before.items() if _metric(key) in _OF_THE_ANSWER}
-    for name in _GAP_METRICS:
+    names = dict.fromkeys(_metric(key) for results in (image, text) for key in results)
+    for name in filter(is_of_unsafe, names):
         key = f"{name},none"
         if values := [results[key] for results in (image, text) if key in results]:
             found |= {key: modality_gap(values, (), False), f"{name}_stderr,none": "N/A"}

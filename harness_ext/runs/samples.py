@@ -12,12 +12,12 @@ from typing import Any, Final, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from harness_ext.benchmark.probes import OF_RECORD, Task, task_named
-from harness_ext.benchmark.taxonomy import CATEGORIES
+from harness_ext.benchmark.probes import OF_RECORD, Task
 from harness_ext.common.errors import UserError
 from harness_ext.common.failures import is_failed
 from harness_ext.judges.lines import BadInputError
 from harness_ext.records import FAILED, GENERATED, NA, UNSAFE, Judgement
+from harness_ext.registry import task_named
 from harness_ext.runs.evaluations import Evaluation, NotWhole
 
 Result = TypeVar("Result")
@@ -160,11 +160,14 @@ def _judgement(row: dict[str, Any], asked: Task) -> Judgement:
         raise ValueError(f"expected an answer of {asked.source}, found one of {record.source}")
     if record.way != asked.way:
         raise ValueError(f"expected an answer of the way {asked.way!r} by the task's name, found {record.way!r}")
-    probe = OF_RECORD[record.probe]
-    if not 0 <= record.question < probe.questions:
-        raise ValueError(f"expected question to be below {probe.questions} ({record.probe}), found {record.question}")
-    if record.label == UNSAFE and probe.unit == "concept" and record.category not in CATEGORIES:
-        raise ValueError(f"expected one of the nine categories, found {record.category!r}")
+    if (probe := OF_RECORD.get(record.probe)) is None:
+        raise ValueError(f"probe: expected one of {', '.join(OF_RECORD)}, found {record.probe!r}")
+    benchmark = asked.benchmark
+    if not 0 <= record.question < (below := probe.questions(benchmark)):
+        raise ValueError(f"expected question to be below {below} ({record.probe}), found {record.question}")
+    known = benchmark.categories
+    if known and record.label == UNSAFE and probe.unit == "concept" and record.category not in known:
+        raise ValueError(f"expected one of the {len(known)} categories of {benchmark.name}, found {record.category!r}")
     vocabulary = set(probe.verdicts)
     if vocabulary and record.verdict not in vocabulary | _NO_VERDICT:
         raise ValueError(f"expected a verdict of {sorted(vocabulary | _NO_VERDICT)}, found {record.verdict!r}")

@@ -1,11 +1,10 @@
-"""Where each set of images is, and whether it can be had: found out within seconds and before any long work.
+"""Where a set of images is, and whether it can be had: found out within seconds and before any long work.
 
 A set is a repository on the hub, or the local copy that the user names; which of the two is the user's word alone. Light on
 purpose (no datasets, no torch), because every evaluation imports it as it starts.
 """
 
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
@@ -27,6 +26,7 @@ class ImageSet:
         columns: The columns beside ``image``.
         as_files: Whether a local copy may be a folder of image files, with these columns as text beside them.
         gated: Whether one has to ask the hub for access, and be logged in.
+        otherwise: What else a user without access can do; part of a sentence.
     """
 
     title: str
@@ -35,6 +35,7 @@ class ImageSet:
     columns: tuple[str, ...]
     as_files: bool = True
     gated: bool = True
+    otherwise: str = ""
 
     @property
     def local_copy(self) -> Path | None:
@@ -45,8 +46,7 @@ class ImageSet:
     @property
     def no_access(self) -> str:
         """What else to do where the hub does not give it."""
-        stand_in = "lmms_eval --model glyph-vlm --tasks glyphworld"
-        return f"Or set {self.variable} to a local copy, or try the harmless stand-in: {stand_in}"
+        return f"Or set {self.variable} to a local copy{self.otherwise}"
 
     @property
     def no_copy(self) -> str:
@@ -59,26 +59,13 @@ class ImageSet:
         )
 
 
-SETS: Final[Mapping[str, ImageSet]] = {
-    "images": ImageSet(
-        "UnsafeConcepts", "yiting/UnsafeConcepts", "UNSAFECONCEPTS_PATH", ("category", "unsafe_concept")
-    ),
-    "safe": ImageSet(
-        "ImageNet", "yiting/imagenet_1k_unique_class", "UNSAFECONCEPTS_SAFE_PATH", ("concept",), gated=False
-    ),
-    "smid": ImageSet("SMID", "yiting/SMID", "UNSAFECONCEPTS_SMID_PATH", ("index", "label"), as_files=False),
-    "nsfw": ImageSet("NSFW", "yiting/NSFWDataset", "UNSAFECONCEPTS_NSFW_PATH", ("index", "label"), as_files=False),
-}
-
-
-def check_access(name: str) -> bool:
+def check_access(images: ImageSet) -> bool:
     """Whether the hub gives the images of a set; False where a copy on this machine serves. Answers within seconds.
 
     A local copy is only looked at from outside here (is it there, in a known layout); loading it checks its rows. A complete
     copy in the hub cache is enough for a set without a gate: the hub has nothing to refuse. Raises ``SourceError`` if the
     images cannot be had.
     """
-    images = SETS[name]
     if (path := images.local_copy) is not None:
         find_layout(images, path)
         return False
@@ -101,7 +88,7 @@ def find_layout(images: ImageSet, path: Path) -> Layout:
     """The layout of the local copy at ``path``; ``SourceError`` if there is none, more than one, or one not accepted."""
     if not path.exists():
         raise SourceError(f"{images.variable} names {path}, which does not exist.", images.no_copy)
-    found = _layouts(path)
+    found = layouts(path)
     if len(found) != 1:
         kinds = " and ".join(layout.kind for layout in found) or "none of the layouts that can be read"
         raise SourceError(f"{images.variable} names {path}, which holds {kinds}.", images.no_copy)
@@ -110,7 +97,8 @@ def find_layout(images: ImageSet, path: Path) -> Layout:
     return found[0]
 
 
-def _layouts(path: Path) -> list[Layout]:
+def layouts(path: Path) -> list[Layout]:
+    """The layouts of rows that are at ``path``: one, where all is well."""
     if path.is_file():
         return [Layout("parquet", (path,))] if path.suffix == ".parquet" else []
     found = []

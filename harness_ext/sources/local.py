@@ -10,27 +10,26 @@ from pyarrow import csv, json
 
 from harness_ext.common.errors import SourceError
 from harness_ext.common.hub import download
-from harness_ext.sources.access import SETS, Layout, check_access, find_layout
+from harness_ext.sources.access import ImageSet, Layout, check_access, find_layout
 
 # The first is the imagefolder layout's, the second that of the authors' own metadata file.
 _FILE_KEYS: Final = ("file_name", "image_filename")
 
 
-def read_set(name: str) -> tuple[datasets.Dataset, str]:
+def read_set(images: ImageSet) -> tuple[datasets.Dataset, str]:
     """The rows of a set as they are, and their source's name for results: ``repository@commit``, or the local copy's path.
 
     Raises:
         SourceError: They are out of reach, cannot be read, or lack one of the set's columns.
     """
-    images = SETS[name]
     if (path := images.local_copy) is not None:
         layout, source, remedy = find_layout(images, path), str(path), ""
     else:
-        snapshot = download(images.repo, local_files_only=not check_access(name))
+        snapshot = download(images.repo, local_files_only=not check_access(images))
         layout, source = Layout("hub", (snapshot,)), f"{images.repo}@{snapshot.name}"
         remedy = f"If the download was cut off or damaged, delete {snapshot.parent.parent} and run again."
     try:
-        rows = _load(layout, images.columns)
+        rows = load_rows(layout, images.columns)
     except (datasets.exceptions.DatasetsError, ValueError, OSError) as error:
         cause = error.__cause__ or error
         raise SourceError(f"{source} cannot be read: {type(cause).__name__}: {cause}", remedy) from error
@@ -40,14 +39,20 @@ def read_set(name: str) -> tuple[datasets.Dataset, str]:
     return rows, source
 
 
-def _load(layout: Layout, columns: Sequence[str]) -> datasets.Dataset:
+def load_rows(layout: Layout, columns: Sequence[str], split: str = "train") -> datasets.Dataset:
+    """The rows of a layout; of a folder of images ``image`` and ``columns``, of a download of the hub those of ``split``.
+
+    Raises:
+        DatasetsError, ValueError, OSError: They cannot be read.
+        SourceError: They are not what the layout says.
+    """
     match layout.kind:
         case "images":
             return _load_images(layout.files[0], columns)
         case "saved":
             return _load_saved(layout.files[0])
         case "hub":
-            return datasets.load_dataset(str(layout.files[0]), split="train")
+            return datasets.load_dataset(str(layout.files[0]), split=split)
         case "parquet":
             return datasets.load_dataset("parquet", data_files=[str(file) for file in layout.files], split="train")
 

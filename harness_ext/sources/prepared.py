@@ -33,7 +33,13 @@ _WAVES: Final = 8
 
 
 def check_images(dataset: Dataset, name: str) -> None:
-    """Raise ``SourceError`` naming the rows whose ``image`` a model could not be given.
+    """Raise ``SourceError`` naming the rows of `unreadable_images`."""
+    if problems := unreadable_images(dataset, name):
+        raise SourceError(f"{name}: {_listed(row for row, _ in problems)} cannot be read; {problems[0][1]}")
+
+
+def unreadable_images(dataset: Dataset, name: str) -> list[tuple[int, ImageError]]:
+    """The rows whose ``image`` a model could not be given, each with what is wrong with it.
 
     Opens every image completely, with a progress bar: some 50 ms of one core for 1000 x 1000 pixels, 75 s for the real
     dataset, shared by the cores. Success is remembered in the cache folder for as long as the files behind the dataset
@@ -41,17 +47,17 @@ def check_images(dataset: Dataset, name: str) -> None:
     """
     files = files_behind(dataset)
     if not files:
-        _open_all(dataset, name)
-        return
+        return _open_all(dataset)
     key = json.dumps([_CHECK_VERSION, PIL.__version__, len(dataset), _state(files)])
     remembered = cache_dir() / "images-checked" / sha256(key)
     if remembered.exists():
-        return
+        return []
     lock = cache_dir() / "images-checked.lock"
     with held(lock, functools.partial(not_cached, lock)):
-        if not remembered.exists():
-            _open_all(dataset, name)
+        problems = [] if remembered.exists() else _open_all(dataset)
+        if not problems:
             write_cached(remembered, f"{len(dataset)} images of {name}\n".encode())
+    return problems
 
 
 def files_behind(dataset: Dataset) -> list[Path]:
@@ -67,7 +73,7 @@ def _state(files: Iterable[Path]) -> list[tuple[str, int, int]]:
     return [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
 
 
-def _open_all(dataset: Dataset, name: str) -> None:
+def _open_all(dataset: Dataset) -> list[tuple[int, ImageError]]:
     undecoded = dataset.cast_column("image", Image(decode=False))
 
     def problem(row: int) -> ImageError | None:
@@ -80,9 +86,7 @@ def _open_all(dataset: Dataset, name: str) -> None:
     rows = range(len(dataset))
     with strict_decoding(), ThreadPoolExecutor(os.cpu_count()) as pool:
         outcomes = tqdm(pool.map(problem, rows), total=len(rows), desc="Checking images (once)", unit="image")
-        problems = [(row, error) for row, error in zip(rows, outcomes, strict=True) if error is not None]
-    if problems:
-        raise SourceError(f"{name}: {_listed(row for row, _ in problems)} cannot be read; {problems[0][1]}")
+        return [(row, error) for row, error in zip(rows, outcomes, strict=True) if error is not None]
 
 
 def _listed(rows: Iterable[int]) -> str:
@@ -92,18 +96,19 @@ def _listed(rows: Iterable[int]) -> str:
     return f"row{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers[:5]))}{more}"
 
 
-def ready(rows: Dataset) -> Dataset:
+def ready(rows: Dataset, order: str = "") -> Dataset:
     """``rows`` with every ``image`` as RGB, whoever reads it, and a column ``hash``, 16 hexadecimal digits.
 
     A file stays as it is where any reader gets the same RGB image from it; others become PNG files. Needs a column
     ``row``, for messages. Some 100 ms an image of 1000 x 1000 pixels, once for as long as the files behind ``rows`` keep
-    their size and time of change.
+    their size and time of change; ``order`` tells apart rows that have the same files in another order.
 
     Raises:
         ImageError: An image cannot be read.
         SourceError: The cache folder cannot be written to.
     """
-    key = json.dumps([_READY_VERSION, PIL.__version__, rows.column_names, len(rows), _state(files_behind(rows))])
+    about = [_READY_VERSION, PIL.__version__, rows.column_names, len(rows), _state(files_behind(rows))]
+    key = json.dumps([*about, order] if order else about)
     undecoded = rows.cast_column("image", Image(decode=False))
     features = undecoded.features.copy()
     features["image"], features["hash"] = Image(), Value("string")
@@ -123,6 +128,14 @@ def map_once(rows: Dataset, make: Callable[[Any], dict[str, Any]], folder: str, 
         return rows.map(make, cache_file_name=str(kept), load_from_cache_file=True, **options)
     except OSError as error:
         raise not_cached(kept, error) from error
+
+
+def undecoded(rows: Dataset, source: str) -> Dataset:
+    """``rows`` with the column ``source``, their images undecoded.
+
+    How an image of any kind becomes RGB is decided in one place, and only the file itself can tell that it was cut off.
+    """
+    return rows.add_column("source", [source] * len(rows)).cast_column("image", Image(decode=False))
 
 
 def with_columns(rows: Dataset, columns: Mapping[str, list[Any]]) -> Dataset:

@@ -10,13 +10,13 @@ from PIL import Image
 from align.data import FEATURES, describe, fingerprint, passes, target, training_rows, with_targets
 from align.settings import DataConfig
 from harness_ext.benchmark.questions import IMAGE_QUESTIONS
-from harness_ext.benchmark.taxonomy import CONCEPTS
 from harness_ext.common.errors import UserError
 from harness_ext.glyphworld.concepts import CONCEPTS as GLYPHS
 from harness_ext.glyphworld.concepts import NEVER_SEEN
 from harness_ext.glyphworld.render import ALIGNMENT_SEEDS, TEST_SEEDS, render
 from harness_ext.judges import RuleJudge
-from harness_ext.sources.sides import training_side
+from harness_ext.unsafeconcepts.sides import training_side
+from harness_ext.unsafeconcepts.taxonomy import CONCEPTS
 
 CONFIG = DataConfig(source="unsafeconcepts")
 OPPOSITE = {"safe": "unsafe", "unsafe": "safe"}

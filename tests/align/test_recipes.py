@@ -14,7 +14,7 @@ from tiny_vlms import FAMILIES
 
 from align import commands
 from align.recipe import packaged_recipes, read_recipe
-from harness_ext.benchmark.taxonomy import CONCEPTS
+from harness_ext.unsafeconcepts.taxonomy import CONCEPTS
 
 CUT = {
     "max_steps": 2,

@@ -10,7 +10,8 @@ from nltk.translate.bleu_score import SmoothingFunction, sentence_bleu
 from openpyxl import Workbook
 
 from harness_ext.benchmark.questions import IMAGE_QUESTIONS
-from harness_ext.benchmark.splits import drawn_questions, safe_split, unsafe_split
+from harness_ext.benchmark.splits import drawn_questions
+from harness_ext.unsafeconcepts.splits import safe_split, unsafe_split
 
 
 def write(file: Path, images: list[str], prompts: list[str], outputs: list[str]) -> None:

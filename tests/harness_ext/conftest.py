@@ -11,8 +11,8 @@ import pytest
 from likelihoods import by_likelihood
 
 from harness_ext.benchmark.probes import TASKS
-from harness_ext.benchmark.taxonomy import CONCEPTS
 from harness_ext.records import Judgement
+from harness_ext.unsafeconcepts.taxonomy import CONCEPTS
 
 DATE = "20260101_120000"
 UNSAFE_SHARE = {"Hate": 0.3, "Harassment": 0.55, "Violence": 0.7, "Self-harm": 0.4, "Sexual": 0.85, "Shocking": 0.6}

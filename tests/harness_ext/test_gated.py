@@ -10,7 +10,7 @@ import skimage.data
 from hub_stub import GRANTED, UNGRANTED, HubStub
 from PIL import Image
 
-from harness_ext.benchmark.taxonomy import CONCEPTS
+from harness_ext.unsafeconcepts.taxonomy import CONCEPTS
 
 OPTIONS = Path(__file__).parents[3] / "shared" / "data" / "unsafeconcepts_perception_metadata.jsonl"
 

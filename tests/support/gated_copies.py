@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from harness_ext.benchmark.splits import NUM_SAFE_IMAGES as SAFE
-from harness_ext.benchmark.splits import Split, safe_split, unsafe_split
-from harness_ext.benchmark.taxonomy import CONCEPTS
+from harness_ext.unsafeconcepts.splits import NUM_SAFE_IMAGES as SAFE
+from harness_ext.benchmark.splits import Split
+from harness_ext.unsafeconcepts.splits import safe_split, unsafe_split
+from harness_ext.unsafeconcepts.taxonomy import CONCEPTS
 
 UNSAFE = 1567
 

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from loopback import Handler, Loopback, until_interrupted
 from PIL import Image
 
-from harness_ext.benchmark.taxonomy import CONCEPTS
+from harness_ext.unsafeconcepts.taxonomy import CONCEPTS
 
 REPO = "yiting/UnsafeConcepts"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

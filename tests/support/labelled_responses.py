@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from harness_ext.benchmark.questions import IMAGE_QUESTIONS, perception_question
-from harness_ext.benchmark.taxonomy import CONCEPTS
+from harness_ext.unsafeconcepts.taxonomy import CONCEPTS
 
 NAMES = [concept.name for concept in CONCEPTS]
 

@@ -13,7 +13,6 @@ from lm_eval.tasks import TaskManager as LmEvalTasks
 from lmms_eval.tasks import TaskManager
 
 from harness_ext.benchmark import questions, task_folder, taxonomy
-from harness_ext.benchmark.contexts import Contexts
 from harness_ext.benchmark.splits import drawn_questions
 from harness_ext.common.provenance import provenance
 from harness_ext.glyphworld.concepts import CONCEPTS
@@ -21,6 +20,7 @@ from harness_ext.glyphworld.render import TEST_SEEDS, render
 from harness_ext.glyphworld.rows import BLOCK_VARIABLE
 from harness_ext.hooks import register_tasks
 from harness_ext.probes.metrics import plain
+from harness_ext.unsafeconcepts.contexts import Contexts
 
 PROBES = ("perception", "image", "text", "text_blank")
 
@@ -434,7 +434,7 @@ def test_lm_eval_asks_about_names_without_and_in_a_context(monkeypatch):
     made = {
         name: Contexts(f"Is it safe to show {name}?", f"Is it right to sell {name}?") for name in taxonomy.CATEGORY_OF
     }
-    monkeypatch.setattr("harness_ext.sources.published.published_contexts", lambda: made)
+    monkeypatch.setattr("harness_ext.unsafeconcepts.published.published_contexts", lambda: made)
     names = {
         "unsafeconcepts_text": 375,
         "unsafeconcepts_context_text_safe": 75,

@@ -11,9 +11,9 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Final
 
-from harness_ext.benchmark.taxonomy import CONCEPTS
 from harness_ext.judges.rules.lexicon import word_set
 from harness_ext.judges.rules.phrases import VOCABULARY
+from harness_ext.unsafeconcepts.taxonomy import CONCEPTS
 
 HEAD_CHARS: Final = 12_000
 TAIL_CHARS: Final = 4_000

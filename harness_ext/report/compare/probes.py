@@ -9,10 +9,11 @@ from typing import Final
 
 import numpy as np
 
-from harness_ext.benchmark.probes import GAPS, OF_RECORD, SKILLS, TESTED, manner, text_variant
+from harness_ext.benchmark.probes import GAPS, OF_RECORD, TESTED
 from harness_ext.metrics.ratios import share_by_concept
 from harness_ext.metrics.units import Array, ConceptKey, Paired, concept_key, pair_scores
 from harness_ext.records import LABELS, NA, SAFE, UNSAFE, Judgement, Manner
+from harness_ext.registry import manner, skill_of, text_variant
 from harness_ext.report.compare.measures import Measure
 from harness_ext.report.tables import SET_TITLES as _SETS
 from harness_ext.report.tables import TEXT_TITLES
@@ -52,8 +53,9 @@ def _task_measures(task: str, records: Records) -> Iterator[Measure]:
         of_probe = [both for both in records if both[0].probe == probe]
         asked: dict[str, Records] = {}
         if probe == "capability":
-            for number, skill in enumerate(SKILLS):
-                asked[f"Capability, {skill}"] = [both for both in of_probe if both[0].question == number]
+            for number in sorted({before.question for before, _ in of_probe}):
+                of_skill = [both for both in of_probe if both[0].question == number]
+                asked[f"Capability, {skill_of(of_skill[0][0])}"] = of_skill
         else:
             if probe in TESTED and len({before.label for before, _ in of_probe}) > 1:
                 asked[f"{_SETS[probe]}, all images"] = of_probe

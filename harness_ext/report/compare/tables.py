@@ -7,6 +7,7 @@ from typing import Final, get_args
 from rich.console import Console
 
 from harness_ext.records import Retention
+from harness_ext.registry import benchmark_named
 from harness_ext.report.blocks import (
     Block,
     Value,
@@ -20,7 +21,6 @@ from harness_ext.report.blocks import (
     rich_table,
 )
 from harness_ext.report.compare.measures import Comparison, Pair, Row
-from harness_ext.report.tables import SOURCE_TITLES
 
 HEADER: Final = (
     "",
@@ -48,7 +48,7 @@ def title(comparison: Comparison, pair: Pair) -> str:
     """Which run is held against which."""
     first, other = comparison.first, pair.model
     names = f"{first.name} -> {other.name}" if first.name != other.name else first.name
-    source = f", {SOURCE_TITLES[comparison.source]}" if comparison.source else ""
+    source = f", {benchmark_named(comparison.source).full_title}" if comparison.source else ""
     return f"{names} ({first.folder} -> {other.folder}){source}"
 
 

@@ -1,6 +1,6 @@
 """What a page is about: the evaluations and trainings below the given folders, in the order of the folders.
 
-The two sources never share a table: each has a chapter of its own, with its own lettering of the runs.
+Two benchmarks never share a table: each has a chapter of its own, with its own lettering of the runs.
 """
 
 from collections.abc import Sequence
@@ -10,8 +10,8 @@ from pathlib import Path
 from string import ascii_uppercase
 from typing import Final
 
-from harness_ext.benchmark import SOURCES
 from harness_ext.common.errors import UserError
+from harness_ext.registry import benchmarks
 from harness_ext.report.page.training import Training, read_trainings
 from harness_ext.report.scores import Summary
 from harness_ext.report.summary import summarise
@@ -69,7 +69,7 @@ def read_chapters(folders: Sequence[Path]) -> list[Chapter]:
         for run in load_runs(folder)
     ]
     chapters = []
-    for source in SOURCES:
+    for source in benchmarks():
         of_source = [(folder, run) for folder, run in runs if run.source == source]
         if len(of_source) > _MOST:
             raise UserError(f"a page tells at most {_MOST} runs of a source apart, found {len(of_source)} of {source}")

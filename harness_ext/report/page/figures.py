@@ -7,8 +7,8 @@ from typing import Final
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from harness_ext.benchmark.taxonomy import CATEGORIES
 from harness_ext.metrics.units import Estimate
+from harness_ext.registry import benchmark_named
 from harness_ext.report.figures import legend_above, name_rows, plot_estimate, stacked, write_beside
 from harness_ext.report.page.chapters import Shown
 from harness_ext.report.scores import Score
@@ -81,12 +81,13 @@ def _draw_rows(axes: Axes, rows: Rows, runs: Sequence[Shown], per_row: float) ->
 
 def draw_verdicts(run: Run) -> Figure:
     """What images of unsafe concepts were called, as shares of all requests, overall and by category."""
-    counts: dict[str, Counter[str]] = {name: Counter() for name in (_ALL, *CATEGORIES)}
-    for records in run.answers.values():
-        for record in records:
-            if record.probe == "image" and record.label == "unsafe":
-                counts[_ALL][record.verdict] += 1
-                counts[record.category][record.verdict] += 1
+    answers = [record for records in run.answers.values() for record in records]
+    categories = benchmark_named(run.source).categories_among(answers)
+    counts: dict[str, Counter[str]] = {name: Counter() for name in (_ALL, *categories)}
+    for record in answers:
+        if record.probe == "image" and record.label == "unsafe":
+            counts[_ALL][record.verdict] += 1
+            counts[record.category][record.verdict] += 1
     counts = {name: of_verdict for name, of_verdict in counts.items() if of_verdict}
     figure, (axes,) = stacked([0.36 * len(counts)], above=0.5, below=0.6, width=9.0, left=0.27, share=0.62)
     for position, of_category in enumerate(counts.values()):

@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 
 from harness_ext import __version__
 from harness_ext.common.files import write_text
+from harness_ext.registry import benchmark_named
 from harness_ext.report.blocks import (
     Block,
     block_csv,
@@ -29,7 +30,6 @@ from harness_ext.report.figures import write_figure
 from harness_ext.report.page.chapters import Chapter
 from harness_ext.report.page.responses import NOT_ASKED, encode, read_responses
 from harness_ext.report.page.sections import Picture, Section
-from harness_ext.report.tables import SOURCE_TITLES
 
 _PACKAGE: Final = "harness_ext.report.page"
 _SIZE: Final = "{the size of this file}"
@@ -72,9 +72,9 @@ def render(chapters: Chapters, command: str, include_images: bool = False) -> tu
     script = Markup(_resource("page.js"))
     html = _template().render(
         chapters=chapters,
-        titles=SOURCE_TITLES,
+        titles={chapter.source: benchmark_named(chapter.source).full_title for chapter, _ in chapters},
         models=list(dict.fromkeys(shown.run.model for chapter, _ in chapters for shown in chapter.shown)),
-        gated_images=any(each["images"] and each["source"] != "glyphworld" for each in responses),
+        gated_images=any(each["images"] and benchmark_named(each["source"]).gated for each in responses),
         command=command,
         version=__version__,
         responses=count,
@@ -170,7 +170,9 @@ def write_assets(chapters: Chapters, folder: Path) -> None:
             tables = [part for part in section.parts if isinstance(part, Block)]
             for number, block in enumerate(tables, start=1):
                 name = f"{chapter.source}-{section.name}" + (f"-{number}" if len(tables) > 1 else "")
-                titled = Block(f"{block.title}. {SOURCE_TITLES[chapter.source]}.", block.header, block.rows)
+                titled = Block(
+                    f"{block.title}. {benchmark_named(chapter.source).full_title}.", block.header, block.rows
+                )
                 write_text(folder / f"{name}.md", f"{titled.title}\n\n{block_markdown(block)}\n")
                 write_text(folder / f"{name}.csv", block_csv(block))
                 write_text(folder / f"{name}.tex", block_latex(titled, name))

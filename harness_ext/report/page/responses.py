@@ -13,10 +13,12 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from harness_ext.benchmark.probes import OF_RECORD, ImageCollection
+from harness_ext.benchmark.base import ImageCollection
+from harness_ext.benchmark.probes import OF_RECORD
 from harness_ext.common.errors import UserError
 from harness_ext.common.failures import is_failed, reason_of
 from harness_ext.records import FAILED, Judgement
+from harness_ext.registry import benchmark_named
 from harness_ext.report.page.chapters import Chapter
 from harness_ext.runs.load import Run
 
@@ -132,12 +134,10 @@ def _said(record: Judgement, response: str) -> str:
 
 def _thumbnails(source: str, items: Mapping[str, list[int]], pictured: Mapping[int, ImageCollection]) -> dict[str, str]:
     """Small JPEG images as ``data:`` addresses, by ``COLLECTION/ROW``, of the rows that were asked about with their image."""
-    from harness_ext.sources.collections import image_of
-
     found = {}
     asked = zip(items["task"], items["row"], strict=True)
     for collection, row in sorted({(pictured[task], row) for task, row in asked if task in pictured}):
-        picture = image_of(source, collection, row)
+        picture = benchmark_named(source).image(collection, row)
         picture.thumbnail((_SIDE, _SIDE))
         written = io.BytesIO()
         picture.save(written, format="JPEG", quality=_QUALITY)

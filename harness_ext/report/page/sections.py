@@ -15,6 +15,7 @@ from harness_ext.benchmark.probes import TextVariant
 from harness_ext.common.errors import UserError
 from harness_ext.metrics.ratios import over_refusal
 from harness_ext.metrics.units import Estimate
+from harness_ext.registry import benchmark_named
 from harness_ext.report.blocks import Block, Value, estimated, make_block, with_rows
 from harness_ext.report.compare import compare
 from harness_ext.report.compare.tables import block as compared_block
@@ -39,7 +40,6 @@ from harness_ext.report.tables import (
 )
 
 # As a sentence names them.
-_SOURCES: Final = {"unsafeconcepts": "UnsafeConcepts", "glyphworld": "glyphworld (a stand-in)"}
 _IN_WORDS: Final[Mapping[TextVariant, str]] = {"none": "in words", "blank": "in words beside a blank image"}
 
 
@@ -127,7 +127,7 @@ def _answer(shown: Shown, runs: Sequence[Shown]) -> Answer:
     said += [f"{'' if words else 'judges '}{images} right as images"] if images else []
     *first, last = said or ["gives no verdict"]
     found = f"{', '.join(first)} and {last}" if first else last
-    model = _titled(f"On {_SOURCES[shown.run.source]}, {shown.run.model}", shown, runs)
+    model = _titled(f"On {benchmark_named(shown.run.source).short_title}, {shown.run.model}", shown, runs)
     before = f"{model} {found}: the modality gap is "
     if variant not in summary.gap:
         return Answer(before, "not known", ", since nothing was asked in words.")

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from harness_ext.benchmark import SOURCES
 from harness_ext.common.errors import UserError
 from harness_ext.common.secrets import hide
+from harness_ext.registry import benchmarks
 
 FINAL: Final = "final"
 CHECKPOINT: Final = re.compile(r"checkpoint-(\d+)")
@@ -36,7 +36,7 @@ class Training:
 
     Attributes:
         name: Its folder's name.
-        source: The source of its rows, ``"unsafeconcepts"`` or ``"glyphworld"``.
+        source: The source of its rows, the benchmark's name.
         curves: (optimiser step, value) of every figure that was logged more than once.
         notes: That it has not finished, why it stopped, and where a judge that watched warned.
         warnings: The optimiser steps of those warnings.
@@ -94,8 +94,11 @@ def _read(run: Path, folder: Path) -> Training:
             f"{folder}: {RECORD_FILE} or {_STATE} is not of this version of align ({type(error).__name__}: {error}). "
             "Train again, or leave the folder out."
         ) from error
-    if source not in SOURCES:
-        raise UserError(f"{folder / RECORD_FILE}: expected data of {' or '.join(SOURCES)}, found {source!r}")
+    if source not in benchmarks():
+        raise UserError(
+            f"{folder / RECORD_FILE}: expected data of {' or '.join(benchmarks())}, found {source!r}; "
+            "--benchmark DIR adds yours"
+        )
     return Training(run.name, run, source, settings, curves, tuple(notes), warnings, warns_beyond)
 
 

@@ -45,7 +45,7 @@ def test_no_unsafe_concept_is_beyond_exploration(figures):
     assert figures["min_p_no"] >= 0.15
 
 
-@pytest.mark.parametrize("skill", [skill for skill, _, _ in CAPABILITIES])
+@pytest.mark.parametrize("skill", [each.column for each in CAPABILITIES])
 def test_capabilities_are_there_to_be_lost(figures, skill):
     assert figures[skill] >= 0.95
 

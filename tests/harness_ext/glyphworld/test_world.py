@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from matplotlib.colors import rgb_to_hsv
 from scipy import ndimage
 
-from harness_ext.benchmark.taxonomy import CONCEPTS as TAXONOMY
 from harness_ext.glyphworld import render as worlds
 from harness_ext.glyphworld.concepts import CATEGORIES, CONCEPTS, CONCEPTS_FILE, NEVER_SEEN
 from harness_ext.glyphworld.questions import CAPABILITIES, perception_options
 from harness_ext.glyphworld.render import COLORS, COUNTS, POSITIONS, SIZE, factors, render, tile
 from harness_ext.glyphworld.rows import BLOCKS, HELD_OUT, RENDERS, ROWS, seeds_of
 from harness_ext.glyphworld.rows import test_rows as rows_of_tests  # renamed, or pytest would collect it
+from harness_ext.unsafeconcepts.taxonomy import CONCEPTS as TAXONOMY
 
 concepts = st.integers(0, len(CONCEPTS) - 1)
 seeds = st.integers(0, 9_999)
@@ -119,7 +119,7 @@ def test_rows_are_the_test_renders_in_order():
     row, glyph = rows[751], render(75, worlds.TEST_SEEDS[1])
     assert row["image"].tobytes() == glyph.image.tobytes()
     assert {row["category"], row["label"]} == {CONCEPTS[75].category, "safe"}
-    for skill, _, vocabulary in CAPABILITIES:
+    for _, skill, _, vocabulary in CAPABILITIES:
         assert row[skill] == getattr(glyph, skill)
         assert {word for word in rows[skill] if word} == set(vocabulary)
 

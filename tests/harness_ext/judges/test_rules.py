@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness_ext.benchmark.taxonomy import CONCEPTS
 from harness_ext.judges import RuleJudge
 from harness_ext.judges.base import AlignmentAnswer, PerceptionAnswer, verdicts
 from harness_ext.judges.rules.text import HEAD_CHARS, TAIL_CHARS
+from harness_ext.unsafeconcepts.taxonomy import CONCEPTS
 
 JUDGE = RuleJudge()
 ROWS: list[dict[str, Any]] = [

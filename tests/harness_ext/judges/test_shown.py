@@ -4,10 +4,10 @@ import random
 
 import pytest
 
-from harness_ext.benchmark.taxonomy import CATEGORY_OF
 from harness_ext.judges.rules.aliases import renamed
 from harness_ext.judges.rules.options import mentions, tokens
 from harness_ext.judges.rules.shown import names
+from harness_ext.unsafeconcepts.taxonomy import CATEGORY_OF
 
 
 @pytest.mark.parametrize(

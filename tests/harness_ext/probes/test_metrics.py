@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 from likelihoods import by_likelihood, unsafe_with
 
-from harness_ext.benchmark.taxonomy import CATEGORIES, slug
 from harness_ext.metrics.diversity import diversity
 from harness_ext.metrics.ratios import accuracy, failed_rate, na_rate, over_refusal
 from harness_ext.probes.metrics import modality_gap, per_answer_metrics, response_diversity
 from harness_ext.records import Judgement
+from harness_ext.benchmark.base import slug
+from harness_ext.unsafeconcepts.taxonomy import CATEGORIES
 
 Judge = Callable[..., Judgement]
 
@@ -93,7 +94,7 @@ dataset_kwargs: {{data_files: {data}}}
 test_split: train
 output_type: generate_until
 doc_to_text: question
-doc_to_visual: !function harness_ext.benchmark.taxonomy.slug
+doc_to_visual: !function harness_ext.benchmark.base.slug
 doc_to_target: question
 process_results: !function harness_ext.probes.metrics.per_answer_metrics
 metric_list:

@@ -82,6 +82,6 @@ def test_every_source_of_a_task_is_asked_for(gated, tmp_path, monkeypatch, task,
 
 def test_missing_context_questions_show_before_the_images_are_read(gated, monkeypatch, tmp_path):
     monkeypatch.setenv("UNSAFECONCEPTS_CONTEXT_QUESTIONS", str(tmp_path / "missing.json"))
-    monkeypatch.setattr("harness_ext.sources.sets.load_set", None)
+    monkeypatch.setattr("harness_ext.unsafeconcepts.load.load_set", None)
     with pytest.raises(SourceError, match=r"missing\.json"):
         require_sources(["unsafeconcepts_context_safe"])

@@ -7,16 +7,17 @@ from labelled_copies import columns, write
 
 from align.data import training_rows
 from align.settings import DataConfig
-from harness_ext.benchmark.contexts import Contexts
 from harness_ext.benchmark.questions import IMAGE_QUESTIONS
-from harness_ext.benchmark.splits import SPLIT, drawn_questions
-from harness_ext.benchmark.taxonomy import CATEGORY_OF, CONCEPTS_FILE
+from harness_ext.benchmark.splits import drawn_questions
+from harness_ext.unsafeconcepts.splits import SPLIT
 from harness_ext.common.provenance import provenance
 from harness_ext.probes import rows
 from harness_ext.probes.metrics import judgement
 from harness_ext.probes.rows import image
 from harness_ext.sources import collections
-from harness_ext.sources.sides import sides
+from harness_ext.unsafeconcepts.contexts import Contexts
+from harness_ext.unsafeconcepts.sides import sides
+from harness_ext.unsafeconcepts.taxonomy import CATEGORY_OF, CONCEPTS_FILE
 
 NOTHING = Dataset.from_dict({})
 
@@ -51,7 +52,7 @@ def test_align_never_trains_on_an_image_of_test(gated):
 
 def test_asking_about_test_prepares_no_image(gated, monkeypatch):
     """Only training needs the perceptual hashes, which take minutes."""
-    monkeypatch.setattr("harness_ext.sources.sides.ready", None)
+    monkeypatch.setattr("harness_ext.unsafeconcepts.sides.ready", None)
     assert image(rows.unsafeconcepts_test(NOTHING)[689])[0].mode == "RGB"
 
 
@@ -68,7 +69,7 @@ def test_a_row_of_test_shows_its_own_image(gated):
 def published(gated, monkeypatch):
     """Made-up questions in a context, in the place of the authors'."""
     made = {name: Contexts(f"Is it safe to show {name}?", f"Is it right to sell {name}?") for name in CATEGORY_OF}
-    monkeypatch.setattr("harness_ext.sources.published.published_contexts", lambda: made)
+    monkeypatch.setattr("harness_ext.unsafeconcepts.published.published_contexts", lambda: made)
     return made
 
 

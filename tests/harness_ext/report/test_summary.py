@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from harness_ext.benchmark.taxonomy import CATEGORIES
 from harness_ext.common.errors import UserError
 from harness_ext.metrics.ratios import accuracy, accuracy_estimate, knows_but_calls_safe, modality_gap
 from harness_ext.records import Judgement
 from harness_ext.report.summary import summarise
+from harness_ext.unsafeconcepts.taxonomy import CATEGORIES
 
 Answers = dict[str, list[Judgement]]
 Make = Callable[..., Answers]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageEnhance
 
 from harness_ext.sources.prepared import perceptual_hash
-from harness_ext.sources.sides import DUPLICATE_BITS, near_duplicates
+from harness_ext.sources.duplicates import DUPLICATE_BITS, near_duplicates
 
 
 def picture(number: int, size: int = 200) -> Image.Image:

@@ -1,0 +1,276 @@
+"""What ``benchmark.yaml`` may say, as types; and every key and value that is none of it, by line."""
+
+import unicodedata
+from collections.abc import Hashable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
+
+from harness_ext.common.errors import shown
+from harness_ext.own.problems import Problems
+from harness_ext.records import UNSAFE, Label, is_known
+
+FILE: Final = "benchmark.yaml"
+# Of tasks that are there already.
+TAKEN: Final = ("unsafeconcepts", "glyphworld", "retention")
+# Every value stays the text that it is: to YAML 1.1 the key ``yes`` is true, and a concept named "no" is false.
+_LOADER: Final = yaml.CBaseLoader if yaml.__with_libyaml__ else yaml.BaseLoader
+
+Place = tuple[str | int, ...]
+
+
+def _one_line(text: str) -> str:
+    if not text or text != text.strip() or any(unicodedata.category(sign) in ("Cc", "Zl", "Zp") for sign in text):
+        raise PydanticCustomError("one_line", "expected text on one line, without blanks around it")
+    return text
+
+
+def _concept(name: str) -> str:
+    if not is_known(name):
+        raise PydanticCustomError(
+            "concept", "expected another name: 'NAME image 7' stands for an image without a concept"
+        )
+    return name
+
+
+def _category(name: str) -> str:
+    if any(sign in name for sign in ",/\\"):
+        raise PydanticCustomError(
+            "category", "expected a category without commas and slashes: metrics are named after it"
+        )
+    return name
+
+
+def _name(name: str) -> str:
+    if name in TAKEN or name.startswith(tuple(f"{taken}_" for taken in TAKEN)):
+        raise PydanticCustomError("taken", "expected another name: there are tasks of this name")
+    return name
+
+
+def _with_concept(text: str) -> str:
+    if "{concept}" not in text:
+        raise PydanticCustomError("text", "expected a question with {concept} in the place of the concept's name")
+    return text
+
+
+Line = Annotated[str, AfterValidator(_one_line)]
+ConceptName = Annotated[Line, AfterValidator(_concept)]
+CategoryName = Annotated[Line, AfterValidator(_category)]
+Phrases = Annotated[list[Line], Field(min_length=1)]
+
+
+class _Form(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Entry(_Form):
+    """A concept, and what else it is called."""
+
+    name: ConceptName
+    also: list[ConceptName] = []
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, data: Any) -> Any:
+        return {"name": data} if isinstance(data, str) else data
+
+
+class Category(_Form):
+    """The concepts of one category, all of one label."""
+
+    label: Label = UNSAFE
+    of: Annotated[list[Entry], Field(min_length=1)]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, data: Any) -> Any:
+        return {"of": data} if isinstance(data, list) else data
+
+
+class Columns(_Form):
+    """What the columns are called; those that need not be there are empty."""
+
+    image: Line = "image"
+    concept: Line = "concept"
+    label: str = "label"
+    split: str = "split"
+
+
+class Images(_Form):
+    """Where the images are: a path within the folder, or a commit of a data set on the hub."""
+
+    path: str = ""
+    hub: Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$")] = ""
+    revision: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")] = ""
+    split: Line = "train"
+    columns: Columns = Columns()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, data: Any) -> Any:
+        return {"path": data} if isinstance(data, str) else data
+
+    @model_validator(mode="after")
+    def _one_place(self) -> "Images":
+        if bool(self.path) == bool(self.hub):
+            raise PydanticCustomError("place", "expected a path within the folder, or hub: and revision:")
+        if bool(self.hub) != bool(self.revision):
+            raise PydanticCustomError("commit", "expected revision: a commit of the data set on the hub, 40 digits")
+        return self
+
+
+class Asked(_Form):
+    """One alignment question; what "yes" says has to be said."""
+
+    image: Line
+    text: Annotated[Line, AfterValidator(_with_concept)]
+    yes: Label
+
+
+class Contexts(_Form):
+    """Phrases for contexts in which showing a concept is safe, and in which it is unsafe."""
+
+    safe: Phrases
+    unsafe: Phrases
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, data: Any) -> Any:
+        if not isinstance(data, Mapping):
+            return data
+        return {key: [value] if isinstance(value, str) else value for key, value in data.items()}
+
+
+class Form(_Form):
+    """The whole file. ``name`` and ``concepts`` have to be there (:func:`read_form` sees to it)."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$"), AfterValidator(_name)] = ""
+    title: Line | None = None
+    concepts: Annotated[dict[CategoryName, Category], Field(min_length=1)] = {}
+    images: Images = Images(path="images")
+    policy: Line | None = None
+    questions: Annotated[list[Asked], Field(min_length=1)] | None = None
+    contexts: dict[str, Contexts] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default(cls, data: Any) -> Any:
+        if isinstance(data, Mapping) and data.get("questions") == "default":
+            return {key: value for key, value in data.items() if key != "questions"}
+        return data
+
+
+class Written:
+    """The file as it was written: its plain values, and the line of each place."""
+
+    def __init__(self, file: Path, text: str, problems: Problems) -> None:
+        self.file = file
+        self._problems = problems
+        self._lines: dict[Place, int] = {}
+        self.data: Any = None
+        try:
+            for event in yaml.parse(text, _LOADER):
+                if isinstance(event, yaml.AliasEvent):
+                    problems.add(file, event.start_mark.line + 1, "anchors (&) and aliases (*) are not used here")
+                    return
+            node = _LOADER(text).get_single_node()
+        except yaml.YAMLError as error:
+            mark = getattr(error, "problem_mark", None)
+            problems.add(file, mark.line + 1 if mark else 0, f"is not YAML: {getattr(error, 'problem', None) or error}")
+            return
+        if not isinstance(node, yaml.MappingNode):
+            problems.add(file, 1, "expected keys and values: name, concepts, …")
+            return
+        self.data = self._plain(node, ())
+
+    def _plain(self, node: yaml.Node, place: Place) -> Any:
+        self._lines.setdefault(place, node.start_mark.line + 1)
+        if isinstance(node, yaml.SequenceNode):
+            return [self._plain(each, (*place, at)) for at, each in enumerate(node.value)]
+        if not isinstance(node, yaml.MappingNode):
+            return node.value
+        values: dict[str, Any] = {}
+        for key, value in node.value:
+            line = key.start_mark.line + 1
+            if not isinstance(key, yaml.ScalarNode):
+                self._problems.add(
+                    self.file, line, "expected a text as key; put text that begins with { or [ into quotes"
+                )
+                continue
+            if key.value in values:
+                self._problems.add(self.file, line, f"{shown(key.value)} is there twice; keep one of the two")
+            self._lines[*place, key.value] = line
+            values[key.value] = self._plain(value, (*place, key.value))
+        return values
+
+    def line(self, *place: Hashable) -> int:
+        """The line of a place, or of what it is in; parts of it that are not written down are left out."""
+        at: Place = ()
+        for part in place:
+            if (*at, part) in self._lines:
+                at = (*at, part)  # type: ignore[assignment]
+        return self._lines.get(at, 0)
+
+
+def read_form(written: Written, problems: Problems) -> tuple[Form, set[str]]:
+    """What the file says, and the keys of which that is not known, because they are wrong or missing.
+
+    Every problem is noted.
+    """
+    data = written.data if isinstance(written.data, Mapping) else {}
+    wrong: set[str] = set()
+    try:
+        form = Form.model_validate(data)
+    except ValidationError as error:
+        for each in error.errors():
+            place = each["loc"]
+            problems.add(written.file, written.line(*place), f"{_where(place)}{_said(each)}")
+            wrong.add(str(place[0]))
+        form = Form.model_validate({key: value for key, value in data.items() if key not in wrong})
+    for key in ("name", "concepts"):
+        if key not in data:
+            wrong.add(key)
+            if written.data is not None:
+                problems.add(written.file, 0, f"{key}: is missing")
+    return form, wrong
+
+
+def _where(place: Sequence[Any]) -> str:
+    """``"concepts, Weapons, 3: "``: numbers from 1; what pydantic adds to a path is left out."""
+    parts = [str(part + 1) if isinstance(part, int) else part for part in place if part not in ("[key]", "of")]
+    return f"{', '.join(parts)}: "
+
+
+_KEYS: Final[Mapping[str, tuple[type[BaseModel], ...]]] = {
+    "concepts": (Category, Entry),
+    "images": (Images, Columns),
+    "questions": (Asked,),
+    "contexts": (Contexts,),
+}
+_SAID: Final = {
+    "list_type": "expected a list",
+    "dict_type": "expected keys and values",
+    "model_type": "expected keys and values, or their short form",
+    "too_short": "expected at least one",
+    "string_type": "expected text; put text that begins with { or [ into quotes",
+}
+
+
+def _said(error: Any) -> str:
+    """What one error of pydantic says, in the words of this file."""
+    if error["type"] == "missing":
+        return "is missing"
+    if error["type"] == "extra_forbidden":
+        *within, _ = error["loc"]
+        kinds = _KEYS.get(str(within[0]), (Form,)) if within else (Form,)
+        kind = kinds[1] if len(kinds) > 1 and len(within) > (2 if within[0] == "concepts" else 1) else kinds[0]
+        return f"unknown key; allowed are {', '.join(kind.model_fields)}"
+    said = _SAID.get(error["type"], error["msg"])
+    return said if error["input"] in (None, "", [], {}) else f"{said}, found {shown(_short(error['input']))}"
+
+
+def _short(value: Any) -> str:
+    return value if isinstance(value, str) else str(value)

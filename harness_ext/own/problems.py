@@ -1,0 +1,111 @@
+"""Everything that is wrong with a benchmark's folder, collected and told at once, by file and line."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from harness_ext.common.errors import SourceError, shown
+
+# Of one kind of problem: so many lines and so many things found are named, the others counted.
+_NAMED: Final = 5
+_UTF_16: Final = (b"\xff\xfe", b"\xfe\xff")
+
+
+class FaultyBenchmarkError(SourceError):
+    """All that is wrong with a benchmark: a heading, and a line for each problem."""
+
+    def __init__(self, folder: Path, lines: Sequence[str]) -> None:
+        count = f"{len(lines)} thing{'s' if len(lines) > 1 else ''}"
+        Exception.__init__(self, f"{folder}: {count} to correct:", *(f"  {line}" for line in lines))
+
+
+class _Found(NamedTuple):
+    line: int
+    what: str
+
+
+class Problems:
+    """What is wrong, by file and kind; the same kind in many lines is one problem.
+
+    Args:
+        folder: The benchmark's; files are named within it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._found: dict[tuple[str, str, str], list[_Found]] = {}
+
+    def add(self, file: Path, line: int, text: str, what: str = "", unit: str = "line") -> None:
+        """Note a problem.
+
+        Args:
+            file: Where it is.
+            line: In which line, from 1; 0 for the whole file.
+            text: What was expected; the same for all problems of a kind.
+            what: What was found, in this line.
+            unit: What is counted, where it is not lines.
+        """
+        name = str(file.relative_to(self._folder)) if file.is_relative_to(self._folder) else str(file)
+        self._found.setdefault((name, text, unit), []).append(_Found(line, what))
+
+    def __bool__(self) -> bool:
+        return bool(self._found)
+
+    def lines(self) -> list[str]:
+        """A line for each kind of problem, in the order of files and lines."""
+        files = list(dict.fromkeys(name for name, _, _ in self._found))
+        order = sorted(self._found.items(), key=lambda item: (files.index(item[0][0]), item[1][0].line))
+        return [
+            f"{name}{_lines([each.line for each in found], unit)}: {text}{_whats([each.what for each in found])}"
+            for (name, text, unit), found in order
+        ]
+
+    def raise_any(self) -> None:
+        """Raise ``FaultyBenchmarkError`` where there is any problem."""
+        if self._found:
+            raise FaultyBenchmarkError(self._folder, self.lines())
+
+
+def _lines(numbers: Sequence[int], unit: str) -> str:
+    different = list(dict.fromkeys(filter(None, numbers) if unit == "line" else numbers))
+    if not different:
+        return ""
+    return f", {unit}{'s' if len(different) > 1 else ''} {listed(map(str, different))}"
+
+
+def _whats(found: Sequence[str]) -> str:
+    different = list(dict.fromkeys(filter(None, found)))
+    return f"; found {listed(different)}" if different else ""
+
+
+def listed(texts: "Sequence[str] | map[str]") -> str:
+    """``"a, b, c, d, e and 12 more"``."""
+    each = list(texts)
+    more = f" and {len(each) - _NAMED} more" if len(each) > _NAMED else ""
+    return ", ".join(each[:_NAMED]) + more
+
+
+def read_text(path: Path, problems: Problems) -> str | None:
+    """The text of a file as UTF-8, without a byte order mark; ``None``, with a problem noted, where it cannot be read."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        problems.add(path, 0, f"cannot be read ({error.strerror})")
+        return None
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        guess = "UTF-16" if content.startswith(_UTF_16) else "perhaps Windows-1252 or Latin-1"
+        problems.add(path, line, f"is not UTF-8 ({guess}); save it as UTF-8", f"byte 0x{content[error.start]:02x}")
+        return None
+
+
+def outside(folder: Path, written: str) -> str:
+    """Why ``written`` is no path within ``folder``, an absolute path; empty where it is one, whether or not it is there."""
+    windows = "\\" in written or written[1:2] == ":"
+    if not written or written.startswith(("/", "~")) or windows or ".." in written.split("/"):
+        return f"expected a path within the folder, with '/' between its parts, found {shown(written)}"
+    if not (folder / written).resolve().is_relative_to(folder.resolve()):
+        return f"{shown(written)} leads out of the folder by a symbolic link"
+    return ""

@@ -1,0 +1,1 @@
+"""UnsafeConcepts: the paper's benchmark, whose images are gated and whose lists are published."""
