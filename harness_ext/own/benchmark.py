@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from harness_ext.benchmark.base import (
-    PUBLISHED_QUESTIONS,
     Benchmark,
     Concept,
     ImageCollection,
@@ -58,16 +57,17 @@ class OwnBenchmark(Benchmark):
         if form.contexts:
             offers.add("contexts")
         self.offers = frozenset(offers)
+        self.split = _split(contents.listing)
 
     # --- what is asked about ------------------------------------------------------------------------------------------
 
     @cached_property
-    def concepts(self) -> tuple[Concept, ...]:  # type: ignore[override]
+    def concepts(self) -> tuple[Concept, ...]:
         """As `Benchmark` says."""
         return concepts_of(self._contents.form)
 
     @cached_property
-    def concepts_file(self) -> str:  # type: ignore[override]
+    def concepts_file(self) -> str:
         """As `Benchmark` says; in the cache folder."""
         rows = [{"category": each.category, "concept": each.name, "label": each.label} for each in self.concepts]
         content = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
@@ -81,11 +81,6 @@ class OwnBenchmark(Benchmark):
         """Whether every concept has three of other categories beside it."""
         outside = [len(self.concepts) - len(each.of) for each in self._contents.form.concepts.values()]
         return min(outside) >= _DISTRACTORS
-
-    @cached_property
-    def split(self) -> str:  # type: ignore[override]
-        """As `Benchmark` says."""
-        return _GIVEN if any(self.listing.splits) else _DRAWN
 
     @property
     def identity(self) -> Mapping[str, str]:
@@ -171,6 +166,7 @@ class OwnBenchmark(Benchmark):
             check_listing(found, self._contents.form, self._contents.written, problems)
         problems.raise_any()
         assert found is not None
+        self.split = _split(found)
         return found
 
     @cached_property
@@ -180,7 +176,7 @@ class OwnBenchmark(Benchmark):
         record_provenance(**{f"{self.name}_source": self.source, f"{self.name}_split": self.split})
         if listing.names:
             self.check_access(["images"])
-            return of_files(listing)
+            return of_files([listing.file.parent / name for name in listing.names])
         rows = self._hub_rows if listing.layout is None else open_rows(listing.layout, images, self.source)
         return undecoded(rows, images.columns.image, self.source)
 
@@ -244,31 +240,32 @@ class OwnBenchmark(Benchmark):
                     found["unsafe"][entry.name] = given.unsafe[at % len(given.unsafe)]
         return found
 
+    def with_contexts(self, concepts: "Dataset") -> "Dataset":
+        """As `Benchmark` says."""
+        having = self._phrase_of["safe"]
+        return concepts.select([at for at, concept in enumerate(concepts["concept"]) if concept in having])
+
     def in_context(self, rows: "Dataset", context: Label) -> list[str]:
         """As `Benchmark` says. All rows of a concept are asked the same."""
         return [_IN_CONTEXT.format(phrase=self._phrase_of[context][concept]) for concept in rows["concept"]]
 
     def training_side(self, renders: int, first_render: int) -> TrainingSide:
         """As `Benchmark` says. The first use prepares every image."""
-        from harness_ext.sources.prepared import ready, with_columns
-        from harness_ext.sources.sides import DUPLICATE_BITS, near_duplicates
+        from harness_ext.sources.duplicates import described, ready_apart
+        from harness_ext.sources.prepared import with_columns
 
-        if not self.sides.train:
+        train, test = self.sides
+        if not train:
             raise UserError(f"{self.name} has no image to train on: all are TEST's")
         rows = self._images.add_column("row", list(range(len(self._images))))
-        images = ready(rows, order=self._images_sha256)
-        hashes = [int(each, 16) for each in images["hash"]]
-        left_out = near_duplicates(self.sides.train, self.sides.test, hashes)
-        near = {each.row for each in left_out}
-        chosen = [row for row in self.sides.train if row not in near]
-        described = (
-            f"source: {self.source}",
-            f"split: {self.split}",
-            f"{len(chosen)} images are trained on, {len(self.sides.test)} are TEST's",
-            f"near-duplicates of TEST (at most {DUPLICATE_BITS} of 64 bits apart), left out of training: {len(left_out)}",
-            *(f"  row {each.row}: {each.bits} bits from row {each.test} of TEST" for each in left_out),
-        )
-        return TrainingSide(with_columns(images, self._about), chosen, described)
+        images, chosen, left_out = ready_apart(rows, train, test, order=self._images_sha256)
+        lines = (f"source: {self.source}", f"split: {self.split}")
+        counts = described(self._about["label"], chosen, test, left_out)
+        return TrainingSide(with_columns(images, self._about), chosen, lines + counts)
+
+
+def _split(listing: Listing | None) -> str:
+    return _GIVEN if listing and any(listing.splits) else _DRAWN
 
 
 _COLUMNS: Final = {"concept": "name", "category": "category", "label": "label"}
@@ -290,6 +287,3 @@ def read(folder: Path) -> OwnBenchmark:
     contents = read_contents(folder)
     contents.problems.raise_any()
     return OwnBenchmark(contents)
-
-
-__all__ = ["PUBLISHED_QUESTIONS", "OwnBenchmark", "read"]

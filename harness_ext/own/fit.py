@@ -10,7 +10,7 @@ from harness_ext.benchmark.base import Concept, slug
 from harness_ext.common.errors import shown
 from harness_ext.own.form import Form, Written
 from harness_ext.own.listing import TEST, TRAIN, Listing
-from harness_ext.own.problems import Problems, outside
+from harness_ext.own.problems import Problems, is_within, outside
 from harness_ext.records import LABELS
 
 # What metrics are called beside the categories: acc_unsafe, acc_na_wrong_safe.
@@ -60,6 +60,16 @@ def _folded(name: str) -> str:
     return unicodedata.normalize("NFKC", name).casefold()
 
 
+def check_questions(form: Form, written: Written, problems: Problems) -> None:
+    """No question is there twice: answers of two runs are paired by their question."""
+    seen: set[str] = set()
+    for at, question in enumerate(form.questions or ()):
+        if question.image in seen:
+            text = "questions: expected each question once"
+            problems.add(written.file, written.line("questions", at), text, shown(question.image))
+        seen.add(question.image)
+
+
 def check_contexts(form: Form, written: Written, problems: Problems) -> None:
     """Contexts are those of concepts or categories that there are; one concept has one phrase of each kind."""
     concepts = {concept.name for concept in concepts_of(form)}
@@ -84,8 +94,9 @@ def check_listing(listing: Listing, form: Form | None, written: Written, problem
     root = listing.file.parent
     seen: dict[str, int] = {}
     for row, name in enumerate(listing.names):
-        if listing.lines and (reason := _wrong_path(root, name)):
-            listing.note(problems, row, reason)
+        # Whether a link leads out is seen when the files are looked at: to follow each of 100,000 paths takes seconds.
+        if not is_within(name):
+            listing.note(problems, row, outside(root, name))
         if seen.setdefault(str(Path(name)), row) != row:
             listing.note(problems, row, "expected each image once", shown(name))
     for row, (label, split) in enumerate(zip(listing.labels, listing.splits, strict=True)):
@@ -102,12 +113,6 @@ def check_listing(listing: Listing, form: Form | None, written: Written, problem
         problems.add(listing.file, 0, "lists no image")
     if form is not None:
         _check_shown(listing, form, written, problems)
-
-
-def _wrong_path(root: Path, name: str) -> str:
-    # Whether a link leads out is seen when the files are looked at: to follow each of 100,000 paths takes seconds.
-    plain = not name.startswith(("/", "~")) and "\\" not in name and name[1:2] != ":" and ".." not in name.split("/")
-    return "" if plain else outside(root, name)
 
 
 def _check_split(listing: Listing, problems: Problems) -> None:

@@ -7,7 +7,7 @@ from typing import Final
 
 import platformdirs
 
-from harness_ext.own.fit import check_concepts, check_contexts, check_listing
+from harness_ext.own.fit import check_concepts, check_contexts, check_listing, check_questions
 from harness_ext.own.form import FILE, Form, Written, read_form
 from harness_ext.own.listing import Listing, read_listing
 from harness_ext.own.problems import Problems, outside, read_text
@@ -51,6 +51,7 @@ def read_contents(folder: Path) -> Contents:
         written.data = None
     form, wrong = read_form(written, problems)
     check_concepts(form, written, problems)
+    check_questions(form, written, problems)
     if "concepts" not in wrong:
         check_contexts(form, written, problems)
     policy = _policy(folder, form, written, problems)

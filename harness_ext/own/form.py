@@ -1,13 +1,14 @@
 """What ``benchmark.yaml`` may say, as types; and every key and value that is none of it, by line."""
 
+import re
 import unicodedata
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic_core import ErrorDetails, PydanticCustomError
 
 from harness_ext.common.errors import shown
 from harness_ext.own.problems import Problems
@@ -45,9 +46,23 @@ def _category(name: str) -> str:
 
 
 def _name(name: str) -> str:
+    if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", name):
+        raise PydanticCustomError("name", "expected small letters, digits, '_' and '-', for the names of tasks")
     if name in TAKEN or name.startswith(tuple(f"{taken}_" for taken in TAKEN)):
         raise PydanticCustomError("taken", "expected another name: there are tasks of this name")
     return name
+
+
+def _repository(name: str) -> str:
+    if not re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", name):
+        raise PydanticCustomError("hub", "expected OWNER/NAME of a data set on the hub")
+    return name
+
+
+def _commit(revision: str) -> str:
+    if not re.fullmatch(r"[0-9a-f]{40}", revision):
+        raise PydanticCustomError("commit", "expected a commit, 40 hexadecimal digits: a branch can change")
+    return revision
 
 
 def _with_concept(text: str) -> str:
@@ -103,8 +118,8 @@ class Images(_Form):
     """Where the images are: a path within the folder, or a commit of a data set on the hub."""
 
     path: str = ""
-    hub: Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$")] = ""
-    revision: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")] = ""
+    hub: Annotated[str, AfterValidator(_repository)] = ""
+    revision: Annotated[str, AfterValidator(_commit)] = ""
     split: Line = "train"
     columns: Columns = Columns()
 
@@ -147,7 +162,7 @@ class Contexts(_Form):
 class Form(_Form):
     """The whole file. ``name`` and ``concepts`` have to be there (:func:`read_form` sees to it)."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$"), AfterValidator(_name)] = ""
+    name: Annotated[str, AfterValidator(_name)] = ""
     title: Line | None = None
     concepts: Annotated[dict[CategoryName, Category], Field(min_length=1)] = {}
     images: Images = Images(path="images")
@@ -174,12 +189,12 @@ class Written:
         try:
             for event in yaml.parse(text, _LOADER):
                 if isinstance(event, yaml.AliasEvent):
-                    problems.add(file, event.start_mark.line + 1, "anchors (&) and aliases (*) are not used here")
+                    problems.add(file, _line(event.start_mark), "anchors (&) and aliases (*) are not used here")
                     return
             node = _LOADER(text).get_single_node()
         except yaml.YAMLError as error:
             mark = getattr(error, "problem_mark", None)
-            problems.add(file, mark.line + 1 if mark else 0, f"is not YAML: {getattr(error, 'problem', None) or error}")
+            problems.add(file, _line(mark), f"is not YAML: {getattr(error, 'problem', None) or error}")
             return
         if not isinstance(node, yaml.MappingNode):
             problems.add(file, 1, "expected keys and values: name, concepts, …")
@@ -206,13 +221,21 @@ class Written:
             values[key.value] = self._plain(value, (*place, key.value))
         return values
 
-    def line(self, *place: Hashable) -> int:
-        """The line of a place, or of what it is in; parts of it that are not written down are left out."""
+    def place(self, *parts: str | int) -> Place:
+        """The place, or what it is in; parts that are not written down are left out."""
         at: Place = ()
-        for part in place:
+        for part in parts:
             if (*at, part) in self._lines:
-                at = (*at, part)  # type: ignore[assignment]
-        return self._lines.get(at, 0)
+                at = (*at, part)
+        return at
+
+    def line(self, *place: str | int) -> int:
+        """The line of a place."""
+        return self._lines.get(self.place(*place), 0)
+
+
+def _line(mark: Any) -> int:
+    return mark.line + 1 if mark else 0
 
 
 def read_form(written: Written, problems: Problems) -> tuple[Form, set[str]]:
@@ -220,22 +243,39 @@ def read_form(written: Written, problems: Problems) -> tuple[Form, set[str]]:
 
     Every problem is noted.
     """
-    data = written.data if isinstance(written.data, Mapping) else {}
-    wrong: set[str] = set()
-    try:
-        form = Form.model_validate(data)
-    except ValidationError as error:
-        for each in error.errors():
-            place = each["loc"]
-            problems.add(written.file, written.line(*place), f"{_where(place)}{_said(each)}")
-            wrong.add(str(place[0]))
-        form = Form.model_validate({key: value for key, value in data.items() if key not in wrong})
+    data = written.data or {}
+    errors, form = _errors(data)
+    wrong = {str(each["loc"][0]) for each in errors}
+    for each in errors:
+        problems.add(written.file, written.line(*each["loc"]), f"{_where(each['loc'])}{_said(each)}")
+    while errors:
+        # What is right beside what is wrong is checked further, so that nothing new shows when this is corrected.
+        data = _without(data, (), {written.place(*each["loc"]) for each in errors})
+        errors, form = _errors(data)
+    assert form is not None
     for key in ("name", "concepts"):
-        if key not in data:
+        if key not in (written.data or {}):
             wrong.add(key)
             if written.data is not None:
                 problems.add(written.file, 0, f"{key}: is missing")
     return form, wrong
+
+
+def _errors(data: Any) -> tuple[list[ErrorDetails], Form | None]:
+    try:
+        return [], Form.model_validate(data)
+    except ValidationError as error:
+        return error.errors(), None
+
+
+def _without(value: Any, place: Place, dropped: Collection[Place]) -> Any:
+    """``value``, which stands at ``place``, without what stands at the ``dropped`` places."""
+    if isinstance(value, dict):
+        kept = {key: each for key, each in value.items() if (*place, key) not in dropped}
+        return {key: _without(each, (*place, key), dropped) for key, each in kept.items()}
+    if isinstance(value, list):
+        return [_without(each, (*place, at), dropped) for at, each in enumerate(value) if (*place, at) not in dropped]
+    return value
 
 
 def _where(place: Sequence[Any]) -> str:
@@ -251,6 +291,7 @@ _KEYS: Final[Mapping[str, tuple[type[BaseModel], ...]]] = {
     "contexts": (Contexts,),
 }
 _SAID: Final = {
+    "literal_error": "expected unsafe or safe",
     "list_type": "expected a list",
     "dict_type": "expected keys and values",
     "model_type": "expected keys and values, or their short form",
@@ -259,7 +300,7 @@ _SAID: Final = {
 }
 
 
-def _said(error: Any) -> str:
+def _said(error: ErrorDetails) -> str:
     """What one error of pydantic says, in the words of this file."""
     if error["type"] == "missing":
         return "is missing"

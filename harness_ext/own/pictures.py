@@ -1,14 +1,14 @@
 """The images behind a benchmark's list: whether they are there, and the images themselves, undecoded."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from harness_ext.common.errors import SourceError, one_line, shown
 from harness_ext.own.form import Images
 from harness_ext.own.listing import Listing
-from harness_ext.own.problems import Problems, outside
+from harness_ext.own.problems import Problems, is_within, outside
 from harness_ext.sources.access import Layout
 
 if TYPE_CHECKING:
@@ -30,8 +30,10 @@ def sizes(folder: Path, listing: Listing, problems: Problems) -> list[int]:
         if size < 0:
             # Behind a symbolic link, or not there at all.
             path = root / name
-            if reason := outside(folder, path.relative_to(folder).as_posix()) if ".." not in path.parts else "outside":
-                listing.note(problems, row, "expected an image within the folder", reason)
+            if not is_within(name):
+                pass  # noted with the list
+            elif reason := outside(folder, path.relative_to(folder).as_posix()):
+                listing.note(problems, row, reason)
             elif path.is_file():
                 size = path.stat().st_size
             else:
@@ -91,9 +93,9 @@ def undecoded(rows: "Dataset", column: str, source: str) -> "Dataset":
     return images
 
 
-def of_files(listing: Listing) -> "Dataset":
-    """The images of the files that a list names, as the one column ``image``, undecoded."""
+def of_files(files: Sequence[Path]) -> "Dataset":
+    """The images of files, as the one column ``image``, undecoded."""
     from datasets import Dataset, Image
 
-    paths = [str(listing.file.parent / name) for name in listing.names]
+    paths = [str(file) for file in files]
     return Dataset.from_dict({"image": paths}).cast_column("image", Image(decode=False))

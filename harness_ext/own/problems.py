@@ -101,10 +101,15 @@ def read_text(path: Path, problems: Problems) -> str | None:
         return None
 
 
+def is_within(written: str) -> bool:
+    """Whether ``written`` is a relative path that leads nowhere up; symbolic links are not followed."""
+    absolute = written.startswith(("/", "~")) or written[1:2] == ":"
+    return bool(written) and not absolute and "\\" not in written and ".." not in written.split("/")
+
+
 def outside(folder: Path, written: str) -> str:
     """Why ``written`` is no path within ``folder``, an absolute path; empty where it is one, whether or not it is there."""
-    windows = "\\" in written or written[1:2] == ":"
-    if not written or written.startswith(("/", "~")) or windows or ".." in written.split("/"):
+    if not is_within(written):
         return f"expected a path within the folder, with '/' between its parts, found {shown(written)}"
     if not (folder / written).resolve().is_relative_to(folder.resolve()):
         return f"{shown(written)} leads out of the folder by a symbolic link"

@@ -25,10 +25,10 @@ class NearDuplicate(NamedTuple):
 def ready_apart(
     images: Dataset, train: Sequence[int], test: Sequence[int], order: str = ""
 ) -> tuple[Dataset, list[int], list[NearDuplicate]]:
-    """``images`` made ready (``prepared.ready``, which see for ``order``), ``train`` without what is nearly the same as a row of ``test``, and that.
+    """``images`` made ready (``prepared.ready``, which see for ``order``), ``train`` without near-duplicates, and these.
 
-    TEST never changes. The first use prepares every image, some 100 ms each; the cache folder keeps what came of it. Raises
-    ``SourceError`` where an image cannot be read.
+    A near-duplicate is nearly the same as a row of ``test``; TEST never changes. The first use prepares every image, some
+    100 ms each; the cache folder keeps what came of it. Raises ``SourceError`` where an image cannot be read.
     """
     made = ready(images, order)
     left_out = near_duplicates(train, test, [int(each, 16) for each in made["hash"]])
