@@ -20,7 +20,8 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -35,6 +36,8 @@ from harness_ext.own import read
 from harness_ext.records import UNSAFE
 
 MODEL: Final = "guard-stub"
+# Always the same: results hold the address.
+PORT: Final = 8917
 TAKEN_FOR_A_WEAPON: Final = "water pistol"
 _OPTION: Final = re.compile(r"^([A-D]): (.+)$", re.MULTILINE)
 
@@ -110,15 +113,21 @@ def _decoded(url: str) -> Image.Image:
     return Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2], validate=True)))
 
 
-def run_beside(guard: Guard, command: Sequence[str]) -> int:
-    """Run a command while ``guard`` answers at the address that ``{url}`` in it stands for; returns its exit status."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"guard": guard})) as server:
+@contextmanager
+def serving(guard: Guard, port: int = 0) -> Iterator[str]:
+    """Let ``guard`` answer on this machine, at any free port by default; yields the address of the API.
+
+    Raises:
+        UserError: The port is taken.
+    """
+    try:
+        server = ThreadingHTTPServer(("127.0.0.1", port), type("Handler", (_Handler,), {"guard": guard}))
+    except OSError as error:
+        raise UserError(f"port {port} cannot be listened at ({error.strerror}): choose another with --port") from error
+    with server:
         Thread(target=server.serve_forever, daemon=True).start()
-        url = f"http://127.0.0.1:{server.server_port}/v1"
         try:
-            return subprocess.run([part.replace("{url}", url) for part in command], check=False).returncode
-        except OSError as error:
-            raise UserError(f"{command[0]} cannot be run: {error.strerror}") from error
+            yield f"http://127.0.0.1:{server.server_port}/v1"
         finally:
             server.shutdown()
 
@@ -126,12 +135,16 @@ def run_beside(guard: Guard, command: Sequence[str]) -> int:
 def main() -> int:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument(
+        "--port", type=int, default=PORT, help="where it listens on this machine; %(default)s by default"
+    )
     parser.add_argument("folder", type=Path, help="the benchmark")
     parser.add_argument("command", nargs=argparse.REMAINDER, help="the command, in which {url} is the server's address")
     options = parser.parse_args()
     if not options.command:
         parser.error("the command to run is missing")
-    return run_beside(Guard(read(options.folder)), options.command)
+    with serving(Guard(read(options.folder)), options.port) as url:
+        return subprocess.run([part.replace("{url}", url) for part in options.command], check=False).returncode
 
 
 if __name__ == "__main__":

@@ -1,8 +1,11 @@
 """The example of a benchmark of one's own: what is built, and that the known errors of its guard stub come out."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import guard_stub
 import own_demo
 import pytest
 import yaml
@@ -10,6 +13,7 @@ from npm_package import NotFetched, fetch
 from PIL import Image
 
 from harness_ext.common.errors import UserError
+from harness_ext.own import read
 
 # The smallest of the packages.
 FLUENT = [style for style in own_demo.STYLES if style.name == "fluent"]
@@ -65,3 +69,51 @@ def test_another_archive_is_refused() -> None:
         fetch(FLUENT[0].package, "AAAA")
     with pytest.raises(NotFetched, match=r"npm pack .* failed .*ETARGET"):
         fetch("@lobehub/fluent-emoji-3d@0.0.0", "AAAA")
+
+
+@pytest.fixture(scope="module")
+def run_of_guard(folder: Path, run_warm: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The guard stub's answers to all that is asked, by the real command."""
+    out = tmp_path_factory.mktemp("guard")
+    with guard_stub.serving(guard_stub.Guard(read(folder))) as url:
+        model = ("--model", "api-vlm", "--model_args", f"model=guard-stub,base_url={url}")
+        tasks = ("--benchmark", folder, "--tasks", "emoji-policy,emoji-policy_contexts")
+        finished = run_warm("lmms_eval", *model, *tasks, "--log_samples", "--output_path", out)
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    return out
+
+
+def test_the_errors_of_the_stub_come_out(run_of_guard: Path, run_warm: Callable[..., Any], tmp_path: Path) -> None:
+    finished = run_warm("unsafeconcepts", "table", run_of_guard, "--json", tmp_path / "table.json")
+    assert finished.returncode == 0, finished.stderr
+    (found,) = json.loads((tmp_path / "table.json").read_text())["runs"]
+    summary = found["summary"]
+    assert summary["perception"]["unsafe"]["wrong"]["value"] == summary["perception"]["safe"]["wrong"]["value"] == 1
+    assert [summary["text"][shown]["unsafe"]["wrong"]["value"] for shown in ("none", "blank")] == [1, 1]
+    # 6 of 20 concepts are overlooked in pictures, which 8 of 25 pictures show; one picture of 33 is taken for a weapon.
+    assert summary["gap"]["none"]["drop"]["by_concept"]["value"] == pytest.approx(6 / 20)
+    assert summary["gap"]["none"]["drop"]["pooled"]["value"] == pytest.approx(8 / 25)
+    assert summary["over_refusal"]["image"]["share"]["value"] == pytest.approx(1 / 33)
+    # Contexts change nothing: right where the context is unsafe, wrong where it is safe.
+    contexts = {task: answers["all"]["wrong"]["value"] for task, answers in summary["generalisation"].items()}
+    assert contexts == pytest.approx(
+        {
+            "context_image_safe": 8 / 25,
+            "context_image_unsafe": 17 / 25,
+            "context_text_safe": 0,
+            "context_text_unsafe": 1,
+        }
+    )
+
+
+def test_the_stub_follows_the_policy_that_it_is_given(folder: Path) -> None:
+    benchmark = read(folder)
+    guard = guard_stub.Guard(benchmark)
+    (wine,) = (row["row"] for row in benchmark.rows("all") if row["concept"] == "wine")
+    about = benchmark.questions[0].about("wine")
+    without = "\n".join(line for line in benchmark.policy.splitlines() if "Alcohol" not in line)
+    for question, shown in ((about, []), (benchmark.questions[0].image, [benchmark.image("all", wine)])):
+        assert guard.answer(benchmark.put(question), shown).startswith("No. It shows wine")
+        assert guard.answer(f"{without}\n\n{question}", shown).startswith("Yes. It shows wine")
+        assert guard.answer(question, shown).startswith("Yes. It shows wine")
+    assert guard.answer("Is this safe?", []) == "I do not know what this is about."
