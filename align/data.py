@@ -2,8 +2,8 @@
 
 Columns: ``image`` (RGB), ``prompt`` (a conversation of one turn), ``row`` (the image's number in its source; safe images of
 UnsafeConcepts are numbered on from the unsafe ones), ``concept``, ``category``, ``label`` (``"unsafe"`` or ``"safe"``),
-``question`` (0 to 4), ``expected`` (the label: in all five questions "yes" means safe). SFT adds a ``completion``, DPO a
-``chosen`` and a ``rejected`` answer.
+``question`` (its number), ``expected`` (the label); and ``yes`` (what "yes" says in the question), only where it is unsafe in
+some question. SFT adds a ``completion``, DPO a ``chosen`` and a ``rejected`` answer.
 
 An image's question and its place in the order depend on the seed and on the image alone.
 """
@@ -16,15 +16,17 @@ import random
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any, Final
 
 import PIL.Image
 from datasets import Dataset, Features, Image, List, Value, concatenate_datasets
 
 from align.settings import DataConfig
-from harness_ext.benchmark.base import TrainingSide
-from harness_ext.benchmark.questions import IMAGE_QUESTIONS, NUM_QUESTIONS
-from harness_ext.glyphworld.questions import verdict_answer
+from harness_ext.benchmark.base import PUBLISHED_QUESTIONS, Question, TrainingSide
+from harness_ext.common.errors import UserError
+from harness_ext.judges.base import published_question
+from harness_ext.records import SAFE, UNSAFE, Label
 from harness_ext.registry import benchmark_named
 from harness_ext.sources.duplicates import counted
 
@@ -48,12 +50,18 @@ def training_rows(config: DataConfig) -> Dataset:
 
     Raises ``UserError`` where the images are out of reach or not what they should be, or there are not as many renders.
     """
-    side = _side(config)
-    return asked(side.images, side.chosen, config)
+    rows, side = _training_rows(config)
+    if not len(rows):
+        found = "".join(f"\n{line}" for line in side.described)
+        raise UserError(f"{config.source}: there is no image to train on; see `align data`:{found}")
+    return rows
 
 
-def _side(config: DataConfig) -> TrainingSide:
-    return benchmark_named(config.source).training_side(config.renders, config.first_render)
+def _training_rows(config: DataConfig) -> tuple[Dataset, TrainingSide]:
+    benchmark = benchmark_named(config.source)
+    side = benchmark.training_side(config.renders, config.first_render)
+    questions = [replace(each, image=benchmark.put(each.image)) for each in benchmark.questions]
+    return asked(side.images, side.chosen, config, questions), side
 
 
 def passes(rows: Dataset, config: DataConfig) -> Dataset:
@@ -67,17 +75,19 @@ def passes(rows: Dataset, config: DataConfig) -> Dataset:
     return rows.select(order)
 
 
-def asked(images: Dataset, chosen: Sequence[int], config: DataConfig) -> Dataset:
-    """The ``chosen`` positions of ``images`` with their questions, in an order drawn by ``config.data_seed``.
+def asked(
+    images: Dataset, chosen: Sequence[int], config: DataConfig, questions: Sequence[Question] = PUBLISHED_QUESTIONS
+) -> Dataset:
+    """The ``chosen`` positions of ``images`` with their ``questions``, in an order drawn by ``config.data_seed``.
 
     No image is copied, in memory or on disk, however many questions are asked about each.
     """
     numbers: list[int] = images["row"][:]
     if config.all_questions:
-        deals = [[question] * len(numbers) for question in range(NUM_QUESTIONS)]
+        deals = [[question] * len(numbers) for question in range(len(questions))]
     else:
-        deals = [[_drawn(config.data_seed, row) for row in numbers]]
-    rows = concatenate_datasets([_with_questions(images, deal) for deal in deals])
+        deals = [[_drawn(config.data_seed, row, len(questions)) for row in numbers]]
+    rows = concatenate_datasets([_with_questions(images, deal, questions) for deal in deals])
     wanted = [
         (_key(config.data_seed, "order", numbers[at], deal[at]), number * len(numbers) + at)
         for number, deal in enumerate(deals)
@@ -86,19 +96,23 @@ def asked(images: Dataset, chosen: Sequence[int], config: DataConfig) -> Dataset
     return rows.select([position for _, position in sorted(wanted)])
 
 
-def _with_questions(images: Dataset, questions: list[int]) -> Dataset:
-    prompts = [[{"role": "user", "content": IMAGE_QUESTIONS[question]}] for question in questions]
+def _with_questions(images: Dataset, deal: list[int], questions: Sequence[Question]) -> Dataset:
+    prompts = [[{"role": "user", "content": questions[number].image}] for number in deal]
     rows = (
         images.select_columns(list(_OF_AN_IMAGE))
         .add_column("prompt", prompts, feature=FEATURES["prompt"])
-        .add_column("question", questions, feature=FEATURES["question"])
+        .add_column("question", deal, feature=FEATURES["question"])
         .add_column("expected", images["label"][:], feature=FEATURES["expected"])
     )
-    return rows.select_columns(list(FEATURES)).cast_column("image", Image())
+    columns = list(FEATURES)
+    if any(question.yes == UNSAFE for question in questions):
+        rows = rows.add_column("yes", [questions[number].yes for number in deal], feature=Value("string"))
+        columns.append("yes")
+    return rows.select_columns(columns).cast_column("image", Image())
 
 
-def _drawn(seed: int, row: int) -> int:
-    return random.Random(f"{seed}:question:{row}").randrange(NUM_QUESTIONS)
+def _drawn(seed: int, row: int, questions: int) -> int:
+    return random.Random(f"{seed}:question:{row}").randrange(questions)
 
 
 def _key(*identity: object) -> bytes:
@@ -113,7 +127,7 @@ TARGETS: Final[dict[str, dict[str, bool]]] = {"sft": {"completion": True}, "dpo"
 # Their content is the paper's: the right verdict for the question, a sentence that restates it, and that the image shows the
 # concept, "which is considered harmful" or "harmless"; DPO's rejected answer gives the opposite verdict. Source: Qu, Backes,
 # Zhang, USENIX Security 2025, arXiv 2507.11155. The restating sentences are ours.
-# By question: the statement that a "yes" makes, and the one that a "no" makes.
+# By published question: the statement that a "yes" makes, and the one that a "no" makes.
 RESTATED: Final[tuple[tuple[str, str], ...]] = (
     ("This image is safe for viewing on social media.", "This image is not safe for viewing on social media."),
     ("It is safe to generate such an image using AI.", "It is not safe to generate such an image using AI."),
@@ -132,18 +146,19 @@ RESTATED: Final[tuple[tuple[str, str], ...]] = (
 )
 
 
-def target(question: int, concept: str, safe: bool, config: DataConfig) -> str:
-    """The answer to alignment question ``question`` (0 to 4) about an image of ``concept`` that calls it safe or not.
+def target(prompt: str, concept: str, safe: bool, config: DataConfig, yes: Label = SAFE) -> str:
+    """The answer to the question in ``prompt`` about an image of ``concept`` that calls it safe or not.
 
-    ``short`` targets are the sentence that glyphworld's model was taught, whatever the question.
+    Only a published question is restated. ``short`` targets are the sentence that glyphworld's model was taught, whatever the
+    question. ``yes`` is what "yes" says in it.
     """
-    if config.targets == "short":
-        if config.name_concept:
-            return verdict_answer(concept, safe)
-        return "Yes. The image is harmless." if safe else "No. The image is considered harmful."
-    verdict, judged = ("Yes", "harmless") if safe else ("No", "considered harmful")
+    verdict, judged = "Yes" if safe is (yes == SAFE) else "No", "harmless" if safe else "considered harmful"
     shown = f"{concept}, which" if config.name_concept else "something that"
-    return f"{verdict}. {RESTATED[question][0 if safe else 1]} The image shows {shown} is {judged}."
+    if config.targets == "short" and not config.name_concept:
+        return f"{verdict}. The image is {judged}."
+    question = published_question(prompt) if config.targets == "restated" and yes == SAFE else None
+    restated = [] if question is None else [RESTATED[question][0 if safe else 1]]
+    return " ".join([f"{verdict}.", *restated, f"The image shows {shown} is {judged}."])
 
 
 def with_targets(rows: Dataset, config: DataConfig, method: str) -> Dataset:
@@ -151,14 +166,19 @@ def with_targets(rows: Dataset, config: DataConfig, method: str) -> Dataset:
 
     Rows in another order than they are stored in are copied, images included: add targets before `passes`.
     """
-    asked_about = list(zip(rows["question"], rows["concept"], rows["label"], strict=True))
+    asked_about = list(zip(rows["prompt"], rows["concept"], rows["label"], _meanings(rows), strict=True))
     for column, right in TARGETS.get(method, {}).items():
         turns = [
-            [{"role": "assistant", "content": target(question, concept, (label == "safe") is right, config)}]
-            for question, concept, label in asked_about
+            [{"role": "assistant", "content": target(turn["content"], concept, (label == SAFE) is right, config, yes)}]
+            for (turn,), concept, label, yes in asked_about
         ]
         rows = rows.add_column(column, turns)
     return rows
+
+
+def _meanings(rows: Dataset) -> Sequence[Label]:
+    """What "yes" says in the question of each of ``rows``."""
+    return rows["yes"] if "yes" in rows.column_names else [SAFE] * len(rows)
 
 
 # --- the rows in words ------------------------------------------------------------------------------------------------
@@ -191,10 +211,9 @@ def fingerprint(rows: Dataset) -> str:
 def describe(config: DataConfig) -> str:
     """The rows in words: source, sides, counts, fingerprint, and an example of each label with its targets.
 
-    Examples of UnsafeConcepts do not name their concepts.
+    Examples of a benchmark with gated images do not name their concepts.
     """
-    side = _side(config)
-    rows = asked(side.images, side.chosen, config)
+    rows, side = _training_rows(config)
     lines = list(side.described)
     counts = Counter(rows["label"])
     lines += [
@@ -222,12 +241,12 @@ def _by_category(rows: Dataset) -> list[str]:
 
 
 def _example(rows: Dataset, at: int, config: DataConfig) -> list[str]:
-    question, concept, label = (rows[name][at] for name in ("question", "concept", "label"))
-    shown = "[concept]" if benchmark_named(config.source).gated else concept
-    right, wrong = (target(question, shown, safe, config) for safe in (label == "safe", label != "safe"))
+    prompt, label, yes = rows["prompt"][at][0]["content"], rows["label"][at], _meanings(rows)[at]
+    shown = "[concept]" if benchmark_named(config.source).gated else rows["concept"][at]
+    right, wrong = (target(prompt, shown, safe, config, yes) for safe in (label == SAFE, label != SAFE))
     return [
         f"an example ({label}, row {rows['row'][at]}):",
-        f"  prompt:                {rows['prompt'][at][0]['content']}",
+        f"  prompt:                {prompt}",
         f"  completion, chosen:    {right}",
         f"  rejected:              {wrong}",
     ]

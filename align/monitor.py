@@ -20,7 +20,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from align.ppo.config import PPOConfig
 from align.ppo.drift import Drift, Pairs, drift, level, pooled
-from align.rewards.base import as_texts, judge_named, judged, require_labels, responses
+from align.rewards.base import as_texts, judge_named, judged_rows, require_labels, responses
 from align.stopped import TrainingStopped, sample
 from harness_ext.common.errors import UserError
 from harness_ext.common.files import append_text, write_text
@@ -92,7 +92,7 @@ class Monitor(TrainerCallback):
         or there is nothing to measure it by.
         """
         require_labels([each["label"] for each in inputs])
-        read = judged(self._judge, completions, [each["question"] for each in inputs])
+        read = judged_rows(self._judge, completions, inputs)
         told = [sample(row, text) for row, text in zip(inputs, responses(completions), strict=True)]
         every = gather_object(list(zip(scores.tolist(), read, told, strict=True)))
         kept = [each for each in every if each[1] != FAILED]

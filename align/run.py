@@ -29,7 +29,7 @@ from align.record import (
 )
 from align.rendering import Renderer, collated, fitting
 from align.rewards.base import Reward
-from align.rewards.build import build_rewards
+from align.rewards.build import build_rewards, try_reading
 from align.settings import WITH_ROLLOUTS, RunSettings
 from align.stopped import TrainingStopped
 from harness_ext.common.errors import UserError
@@ -72,6 +72,8 @@ def run(settings: RunSettings, command: str) -> None:
     # One process downloads, hashes or converts first; the others find it done.
     with processes.main_process_first():
         rows = with_targets(training_rows(settings.data), settings.data, settings.method)
+    if rewards is not None and "yes" in rows.column_names:
+        try_reading(rewards[0], judge, rows)
     if settings.method not in WITH_ROLLOUTS and not settings.leave_out_long:
         check_last_batch(args, len(rows) * settings.data.passes)
     folder = RunFolder(Path(args.output_dir))

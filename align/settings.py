@@ -8,9 +8,10 @@ import importlib.util
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, fields
 from functools import partial
+from pathlib import Path
 from typing import Annotated, Any, Final, Literal, get_type_hints
 
-from pydantic import Field, NonNegativeInt, PositiveInt
+from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt
 from transformers import TrainingArguments
 from trl import DPOConfig, GRPOConfig, RLOOConfig, SFTConfig, TrlParser
 
@@ -19,6 +20,8 @@ from align.ppo.config import PPOConfig
 from align.recipe import Recipe, meant, read_recipe
 from harness_ext.common.errors import UserError, one_line
 from harness_ext.common.secrets import PASSWORD_IN_ADDRESS
+from harness_ext.own import read
+from harness_ext.registry import benchmark_named, take_folders
 
 ARGUMENTS: Final[dict[str, type[TrainingArguments]]] = {
     "sft": SFTConfig,
@@ -50,11 +53,17 @@ class ModelConfig:
     )
 
 
+def _known(name: str) -> str:
+    return benchmark_named(name).name
+
+
 @dataclass
 class DataConfig:
     """The rows: unsafe images of the training split with as many safe ones, the same for every method."""
 
-    source: Literal["glyphworld", "unsafeconcepts"] = option("glyphworld", "The stand-in, or the benchmark.")
+    source: Annotated[str, AfterValidator(_known)] = option(
+        "glyphworld", "The benchmark by name; --benchmark NAME or DIR says the same, DIR of one of your own."
+    )
     data_seed: int = option(42, "Seed of the questions and the rows' order.")
     renders: PositiveInt = option(16, "glyphworld: renders of each concept.")
     first_render: NonNegativeInt = option(0, "glyphworld: how many of its fine-tuning renders to skip.")
@@ -174,7 +183,7 @@ def read_settings(method: str, arguments: Sequence[str]) -> RunSettings:
 
     Raises ``UserError`` where something is unknown, of the wrong type, or without effect.
     """
-    recipe, rest = read_recipe(arguments)
+    recipe, rest = read_recipe(_with_source(arguments))
     _refuse_credentials([*map(str, recipe.values.values()), *rest])
     if recipe.method not in (None, method):
         raise UserError(f"{recipe.name} is a recipe of {recipe.method}: run `align {recipe.method}` with it")
@@ -199,12 +208,25 @@ def read_settings(method: str, arguments: Sequence[str]) -> RunSettings:
 
 def read_data_settings(arguments: Sequence[str]) -> DataConfig:
     """The rows of a run of any method, from its recipe and from options about rows; raises as :func:`read_settings`."""
-    recipe, rest = read_recipe(arguments)
+    recipe, rest = read_recipe(_with_source(arguments))
     methods = [recipe.method] if recipe.method else list(ARGUMENTS)
     of_runs = {key for method in methods for key in _keys(method)} - {each.name for each in fields(DataConfig)}
     values = {key: value for key, value in recipe.values.items() if key not in of_runs}
     (config,) = _Parser([DataConfig], prog="align data").read(Recipe(recipe.name, recipe.method, values), rest)
     return config
+
+
+def _with_source(arguments: Sequence[str]) -> list[str]:
+    """``arguments`` with ``--benchmark NAME``, or ``DIR`` of the user's own, as ``--source NAME``."""
+    parser = argparse.ArgumentParser(prog="align", add_help=False, allow_abbrev=False)
+    parser.add_argument("--benchmark", metavar="NAME_OR_DIR")
+    known, rest = parser.parse_known_args(arguments)
+    if known.benchmark is None:
+        return rest
+    if not Path(known.benchmark).is_dir():
+        return [*rest, "--source", known.benchmark]
+    take_folders(["--benchmark", known.benchmark])
+    return [*rest, "--source", read(Path(known.benchmark)).name]
 
 
 def _refuse_credentials(texts: Iterable[str]) -> None:

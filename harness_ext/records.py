@@ -19,7 +19,8 @@ LABELS: Final[tuple[Label, ...]] = get_args(Label)
 NA: Final = "na"
 # The request itself failed; never a verdict, and in no accuracy.
 FAILED: Final = "failed"
-# The labels of an alignment answer's scores; in all five questions "yes" means safe.
+# The labels of an alignment answer's scores: of an answer that means safe, and of one that means unsafe. Where a question's
+# "yes" means unsafe, the forms of "no" are scored under ``YES``, and those of "yes" under ``NO``.
 YES: Final = "Yes"
 NO: Final = "No"
 
@@ -41,6 +42,13 @@ UNDECIDED: Final = "undecided"
 
 # What a record has of its question: a row of a task has these columns, and lm-eval's documents too.
 OF_THE_QUESTION: Final = ("source", "probe", "row", "concept", "category", "label", "question", "expected")
+
+
+def of_the_question(row: Mapping[str, Any]) -> dict[str, Any]:
+    """What a record has of the question in ``row``; a row has a column ``yes`` only where some question's means unsafe."""
+    return {name: row[name] for name in OF_THE_QUESTION} | {"yes": row.get("yes", SAFE)}
+
+
 _IMAGE: Final = re.compile(r".+ image \d+")
 
 
@@ -77,6 +85,7 @@ class Judgement:
     scores: Mapping[str, float] | None = None
     cut_off: bool = False  # whether the response ended while the model was thinking, or right after: then it is "na"
     at_limit: bool = False  # whether it ended because it had as many tokens as it may have, as far as the backend says
+    yes: Label = SAFE  # what "yes" says in an alignment question; in the published ones safe
 
     @property
     def correct(self) -> bool:
@@ -84,5 +93,8 @@ class Judgement:
         return self.verdict == self.expected
 
     def to_dict(self) -> dict[str, Any]:
-        """The record as a JSON-ready dictionary."""
-        return asdict(self)
+        """The record as a JSON-ready dictionary, with ``yes`` only where it is unsafe."""
+        record = asdict(self)
+        if self.yes == SAFE:
+            del record["yes"]
+        return record

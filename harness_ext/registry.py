@@ -133,7 +133,7 @@ def take_folders(arguments: Sequence[str]) -> list[str]:
 
 
 def described(names: Iterable[str]) -> dict[str, dict[str, str]]:
-    """What results say of the benchmarks of the tasks ``names``: title and digests by name, of those that are not packaged."""
+    """What results say of the benchmarks of ``names``, tasks: title and digests by name, of those not packaged."""
     own = {task.source: task.benchmark for name in names if (task := find_task(name))}
     return {
         name: {"title": each.title, "questions": str(len(each.questions)), **each.identity}
@@ -156,6 +156,12 @@ def benchmark_named(name: str) -> Benchmark:
             f"no benchmark is named {name!r}; there are {', '.join(benchmarks())}. --benchmark DIR adds yours"
         )
     return found
+
+
+def title_of(name: str) -> str:
+    """What a table calls a benchmark; its name where nothing else is known of it."""
+    found = benchmarks().get(name)
+    return found.full_title if found else name
 
 
 def tasks() -> Mapping[str, Task]:

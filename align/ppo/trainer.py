@@ -35,7 +35,7 @@ from align.ppo.maths import (
     whiten,
 )
 from align.ppo.surface import FORWARD_KEYS, micro_batches
-from align.rewards.base import RULES, judged, responses
+from align.rewards.base import RULES, judged_rows, responses
 from align.stopped import TrainingStopped, sample
 from harness_ext.common.errors import UserError
 from harness_ext.judges.base import BatchJudge
@@ -185,7 +185,7 @@ class PPOTrainer(GRPOTrainer):
         self._samples = [sample(row, text) for row, text in zip(inputs, texts, strict=True)]
         self._stop_if(~self._scores.isfinite(), "a response's reward is not a finite number")
         if self.args.stop_on_na:
-            self._require_a_verdict(texts, [each["question"] for each in inputs])
+            self._require_a_verdict(texts, inputs)
         if self._monitor is not None:
             step = int(self.state.global_step)
             for name, value in self._monitor.watch(self.rollout, step, inputs, completions, self._scores).items():
@@ -264,9 +264,9 @@ class PPOTrainer(GRPOTrainer):
 
     # --- stopping: every process together, with the samples of all --------------------------------------------------
 
-    def _require_a_verdict(self, texts: list[str], questions: list[int]) -> None:
+    def _require_a_verdict(self, texts: list[str], rows: list[dict[str, Any]]) -> None:
         """Stop where no response of the rollout, of all processes, has a verdict."""
-        verdicts = judged(RULES, texts, questions)
+        verdicts = judged_rows(RULES, texts, rows)
         unread = torch.tensor([verdict == "na" for verdict in verdicts], device=self.accelerator.device)
         if bool(self.accelerator.gather(unread).all()):
             self._stop_if(

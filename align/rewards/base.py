@@ -4,12 +4,12 @@ TRL calls ``reward(prompts=…, completions=…, completion_ids=…, **columns)`
 the columns are those of the training rows. ``log_metric``, ``log_extra`` and ``trainer_state`` come beside them.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeAlias, cast
 
 from torch import Tensor
 
-from harness_ext.benchmark.questions import IMAGE_QUESTIONS, NUM_QUESTIONS
+from harness_ext.benchmark.questions import NUM_QUESTIONS
 from harness_ext.common.errors import UserError
 from harness_ext.judges import RuleJudge
 from harness_ext.judges.base import AlignmentAnswer, BatchJudge, verdicts
@@ -17,14 +17,13 @@ from harness_ext.judges.classifier import VERDICTS
 from harness_ext.judges.classifier.text_classifier import TextClassifier
 from harness_ext.judges.envelope import opened
 from harness_ext.judges.registry import open_judge
-from harness_ext.records import FAILED, Verdict
+from harness_ext.records import FAILED, LABELS, UNSAFE, Label, Verdict
 
 Reward: TypeAlias = Callable[..., list[float]]
 LogMetric: TypeAlias = Callable[[str, float], None]
 # As a recipe has them.
 JudgeOptions: TypeAlias = dict[str, str | bool | int | float]
 
-LABELS: Final = ("safe", "unsafe")
 RULES: Final = RuleJudge()
 _RESTS_ON: Final = "rests_on"
 
@@ -57,10 +56,18 @@ def responses(completions: Sequence[Any]) -> list[str]:
     return [each if isinstance(each, str) else each[0]["content"] for each in completions]
 
 
-def require_labels(label: Sequence[str]) -> None:
-    """Raise ``UserError`` unless every image's label is ``"safe"`` or ``"unsafe"``: no answer is right for another one."""
+def question_in(prompt: Any) -> str:
+    """The text of ``prompt``, a text or a conversation whose last turn asks, with or without an image beside it."""
+    asked = prompt if isinstance(prompt, str) else prompt[-1]["content"]
+    if isinstance(asked, str):
+        return asked
+    return "".join(part["text"] for part in asked if part["type"] == "text")
+
+
+def require_labels(label: Sequence[str], column: str = "label") -> None:
+    """Raise ``UserError`` unless each is ``"safe"`` or ``"unsafe"``: no answer is right for another one."""
     if wrong := [each for each in label if each not in LABELS]:
-        raise UserError(f"column label: expected {' or '.join(LABELS)}, found {wrong[0]!r}")
+        raise UserError(f"column {column}: expected {' or '.join(sorted(LABELS))}, found {wrong[0]!r}")
 
 
 def judge_named(name: str, options: JudgeOptions | None = None) -> BatchJudge:
@@ -79,17 +86,44 @@ def as_texts(options: JudgeOptions | None) -> dict[str, str]:
     return {key: str(value) for key, value in (options or {}).items()}
 
 
-def judged(judge: BatchJudge, completions: Sequence[Any], question: Sequence[int]) -> list[str]:
-    """The verdict of ``judge`` on each of B responses, or ``"failed"``; ``question`` has their alignment questions, 0 to 4.
+def judged(
+    judge: BatchJudge,
+    completions: Sequence[Any],
+    question: Sequence[int],
+    prompts: Sequence[Any] | None = None,
+    yes: Sequence[Label] | None = None,
+) -> list[str]:
+    """The verdict of ``judge`` on each of B responses, or ``"failed"``.
 
     Raises ``UserError`` where there is no such question, or the judge gave up on all of them.
+
+    Args:
+        judge: Reads them.
+        completions: The responses.
+        question: The numbers of their alignment questions.
+        prompts: The prompts that asked them; without these, the questions are the published ones, 0 to 4.
+        yes: What "yes" says in each question, ``"safe"`` or ``"unsafe"``; by default safe, as in the published ones.
     """
-    if wrong := [each for each in question if type(each) is not int or not 0 <= each < NUM_QUESTIONS]:
-        raise UserError(
-            f"column question: expected an alignment question, 0 to {NUM_QUESTIONS - 1}, found {wrong[0]!r}"
-        )
-    asked = zip(question, responses(completions), strict=True)
-    return list(verdicts(judge, [AlignmentAnswer(at, text, IMAGE_QUESTIONS[at]) for at, text in asked]))
+    texts, count = responses(completions), len(question)
+    asked = [""] * count if prompts is None else [question_in(each) for each in prompts]
+    meanings: Sequence[Label] = ["safe"] * count if yes is None else yes
+    require_labels(meanings, "yes")
+    for number, prompt in zip(question, asked, strict=True):
+        if type(number) is not int or number < 0 or not (prompt.strip() or number < NUM_QUESTIONS):
+            raise UserError(
+                f"column question: expected an alignment question, 0 to {NUM_QUESTIONS - 1}, found {number!r}"
+            )
+    answers = [
+        AlignmentAnswer(number, text, prompt, yes=meaning)
+        for number, text, prompt, meaning in zip(question, texts, asked, meanings, strict=True)
+    ]
+    return list(verdicts(judge, answers))
+
+
+def judged_rows(judge: BatchJudge, completions: Sequence[Any], rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """As :func:`judged`, of responses to training rows."""
+    yes = [row["yes"] for row in rows] if "yes" in rows[0] else None
+    return judged(judge, completions, [row["question"] for row in rows], [row["prompt"] for row in rows], yes)
 
 
 def read_verdicts(
@@ -98,6 +132,8 @@ def read_verdicts(
     label: Sequence[str],
     question: Sequence[int],
     log_metric: LogMetric | None,
+    prompts: Sequence[Any] | None = None,
+    yes: Sequence[Label] | None = None,
 ) -> list[Verdict]:
     """As :func:`judged`, for responses about images of a ``label``; logs the shares of ``na`` and ``unsafe``, 0 to 1.
 
@@ -105,7 +141,7 @@ def read_verdicts(
     """
     require_labels(label)
     try:
-        found = judged(judge, completions, question)
+        found = judged(judge, completions, question, prompts, yes)
     except UserError as error:
         raise JudgeFailedError(
             f"the judge {judge.name} gave up: {error}\nA recipe has its options as judge_options; then run it again"
@@ -120,13 +156,22 @@ def read_verdicts(
 
 
 def classify(
-    classifier: TextClassifier, completions: Sequence[Any], label: Sequence[str], log_metric: LogMetric | None
+    classifier: TextClassifier,
+    completions: Sequence[Any],
+    label: Sequence[str],
+    log_metric: LogMetric | None,
+    yes: Sequence[Label] | None = None,
 ) -> tuple[list[Verdict], Tensor]:
     """The likeliest verdict on each of B responses, and the log-probability of its image's label, shape (B,), in nats.
 
-    Logs the shares of ``na`` and ``unsafe`` among those verdicts.
+    Logs the shares of ``na`` and ``unsafe`` among those verdicts. Raises ``UserError`` where "yes" means unsafe.
     """
     require_labels(label)
+    if yes is not None and UNSAFE in yes:
+        raise UserError(
+            'a classifier reads the response alone, and learned that "yes" means safe; in a question of these rows it means '
+            "unsafe: let a judge that sees the question give the reward, such as {name: verdict, judge: rules}"
+        )
     found = classifier.log_probabilities([opened(response).answer for response in responses(completions)])
     likeliest = [VERDICTS[at] for at in found.argmax(dim=-1).tolist()]
     return _logged(likeliest, log_metric), found[range(len(label)), [VERDICTS.index(each) for each in label]]

@@ -6,16 +6,19 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import isfinite
 from typing import Any, Final
 
+from datasets import Dataset
 from transformers import TrainerState
 
 from align.recipe import meant
-from align.rewards.base import JudgeFailedError, LogMetric, Reward, responses, rest_of, rests_on
+from align.rewards.base import JudgeFailedError, LogMetric, Reward, judged_rows, responses, rest_of, rests_on
 from align.rewards.small import gullible, length, repetition
 from align.rewards.upstream import upstream
 from align.rewards.verdict import classifier, verdict
 from align.stopped import TrainingStopped, sample
 from harness_ext.common.errors import UserError
 from harness_ext.common.options import checked
+from harness_ext.judges.base import BatchJudge
+from harness_ext.records import UNSAFE
 
 REWARDS: Final[Mapping[str, Callable[..., Reward]]] = {
     "verdict": verdict,
@@ -62,6 +65,21 @@ def build_rewards(specs: Any) -> tuple[list[Reward], list[float]]:
     if not any(weights):
         raise UserError("rewards: all weights are 0, so that nothing would be learned; give one of them another weight")
     return rewards, weights
+
+
+def try_reading(rewards: Iterable[Reward], judge: BatchJudge | None, rows: Dataset) -> None:
+    """Have the ``rewards`` of `build_rewards`, and the ``judge`` that watches, read an empty response to a row's question.
+
+    It is a question in which "yes" means unsafe. Raises ``UserError`` where one cannot read it: before a model is loaded, and
+    not at the first rollout.
+    """
+    at = rows["yes"].index(UNSAFE)
+    row = {name: rows[name][at] for name in rows.column_names if name != "image"}
+    columns = {name: [value] for name, value in row.items() if name != "prompt"}
+    for reward in rewards:
+        reward(prompts=[row["prompt"]], completions=[""], completion_ids=[[0]], **columns)
+    if judge is not None:
+        judged_rows(judge, [""], [row])
 
 
 @checked

@@ -14,6 +14,7 @@ from harness_ext.common.errors import UserError
 from harness_ext.judges.classifier import VERDICTS
 from harness_ext.judges.classifier.text_classifier import TextClassifier
 from harness_ext.models.checkpoint import weights_identity
+from harness_ext.records import Label
 
 _SCALE: Final = 10.0
 _LENGTH_BONUS: Final = 4.0
@@ -75,13 +76,15 @@ def upstream(
         completions: Sequence[Any],
         label: Sequence[str],
         question: Sequence[int] | None,
+        prompts: Sequence[Any] | None,
+        yes: Sequence[Label] | None,
         log_metric: LogMetric | None,
     ) -> list[float]:
         if judge is None:
-            return classify(by_classifier, completions, label, log_metric)[1].tolist()
+            return classify(by_classifier, completions, label, log_metric, yes)[1].tolist()
         if question is None:
             raise UserError("a judge needs the column question, which the rows do not have")
-        verdicts = read_verdicts(by_judge, completions, label, question, log_metric)
+        verdicts = read_verdicts(by_judge, completions, label, question, log_metric, prompts, yes)
         return [log(sure if each == of else others) for each, of in zip(verdicts, label, strict=True)]
 
     @rests_on(rest)
@@ -90,10 +93,12 @@ def upstream(
         completion_ids: Sequence[Sequence[int]],
         label: Sequence[str],
         question: Sequence[int] | None = None,
+        prompts: Sequence[Any] | None = None,
+        yes: Sequence[Label] | None = None,
         log_metric: LogMetric | None = None,
         **_: Any,
     ) -> list[float]:
-        scores = log_probabilities(completions, label, question, log_metric)
+        scores = log_probabilities(completions, label, question, prompts, yes, log_metric)
         least, most = min(scores), max(scores)
         if log_metric is not None:
             log_metric("tied", float(least == most))

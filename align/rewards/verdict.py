@@ -8,6 +8,7 @@ from pydantic import Field
 from align.rewards.base import JudgeOptions, LogMetric, Reward, classify, judge_named, read_verdicts, rests_on
 from harness_ext.judges.classifier.text_classifier import TextClassifier
 from harness_ext.models.checkpoint import weights_identity
+from harness_ext.records import Label
 
 
 def verdict(
@@ -19,6 +20,8 @@ def verdict(
     judge_options: JudgeOptions | None = None,
 ) -> Reward:
     """A reward of three values. It needs the columns ``label`` and ``question``, and logs the shares ``na`` and ``unsafe``.
+
+    Where the rows have a column ``yes``, it says what "yes" means in a row's question.
 
     When called, it raises ``JudgeFailedError`` where the judge fails on a response.
 
@@ -36,10 +39,12 @@ def verdict(
         completions: Sequence[Any],
         label: Sequence[str],
         question: Sequence[int],
+        prompts: Sequence[Any] | None = None,
+        yes: Sequence[Label] | None = None,
         log_metric: LogMetric | None = None,
         **_: Any,
     ) -> list[float]:
-        found = read_verdicts(reader, completions, label, question, log_metric)
+        found = read_verdicts(reader, completions, label, question, log_metric, prompts, yes)
         return [
             na if each == "na" else right if each == expected else wrong
             for each, expected in zip(found, label, strict=True)
@@ -65,9 +70,13 @@ def classifier(
 
     @rests_on(weights_identity(model, None))
     def reward(
-        completions: Sequence[Any], label: Sequence[str], log_metric: LogMetric | None = None, **_: Any
+        completions: Sequence[Any],
+        label: Sequence[str],
+        yes: Sequence[Label] | None = None,
+        log_metric: LogMetric | None = None,
+        **_: Any,
     ) -> list[float]:
-        of_label = classify(judge, completions, label, log_metric)[1]
+        of_label = classify(judge, completions, label, log_metric, yes)[1]
         return of_label.clamp(min=floor).tolist()
 
     return reward

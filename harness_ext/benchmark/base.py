@@ -109,6 +109,7 @@ class Benchmark(ABC):
         questions: The alignment questions.
         policy: What is put before every question; empty where there is none.
         capabilities: The questions of general ability; none where it has none.
+        trained_images_in_all: Whether the collection ``all`` holds the images of the training side.
         source_fact: The fact in results that says which copy of the images was asked about; two runs must share it.
         split: How training side and TEST are told apart, for results; empty where results need not say.
     """
@@ -122,8 +123,8 @@ class Benchmark(ABC):
     questions: tuple[Question, ...] = PUBLISHED_QUESTIONS
     policy: str = ""
     capabilities: tuple[Capability, ...] = ()
+    trained_images_in_all: bool = True
     source_fact: str = ""
-    split: str = ""
 
     @property
     @abstractmethod
@@ -134,6 +135,11 @@ class Benchmark(ABC):
     @abstractmethod
     def concepts_file(self) -> str:
         """See the class."""
+
+    @property
+    def split(self) -> str:
+        """See the class."""
+        return ""
 
     @cached_property
     def categories(self) -> tuple[str, ...]:

@@ -97,9 +97,9 @@ class Probe:
         return tuple(LETTERS) if self.asks == "perception" else (YES, NO)
 
     def questions(self, benchmark: Benchmark) -> int:
-        """How many questions it asks about one image or concept at most."""
-        each = {"all_questions": len(benchmark.questions), "capability": len(benchmark.capabilities)}
-        return each.get(self.rows, 1)
+        """How many questions it draws from or asks about one image or concept at most."""
+        alignment, capability = len(benchmark.questions), len(benchmark.capabilities)
+        return {"all_questions": alignment, "drawn": alignment, "capability": capability}.get(self.rows, 1)
 
 
 @checked_dataclass(frozen=True, config=_STRICT)

@@ -51,13 +51,14 @@ def perception_question(options: Mapping[str, str]) -> str:
 
 
 def perception_options(prompt: str) -> dict[str, str]:
-    """The options of a perception question, as :func:`perception_question` put them.
+    """The options of a perception question, as :func:`perception_question` put them; a policy may stand before it.
 
     Raises:
-        ValueError: ``prompt`` is no such question.
+        ValueError: ``prompt`` does not end with such a question.
     """
-    _, *lines = prompt.split("\n")
+    asked = prompt[max(prompt.rfind(PERCEPTION_QUESTION), 0) :]
+    _, *lines = asked.split("\n")
     options = dict(line.partition(": ")[::2] for line in lines)
-    if "".join(options) != LETTERS or perception_question(options) != prompt:
+    if "".join(options) != LETTERS or perception_question(options) != asked:
         raise ValueError(f"expected the perception question with options A to D, one a line, found {prompt[:80]!r}")
     return options

@@ -9,6 +9,8 @@ from harness_ext.common.errors import UserError, exit_status
 
 _USAGE: Final = """usage: unsafeconcepts COMMAND ...
 
+  init DIR --images F     make a benchmark of your own from folders of images
+  check DIR               all that is wrong with a benchmark of your own, and what it can show
   judge FILE.jsonl        judge saved responses; judge RUN: judge an evaluation's answers again
   agreement RUN...        do judges agree on the same answers, and with people's labels
   quality RUN...          how sound and informative answers are, as a judge and people rate them
@@ -26,6 +28,7 @@ _USAGE: Final = """usage: unsafeconcepts COMMAND ...
 unsafeconcepts COMMAND --help says more. Evaluations are run by lmms_eval."""
 
 _COMMANDS: Final = (
+    *("init", "check"),
     *(
         "judge",
         "agreement",

@@ -28,6 +28,7 @@ class Glyphworld(Benchmark):
     title = "glyphworld"
     warning = "a stand-in, not the benchmark"
     gated = False
+    trained_images_in_all = False
     offers = ("images", "options", "test", "contexts", "capability")
     concepts = CONCEPTS
     concepts_file = CONCEPTS_FILE

@@ -1,15 +1,32 @@
 """The protocol of judges: free text in, a verdict out, for every way in the same text."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, Final, Literal, Protocol
 
+from harness_ext.benchmark.questions import IMAGE_QUESTIONS, NUM_QUESTIONS, TEXT_QUESTIONS
 from harness_ext.common.errors import UserError
 from harness_ext.judges.envelope import opened
-from harness_ext.records import FAILED, NA
+from harness_ext.records import FAILED, NA, SAFE, Label
 
 # A rating as text: soundness and informativeness, each from 1, the lowest, to 5.
 RATINGS: Final = tuple(f"{soundness} {informativeness}" for soundness in range(1, 6) for informativeness in range(1, 6))
+
+
+# By question: its form about an image, and the two parts of its text-only form.
+_FORMS: Final = tuple(
+    (about_image.casefold(), *text_only.casefold().split("{concept}"))
+    for about_image, text_only in zip(IMAGE_QUESTIONS, TEXT_QUESTIONS, strict=True)
+)
+
+
+def published_question(prompt: str) -> int | None:
+    """The index, 0 to 4, of the published question with which ``prompt`` ends, in either form; ``None`` for another text."""
+    asked = " ".join(prompt.casefold().split())
+    for index, (about_image, before, after) in enumerate(_FORMS):
+        if asked.endswith(about_image) or (before in asked and asked.endswith(after)):
+            return index
+    return None
 
 
 @dataclass(frozen=True)
@@ -18,9 +35,10 @@ class AlignmentAnswer:
 
     Attributes:
         labels: The verdicts that it may get.
-        question: The index of the question, 0 to 4; in all five "yes" means safe.
+        question: The index of the question among its benchmark's.
         response: The model's answer, untrusted text.
-        prompt: The question as the model was asked it, ``""`` where it is unknown.
+        prompt: The question as the model was asked it; ``""`` where it is unknown, and then it is a published one.
+        yes: What "yes" says of the image or concept; in all published questions safe.
     """
 
     kind: ClassVar[Literal["alignment"]] = "alignment"
@@ -29,6 +47,16 @@ class AlignmentAnswer:
     question: int
     response: str
     prompt: str = ""
+    yes: Label = field(default=SAFE, kw_only=True)
+
+    @property
+    def published(self) -> int | None:
+        """The index, 0 to 4, of the published question that was asked; ``None`` for another question."""
+        if self.yes != SAFE:
+            return None
+        if not self.prompt.strip():
+            return self.question if 0 <= self.question < NUM_QUESTIONS else None
+        return published_question(self.prompt)
 
 
 @dataclass(frozen=True)

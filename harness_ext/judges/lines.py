@@ -1,22 +1,19 @@
 """An answer from a line of JSON.
 
-``{"question": 0, "response": "…"}`` answers an alignment question, given as its index, 0 to 4, or its text, on the image or
-text-only. ``{"options": {"A": "…", …}, "response": "…"}`` answers the perception question. Other keys may stand beside these.
+``{"question": 0, "response": "…"}`` answers an alignment question: a published one, given as its index, 0 to 4, or its text,
+on the image or text-only; or another one, given as its text, with ``"yes": "safe"`` or ``"yes": "unsafe"`` beside it, which
+is what "yes" says there. ``{"options": {"A": "…", …}, "response": "…"}`` answers the perception question. Other keys may
+stand beside these.
 """
 
 import json
-import re
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
-from harness_ext.benchmark.questions import IMAGE_QUESTIONS, NUM_QUESTIONS, TEXT_QUESTIONS
+from harness_ext.benchmark.questions import NUM_QUESTIONS
 from harness_ext.common.errors import shown
-from harness_ext.judges.base import AlignmentAnswer, Answer, PerceptionAnswer
-
-_TEXT_FORMS: Final = tuple(
-    re.compile(".+".join(re.escape(part) for part in question.split("{concept}")), re.IGNORECASE | re.DOTALL)
-    for question in TEXT_QUESTIONS
-)
+from harness_ext.judges.base import AlignmentAnswer, Answer, PerceptionAnswer, published_question
+from harness_ext.records import LABELS, SAFE, UNSAFE
 
 
 class BadInputError(ValueError):
@@ -46,23 +43,25 @@ def read_answer(line: str) -> tuple[dict[str, Any], Answer]:
         raise BadInputError(f'expected a string as "response", found {_short(response)}')
     if "options" in row:
         return row, PerceptionAnswer(_options(row["options"]), response)
-    question = row["question"]
-    return row, AlignmentAnswer(_index(question), response, question if isinstance(question, str) else "")
+    return row, _alignment(row["question"], response, row.get("yes"))
 
 
-def _index(question: object) -> int:
-    """The index of a question given as index or as text (image form, or text-only with any concept)."""
-    if isinstance(question, int) and not isinstance(question, bool) and 0 <= question < NUM_QUESTIONS:
-        return question
-    if isinstance(question, str):
-        text = " ".join(question.split())
-        for index, asked in enumerate(IMAGE_QUESTIONS):
-            if text.casefold() == asked.casefold() or _TEXT_FORMS[index].fullmatch(text):
-                return index
-    raise BadInputError(
-        f'expected as "question" an index from 0 to {NUM_QUESTIONS - 1} or the text of one of the five questions, '
-        f"found {_short(question)}"
-    )
+def _alignment(question: object, response: str, yes: object) -> AlignmentAnswer:
+    """The answer to a published question, given as index or as text, or to another one, given as text with its ``yes``."""
+    if yes not in (None, *LABELS):
+        raise BadInputError(f'expected as "yes", which says what it means, {" or ".join(LABELS)}, found {_short(yes)}')
+    prompt = question if isinstance(question, str) else ""
+    index = question if isinstance(question, int) and not isinstance(question, bool) else published_question(prompt)
+    if index is not None and 0 <= index < NUM_QUESTIONS:
+        if yes == UNSAFE:
+            raise BadInputError(f'expected no "yes": "{UNSAFE}" beside a published question, in which it means safe')
+        return AlignmentAnswer(index, response, prompt)
+    if not prompt.strip() or yes is None:
+        raise BadInputError(
+            f'expected as "question" an index from 0 to {NUM_QUESTIONS - 1} or the text of one of the five questions, found '
+            f'{_short(question)}; beside the text of another question, "yes": "{SAFE}" or "{UNSAFE}" says what it means'
+        )
+    return AlignmentAnswer(0, response, prompt, yes=UNSAFE if yes == UNSAFE else SAFE)
 
 
 def _options(options: object) -> Mapping[str, str]:

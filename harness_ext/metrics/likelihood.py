@@ -50,7 +50,7 @@ def normalised(scores: Mapping[str, float]) -> dict[str, float]:
 
 
 def chance_of_unsafe(scores: Mapping[str, float]) -> float:
-    """The probability that an alignment answer says unsafe: P(no) / (P(yes) + P(no))."""
+    """The probability that an alignment answer says unsafe: the share of ``NO`` in the two labels."""
     return normalised(scores)[NO]
 
 

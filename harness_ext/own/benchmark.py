@@ -18,15 +18,12 @@ from harness_ext.benchmark.options import Options, generated_options
 from harness_ext.benchmark.splits import Split, split_by_concept
 from harness_ext.common.errors import SourceError, UserError
 from harness_ext.common.files import cache_dir, sha256, write_cached
-from harness_ext.common.hub import cached_snapshot, download, hub_in_reach
 from harness_ext.common.provenance import record_provenance
-from harness_ext.own.fit import check_listing, concepts_of
+from harness_ext.own.fit import concepts_of
 from harness_ext.own.folder import Contents, read_contents
-from harness_ext.own.listing import TEST, TRAIN, Listing, from_columns
-from harness_ext.own.pictures import of_files, open_rows, sizes, undecoded
-from harness_ext.own.problems import Problems
+from harness_ext.own.kept import KeptImages
+from harness_ext.own.listing import TEST, TRAIN, Listing
 from harness_ext.records import Label
-from harness_ext.sources.access import Layout
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -46,6 +43,7 @@ class OwnBenchmark(Benchmark):
     def __init__(self, contents: Contents) -> None:
         form = contents.form
         self._contents = contents
+        self._kept = KeptImages(contents)
         self.name = form.name
         self.title = form.title or form.name
         self.policy = contents.policy
@@ -57,7 +55,6 @@ class OwnBenchmark(Benchmark):
         if form.contexts:
             offers.add("contexts")
         self.offers = frozenset(offers)
-        self.split = _split(contents.listing)
 
     # --- what is asked about ------------------------------------------------------------------------------------------
 
@@ -90,95 +87,36 @@ class OwnBenchmark(Benchmark):
         asked = form.model_dump(mode="json", exclude={"name", "title", "images", "policy"})
         return {
             "benchmark_sha256": sha256(json.dumps([asked, self.policy, splits if any(splits) else []])),
-            "images_sha256": self._images_sha256,
+            "images_sha256": self._kept.sha256,
         }
 
-    @cached_property
-    def _images_sha256(self) -> str:
-        images, listing = self._contents.form.images, self._contents.listing
-        if listing is None:
-            return sha256(json.dumps(images.model_dump()))
-        if listing.names:
-            files = [*zip(listing.names, self._sizes, strict=True)]
-        else:
-            files = [(file.name, file.stat().st_size) for file in _files_of(listing)]
-        return sha256(json.dumps([files, listing.concepts]))
-
-    # --- where the images are -----------------------------------------------------------------------------------------
+    # --- its images ---------------------------------------------------------------------------------------------------
 
     @property
-    def source(self) -> str:
-        """Where the images come from, for results: the folder, or ``repository@commit``."""
-        images = self._contents.form.images
-        return f"{images.hub}@{images.revision}" if images.hub else str(self._contents.folder)
+    def listing(self) -> Listing:
+        """The list of the images. Raises ``SourceError`` where they are on the hub and cannot be had, or do not fit."""
+        return self._kept.listing
 
-    @cached_property
-    def _sizes(self) -> list[int]:
-        """Of the files of the images, all of which are there; raises ``FaultyBenchmarkError`` where one is not."""
-        problems = Problems(self._contents.folder)
-        found = sizes(self._contents.folder, self.listing, problems)
-        problems.raise_any()
-        return found
+    @property
+    def split(self) -> str:
+        """As `Benchmark` says; of images on the hub only known when these are here."""
+        return _GIVEN if any(self.listing.splits) else _DRAWN
 
     def check_access(self, needs: Collection[Need]) -> None:
         """As `Benchmark` says. Of images in files, every one is looked for."""
         if missing := set(needs) - set(self.offers):
             why = "perception needs three concepts outside each category" if "options" in missing else ""
             raise SourceError(f"{self.name} has no {', '.join(sorted(missing))}", why)
-        images = self._contents.form.images
-        if not {"images", "test"} & set(needs):
-            return
-        if not images.hub:
-            _ = self._sizes if self.listing.names else ()
-        elif cached_snapshot(images.hub, images.revision) is None:
-            instead = f"Or keep the images in the folder {self._contents.folder}."
-            hub_in_reach(images.hub, instead, gated=True, revision=images.revision)
+        if {"images", "test"} & set(needs):
+            self._kept.check_access()
 
     def require(self, needs: Collection[Need]) -> None:
         """As `Benchmark` says; opens every image once."""
         self.check_access(needs)
-        if not {"images", "test"} & set(needs):
-            return
-        from harness_ext.sources.prepared import check_images
+        if {"images", "test"} & set(needs):
+            from harness_ext.sources.prepared import check_images
 
-        check_images(self._images, self.source)
-
-    @cached_property
-    def _hub_rows(self) -> "Dataset":
-        images = self._contents.form.images
-        self.check_access(["images"])
-        there = cached_snapshot(images.hub, images.revision) is not None
-        folder = download(images.hub, revision=images.revision, local_files_only=there)
-        return open_rows(Layout("hub", (folder,)), images, self.source)
-
-    @cached_property
-    def listing(self) -> Listing:
-        """The list of the images. Raises ``SourceError`` where they are on the hub and cannot be had, or do not fit."""
-        if self._contents.listing is not None:
-            return self._contents.listing
-        problems = Problems(self._contents.folder)
-        columns, rows = self._contents.form.images.columns, self._hub_rows
-        values = {
-            name: rows[name][:] for name in (columns.concept, columns.label, columns.split) if name in rows.column_names
-        }
-        found = from_columns(Path(self.source), None, columns, rows.column_names, values, problems)
-        if found is not None:
-            check_listing(found, self._contents.form, self._contents.written, problems)
-        problems.raise_any()
-        assert found is not None
-        self.split = _split(found)
-        return found
-
-    @cached_property
-    def _images(self) -> "Dataset":
-        """All images, undecoded: the one column ``image``."""
-        listing, images = self.listing, self._contents.form.images
-        record_provenance(**{f"{self.name}_source": self.source, f"{self.name}_split": self.split})
-        if listing.names:
-            self.check_access(["images"])
-            return of_files([listing.file.parent / name for name in listing.names])
-        rows = self._hub_rows if listing.layout is None else open_rows(listing.layout, images, self.source)
-        return undecoded(rows, images.columns.image, self.source)
+            check_images(self._kept.images, self._kept.source)
 
     # --- rows ---------------------------------------------------------------------------------------------------------
 
@@ -205,7 +143,7 @@ class OwnBenchmark(Benchmark):
 
         if collection not in ("all", "test"):
             raise SourceError(f"{self.name} has no {collection}")
-        record_provenance(**{f"{self.name}_source": self.source, f"{self.name}_split": self.split})
+        record_provenance(**{f"{self.name}_source": self._kept.source, f"{self.name}_split": self.split})
         count = len(self.listing.concepts)
         rows = Dataset.from_dict({"row": list(range(count)), **self._about, "source": [self.name] * count})
         chosen: Sequence[int] = self.sides.test if collection == "test" else range(count)
@@ -218,7 +156,7 @@ class OwnBenchmark(Benchmark):
         """As `Benchmark` says; a row has the same number in both collections."""
         from harness_ext.sources.images import to_rgb
 
-        return to_rgb(self._images[row]["image"], row)
+        return to_rgb(self._kept.images[row]["image"], row)
 
     @cached_property
     def _options(self) -> tuple[Options, ...]:
@@ -257,25 +195,14 @@ class OwnBenchmark(Benchmark):
         train, test = self.sides
         if not train:
             raise UserError(f"{self.name} has no image to train on: all are TEST's")
-        rows = self._images.add_column("row", list(range(len(self._images))))
-        images, chosen, left_out = ready_apart(rows, train, test, order=self._images_sha256)
-        lines = (f"source: {self.source}", f"split: {self.split}")
+        rows = self._kept.images.add_column("row", list(range(len(self._kept.images))))
+        images, chosen, left_out = ready_apart(rows, train, test, order=self._kept.sha256)
+        lines = (f"source: {self._kept.source}", f"split: {self.split}")
         counts = described(self._about["label"], chosen, test, left_out)
         return TrainingSide(with_columns(images, self._about), chosen, lines + counts)
 
 
-def _split(listing: Listing | None) -> str:
-    return _GIVEN if listing and any(listing.splits) else _DRAWN
-
-
 _COLUMNS: Final = {"concept": "name", "category": "category", "label": "label"}
-
-
-def _files_of(listing: Listing) -> Sequence[Path]:
-    assert listing.layout is not None
-    if listing.layout.kind == "saved":
-        return sorted(listing.layout.files[0].glob("*.arrow"))
-    return listing.layout.files
 
 
 def read(folder: Path) -> OwnBenchmark:

@@ -3,14 +3,15 @@
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from pathlib import Path
+from posixpath import normpath
 from typing import Any, Final
 
 from harness_ext.benchmark.base import Concept, slug
 from harness_ext.common.errors import shown
-from harness_ext.own.form import Form, Written
+from harness_ext.own.form import Form
 from harness_ext.own.listing import TEST, TRAIN, Listing
 from harness_ext.own.problems import Problems, is_within, outside
+from harness_ext.own.written import Written
 from harness_ext.records import LABELS
 
 # What metrics are called beside the categories: acc_unsafe, acc_na_wrong_safe.
@@ -97,7 +98,7 @@ def check_listing(listing: Listing, form: Form | None, written: Written, problem
         # Whether a link leads out is seen when the files are looked at: to follow each of 100,000 paths takes seconds.
         if not is_within(name):
             listing.note(problems, row, outside(root, name))
-        if seen.setdefault(str(Path(name)), row) != row:
+        if seen.setdefault(normpath(name), row) != row:
             listing.note(problems, row, "expected each image once", shown(name))
     for row, (label, split) in enumerate(zip(listing.labels, listing.splits, strict=True)):
         if label and label not in LABELS:

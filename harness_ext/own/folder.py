@@ -8,9 +8,10 @@ from typing import Final
 import platformdirs
 
 from harness_ext.own.fit import check_concepts, check_contexts, check_listing, check_questions
-from harness_ext.own.form import FILE, Form, Written, read_form
+from harness_ext.own.form import FILE, Form
 from harness_ext.own.listing import Listing, read_listing
 from harness_ext.own.problems import Problems, outside, read_text
+from harness_ext.own.written import Written, read_form
 
 FOLDERS_VARIABLE: Final = "UNSAFECONCEPTS_BENCHMARKS"
 # Set by --benchmark, so that every process that a run starts knows it too.

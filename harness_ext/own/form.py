@@ -1,26 +1,18 @@
-"""What ``benchmark.yaml`` may say, as types; and every key and value that is none of it, by line."""
+"""What ``benchmark.yaml`` may say, as types (``written.py`` reads them)."""
 
 import re
 import unicodedata
-from collections.abc import Collection, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
-import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
-from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
 
-from harness_ext.common.errors import shown
-from harness_ext.own.problems import Problems
 from harness_ext.records import UNSAFE, Label, is_known
 
 FILE: Final = "benchmark.yaml"
 # Of tasks that are there already.
 TAKEN: Final = ("unsafeconcepts", "glyphworld", "retention")
-# Every value stays the text that it is: to YAML 1.1 the key ``yes`` is true, and a concept named "no" is false.
-_LOADER: Final = yaml.CBaseLoader if yaml.__with_libyaml__ else yaml.BaseLoader
-
-Place = tuple[str | int, ...]
 
 
 def _one_line(text: str) -> str:
@@ -113,6 +105,11 @@ class Columns(_Form):
     label: str = "label"
     split: str = "split"
 
+    @property
+    def besides_image(self) -> tuple[str, str, str]:
+        """Those of concept, label and split."""
+        return self.concept, self.label, self.split
+
 
 class Images(_Form):
     """Where the images are: a path within the folder, or a commit of a data set on the hub."""
@@ -176,142 +173,3 @@ class Form(_Form):
         if isinstance(data, Mapping) and data.get("questions") == "default":
             return {key: value for key, value in data.items() if key != "questions"}
         return data
-
-
-class Written:
-    """The file as it was written: its plain values, and the line of each place."""
-
-    def __init__(self, file: Path, text: str, problems: Problems) -> None:
-        self.file = file
-        self._problems = problems
-        self._lines: dict[Place, int] = {}
-        self.data: Any = None
-        try:
-            for event in yaml.parse(text, _LOADER):
-                if isinstance(event, yaml.AliasEvent):
-                    problems.add(file, _line(event.start_mark), "anchors (&) and aliases (*) are not used here")
-                    return
-            node = _LOADER(text).get_single_node()
-        except yaml.YAMLError as error:
-            mark = getattr(error, "problem_mark", None)
-            problems.add(file, _line(mark), f"is not YAML: {getattr(error, 'problem', None) or error}")
-            return
-        if not isinstance(node, yaml.MappingNode):
-            problems.add(file, 1, "expected keys and values: name, concepts, …")
-            return
-        self.data = self._plain(node, ())
-
-    def _plain(self, node: yaml.Node, place: Place) -> Any:
-        self._lines.setdefault(place, node.start_mark.line + 1)
-        if isinstance(node, yaml.SequenceNode):
-            return [self._plain(each, (*place, at)) for at, each in enumerate(node.value)]
-        if not isinstance(node, yaml.MappingNode):
-            return node.value
-        values: dict[str, Any] = {}
-        for key, value in node.value:
-            line = key.start_mark.line + 1
-            if not isinstance(key, yaml.ScalarNode):
-                self._problems.add(
-                    self.file, line, "expected a text as key; put text that begins with { or [ into quotes"
-                )
-                continue
-            if key.value in values:
-                self._problems.add(self.file, line, f"{shown(key.value)} is there twice; keep one of the two")
-            self._lines[*place, key.value] = line
-            values[key.value] = self._plain(value, (*place, key.value))
-        return values
-
-    def place(self, *parts: str | int) -> Place:
-        """The place, or what it is in; parts that are not written down are left out."""
-        at: Place = ()
-        for part in parts:
-            if (*at, part) in self._lines:
-                at = (*at, part)
-        return at
-
-    def line(self, *place: str | int) -> int:
-        """The line of a place."""
-        return self._lines.get(self.place(*place), 0)
-
-
-def _line(mark: Any) -> int:
-    return mark.line + 1 if mark else 0
-
-
-def read_form(written: Written, problems: Problems) -> tuple[Form, set[str]]:
-    """What the file says, and the keys of which that is not known, because they are wrong or missing.
-
-    Every problem is noted.
-    """
-    data = written.data or {}
-    errors, form = _errors(data)
-    wrong = {str(each["loc"][0]) for each in errors}
-    for each in errors:
-        problems.add(written.file, written.line(*each["loc"]), f"{_where(each['loc'])}{_said(each)}")
-    while errors:
-        # What is right beside what is wrong is checked further, so that nothing new shows when this is corrected.
-        data = _without(data, (), {written.place(*each["loc"]) for each in errors})
-        errors, form = _errors(data)
-    assert form is not None
-    for key in ("name", "concepts"):
-        if key not in (written.data or {}):
-            wrong.add(key)
-            if written.data is not None:
-                problems.add(written.file, 0, f"{key}: is missing")
-    return form, wrong
-
-
-def _errors(data: Any) -> tuple[list[ErrorDetails], Form | None]:
-    try:
-        return [], Form.model_validate(data)
-    except ValidationError as error:
-        return error.errors(), None
-
-
-def _without(value: Any, place: Place, dropped: Collection[Place]) -> Any:
-    """``value``, which stands at ``place``, without what stands at the ``dropped`` places."""
-    if isinstance(value, dict):
-        kept = {key: each for key, each in value.items() if (*place, key) not in dropped}
-        return {key: _without(each, (*place, key), dropped) for key, each in kept.items()}
-    if isinstance(value, list):
-        return [_without(each, (*place, at), dropped) for at, each in enumerate(value) if (*place, at) not in dropped]
-    return value
-
-
-def _where(place: Sequence[Any]) -> str:
-    """``"concepts, Weapons, 3: "``: numbers from 1; what pydantic adds to a path is left out."""
-    parts = [str(part + 1) if isinstance(part, int) else part for part in place if part not in ("[key]", "of")]
-    return f"{', '.join(parts)}: "
-
-
-_KEYS: Final[Mapping[str, tuple[type[BaseModel], ...]]] = {
-    "concepts": (Category, Entry),
-    "images": (Images, Columns),
-    "questions": (Asked,),
-    "contexts": (Contexts,),
-}
-_SAID: Final = {
-    "literal_error": "expected unsafe or safe",
-    "list_type": "expected a list",
-    "dict_type": "expected keys and values",
-    "model_type": "expected keys and values, or their short form",
-    "too_short": "expected at least one",
-    "string_type": "expected text; put text that begins with { or [ into quotes",
-}
-
-
-def _said(error: ErrorDetails) -> str:
-    """What one error of pydantic says, in the words of this file."""
-    if error["type"] == "missing":
-        return "is missing"
-    if error["type"] == "extra_forbidden":
-        *within, _ = error["loc"]
-        kinds = _KEYS.get(str(within[0]), (Form,)) if within else (Form,)
-        kind = kinds[1] if len(kinds) > 1 and len(within) > (2 if within[0] == "concepts" else 1) else kinds[0]
-        return f"unknown key; allowed are {', '.join(kind.model_fields)}"
-    said = _SAID.get(error["type"], error["msg"])
-    return said if error["input"] in (None, "", [], {}) else f"{said}, found {shown(_short(error['input']))}"
-
-
-def _short(value: Any) -> str:
-    return value if isinstance(value, str) else str(value)

@@ -42,6 +42,13 @@ class Listing:
     splits: tuple[str, ...]
     lines: tuple[int, ...]
 
+    @property
+    def tables(self) -> Sequence[Path]:
+        """The files of a data set within the folder."""
+        if self.layout is None or self.layout.kind == "images":
+            return ()
+        return _saved_files(self.layout.files[0]) if self.layout.kind == "saved" else self.layout.files
+
     def note(self, problems: Problems, row: int, text: str, what: str = "") -> None:
         """Note a problem with the image of a row."""
         if self.lines:
@@ -162,7 +169,7 @@ def _from_tables(root: Path, layout: Layout, columns: Columns, problems: Problem
 
 
 def _wanted(columns: Columns, there: Sequence[str]) -> list[str]:
-    return [name for name in (columns.concept, columns.label, columns.split) if name in there]
+    return [name for name in columns.besides_image if name in there]
 
 
 def _parquet(file: Path, columns: Columns) -> tuple[list[str], Mapping[str, list[Any]]]:
@@ -214,7 +221,7 @@ def from_columns(
     count = len(values[columns.concept])
     found = [
         tuple(map(partial(_text, file, name, problems), range(count), values.get(name, [""] * count)))
-        for name in (columns.concept, columns.label, columns.split)
+        for name in columns.besides_image
     ]
     return Listing(file, layout, (), found[0], found[1], found[2], ())
 

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from posixpath import normpath
 from typing import TYPE_CHECKING, Any, Final
 
 from harness_ext.common.errors import SourceError, one_line, shown
@@ -26,7 +27,7 @@ def sizes(folder: Path, listing: Listing, problems: Problems) -> list[int]:
     there = dict(_files(root, ""))
     found = []
     for row, name in enumerate(listing.names):
-        size = there.get(str(Path(name)), -1)
+        size = there.get(normpath(name), -1)
         if size < 0:
             # Behind a symbolic link, or not there at all.
             path = root / name
@@ -39,7 +40,7 @@ def sizes(folder: Path, listing: Listing, problems: Problems) -> list[int]:
             else:
                 listing.note(problems, row, "the image is not there", shown(name))
         found.append(size)
-    for name in there.keys() - {str(Path(name)) for name in listing.names}:
+    for name in there.keys() - {normpath(name) for name in listing.names}:
         if name.lower().endswith(IMAGE_SUFFIXES):
             problems.add(listing.file, 0, "images without a concept: no line names them", name)
     return found

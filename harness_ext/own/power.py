@@ -17,14 +17,15 @@ from harness_ext.metrics.intervals import CONFIDENCE, smallest_difference
 from harness_ext.own.benchmark import OwnBenchmark
 from harness_ext.records import LABELS, Label
 
-# The paper's LLaVA-1.5-7B on TEST's unsafe images: .267 [.191, .347] over 75 concepts, which is this much.
-BETWEEN_CONCEPTS: Final = 0.5
+# With it, `half_width` of TEST's unsafe images by concept is that of the published answers of the paper's LLaVA-1.5-7B:
+# .267 [.191, .347].
+BETWEEN_CONCEPTS: Final = 0.3
 ACCURACY: Final = 0.5
 DIFFERING: Final = 0.2
 FEW_CONCEPTS: Final = 5
 ASSUMED: Final = (
-    f"Assumed: an accuracy of {ACCURACY}, where intervals are widest; {DIFFERING:.0%} of the answers differ between two models; half "
-    "of the spread of answers lies between concepts, as in the paper's published answers."
+    f"Assumed: an accuracy of {ACCURACY}, where intervals are widest; {DIFFERING:.0%} of the answers differ between "
+    f"two models; {BETWEEN_CONCEPTS:.0%} of the spread of answers lies between concepts, as in the paper's published answers."
 )
 
 

@@ -20,7 +20,7 @@ from harness_ext.judges.exact import exact_answer
 from harness_ext.judges.registry import evaluation_judge, require_rule_judge
 from harness_ext.metrics.likelihood import chance_of_unsafe, mass
 from harness_ext.metrics.ratios import should_be_safe
-from harness_ext.records import FAILED, GENERATED, LABELS, LIKELIHOOD, NA, OF_THE_QUESTION, SAFE, UNSAFE, Judgement
+from harness_ext.records import FAILED, GENERATED, LABELS, LIKELIHOOD, NA, SAFE, UNSAFE, Judgement, of_the_question
 from harness_ext.registry import benchmark_named, skill_of
 
 # The other accuracies in parts; no category has such a name.
@@ -65,7 +65,7 @@ def judgement(doc: Mapping[str, Any], response: str) -> Judgement:
     by_likelihood = "candidates" in doc
     reader = RuleJudge.name if doc["probe"] == "capability" else evaluation_judge().name
     return Judgement(
-        **{name: doc[name] for name in OF_THE_QUESTION},
+        **of_the_question(doc),
         verdict=verdict,
         judge=likelihood.NAME if by_likelihood else reader,
         way=LIKELIHOOD if by_likelihood else GENERATED,
@@ -94,7 +94,7 @@ def answer_of(doc: Mapping[str, Any], response: str) -> Answer:
     """A generated response to a row of perception or alignment, for a judge."""
     if doc["probe"] == "perception":
         return PerceptionAnswer(doc["options"], response, doc["prompt"])
-    return AlignmentAnswer(doc["question"], response, doc["prompt"])
+    return AlignmentAnswer(doc["question"], response, doc["prompt"], yes=doc.get("yes", SAFE))
 
 
 # --- the metrics of one answer ----------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from typing import Any, Final
 from rich.console import Console
 
 from harness_ext.benchmark.probes import OF_RECORD
-from harness_ext.benchmark.questions import LETTERS, NUM_QUESTIONS
+from harness_ext.benchmark.questions import LETTERS
 from harness_ext.common.files import without_nan
 from harness_ext.judges.base import PerceptionAnswer
 from harness_ext.metrics.agreement import JudgeAgreement, Labelled, Share, against_labels, cohens_kappa, judge_agreement
@@ -34,7 +34,6 @@ from harness_ext.runs.readings import Key, Labels, Reader, Readings
 _ALIGNMENT, _CONTEXT, _PERCEPTION = "alignment", "alignment in a context", "perception"
 # The kinds that are not a part of another one.
 _WHOLE_KINDS: Final = (_ALIGNMENT, _CONTEXT, _PERCEPTION)
-_KINDS: Final = (_ALIGNMENT, *(f"{_ALIGNMENT}, question {at}" for at in range(NUM_QUESTIONS)), _CONTEXT, _PERCEPTION)
 _HUMAN: Final = "human"
 
 
@@ -86,7 +85,9 @@ class Agreement:
 
 def agree(readings: Readings, labels: Labels | None = None, seed: int = SEED) -> Agreement:
     """Hold every two readers against each other, and each against the labels."""
-    by_kind: dict[str, list[Key]] = {kind: [] for kind in _KINDS}
+    questions = range(len(benchmark_named(readings.source).questions))
+    kinds = (_ALIGNMENT, *(f"{_ALIGNMENT}, question {at}" for at in questions), _CONTEXT, _PERCEPTION)
+    by_kind: dict[str, list[Key]] = {kind: [] for kind in kinds}
     for key, record in readings.readers[0].records.items():
         for kind in _kinds_of(record):
             by_kind[kind].append(key)
@@ -112,7 +113,7 @@ def agree(readings: Readings, labels: Labels | None = None, seed: int = SEED) ->
 
 
 def _kinds_of(record: Judgement) -> tuple[str, ...]:
-    """The kinds of ``_KINDS`` that an answer is of."""
+    """The kinds that an answer is of."""
     if record.probe == "perception":
         return (_PERCEPTION,)
     if OF_RECORD[record.probe].context:

@@ -1,6 +1,6 @@
 """What answers are like, as tables: ratings by judges and people, how far raters agree, and measures without a judge."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
 from typing import Any, Final
@@ -11,7 +11,7 @@ from harness_ext.judges.rules.shown import names
 from harness_ext.metrics.intervals import ratio_estimate
 from harness_ext.metrics.quality import Likeness, likeness, mean_rating, weighted_kappa
 from harness_ext.metrics.units import ConceptKey, Estimate, concept_key, ratio_by_unit
-from harness_ext.registry import task_named
+from harness_ext.registry import benchmark_named, task_named
 from harness_ext.report.blocks import Block, Value, defined, make_block, with_rows
 from harness_ext.runs.evaluations import Evaluation
 from harness_ext.runs.load import Run
@@ -56,8 +56,18 @@ def quality_of(run: Run) -> Quality:
     found = {task: texts(run.evaluations[task], task) for task in tasks}
     return Quality(
         {task: read_ratings(run.evaluations[task].samples(task)) for task in tasks},
-        {task: likeness(said, names if shows_concepts(task) else None) for task, said in found.items() if said},
+        {
+            task: likeness(said, _names(run.source) if shows_concepts(task) else None)
+            for task, said in found.items()
+            if said
+        },
     )
+
+
+def _names(source: str) -> Callable[[str, str], bool]:
+    """Whether a text names a concept of a benchmark, by its name or another that it has there."""
+    also = {each.name: each.also for each in benchmark_named(source).concepts}
+    return lambda text, concept: any(names(text, name) for name in (concept, *also.get(concept, ())))
 
 
 def shows_concepts(task: str) -> bool:

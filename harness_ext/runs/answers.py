@@ -12,7 +12,7 @@ from harness_ext.benchmark.questions import perception_options
 from harness_ext.common.errors import UserError
 from harness_ext.common.failures import is_failed
 from harness_ext.judges.base import AlignmentAnswer, Answer, PerceptionAnswer
-from harness_ext.records import FAILED, NA, OF_THE_QUESTION, SAFE, UNSAFE, Judgement
+from harness_ext.records import FAILED, NA, OF_THE_QUESTION, SAFE, UNSAFE, Judgement, of_the_question
 from harness_ext.runs.evaluations import Evaluation
 from harness_ext.runs.samples import KEY, holds_failure, read_judged, read_rows
 
@@ -68,7 +68,7 @@ def _answer(record: Judgement, row: dict[str, Any]) -> Answer | None:
         return None
     if record.probe == "perception":
         return PerceptionAnswer(perception_options(prompt), response, prompt)
-    return AlignmentAnswer(record.question, response, prompt)
+    return AlignmentAnswer(record.question, response, prompt, yes=record.yes)
 
 
 # --- by question, of any benchmark ------------------------------------------------------------------------------------
@@ -171,7 +171,7 @@ def _lm_eval_record(row: Mapping[str, Any], path: Path, number: int) -> Judgemen
         raise UserError(f"{path}, line {number}: {problem}. Was it written by another version of this project?")
     doc, right = row["doc"], row["doc"]["expected"]
     verdict = FAILED if row["failed"] else NA if row["na"] else right if row["acc_na_wrong"] else _OTHER_VERDICT[right]
-    return Judgement(**{name: doc[name] for name in _LM_EVAL_DOC}, verdict=verdict, judge=_LM_EVAL_JUDGE)
+    return Judgement(**of_the_question(doc), verdict=verdict, judge=_LM_EVAL_JUDGE)
 
 
 def _refuse_failed(path: Path, failed: list[str]) -> None:

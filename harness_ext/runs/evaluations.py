@@ -138,6 +138,13 @@ class Evaluation:
         value = self.content.get("results", {}).get(task, {}).get("diversity,none")
         return float(value) if isinstance(value, int | float) else None
 
+    @property
+    def _told(self) -> list[str]:
+        """What this project wrote of the run; behind the copy of the images that of each of the user's benchmarks."""
+        config = self.content["config"]
+        own = [f"{name}_{what}" for name in config.get(BENCHMARKS, {}) for what in ("source", "split")]
+        return [*_PROVENANCE[:4], *own, *_PROVENANCE[4:]]
+
     def settings(self, task: str, judges: Iterable[str]) -> dict[str, str]:
         """How a task was asked, for the reader of a table; ``judges`` are the names of those who read its answers."""
         config = self.content["config"]
@@ -153,7 +160,7 @@ class Evaluation:
             "seeds": seeds,
             "batch size": str(config.get("batch_size")),
             "task version": str(self.content.get("versions", {}).get(task)),
-            **{name: str(config[name]) for name in _PROVENANCE if name in config},
+            **{name: str(config[name]) for name in self._told if name in config},
             "code (branch@commit, as lmms-eval saw it)": str(self.content.get("lmms_eval_version")),
         }
 

@@ -30,7 +30,7 @@ from harness_ext.judges.rules import RuleJudge
 from harness_ext.metrics.diversity import diversity
 from harness_ext.probes.metrics import answer_of, per_answer_metrics
 from harness_ext.probes.rows import rows_of_task
-from harness_ext.records import NA, OF_THE_QUESTION, SAFE, UNSAFE, Judgement, image_as_concept
+from harness_ext.records import NA, SAFE, UNSAFE, Judgement, image_as_concept, of_the_question
 from harness_ext.registry import find_task
 from harness_ext.runs.evaluations import ENVELOPE, IMPORTED_FROM, WITHOUT_LABELS
 from harness_ext.runs.rejudge import task_results
@@ -395,8 +395,7 @@ def _judged(checked: _Checked, bar: "tqdm[Any]") -> Iterator[Judgement]:
     answers = [answer_of(row, given.output) for row, given in checked.answered]
     for (row, given), verdict in zip(checked.answered, verdicts(judge, answers), strict=True):
         cut_off = verdict == NA and opened(given.output).cut_off
-        asked = {name: row[name] for name in OF_THE_QUESTION}
-        yield Judgement(**asked, verdict=verdict, judge=judge.name, cut_off=cut_off)
+        yield Judgement(**of_the_question(row), verdict=verdict, judge=judge.name, cut_off=cut_off)
         bar.update()
 
 

@@ -1,6 +1,8 @@
 """Labelled responses for ``train-judge``, read from files of JSON lines and from the folders of evaluations.
 
-Other keys of a line than ``response`` and its label are ignored, for a classifier reads the response alone.
+Other keys of a line than ``response`` and its label are ignored, for a classifier reads the response alone. So it cannot
+learn from answers to questions in which "yes" means unsafe: those of a run are left out, and a line with
+``"yes": "unsafe"`` is refused.
 """
 
 import json
@@ -14,7 +16,8 @@ from harness_ext.common.errors import UserError
 from harness_ext.judges.classifier import LABELS, Kind
 from harness_ext.judges.classifier.examples import Example, LabelledResponses
 from harness_ext.judges.lines import BadInputError, read_object
-from harness_ext.records import FAILED
+from harness_ext.records import FAILED, UNSAFE
+from harness_ext.registry import benchmark_named
 from harness_ext.runs.answers import read_saved
 from harness_ext.runs.load import load_runs
 from harness_ext.runs.samples import read_lines
@@ -61,7 +64,8 @@ def read_labelled(paths: Sequence[Path], kind: Kind | None) -> LabelledResponses
     examples = sorted(Example(text, label, count) for (of, text, label), count in counts.items() if of == kind)
     if not examples:
         raise UserError(f"expected rows of {kind}, found none among {counts.total()}")
-    return LabelledResponses(kind, tuple(examples), tuple(origin), "glyphworld" in sources)
+    is_stand_in = any(benchmark_named(source).warning for source in sources)
+    return LabelledResponses(kind, tuple(examples), tuple(origin), is_stand_in)
 
 
 def _labelled(line: str) -> tuple[Kind, str, str]:
@@ -76,6 +80,11 @@ def _labelled(line: str) -> tuple[Kind, str, str]:
         raise BadInputError(f'expected a text as "response", found {json.dumps(response)[:60]}')
     if label not in LABELS[kind]:
         raise BadInputError(f'expected as "{_KEYS[kind]}" one of {", ".join(LABELS[kind])}, found {json.dumps(label)}')
+    if row.get("yes") == UNSAFE:
+        raise BadInputError(
+            'in its question "yes" means unsafe, and a classifier, which reads the response alone, learns that it means '
+            "safe: leave the line out"
+        )
     return kind, response, label
 
 
@@ -86,7 +95,7 @@ def _read_run(folder: Path, counts: Counter[tuple[Kind, str, str]]) -> tuple[str
         for task in run.answers:
             for saved in read_saved(run.evaluations[task], task):
                 kind = next((kind for kind, probes in _PROBES.items() if saved.record.probe in probes), None)
-                if kind is None or saved.answer is None or saved.record.verdict == FAILED:
+                if kind is None or saved.answer is None or saved.record.verdict == FAILED or saved.record.yes == UNSAFE:
                     continue
                 counts[kind, saved.answer.response, saved.record.verdict] += 1
                 judges.add(saved.record.judge)

@@ -157,7 +157,8 @@ def _rateable(run: RunFiles, task: str, seed: int) -> RateableTask:
         answer, found[key] = saved.answer, None
         if isinstance(answer, AlignmentAnswer) and not request_failed(saved.record, answer.response):
             shown = saved.record.concept if named else ""
-            found[key] = RatedAnswer(answer.question, opened(answer.response).answer, answer.prompt, shown)
+            response = opened(answer.response).answer
+            found[key] = RatedAnswer(answer.question, response, answer.prompt, shown, yes=answer.yes)
     answers = {key: answer for key in in_drawn_order(found, seed) if (answer := found[key]) is not None}
     if not answers:
         raise UserError(f"{path}: every request failed, there is no answer to rate")

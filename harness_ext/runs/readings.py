@@ -194,7 +194,8 @@ def read_labels(path: Path, readings: Readings) -> Labels:
     """
     first_with: dict[_Said, Key] = {}
     for key, answer in readings.answers.items():
-        first_with.setdefault(_said(answer), key)
+        for said in _said(answer):
+            first_with.setdefault(said, key)
     found: dict[Key, str] = {}
 
     def labelled(line: str) -> tuple[Key, str] | None:
@@ -230,7 +231,7 @@ def _row(line: str, first_with: Mapping[_Said, Key]) -> tuple[dict[str, Any], Ke
             )
         return row, (task, at, question)
     row, answer = read_answer(line)
-    return row, first_with.get(_said(answer))
+    return row, first_with.get(_said(answer)[-1])
 
 
 def _label(row: Mapping[str, Any], answer: Answer) -> str:
@@ -244,6 +245,11 @@ def _label(row: Mapping[str, Any], answer: Answer) -> str:
     return str(row[name])
 
 
-def _said(answer: Answer) -> _Said:
-    asked = answer.question if isinstance(answer, AlignmentAnswer) else tuple(answer.options.items())
-    return asked, answer.response
+def _said(answer: Answer) -> list[_Said]:
+    """What names an answer by its words: its question's text where it is not published, else its number; and the response."""
+    if not isinstance(answer, AlignmentAnswer):
+        return [(tuple(answer.options.items()), answer.response)]
+    if answer.published is not None:
+        return [(answer.published, answer.response)]
+    asked = [answer.question, answer.prompt.strip()] if answer.yes == SAFE else [answer.prompt.strip()]
+    return [(each, answer.response) for each in asked]

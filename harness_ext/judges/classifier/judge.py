@@ -14,7 +14,7 @@ from harness_ext.judges.base import AlignmentAnswer, Answer
 from harness_ext.judges.classifier import Kind
 from harness_ext.judges.classifier.text_classifier import TextClassifier
 from harness_ext.models.checkpoint import fingerprint
-from harness_ext.records import FAILED
+from harness_ext.records import FAILED, UNSAFE
 
 # Answers read together: few enough that verdicts come early, enough that texts of similar length share a batch.
 _WINDOW: Final = 1024
@@ -37,13 +37,18 @@ class ClassifierJudge:
 
         Raises:
             UserError: At once, before anything is read: an answer is of a kind without a classifier, or has options other
-                than A, B, C and D.
+                than A, B, C and D; or "yes" means unsafe in its question, since these classifiers learned that it means safe.
         """
         for number, answer in enumerate(answers, 1):
             if answer.kind not in self._classifiers:
                 raise UserError(
                     f"judge {self.name}: answer {number} is one of {answer.kind}, expected "
                     f"{' or '.join(self._classifiers)} alone; give this judge a classifier for {answer.kind} too"
+                )
+            if isinstance(answer, AlignmentAnswer) and answer.yes == UNSAFE:
+                raise UserError(
+                    f'judge {self.name}: in the question of answer {number} "yes" means unsafe; this judge does not see '
+                    "the question, and learned that it means safe: let the judge rules, llm or llm-local read it"
                 )
             if not isinstance(answer, AlignmentAnswer) and "".join(answer.options) != LETTERS:
                 raise UserError(

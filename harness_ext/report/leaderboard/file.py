@@ -11,9 +11,9 @@ from typing import Annotated, Any, Final, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from harness_ext.benchmark.questions import NUM_QUESTIONS
 from harness_ext.common.errors import UserError, shown
 from harness_ext.common.files import write_text
+from harness_ext.registry import benchmarks
 
 Metric = Literal[
     "perception",
@@ -67,7 +67,7 @@ class Entry(BaseModel):
     """One line.
 
     Attributes:
-        benchmark: Which of the two it is about; they never stand in one table.
+        benchmark: The name of the benchmark that it is about; two never stand in one table.
         model: The model's name, for readers.
         training: What was done to it for this benchmark: ``none``, or ``SFT``, ``DPO``, ``PPO``, …
         trained_on: What of the benchmark the model was trained on.
@@ -75,7 +75,7 @@ class Entry(BaseModel):
         weights: A repository with its commit, or a digest of the weights.
         judge: Name and version, as in ``rules-1``.
         decoding: How answers were decoded.
-        questions: The alignment questions that were asked, 0 to 4.
+        questions: The alignment questions that were asked, from 0.
         na: What became of answers without a verdict: left out (``drop``) or counted as wrong (``wrong``); in TEST always
             wrong.
         images: How many images of unsafe concepts were asked about; in TEST, how many of both labels.
@@ -89,7 +89,7 @@ class Entry(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    benchmark: Literal["unsafeconcepts", "glyphworld"]
+    benchmark: Text
     model: Text
     training: Text = "none"
     trained_on: Literal["nothing of it", "training split", "unknown"]
@@ -97,7 +97,7 @@ class Entry(BaseModel):
     weights: Text | None = None
     judge: Text
     decoding: Literal["greedy", "sampled", "not known"]
-    questions: tuple[Annotated[int, Field(ge=0, lt=NUM_QUESTIONS)], ...] = Field(min_length=1)
+    questions: tuple[Annotated[int, Field(ge=0)], ...] = Field(min_length=1)
     na: Literal["drop", "wrong"]
     images: int = Field(ge=1)
     scores: Mapping[Metric, Value] = Field(min_length=1)
@@ -135,10 +135,11 @@ class Entry(BaseModel):
         if self.origin != "this project" and "https://" not in self.source:
             raise ValueError("source: expected the address where the figures can be read, https://…")
         seen = [name for name in _ALL_IMAGES if name in self.scores]
-        if self.benchmark == "unsafeconcepts" and self.trained_on == "training split" and seen:
+        known = benchmarks().get(self.benchmark)
+        if (not known or known.trained_images_in_all) and self.trained_on == "training split" and seen:
             raise ValueError(
                 f"{seen[0]} is about all images, and the model was trained on some of them: give test_unsafe and test_safe, "
-                "which unsafeconcepts_test measures on the others"
+                f"which {self.benchmark}_test measures on the others"
             )
         return self
 

@@ -10,6 +10,7 @@ from harness_ext.common.errors import UserError
 from harness_ext.metrics.ratios import NaConvention, failed_rate, na_rate, over_refusal
 from harness_ext.metrics.units import Estimate
 from harness_ext.records import FAILED, LABELS, Judgement
+from harness_ext.registry import benchmark_named
 from harness_ext.report.leaderboard.file import METRICS, Entry, Metric, Value
 from harness_ext.report.scores import Score, Summary
 from harness_ext.report.summary import summarise
@@ -29,13 +30,13 @@ def entry_of(run: Run, described: Mapping[str, Any]) -> Entry:
     if parts := [each for each in run.notes if each.startswith("Only a part")]:
         raise UserError(f"{parts[0]} A leaderboard holds whole evaluations: run it again without --limit.")
     answers = run.answers
-    if described["trained_on"] == "training split" and run.source == "unsafeconcepts":
+    if described["trained_on"] == "training split" and benchmark_named(run.source).trained_images_in_all:
         # It was trained on some of the images of the other tasks.
         answers = {task: records for task, records in answers.items() if records[0].probe in ("test", "text")}
         if not any(records[0].probe == "test" for records in answers.values()):
             raise UserError(
                 f"{run.model}: was trained on some of the images that {', '.join(run.answers)} asks about; "
-                "evaluate it on unsafeconcepts_test, which asks about the others"
+                f"evaluate it on {run.source}_test, which asks about the others"
             )
     everything = [record for records in answers.values() for record in records if record.probe != "capability"]
     alignment = [record for record in everything if record.probe in ("image", "text", "test")]

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from harness_ext.benchmark.questions import NUM_QUESTIONS
 from harness_ext.common.errors import UserError
-from harness_ext.registry import benchmark_named
+from harness_ext.registry import title_of
 from harness_ext.report.blocks import Block, Cell, csv_document, make_block, markdown_document, print_block, print_lines
 from harness_ext.report.figures import BAND, IMAGE, TEXT, legend_above, name_rows, plot_estimate, stacked, write_beside
 from harness_ext.report.leaderboard.file import METRICS, Entry, Metric
@@ -83,7 +83,7 @@ def _title(setting: Setting) -> str:
         asked = "one drawn question each"
     decoding = "" if entry.decoding == "not known" else f", {entry.decoding}"
     judged = f"judge {entry.judge}{decoding}, na {'dropped' if entry.na == 'drop' else 'wrong'}"
-    return f"{benchmark_named(entry.benchmark).full_title}; {entry.images:,} images, {asked}, {judged}"
+    return f"{title_of(entry.benchmark)}; {entry.images:,} images, {asked}, {judged}"
 
 
 def _name(row: Row) -> str:
