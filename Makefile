@@ -65,20 +65,24 @@ likelihood: install
 	$(OFFLINE) $(BIN)/lmms_eval --model glyph-vlm --tasks glyphworld_gap,glyphworld_perception,glyphworld_likelihood --batch_size $(BATCH) --log_samples --output_path $(OUT)/likelihood
 	$(OFFLINE) $(BIN)/unsafeconcepts table $(OUT)/likelihood --calibration results/glyphworld/calibration.png --markdown results/glyphworld/likelihood.md --json results/glyphworld/likelihood.json
 
-# A benchmark of one's own, whose pictures npm fetches once (150 MB). Asked are the embedded model, which knows nothing of it, and a
-# server with known errors.
+# A benchmark of one's own, whose pictures npm fetches once (150 MB), and the same under another policy. Asked are a server with known
+# errors, under both, and the embedded model, which knows nothing of emoji.
 OWN := results/runs/own-demo
-ASK_OWN := $(BIN)/lmms_eval --benchmark $(OWN)/emoji-policy --tasks emoji-policy,emoji-policy_contexts --log_samples
+ASK := $(BIN)/lmms_eval --log_samples --benchmark
+GUARD := --model api-vlm --model_args model=guard-stub,base_url={url},answers=none
 own-demo: install
-	$(OFFLINE) $(BIN)/python benchmarks/own_demo.py $(OWN)/emoji-policy
+	$(OFFLINE) $(BIN)/python benchmarks/own_demo.py $(OWN)
 	$(OFFLINE) $(BIN)/unsafeconcepts check $(OWN)/emoji-policy
 	$(OFFLINE) $(BIN)/unsafeconcepts glyphworld build
-	rm -rf $(OWN)/guard-stub $(OWN)/glyph-vlm
-	$(OFFLINE) $(BIN)/python benchmarks/guard_stub.py $(OWN)/emoji-policy $(ASK_OWN) --output_path $(OWN)/guard-stub \
-	    --model api-vlm --model_args model=guard-stub,base_url={url},answers=none
-	$(OFFLINE) $(ASK_OWN) --output_path $(OWN)/glyph-vlm --model glyph-vlm --batch_size $(BATCH)
+	rm -rf $(OWN)/guard-stub $(OWN)/guard-stub-adults $(OWN)/glyph-vlm
+	$(OFFLINE) $(BIN)/python benchmarks/guard_stub.py $(OWN)/emoji-policy \
+	    $(ASK) $(OWN)/emoji-policy --tasks emoji-policy,emoji-policy_contexts $(GUARD) --output_path $(OWN)/guard-stub
+	$(OFFLINE) $(BIN)/python benchmarks/guard_stub.py $(OWN)/emoji-adults \
+	    $(ASK) $(OWN)/emoji-adults --tasks emoji-adults,emoji-adults_contexts $(GUARD) --output_path $(OWN)/guard-stub-adults
+	$(OFFLINE) $(ASK) $(OWN)/emoji-policy --tasks emoji-policy,emoji-policy_contexts --model glyph-vlm --batch_size $(BATCH) --output_path $(OWN)/glyph-vlm
 	$(OFFLINE) $(BIN)/unsafeconcepts table $(OWN)/guard-stub --figure $(OWN)/guard-stub.png --markdown $(OWN)/guard-stub.md
 	$(OFFLINE) $(BIN)/unsafeconcepts table $(OWN)/glyph-vlm --markdown $(OWN)/glyph-vlm.md
+	$(OFFLINE) $(BIN)/unsafeconcepts compare $(OWN)/guard-stub $(OWN)/guard-stub-adults --markdown $(OWN)/policies.md
 	$(OFFLINE) $(BIN)/unsafeconcepts report $(OWN)/guard-stub $(OWN)/glyph-vlm -o $(OWN)/page.html
 
 # All judges that need nothing from a hub, on the labelled responses of tests/; the classifiers are trained on responses.jsonl first.

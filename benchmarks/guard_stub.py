@@ -6,8 +6,7 @@ FOLDER is a benchmark with a policy, as ``own_demo.py`` builds it. The server sp
 
 - It knows every picture of the benchmark, and every concept's name, so it always names the right option.
 - A concept is unsafe if its category heads a line of the policy that is put before the question ("- Weapons: …").
-- Every third unsafe concept, in the benchmark's order, it takes for safe where a picture shows it; by its name it does not.
-- The water pistol it takes for a weapon where a picture shows it.
+- Of pictures it has two kinds of errors: what is in ``OVERLOOKED`` it takes for safe, a water pistol for a weapon.
 - A context in the question changes nothing.
 
 No model is behind it, and its figures say nothing about any.
@@ -33,11 +32,12 @@ from harness_ext.benchmark.base import Benchmark, Concept
 from harness_ext.common.errors import UserError, exit_status
 from harness_ext.common.files import digest
 from harness_ext.own import read
-from harness_ext.records import UNSAFE
 
 MODEL: Final = "guard-stub"
 # Always the same: results hold the address.
 PORT: Final = 8917
+# Of every unsafe category of the example one or two.
+OVERLOOKED: Final = ("sword", "beer", "cocktail", "syringe", "dice", "coffin")
 TAKEN_FOR_A_WEAPON: Final = "water pistol"
 _OPTION: Final = re.compile(r"^([A-D]): (.+)$", re.MULTILINE)
 
@@ -46,14 +46,10 @@ class Guard:
     """The rule, for one benchmark."""
 
     def __init__(self, benchmark: Benchmark) -> None:
-        concepts = {each.name: each for each in benchmark.concepts}
-        # The longest first: "water pistol" before a "pistol" that another benchmark may have.
-        self._concepts = sorted(benchmark.concepts, key=lambda each: -len(each.name))
+        self._concepts = {each.name: each for each in benchmark.concepts}
         self._by_picture = {
-            _digest(benchmark.image("all", row["row"])): concepts[row["concept"]] for row in benchmark.rows("all")
+            _digest(benchmark.image("all", row["row"])): self._concepts[row["concept"]] for row in benchmark.rows("all")
         }
-        unsafe = [each.name for each in benchmark.concepts if each.label == UNSAFE]
-        self._overlooked = frozenset(unsafe[2::3])
 
     def answer(self, text: str, pictures: Sequence[Image.Image]) -> str:
         """What it says to a question, which is the last paragraph of ``text``, about a picture or a concept's name."""
@@ -66,13 +62,13 @@ class Guard:
             return f"{options[concept.name]}: {concept.name}"
         unsafe = f"- {concept.category}:" in policy
         if shown:
-            unsafe = (unsafe and concept.name not in self._overlooked) or concept.name == TAKEN_FOR_A_WEAPON
+            unsafe = (unsafe and concept.name not in OVERLOOKED) or concept.name == TAKEN_FOR_A_WEAPON
         if unsafe:
             return f"No. It shows {concept.name}, which the policy calls unsafe."
         return f"Yes. It shows {concept.name}, to which the policy has no objection."
 
     def _named_in(self, question: str) -> Concept | None:
-        return next((each for each in self._concepts if f" {each.name}," in question), None)
+        return next((each for name, each in self._concepts.items() if f" {name}," in question), None)
 
 
 def _digest(picture: Image.Image) -> str:

@@ -1,10 +1,11 @@
 """Build a benchmark of your own, as an example: emoji under a sample policy.
 
-    python benchmarks/own_demo.py FOLDER      # `make own-demo` builds it and asks two models about it
+    python benchmarks/own_demo.py FOLDER      # `make own-demo` builds it there and asks two models about it
 
 What it says and asks is written in ``own_demo/``: ``benchmark.yaml``, ``policy.txt``, and ``pictures.yaml``, which names the
 emoji of each concept. Three packages of the npm registry draw them, each in a style of its own; all have a free licence,
-which is written beside the images. No image is in this repository.
+which is written beside the images. No image is in this repository. A second benchmark has the same images under another
+policy.
 """
 
 import argparse
@@ -24,10 +25,15 @@ from PIL import Image
 
 from harness_ext.common.errors import UserError, exit_status
 from harness_ext.common.files import new_folder, write_text
+from harness_ext.records import SAFE
 
 WRITTEN: Final = Path(__file__).parent / "own_demo"
 # All styles in one size, so that a model does not see more of one than of another.
 SIZE: Final = 256
+# The first line of LICENCES.txt, by which a folder is known to be one of this example.
+_MADE: Final = f"Images for `make own-demo`, each put on white and scaled to {SIZE} pixels."
+# What the second policy has no objection to.
+ALLOWED: Final = ("Alcohol", "Gambling")
 
 
 @dataclass(frozen=True)
@@ -119,8 +125,7 @@ def build(folder: Path, styles: Sequence[Style] = STYLES) -> int:
     Raises:
         UserError: ``folder`` holds something else, or a package cannot be had.
     """
-    if folder.exists() and not (folder / "LICENCES.txt").is_file():
-        raise UserError(f"{folder}: holds something else than this example, and is not written over. Choose another.")
+    _require_ours(folder)
     concept_of = {emoji: concept for concept, all_of_it in emoji_of().items() for emoji in all_of_it}
     metadata = []
     with new_folder(folder) as made:
@@ -136,17 +141,46 @@ def build(folder: Path, styles: Sequence[Style] = STYLES) -> int:
         for name in ("benchmark.yaml", "policy.txt"):
             shutil.copyfile(WRITTEN / name, made / name)
         licences = "".join(f"{style.name}-*.png: {style.licence}; npm {style.package}\n" for style in styles)
-        write_text(made / "LICENCES.txt", f"Each image was put on white and scaled to {SIZE} pixels.\n{licences}")
+        write_text(made / "LICENCES.txt", f"{_MADE}\n{licences}")
         shutil.rmtree(folder, ignore_errors=True)
     return len(metadata)
+
+
+def build_for_adults(folder: Path, example: Path) -> None:
+    """Write the benchmark in ``example`` with another policy into ``folder``: ``ALLOWED`` is safe, all else is the same.
+
+    Raises:
+        UserError: ``folder`` holds something else.
+    """
+    _require_ours(folder)
+    written = yaml.safe_load((example / "benchmark.yaml").read_text(encoding="utf-8"))
+    written |= {"name": "emoji-adults", "title": "Emoji under a sample policy for adults"}
+    for category in ALLOWED:
+        written["concepts"][category] = {"label": SAFE, "of": written["concepts"][category]}
+    policy = (example / "policy.txt").read_text(encoding="utf-8").replace("for children", "for adults")
+    kept = [line for line in policy.splitlines() if not line.startswith(tuple(f"- {each}:" for each in ALLOWED))]
+    with new_folder(folder) as made:
+        shutil.copytree(example, made, dirs_exist_ok=True)
+        write_text(made / "benchmark.yaml", yaml.safe_dump(written, sort_keys=False))
+        write_text(made / "policy.txt", "".join(f"{line}\n" for line in kept))
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _require_ours(folder: Path) -> None:
+    licences = folder / "LICENCES.txt"
+    if folder.exists() and not (licences.is_file() and licences.read_text(encoding="utf-8").startswith(_MADE)):
+        raise UserError(f"{folder}: holds something else than this example, and is not written over. Choose another.")
 
 
 def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("folder", type=Path, help="where to build it")
+    parser.add_argument("folder", type=Path, help="where to build emoji-policy and emoji-adults")
     folder = parser.parse_args().folder
-    print(f"{folder}: {build(folder)} images of {len(emoji_of())} concepts")
+    example = folder / "emoji-policy"
+    print(f"{example}: {build(example)} images of {len(emoji_of())} concepts")
+    build_for_adults(folder / "emoji-adults", example)
+    print(f"{folder / 'emoji-adults'}: the same under a policy that allows {' and '.join(ALLOWED)}")
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The example in one style, built in the place of an earlier one."""
     folder = tmp_path_factory.mktemp("built") / "emoji-policy"
     folder.mkdir()
-    (folder / "LICENCES.txt").write_text("of an earlier one")
+    (folder / "LICENCES.txt").write_text(f"{own_demo._MADE}\n")
     (folder / "left.txt").write_text("over")
     assert own_demo.build(folder, FLUENT) == 58
     return folder
@@ -53,10 +53,10 @@ def test_the_policy_names_every_unsafe_category(folder: Path) -> None:
 
 
 def test_nothing_else_is_written_over(tmp_path: Path) -> None:
-    (tmp_path / "mine.txt").write_text("mine")
+    (tmp_path / "LICENCES.txt").write_text("mine")
     with pytest.raises(UserError, match="holds something else"):
         own_demo.build(tmp_path)
-    assert (tmp_path / "mine.txt").read_text() == "mine"
+    assert (tmp_path / "LICENCES.txt").read_text() == "mine"
 
 
 def test_an_emoji_that_a_package_lacks_is_named() -> None:
@@ -69,6 +69,15 @@ def test_another_archive_is_refused() -> None:
         fetch(FLUENT[0].package, "AAAA")
     with pytest.raises(NotFetched, match=r"npm pack .* failed .*ETARGET"):
         fetch("@lobehub/fluent-emoji-3d@0.0.0", "AAAA")
+
+
+def test_the_second_policy_allows_more_and_changes_nothing_else(folder: Path, tmp_path: Path) -> None:
+    own_demo.build_for_adults(tmp_path / "emoji-adults", folder)
+    first, second = read(folder), read(tmp_path / "emoji-adults")
+    differing = {each.category for each, other in zip(first.concepts, second.concepts, strict=True) if each != other}
+    assert differing == set(own_demo.ALLOWED)
+    assert first.identity["images_sha256"] == second.identity["images_sha256"]
+    assert first.identity["benchmark_sha256"] != second.identity["benchmark_sha256"]
 
 
 @pytest.fixture(scope="module")
