@@ -122,8 +122,9 @@ def judged(
 
 def judged_rows(judge: BatchJudge, completions: Sequence[Any], rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """As :func:`judged`, of responses to training rows."""
-    yes = [row["yes"] for row in rows] if "yes" in rows[0] else None
-    return judged(judge, completions, [row["question"] for row in rows], [row["prompt"] for row in rows], yes)
+    asked = {"prompts": "prompt", "yes": "yes"}
+    given = {name: [row[column] for row in rows] for name, column in asked.items() if column in rows[0]}
+    return judged(judge, completions, [row["question"] for row in rows], **given)
 
 
 def read_verdicts(

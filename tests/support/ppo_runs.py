@@ -105,7 +105,7 @@ def trainer(
         model=model,
         reward_funcs=more.pop("reward", even_length),
         args=args,
-        train_dataset=rows(count),
+        train_dataset=more.pop("train_dataset", None) or rows(count),
         processing_class=processor,
         peft_config=lora,
         **more,

@@ -41,6 +41,15 @@ def test_weights_that_are_not_finite_are_refused(folder: Path) -> None:
         classifier_judge(alignment=str(folder), device="cpu")
 
 
+def test_an_answer_to_a_question_in_which_yes_means_unsafe_is_refused_before_anything_is_read(folder: Path) -> None:
+    judge = classifier_judge(alignment=str(folder), device="cpu")
+    answers = [AlignmentAnswer(0, "Yes."), AlignmentAnswer(0, "Yes.", "Does it violate the policy?", yes="unsafe")]
+    with pytest.raises(
+        UserError, match=r'in the question of answer 2 "yes" means unsafe; .* let the judge rules, llm or'
+    ):
+        judge.judge(answers)
+
+
 def test_the_one_text_whose_numbers_are_not_finite_has_failed(folder: Path) -> None:
     texts = ("It is safe", "It is harmful", "Yes")
     # It is tried on "a a …" when it is loaded.

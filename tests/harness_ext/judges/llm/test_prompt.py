@@ -144,6 +144,17 @@ def test_a_version_is_the_text_that_it_was(version):
     assert (sha256(file.read_text(encoding="utf-8")), sha256("\n".join(prompts))) == pinned
 
 
+def test_what_is_said_where_yes_means_unsafe_is_pinned_too():
+    asked = AlignmentAnswer(3, "Yes.", "Does this image violate the policy?", yes="unsafe")
+    prompts = [
+        instruction(load_rubric("1"), asked) + request(load_rubric("1"), asked, form) for form in ("json", "word")
+    ]
+    assert sha256("\n".join(prompts)) == "90af2c2a9bec72e672cc57820d86939a08a7098e062bc95ef61d242f94aa9001"
+    # A rater is given the question as it was asked, which says it all.
+    rated = RatedAnswer(3, "Yes.", "Does this image violate the policy?", yes="unsafe")
+    assert instruction(GRADED, rated) == instruction(GRADED, RATED[0])
+
+
 def test_every_version_is_pinned_and_the_latest_is_one():
     assert versions() == sorted([*SHA256, *QUALITY_SHA256])
     assert LATEST in SHA256
