@@ -69,15 +69,15 @@ likelihood: install
 # errors, under both, and the embedded model, which knows nothing of emoji.
 OWN := results/runs/own-demo
 ASK := $(BIN)/lmms_eval --log_samples --benchmark
-GUARD := --model api-vlm --model_args model=guard-stub,base_url={url},answers=none
+GUARD := --models-file benchmarks/own_demo/models.yaml --model guard-stub
 own-demo: install
 	$(OFFLINE) $(BIN)/python benchmarks/own_demo.py $(OWN)
 	$(OFFLINE) $(BIN)/unsafeconcepts check $(OWN)/emoji-policy
 	$(OFFLINE) $(BIN)/unsafeconcepts glyphworld build
 	rm -rf $(OWN)/guard-stub $(OWN)/guard-stub-adults $(OWN)/glyph-vlm
-	$(OFFLINE) $(BIN)/python benchmarks/guard_stub.py $(OWN)/emoji-policy \
+	$(OFFLINE) UNSAFECONCEPTS_ANSWERS=none $(BIN)/python benchmarks/guard_stub.py $(OWN)/emoji-policy \
 	    $(ASK) $(OWN)/emoji-policy --tasks emoji-policy,emoji-policy_contexts $(GUARD) --output_path $(OWN)/guard-stub
-	$(OFFLINE) $(BIN)/python benchmarks/guard_stub.py $(OWN)/emoji-adults \
+	$(OFFLINE) UNSAFECONCEPTS_ANSWERS=none $(BIN)/python benchmarks/guard_stub.py $(OWN)/emoji-adults \
 	    $(ASK) $(OWN)/emoji-adults --tasks emoji-adults,emoji-adults_contexts $(GUARD) --output_path $(OWN)/guard-stub-adults
 	$(OFFLINE) $(ASK) $(OWN)/emoji-policy --tasks emoji-policy,emoji-policy_contexts --model glyph-vlm --batch_size $(BATCH) --output_path $(OWN)/glyph-vlm
 	$(OFFLINE) $(BIN)/unsafeconcepts table $(OWN)/guard-stub --figure $(OWN)/guard-stub.png --markdown $(OWN)/guard-stub.md

@@ -1,6 +1,6 @@
 """A stand-in for a guard model: a server that answers by a stated rule, so that what must come out is known beforehand.
 
-    python benchmarks/guard_stub.py FOLDER COMMAND …    # runs COMMAND, in which {url} stands for the server's address
+    python benchmarks/guard_stub.py FOLDER COMMAND …    # runs COMMAND, which may ask guard-stub of own_demo/models.yaml
 
 FOLDER is a benchmark with a policy, as ``own_demo.py`` builds it. The server speaks OpenAI's chat completions. Its rule:
 
@@ -34,7 +34,7 @@ from harness_ext.common.files import digest
 from harness_ext.own import read
 
 MODEL: Final = "guard-stub"
-# Always the same: results hold the address.
+# As in own_demo/models.yaml; results hold the address.
 PORT: Final = 8917
 # Of every unsafe category of the example one or two.
 OVERLOOKED: Final = ("sword", "beer", "cocktail", "syringe", "dice", "coffin")
@@ -119,7 +119,9 @@ def serving(guard: Guard, port: int = 0) -> Iterator[str]:
     try:
         server = ThreadingHTTPServer(("127.0.0.1", port), type("Handler", (_Handler,), {"guard": guard}))
     except OSError as error:
-        raise UserError(f"port {port} cannot be listened at ({error.strerror}): choose another with --port") from error
+        raise UserError(
+            f"port {port} cannot be listened at ({error.strerror}): end what uses it, and run again"
+        ) from error
     with server:
         Thread(target=server.serve_forever, daemon=True).start()
         try:
@@ -131,16 +133,13 @@ def serving(guard: Guard, port: int = 0) -> Iterator[str]:
 def main() -> int:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument(
-        "--port", type=int, default=PORT, help="where it listens on this machine; %(default)s by default"
-    )
     parser.add_argument("folder", type=Path, help="the benchmark")
-    parser.add_argument("command", nargs=argparse.REMAINDER, help="the command, in which {url} is the server's address")
+    parser.add_argument("command", nargs=argparse.REMAINDER, help="the command to run beside it")
     options = parser.parse_args()
     if not options.command:
         parser.error("the command to run is missing")
-    with serving(Guard(read(options.folder)), options.port) as url:
-        return subprocess.run([part.replace("{url}", url) for part in options.command], check=False).returncode
+    with serving(Guard(read(options.folder)), PORT):
+        return subprocess.run(options.command, check=False).returncode
 
 
 if __name__ == "__main__":
