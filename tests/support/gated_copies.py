@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from harness_ext.unsafeconcepts.splits import NUM_SAFE_IMAGES as SAFE
 from harness_ext.benchmark.splits import Split
+from harness_ext.unsafeconcepts.splits import NUM_SAFE_IMAGES as SAFE
 from harness_ext.unsafeconcepts.splits import safe_split, unsafe_split
 from harness_ext.unsafeconcepts.taxonomy import CONCEPTS
 

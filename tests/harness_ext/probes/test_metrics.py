@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from likelihoods import by_likelihood, unsafe_with
 
+from harness_ext.benchmark.base import slug
 from harness_ext.metrics.diversity import diversity
 from harness_ext.metrics.ratios import accuracy, failed_rate, na_rate, over_refusal
 from harness_ext.probes.metrics import modality_gap, per_answer_metrics, response_diversity
 from harness_ext.records import Judgement
-from harness_ext.benchmark.base import slug
 from harness_ext.unsafeconcepts.taxonomy import CATEGORIES
 
 Judge = Callable[..., Judgement]

@@ -9,7 +9,6 @@ from align.data import training_rows
 from align.settings import DataConfig
 from harness_ext.benchmark.questions import IMAGE_QUESTIONS
 from harness_ext.benchmark.splits import drawn_questions
-from harness_ext.unsafeconcepts.splits import SPLIT
 from harness_ext.common.provenance import provenance
 from harness_ext.probes import rows
 from harness_ext.probes.metrics import judgement
@@ -17,6 +16,7 @@ from harness_ext.probes.rows import image
 from harness_ext.sources import collections
 from harness_ext.unsafeconcepts.contexts import Contexts
 from harness_ext.unsafeconcepts.sides import sides
+from harness_ext.unsafeconcepts.splits import SPLIT
 from harness_ext.unsafeconcepts.taxonomy import CATEGORY_OF, CONCEPTS_FILE
 
 NOTHING = Dataset.from_dict({})

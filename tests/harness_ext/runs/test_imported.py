@@ -9,7 +9,6 @@ import pytest
 
 from harness_ext.benchmark.questions import IMAGE_QUESTIONS, text_question
 from harness_ext.benchmark.splits import drawn_questions
-from harness_ext.unsafeconcepts.splits import SPLIT, safe_split, unsafe_split
 from harness_ext.commands import import_answers as command
 from harness_ext.common.errors import UserError
 from harness_ext.judges.registry import JudgeSpec
@@ -22,6 +21,7 @@ from harness_ext.runs.load import load_runs
 from harness_ext.runs.ratings import rateable_tasks
 from harness_ext.runs.readings import read_readings
 from harness_ext.runs.rejudge import judge_again
+from harness_ext.unsafeconcepts.splits import SPLIT, safe_split, unsafe_split
 from harness_ext.unsafeconcepts.taxonomy import CONCEPTS
 
 TEST = "UnsafeConcepts_TEST_result.json"

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageEnhance
 
-from harness_ext.sources.prepared import perceptual_hash
 from harness_ext.sources.duplicates import DUPLICATE_BITS, near_duplicates
+from harness_ext.sources.prepared import perceptual_hash
 
 
 def picture(number: int, size: int = 200) -> Image.Image:

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from labelled_copies import FEATURES, colour, columns, write
 
 from harness_ext.common.errors import SourceError
-from harness_ext.unsafeconcepts.sets import check_access
 from harness_ext.unsafeconcepts.labelled import shown_rows
 from harness_ext.unsafeconcepts.load import load_set
+from harness_ext.unsafeconcepts.sets import check_access
 
 
 @pytest.fixture

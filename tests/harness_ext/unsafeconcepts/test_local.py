@@ -9,9 +9,9 @@ from hub_stub import png, rows, table
 from PIL import ImageFile
 
 from harness_ext.common.errors import SourceError
-from harness_ext.unsafeconcepts.sets import check_access
 from harness_ext.sources.images import to_rgb
 from harness_ext.unsafeconcepts.load import load_set
+from harness_ext.unsafeconcepts.sets import check_access
 from harness_ext.unsafeconcepts.taxonomy import CATEGORY_OF, CONCEPTS
 
 NUM_ROWS = 1567

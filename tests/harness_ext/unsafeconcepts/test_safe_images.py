@@ -16,8 +16,8 @@ from PIL import Image
 
 from harness_ext.common.errors import SourceError
 from harness_ext.sources import sets
-from harness_ext.unsafeconcepts.sets import check_access
 from harness_ext.unsafeconcepts.load import load_set
+from harness_ext.unsafeconcepts.sets import check_access
 
 REPO = "yiting/imagenet_1k_unique_class"
 ABSENT = f"and {REPO} is not complete in the cache"
