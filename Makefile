@@ -78,11 +78,11 @@ own-demo: install
 	$(OFFLINE) UNSAFECONCEPTS_ANSWERS=none $(BIN)/python benchmarks/guard_stub.py $(OWN)/emoji-policy \
 	    $(ASK) $(OWN)/emoji-policy --tasks emoji-policy,emoji-policy_contexts $(GUARD) --output_path $(OWN)/guard-stub
 	$(OFFLINE) UNSAFECONCEPTS_ANSWERS=none $(BIN)/python benchmarks/guard_stub.py $(OWN)/emoji-adults \
-	    $(ASK) $(OWN)/emoji-adults --tasks emoji-adults,emoji-adults_contexts $(GUARD) --output_path $(OWN)/guard-stub-adults
+	    $(ASK) $(OWN)/emoji-adults --tasks emoji-adults_gap $(GUARD) --output_path $(OWN)/guard-stub-adults
 	$(OFFLINE) $(ASK) $(OWN)/emoji-policy --tasks emoji-policy,emoji-policy_contexts --model glyph-vlm --batch_size $(BATCH) --output_path $(OWN)/glyph-vlm
 	$(OFFLINE) $(BIN)/unsafeconcepts table $(OWN)/guard-stub --figure $(OWN)/guard-stub.png --markdown $(OWN)/guard-stub.md
 	$(OFFLINE) $(BIN)/unsafeconcepts table $(OWN)/glyph-vlm --markdown $(OWN)/glyph-vlm.md
-	$(OFFLINE) $(BIN)/unsafeconcepts compare $(OWN)/guard-stub $(OWN)/guard-stub-adults --markdown $(OWN)/policies.md
+	$(OFFLINE) $(BIN)/unsafeconcepts compare $(OWN)/guard-stub $(OWN)/guard-stub-adults --task '*_image' --task '*_text' --markdown $(OWN)/policies.md
 	$(OFFLINE) $(BIN)/unsafeconcepts report $(OWN)/guard-stub $(OWN)/glyph-vlm -o $(OWN)/page.html
 
 # All judges that need nothing from a hub, on the labelled responses of tests/; the classifiers are trained on responses.jsonl first.
