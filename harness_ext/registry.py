@@ -197,6 +197,16 @@ def find_task(name: str) -> Task | None:
     return next((found for each in benchmarks().values() if (found := _tasks_of(each).get(name))), None)
 
 
+def task_in(source: str, name: str) -> str:
+    """What the task ``name`` is called in the benchmark ``source``: the task of the same probe and manner.
+
+    ``name`` itself where it is no task of this project, or ``source`` has no such task.
+    """
+    task = find_task(name)
+    asked = _tasks_of(benchmark_named(source)).values() if task else ()
+    return next((each.name for each in asked if task and (each.probe, each.manner) == (task.probe, task.manner)), name)
+
+
 def task_named(name: str) -> Task:
     """The task of that name. Raises ``UserError`` where it is none of this project's."""
     if (found := find_task(name)) is None:

@@ -67,9 +67,7 @@ def hub_in_reach(repo: str, otherwise: str, gated: bool, revision: str | None = 
         unreachable = "HF_HUB_OFFLINE is set"
     else:
         try:
-            question = HfApi().auth_check if gated else HfApi().repo_info
-            at = {} if gated else {"revision": revision}
-            call_within(_TIMEOUT, lambda: question(repo, repo_type="dataset", **at))
+            call_within(_TIMEOUT, functools.partial(_ask, repo, gated, revision))
             return True
         except HfHubHTTPError as error:
             if error.response.status_code < 500 and error.response.status_code not in _BUSY:
@@ -85,6 +83,14 @@ def hub_in_reach(repo: str, otherwise: str, gated: bool, revision: str | None = 
     if not constants.HF_HUB_OFFLINE:
         warnings.warn(f"{unreachable}; reading {repo} from the local hub cache", stacklevel=2)
     return False
+
+
+def _ask(repo: str, gated: bool, revision: str | None) -> None:
+    """Ask the hub for a dataset, of which nothing is downloaded."""
+    if gated:
+        HfApi().auth_check(repo, repo_type="dataset")
+    else:
+        HfApi().repo_info(repo, repo_type="dataset", revision=revision)
 
 
 def _refusal(error: HfHubHTTPError, repo: str) -> str:

@@ -81,13 +81,17 @@ class OwnBenchmark(Benchmark):
 
     @property
     def identity(self) -> Mapping[str, str]:
-        """``benchmark_sha256``: of all that is asked; ``images_sha256``: of the images and which concept each shows."""
+        """``benchmark_sha256``: of all that is asked; ``images_sha256``: of the images and which concept each shows.
+
+        ``policy_sha256``: of the policy alone; empty where there is none.
+        """
         form = self._contents.form
         splits = self._contents.listing.splits if self._contents.listing else ()
         asked = form.model_dump(mode="json", exclude={"name", "title", "images", "policy"})
         return {
             "benchmark_sha256": sha256(json.dumps([asked, self.policy, splits if any(splits) else []])),
             "images_sha256": self._kept.sha256,
+            "policy_sha256": sha256(self.policy) if self.policy else "",
         }
 
     # --- its images ---------------------------------------------------------------------------------------------------

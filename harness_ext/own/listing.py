@@ -103,7 +103,10 @@ def _from_text(layout: Layout, problems: Problems) -> Listing | None:
         else:
             rows.append(tuple(value or "" for value in row))
             lines.append(line)
-    names, concepts, labels, splits = zip(*rows, strict=True) if rows else ((), (), (), ())
+    if not rows:
+        problems.add(file, 0, "lists no image")
+        return None
+    names, concepts, labels, splits = zip(*rows, strict=True)
     return Listing(file, layout, names, concepts, labels, splits, tuple(lines))
 
 

@@ -1,5 +1,6 @@
 """Everything that is wrong with a benchmark's folder, collected and told at once, by file and line."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -53,8 +54,7 @@ class Problems:
 
     def lines(self) -> list[str]:
         """A line for each kind of problem, in the order of files and lines."""
-        files = list(dict.fromkeys(name for name, _, _ in self._found))
-        order = sorted(self._found.items(), key=lambda item: (files.index(item[0][0]), item[1][0].line))
+        order = sorted(self._found.items(), key=lambda item: (item[0][0], item[1][0].line))
         return [
             f"{name}{_lines([each.line for each in found], unit)}: {text}{_whats([each.what for each in found])}"
             for (name, text, unit), found in order
@@ -103,7 +103,7 @@ def read_text(path: Path, problems: Problems) -> str | None:
 
 def is_within(written: str) -> bool:
     """Whether ``written`` is a relative path that leads nowhere up; symbolic links are not followed."""
-    absolute = written.startswith(("/", "~")) or written[1:2] == ":"
+    absolute = written.startswith(("/", "~")) or re.match("[A-Za-z]:/", written)
     return bool(written) and not absolute and "\\" not in written and ".." not in written.split("/")
 
 

@@ -42,7 +42,8 @@ class Written:
         self.data = self._plain(node, ())
 
     def _plain(self, node: yaml.Node, place: Place) -> Any:
-        self._lines.setdefault(place, node.start_mark.line + 1)
+        if place:
+            self._lines.setdefault(place, node.start_mark.line + 1)
         if isinstance(node, yaml.SequenceNode):
             return [self._plain(each, (*place, at)) for at, each in enumerate(node.value)]
         if not isinstance(node, yaml.MappingNode):
@@ -61,17 +62,9 @@ class Written:
             values[key.value] = self._plain(value, (*place, key.value))
         return values
 
-    def place(self, *parts: str | int) -> Place:
-        """The place, or what it is in; parts that are not written down are left out."""
-        at: Place = ()
-        for part in parts:
-            if (*at, part) in self._lines:
-                at = (*at, part)
-        return at
-
     def line(self, *place: str | int) -> int:
-        """The line of a place."""
-        return self._lines.get(self.place(*place), 0)
+        """The line of a place, or of what it is in; 0 where nothing of it is written."""
+        return self._lines.get(_there(self.data, place), 0)
 
 
 def _line(mark: Any) -> int:
@@ -90,7 +83,7 @@ def read_form(written: Written, problems: Problems) -> tuple[Form, set[str]]:
         problems.add(written.file, written.line(*each["loc"]), f"{_where(each['loc'])}{_said(each)}")
     while errors:
         # What is right beside what is wrong is checked further, so that nothing new shows when this is corrected.
-        data = _without(data, (), {written.place(*each["loc"]) for each in errors})
+        data = _without(data, (), {_there(data, each["loc"]) for each in errors})
         errors, form = _errors(data)
     assert form is not None
     for key in ("name", "concepts"):
@@ -106,6 +99,16 @@ def _errors(data: Any) -> tuple[list[ErrorDetails], Form | None]:
         return [], Form.model_validate(data)
     except ValidationError as error:
         return error.errors(), None
+
+
+def _there(value: Any, place: Place) -> Place:
+    """The part of a place that there is in ``value``; what pydantic adds to a path is left out."""
+    at: Place = ()
+    for part in place:
+        is_there = part in value if isinstance(value, dict) else isinstance(value, list) and part in range(len(value))
+        if is_there:
+            at, value = (*at, part), value[part]
+    return at
 
 
 def _without(value: Any, place: Place, dropped: Collection[Place]) -> Any:

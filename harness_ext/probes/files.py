@@ -25,7 +25,10 @@ _MEAN: Final[Mapping[Harness, str]] = {"lmms_eval": Function("statistics.fmean")
 _VISUALS: Final = {"image": "image", "blank": "blank_image", "none": "no_image"}
 
 
-class _Dumper(yaml.SafeDumper):
+_FAST: Any = yaml.CSafeDumper if yaml.__with_libyaml__ else yaml.SafeDumper
+
+
+class _Dumper(_FAST):
     """Writes YAML in which a :class:`Function` is one again."""
 
     def ignore_aliases(self, data: Any) -> bool:

@@ -7,16 +7,18 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Final
 
-from harness_ext.benchmark.probes import PROBES
+from harness_ext.benchmark.probes import OF_RECORD, PROBES
 from harness_ext.benchmark.questions import perception_options
 from harness_ext.common.errors import UserError
 from harness_ext.common.failures import is_failed
 from harness_ext.judges.base import AlignmentAnswer, Answer, PerceptionAnswer
 from harness_ext.records import FAILED, NA, OF_THE_QUESTION, SAFE, UNSAFE, Judgement, of_the_question
 from harness_ext.runs.evaluations import Evaluation
+from harness_ext.runs.policies import without_policy
 from harness_ext.runs.samples import KEY, holds_failure, read_judged, read_rows
 
-# What names a question: the number of its document, or a probe, label, concept, row and question of this project.
+# What names a question: the number of its document, or a probe, label, concept, row and question of this project; between two
+# policies, which may label a concept differently, its probe, concept, row of an image, and question.
 Key = tuple[Any, ...]
 # The keys of a row, in either harness, that are not metrics.
 _NOT_METRICS: Final = {
@@ -100,8 +102,14 @@ class Answers:
         return self.evaluation.samples(self.task)
 
 
-def read_answers(evaluation: Evaluation, task: str) -> Answers:
+def read_answers(evaluation: Evaluation, task: str, policy_sha256: str | None = None) -> Answers:
     """Read one task's samples.
+
+    Args:
+        evaluation: The results file that they belong to.
+        task: The task.
+        policy_sha256: Where the answers are to be paired with answers under another policy, the digest of this one's policy,
+            empty for none: neither the policy nor a label that follows from it is then part of what identifies a question.
 
     Raises:
         UserError: Naming the file and what to do: it is missing, empty, cut off, of another version, or holds a request
@@ -112,7 +120,7 @@ def read_answers(evaluation: Evaluation, task: str) -> Answers:
         raise UserError(f"{evaluation.path}: {task} was asked nothing. Evaluate it again, or leave it out with --task.")
     _, first = next(read_rows(path, expected))
     if KEY in first or _is_lm_eval_probe(first):
-        return _judged(evaluation, task)
+        return _judged(evaluation, task, policy_sha256)
     scores: dict[str, dict[Key, dict[str, Any]]] = {}
     asked: dict[Key, Asked] = {}
     failed: list[Key] = []
@@ -139,7 +147,7 @@ def read_answers(evaluation: Evaluation, task: str) -> Answers:
     return Answers(evaluation, task, asked, scores, {})
 
 
-def _judged(evaluation: Evaluation, task: str) -> Answers:
+def _judged(evaluation: Evaluation, task: str, policy_sha256: str | None) -> Answers:
     path, rows = evaluation.samples(task), read_judged(evaluation, task)
     if evaluation.harness == "lm-eval":
         plain = read_rows(path, evaluation.rows(task))
@@ -147,12 +155,25 @@ def _judged(evaluation: Evaluation, task: str) -> Answers:
     asked: dict[Key, Asked] = {}
     records: dict[Key, Judgement] = {}
     for number, row, record in rows:
-        key = (record.probe, record.label, record.concept, record.row, record.question)
+        key: Key = (record.probe, record.label, record.concept, record.row, record.question)
+        of_row = _asked(row, path, number)
+        if policy_sha256 is not None:
+            key, of_row = _beside_policy(row, record, of_row, policy_sha256)
         if key in records:
             raise UserError(f"{path}, line {number}: {' '.join(map(str, key))} is answered twice. Run it again.")
-        records[key], asked[key] = record, _asked(row, path, number)
+        records[key], asked[key] = record, of_row
     _refuse_failed(path, [" ".join(map(str, key)) for key, record in records.items() if record.verdict == FAILED])
     return Answers(evaluation, task, asked, {}, records)
+
+
+def _beside_policy(row: Mapping[str, Any], record: Judgement, asked: Asked, policy_sha256: str) -> tuple[Key, Asked]:
+    """What names and identifies a question whatever the policy before it, and the labels by it."""
+    # Without an image, the row is the concept's place in its benchmark.
+    of_image = (record.row,) if OF_RECORD[record.probe].shows == "image" else ()
+    # lm-eval's document has the name of the benchmark in it.
+    prompt, document = (row["doc"]["prompt"], b"") if "doc" in row else (row["input"], asked.document)
+    question = without_policy(prompt, policy_sha256), record.yes
+    return (record.probe, record.concept, *of_image, record.question), Asked(document, _digest(question), b"")
 
 
 def _is_lm_eval_probe(row: Mapping[str, Any]) -> bool:

@@ -2,6 +2,9 @@
 
 What may differ between two models: weights, adapter, precision, batch size, device, the wording of a chat template (whether
 one was applied may not), and seeds of sampling (seeds of few-shot examples may not).
+
+Two benchmarks of one data set may differ in their policies and labels too, and in nothing else: their tasks are paired by
+what they ask.
 """
 
 import json
@@ -12,14 +15,20 @@ from typing import Any, Final
 
 from harness_ext.common.errors import UserError
 from harness_ext.common.provenance import without_address
-from harness_ext.registry import benchmark_named, source_of
+from harness_ext.registry import PACKAGED, benchmark_named, source_of, task_in
 from harness_ext.runs.answers import Answers, Key
 from harness_ext.runs.evaluations import BENCHMARKS, ENVELOPE, Evaluation, RunFiles
+from harness_ext.runs.policies import policies_of
 
 _SHOWN: Final = 12
 _LONGEST: Final = 120
 _PARTS: Final = (("document", "another document"), ("wording", "another prompt"), ("target", "another target"))
 _WHERE: Final = ("in the first run", "in this one")
+_BUT_POLICIES: Final = (
+    ", unless both are of one data set under two policies: the same files, each of the same concept. Give both folders "
+    "the same images and the same list of them, and evaluate again"
+)
+_METRICS: Final = "metric_list (task)"
 # The keys of a task's configuration that put the question and read the answer. The rest says where the data lie; that the
 # questions are the same is seen from the samples themselves.
 _TASK: Final = (
@@ -29,21 +38,24 @@ _TASK: Final = (
 )  # fmt: skip
 
 
-def check_tasks(first: RunFiles, other: RunFiles) -> None:
-    """Raise ``UserError`` unless both runs hold the same tasks, asked in the same way, and of one source."""
-    sources = [run.sources() for run in (first, other)]
-    if all(sources) and not set(sources[0]) & set(sources[1]):
-        raise UserError(
-            f"{first.path} is of {', '.join(sources[0])}, {other.path} of {', '.join(sources[1])}: numbers of two "
-            "benchmarks are never compared."
-        )
+def check_tasks(first: RunFiles, other: RunFiles) -> dict[str, str]:
+    """The task of ``other`` that asks what each task of ``first`` asks, by name.
+
+    Raises:
+        UserError: The runs do not hold the same tasks, asked in the same way, and of one source or of two of one data set.
+    """
+    sources, policies = [run.sources() for run in (first, other)], policies_of(first, other)
+    if all(sources) and not set(sources[0]) & set(sources[1]) and policies is None:
+        _refuse_two_benchmarks(first, other)
+    before, after = (policy.benchmark for policy in policies) if policies else ("", "")
+    called, called_in_first = _called(first, after), _called(other, before)
     lacking = [
         f"{run.path} lacks {', '.join(missing)}"
-        for run, whole in ((first, other), (other, first))
-        if (missing := [task for task in whole.tasks if task not in run.tasks])
+        for run, names in ((first, called_in_first), (other, called))
+        if (missing := [task for task in names.values() if task not in run.tasks])
     ]
     if lacking:
-        common = [task for task in first.tasks if task in other.tasks]
+        common = dict.fromkeys(each for both in called.items() if both[1] in other.tasks for each in both)
         raise UserError(
             f"the runs are not of the same tasks: {'; '.join(lacking)}. Evaluate what is missing, or choose with --task "
             f"among those of both: {', '.join(common) or 'none'}."
@@ -55,24 +67,43 @@ def check_tasks(first: RunFiles, other: RunFiles) -> None:
         )
     found = []
     for task, evaluation in first.tasks.items():
-        one, two = _settings(evaluation, task), _settings(other.tasks[task], task)
+        one, two = _settings(evaluation, task), _settings(other.tasks[called[task]], called[task])
         found += [
             f"{task}, {name}: {_short(one[name])} in the first run, {_short(two[name])} in this one"
             for name in one
-            if one[name] != two[name]
+            # There is a metric for each category of unsafe concepts.
+            if one[name] != two[name] and not (policies and name == _METRICS)
         ]
     _refuse(first.path, other.path, found)
+    return called
 
 
-def check_answers(first: Answers, other: Answers) -> None:
-    """Raise ``UserError`` unless both answered the same questions and were judged by the same judge."""
+def _called(run: RunFiles, source: str) -> dict[str, str]:
+    """What the tasks of a run are called in the benchmark ``source``, in a run that may be of another one."""
+    return {task: task_in(source, task) if source else task for task in run.tasks}
+
+
+def _refuse_two_benchmarks(first: RunFiles, other: RunFiles) -> None:
+    names = [", ".join(run.sources()) for run in (first, other)]
+    packaged = all(benchmark in PACKAGED for run in (first, other) for benchmark in map(benchmark_named, run.sources()))
+    but = "" if packaged else _BUT_POLICIES
+    raise UserError(
+        f"{first.path} is of {names[0]}, {other.path} of {names[1]}: numbers of two benchmarks are never compared{but}."
+    )
+
+
+def check_answers(first: Answers, other: Answers, under_policies: bool = False) -> None:
+    """Raise ``UserError`` unless both answered the same questions and were judged by the same judge.
+
+    ``under_policies`` says that labels, what is expected by them, and the concepts' categories may differ.
+    """
     if bool(first.records) != bool(other.records):
         without = other if first.records else first
         raise UserError(
             f"{without.path}: no judged answers in it, but in the other run's. Was it written by another version of this "
             "project? Evaluate it again, or leave the task out with --task."
         )
-    found = list(_other_questions(first, other))
+    found = list(_other_questions(first, other, under_policies))
     judges = [sorted({record.judge for record in answers.records.values()}) for answers in (first, other)]
     if judges[0] != judges[1]:
         found.append(f"judge: {', '.join(judges[0])} in the first run, {', '.join(judges[1])} in this one")
@@ -81,7 +112,7 @@ def check_answers(first: Answers, other: Answers) -> None:
     _refuse(first.path, other.path, found)
 
 
-def _other_questions(first: Answers, other: Answers) -> list[str]:
+def _other_questions(first: Answers, other: Answers, under_policies: bool) -> list[str]:
     only = [[key for key in one.asked if key not in two.asked] for one, two in ((first, other), (other, first))]
     if only[0] or only[1]:
         which = [
@@ -96,8 +127,11 @@ def _other_questions(first: Answers, other: Answers) -> list[str]:
         differ = [key for key, asked in first.asked.items() if getattr(asked, part) != getattr(other.asked[key], part)]
         if differ:
             found.append(f"{len(differ)} questions with {meaning} ({_named(differ[0])} …)")
-    for name in ("expected", "category"):
-        differ = [k for k, record in first.records.items() if getattr(record, name) != getattr(other.records[k], name)]
+    pairs = [(key, record, other.records[key]) for key, record in first.records.items()]
+    if under_policies:
+        pairs = [both for both in pairs if both[1].label == both[2].label]
+    for name in ("expected",) if under_policies else ("expected", "category"):
+        differ = [key for key, record, another in pairs if getattr(record, name) != getattr(another, name)]
         if differ:
             found.append(f"{len(differ)} questions with another {name} ({_named(differ[0])} …)")
     return found

@@ -46,6 +46,7 @@ def write_images(root: Path, lines: Iterable[Mapping[str, str]]) -> None:
 
 
 def write_lines(file: Path, lines: Iterable[object]) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines), encoding="utf-8")
 
 

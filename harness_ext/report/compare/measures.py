@@ -14,7 +14,7 @@ _ALPHA: Final = 1 - CONFIDENCE
 # The interval and the standing numbers agree to rounding: a tie with the margin must not hang on a last bit.
 _DIGITS: Final = 12
 
-Kind = Literal["judged", "gap", "benchmark", "rated"]
+Kind = Literal["judged", "gap", "benchmark", "rated", "policy"]
 Difference = Literal["better", "worse", "not shown"]
 
 
@@ -24,7 +24,8 @@ class Measured:
 
     Attributes:
         kind: ``"judged"``, a share of this project's probes; ``"gap"``, a modality gap; ``"benchmark"``, another benchmark;
-            ``"rated"``, a mean rating from 1 to 5.
+            ``"rated"``, a mean rating from 1 to 5; ``"policy"``, a share over the concepts that two
+            policies label differently.
         benchmark: The task, or the group of tasks.
         unit: What is resampled and swapped: ``"concept"``, ``"image"``, ``"sample"``.
         n_samples: How many answers of each run.
@@ -69,7 +70,7 @@ class Row(Measured):
         p_holm: ``p``, corrected for all rows of this pair of runs.
         difference: Whether there is one: ``p_holm`` below 5 %, and its direction.
         retention: The verdict against the margin; ``None`` for a gap, which text that was lost closes too, and for a
-            rating, which is no share.
+            rating, which is no share, and of two policies, whose right answers are not the same.
         smallest_difference: The smallest true change that would have been shown with a power of 80 %.
     """
 
@@ -166,6 +167,8 @@ def _row(measure: Measure, p: float, p_from: str, p_holm: float, margin: float, 
         p_from=p_from,
         p_holm=p_holm,
         difference=difference,
-        retention=None if measure.kind in ("gap", "rated") else retention(low, high, margin, measure.higher_is_better),
+        retention=None
+        if measure.kind in ("gap", "rated", "policy")
+        else retention(low, high, margin, measure.higher_is_better),
         smallest_difference=smallest_difference(interval),
     )

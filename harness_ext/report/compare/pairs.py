@@ -8,11 +8,13 @@ from harness_ext.common.errors import UserError
 from harness_ext.metrics.intervals import SEED
 from harness_ext.report.compare.benchmarks import benchmark_measures
 from harness_ext.report.compare.measures import Comparison, Model, Pair, rows
+from harness_ext.report.compare.policies import PolicyPair, policy_measures, task_verdicts
 from harness_ext.report.compare.probes import judged_measures
 from harness_ext.report.compare.ratings import rated_measures
 from harness_ext.runs.answers import Answers, read_answers
 from harness_ext.runs.comparable import check_answers, check_tasks
 from harness_ext.runs.evaluations import RunFiles, open_run
+from harness_ext.runs.policies import by_benchmark, policies_of
 
 MARGIN: Final = 0.01
 
@@ -27,7 +29,8 @@ def compare(
     """Hold every run against the first one.
 
     Args:
-        folders: The result folders, the model BEFORE first; at least two.
+        folders: The result folders, the model BEFORE first; at least two, or one that holds several benchmarks of one data
+            set, of which each is held against the first.
         margin: The loss that counts as acceptable, a share: 0.01 is one point of a hundred.
         tasks: Only these tasks, and those of these groups, where ``*`` stands for anything; all by default.
         metrics: The metric to compare by task, instead of the first of the task's own list.
@@ -36,17 +39,20 @@ def compare(
     Raises:
         UserError: Naming the folder or the file, where something is missing, broken, or not comparable.
     """
-    if len(folders) < 2:
-        raise UserError("expected at least two result folders, the model before first")
     check_margin(margin)
     runs = [open_run(folder, tasks) for folder in folders]
-    first, *others = runs
+    first, *others = by_benchmark(runs[0], tasks) if len(runs) == 1 else runs
+    if not others:
+        raise UserError(
+            "expected at least two result folders, the model before first; or one that holds two benchmarks of one data set"
+        )
     if unknown := [task for task in metrics or {} if task not in first.tasks]:
         raise UserError(f"--metric {unknown[0]}: no such task; found {', '.join(first.tasks)}")
     # What can be refused without reading a sample is refused first.
-    for other in others:
-        check_tasks(first, other)
-    pairs = [_pair(first, other, margin, metrics or {}, seed) for other in others]
+    called = [check_tasks(first, other) for other in others]
+    pairs = [
+        _pair(first, other, names, margin, metrics or {}, seed) for other, names in zip(others, called, strict=True)
+    ]
     source = next(iter(first.sources()), None)
     return Comparison(_model(first), tuple(pairs), margin, source, seed)
 
@@ -57,18 +63,35 @@ def check_margin(margin: float) -> None:
         raise UserError(f"--margin {margin}: expected a share between 0 and 1, such as 0.01 for one point of a hundred")
 
 
-def _pair(first: RunFiles, other: RunFiles, margin: float, metrics: Mapping[str, str], seed: int) -> Pair:
+def _pair(
+    first: RunFiles,
+    other: RunFiles,
+    called: Mapping[str, str],
+    margin: float,
+    metrics: Mapping[str, str],
+    seed: int,
+) -> Pair:
+    """``called`` has the name of the other run's task by that of the first."""
+    policies = policies_of(first, other)
+    digests = [policy.sha256 for policy in policies] if policies else [None, None]
     judged: dict[str, tuple[Answers, Answers]] = {}
     scored: dict[str, tuple[Answers, Answers]] = {}
     notes = [*first.notes, *other.notes]
     for task, evaluation in first.tasks.items():
         notes += evaluation.partly_asked(task)
-        before, after = (read_answers(run.tasks[task], task) for run in (first, other))
-        check_answers(before, after)
+        before = read_answers(evaluation, task, digests[0])
+        after = read_answers(other.tasks[called[task]], called[task], digests[1])
+        check_answers(before, after, under_policies=policies is not None)
         (judged if before.records else scored)[task] = before, after
+    of_benchmarks, about_benchmarks = benchmark_measures(scored, metrics)
+    if policies:
+        of_policies, about_policies = policy_measures(judged)
+        found = rows([*of_policies, *of_benchmarks], margin, seed)
+        verdicts = tuple(task_verdicts(judged, seed))
+        notes += [*about_policies, *about_benchmarks]
+        return PolicyPair(_model(other), found, tuple(notes), policies, verdicts)
     of_probes, about_probes = judged_measures(judged)
     rated, about_ratings = rated_measures(judged)
-    of_benchmarks, about_benchmarks = benchmark_measures(scored, metrics)
     found = rows([*of_probes, *rated, *of_benchmarks], margin, seed)
     return Pair(_model(other), found, (*notes, *about_probes, *about_ratings, *about_benchmarks))
 

@@ -20,7 +20,8 @@ from harness_ext.report.tables import TEXT_TITLES
 from harness_ext.runs.answers import Answers
 
 Records = Sequence[tuple[Judgement, Judgement]]
-_MANNERS: Final[Mapping[Manner, str]] = {"greedy": "", "sampled": ", sampled", "likelihood": ", by likelihood"}
+# What stands behind a title, by the manner of asking.
+MANNERS: Final[Mapping[Manner, str]] = {"greedy": "", "sampled": ", sampled", "likelihood": ", by likelihood"}
 
 
 def judged_measures(pairs: Mapping[str, tuple[Answers, Answers]]) -> tuple[list[Measure], list[str]]:
@@ -48,7 +49,7 @@ def _without_a_verdict(records: Mapping[str, Records]) -> list[str]:
 
 
 def _task_measures(task: str, records: Records) -> Iterator[Measure]:
-    suffix = _MANNERS[manner(task)]
+    suffix = MANNERS[manner(task)]
     for probe in dict.fromkeys(before.probe for before, _ in records):
         of_probe = [both for both in records if both[0].probe == probe]
         asked: dict[str, Records] = {}
@@ -137,7 +138,7 @@ def _gaps(records: Mapping[str, Records]) -> tuple[list[Measure], list[str]]:
             counts = np.array([(text[concept], image[concept]) for concept in common])
             # Every concept's accuracies in the place of its counts, so that each concept weighs the same.
             shares = np.stack([counts[..., 0] / counts[..., 1], np.ones_like(counts[..., 1])], axis=-1)
-            words = f"Modality gap, {TEXT_TITLES[text_variant(text_task)]}{context}{_MANNERS[manner(text_task)]}"
+            words = f"Modality gap, {TEXT_TITLES[text_variant(text_task)]}{context}{MANNERS[manner(text_task)]}"
             weights, strata = np.array([1.0, -1.0]), np.zeros(len(common), dtype=np.int64)
             name, answers = f"{text_task} - {image_task}", int(counts[:, :, 0, 1].sum())
             for metric, table in (("answers pooled", counts), ("mean over concepts", shares)):

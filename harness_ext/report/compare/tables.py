@@ -21,6 +21,8 @@ from harness_ext.report.blocks import (
     rich_table,
 )
 from harness_ext.report.compare.measures import Comparison, Pair, Row
+from harness_ext.report.compare.policies import PolicyPair
+from harness_ext.report.compare.policy_tables import COLUMNS, concept_rows, policy_notes, verdict_blocks
 
 HEADER: Final = (
     "",
@@ -41,6 +43,10 @@ _STYLES: Final = {
     "worse": "red",
     "degraded": "red",
     "undecided": "yellow",
+    "follows": "green",
+    "does not follow": "red",
+    "follows partly": "yellow",
+    "moves": "yellow",
 }
 
 
@@ -48,6 +54,9 @@ def title(comparison: Comparison, pair: Pair) -> str:
     """Which run is held against which."""
     first, other = comparison.first, pair.model
     names = f"{first.name} -> {other.name}" if first.name != other.name else first.name
+    if isinstance(pair, PolicyPair):
+        folders = f"{first.folder} -> {other.folder}" if first.folder != other.folder else first.folder
+        return f"{names} ({folders}), {' -> '.join(policy.title for policy in pair.policies)}"
     source = f", {benchmark_named(comparison.source).full_title}" if comparison.source else ""
     return f"{names} ({first.folder} -> {other.folder}){source}"
 
@@ -57,12 +66,17 @@ def block(comparison: Comparison, pair: Pair) -> Block:
     return make_block("", HEADER, map(_values, pair.rows), _notes(comparison, pair))
 
 
+def _blocks(comparison: Comparison, pair: Pair) -> list[Block]:
+    return [block(comparison, pair), *(verdict_blocks(pair) if isinstance(pair, PolicyPair) else ())]
+
+
 def _notes(comparison: Comparison, pair: Pair) -> list[str]:
     margin = f"{comparison.margin:g}"
     better, worse = ([row.difference for row in pair.rows].count(which) for which in ("better", "worse"))
     verdicts = [row.retention for row in pair.rows if row.retention]
     counted = ", ".join(f"{verdicts.count(name)} {name}" for name in get_args(Retention))
-    found = [
+    found = policy_notes(comparison.first, pair) if isinstance(pair, PolicyPair) else []
+    found += [
         f"Of {len(pair.rows)} measures {better} are better and {worse} worse. Against a margin of {margin}: {counted}.",
         "Change: after minus before; in brackets the 95 % interval by resampling units (concepts, images, samples). "
         "For what is marked (less is better) a negative change is a gain.",
@@ -113,20 +127,23 @@ def print_tables(comparison: Comparison, console: Console) -> None:
     for pair in comparison.pairs:
         # Paths in it are there to be copied.
         console.print(title(comparison, pair), style="bold", highlight=False, markup=False, soft_wrap=True)
-        shown = replace(block(comparison, pair), header=tuple(name.replace(" ", join) for name in HEADER))
-        columns = range(len(HEADER))
-        console.print(rich_table(shown, join, (0, columns[-1]), columns, _STYLES), highlight=False)
-        console.print()
-        print_lines(shown.notes, console)
-        console.print()
+        for each in _blocks(comparison, pair):
+            shown = replace(each, header=tuple(name.replace(" ", join) for name in each.header))
+            columns = range(len(each.header))
+            print_lines([each.title] if each.title else [], console)
+            console.print(rich_table(shown, join, (0, columns[-1]), columns, _STYLES), highlight=False)
+            console.print()
+            print_lines(shown.notes, console)
+            console.print()
 
 
 def markdown(comparison: Comparison, argv: Sequence[str]) -> str:
     """The tables as Markdown, with the command that made them."""
     parts: list[Block | str] = []
     for pair in comparison.pairs:
-        files = markdown_list(f"`{file}`" for file in [*comparison.first.files, *pair.model.files])
-        parts += [f"# {title(comparison, pair)}", block(comparison, pair), f"Results files:\n\n{files}"]
+        # A run may hold both policies' answers in one file.
+        files = markdown_list(f"`{file}`" for file in dict.fromkeys([*comparison.first.files, *pair.model.files]))
+        parts += [f"# {title(comparison, pair)}", *_blocks(comparison, pair), f"Results files:\n\n{files}"]
     return markdown_document(argv, parts)
 
 
@@ -135,23 +152,33 @@ def latex(comparison: Comparison) -> str:
     shown = (0, 1, 2, 3, 5, 6, 7)
     parts = []
     for pair in comparison.pairs:
-        whole = block(comparison, pair)
+        whole, *others = _blocks(comparison, pair)
         rows = tuple(tuple(cells[at] for at in shown) for cells in whole.rows)
-        table = Block("", tuple(HEADER[at] for at in shown), rows)
-        lines = latex_tabular(table, f"l{'r' * (len(shown) - 1)}", plain="<>")
-        parts.append("\n".join([f"% {title(comparison, pair)}", *lines, *(f"% {note}" for note in whole.notes)]))
+        parts.append(
+            _latex(Block(title(comparison, pair), tuple(HEADER[at] for at in shown), rows, whole.notes), "l", "r")
+        )
+        parts += [_latex(each, "lll", "r") for each in others]
     return "\n\n".join(parts) + "\n"
 
 
+def _latex(block: Block, left: str, right: str) -> str:
+    columns = left + right * (len(block.header) - len(left))
+    lines = latex_tabular(block, columns, plain="<>")
+    return "\n".join([f"% {block.title}", *lines, *(f"% {note}" for note in block.notes)])
+
+
 def as_csv(comparison: Comparison) -> str:
-    """Every row of every pair with all its numbers, unrounded; a missing number is empty."""
+    """Every row of every pair with all its numbers, unrounded; a missing number is empty.
+
+    Between two policies every concept has a row too, of the kind ``"concept"``, with columns of its own.
+    """
     names = [field.name for field in fields(Row)]
-    return csv_document(
-        ["before_run", "after_run", "source", "margin", *names],
-        (
-            [comparison.first.folder, pair.model.folder, comparison.source, comparison.margin]
-            + [getattr(row, name) for name in names]
-            for pair in comparison.pairs
-            for row in pair.rows
-        ),
-    )
+    if any(isinstance(pair, PolicyPair) for pair in comparison.pairs):
+        names += COLUMNS
+    lines = []
+    for pair in comparison.pairs:
+        run = [comparison.first.folder, pair.model.folder, comparison.source, comparison.margin]
+        found = [vars(row) for row in pair.rows]
+        found += concept_rows(pair) if isinstance(pair, PolicyPair) else ()
+        lines += [[*run, *(values.get(name) for name in names)] for values in found]
+    return csv_document(["before_run", "after_run", "source", "margin", *names], lines)

@@ -1,0 +1,1 @@
+from benchmark_data import own_caches  # noqa: F401
