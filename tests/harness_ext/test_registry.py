@@ -24,8 +24,6 @@ from harness_ext.registry import (
 @pytest.fixture(autouse=True)
 def as_a_process_begins(tmp_path, monkeypatch):
     """No benchmark of the user's, and none remembered."""
-    for name in ("UNSAFECONCEPTS_BENCHMARKS", "UNSAFECONCEPTS_BENCHMARKS_OPTION"):
-        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     monkeypatch.setenv("UNSAFECONCEPTS_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(registry, "_remembered", {})
