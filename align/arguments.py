@@ -17,6 +17,7 @@ from transformers.integrations.integration_utils import (
 from transformers.utils import is_torch_bf16_gpu_available
 
 from harness_ext.common.errors import UserError, one_line
+from harness_ext.common.output import say
 
 # Unset until `fill_in`: their values depend on each other and on the machine.
 UNSET: Final = {"use_cpu": None, "bf16": None, "dataloader_pin_memory": None}
@@ -99,7 +100,7 @@ def fill_in(given: argparse.Namespace, method: str) -> None:
     lacks_float64 = method == "ppo" and device is not None and device.type == "mps"
     if given.use_cpu is None:
         if lacks_float64:
-            print("computing on the CPU: PPO takes its means in float64, which MPS does not have", file=sys.stderr)
+            say("computing on the CPU: PPO takes its means in float64, which MPS does not have", file=sys.stderr)
         # Without it, processes without a GPU would each train alone.
         given.use_cpu = device is None or lacks_float64
     elif lacks_float64 and not given.use_cpu:

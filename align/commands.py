@@ -15,6 +15,7 @@ from typing import Final
 
 from align.recipe import METHODS, packaged_recipes
 from harness_ext.common.errors import exit_status
+from harness_ext.common.output import say
 from harness_ext.common.processes import processes_of_run
 
 _USAGE: Final = """usage: align METHOD --config RECIPE [--key value ...]
@@ -38,7 +39,7 @@ def _train(method: str, arguments: Sequence[str]) -> None:
     try:
         run(read_settings(method, arguments), shlex.join(["align", method, *arguments]))
     except TrainingStopped:
-        print(file=sys.stderr)  # the bar stands on the line
+        say(file=sys.stderr)  # the bar stands on the line
         raise
 
 
@@ -46,7 +47,7 @@ def _show_data(arguments: Sequence[str]) -> None:
     from align.data import describe
     from align.settings import read_data_settings
 
-    print(describe(read_data_settings(arguments)))
+    say(describe(read_data_settings(arguments)))
 
 
 def _make_table(arguments: Sequence[str]) -> None:
@@ -60,12 +61,12 @@ def main() -> None:
     name, *arguments = sys.argv[1:] or ["--help"]
     usage = _USAGE.format(recipes=", ".join(packaged_recipes()))
     if name in ("-h", "--help"):
-        print(usage)
+        say(usage)
         return
     commands: dict[str, Callable[[Sequence[str]], None]] = {method: partial(_train, method) for method in METHODS}
     commands |= {"data": _show_data, "table": _make_table}
     if name not in commands:
-        print(f"align: no command {name!r}\n{usage}", file=sys.stderr)
+        say(f"align: no command {name!r}\n{usage}", file=sys.stderr)
         sys.exit(2)
     # Otherwise TRL reports every trainer that is made to its maker.
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")

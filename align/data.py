@@ -9,7 +9,6 @@ An image's question and its place in the order depend on the seed and on the ima
 """
 
 import hashlib
-import io
 import json
 import os
 import random
@@ -19,7 +18,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any, Final
 
-import PIL.Image
 from datasets import Dataset, Features, Image, List, Value, concatenate_datasets
 
 from align.settings import DataConfig
@@ -29,6 +27,7 @@ from harness_ext.judges.base import published_question
 from harness_ext.records import SAFE, UNSAFE, Label
 from harness_ext.registry import benchmark_named
 from harness_ext.sources.duplicates import counted
+from harness_ext.sources.images import open_image
 
 FEATURES: Final = Features(
     {
@@ -197,7 +196,7 @@ def fingerprint(rows: Dataset) -> str:
         content: bytes = row.pop("image")["bytes"]
         own = hashlib.sha256(content).digest()
         if own not in seen:
-            image = PIL.Image.open(io.BytesIO(content))
+            image = open_image(content)
             seen[own] = hashlib.sha256(f"{image.mode}{image.size}".encode() + image.tobytes()).hexdigest()
         return seen[own] + json.dumps(row, sort_keys=True)
 

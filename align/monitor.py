@@ -24,6 +24,7 @@ from align.rewards.base import as_texts, judge_named, judged_rows, require_label
 from align.stopped import TrainingStopped, sample
 from harness_ext.common.errors import UserError
 from harness_ext.common.files import append_text, write_text
+from harness_ext.common.output import neutral
 from harness_ext.judges.base import BatchJudge
 from harness_ext.records import FAILED
 from harness_ext.report.page.training import WARNINGS_FILE
@@ -147,8 +148,10 @@ class Monitor(TrainerCallback):
         about = {"step": step, "rollouts": [first, last], "judge": self._judge.name}
         append_warning(self._warnings, {**about, **figures, "responses": disagreed})
         tqdm.write(
-            f"align: warning at step {step}: {self._said(found)}; {len(disagreed)} responses on which they disagree are in "
-            f"{self._warnings}",
+            neutral(
+                f"align: warning at step {step}: {self._said(found)}; {len(disagreed)} responses on which they disagree "
+                f"are in {self._warnings}"
+            ),
             file=sys.stderr,
         )
 

@@ -18,6 +18,7 @@ from tqdm import tqdm
 from transformers import PreTrainedModel, ProcessorMixin
 
 from harness_ext.common.errors import UserError, one_line
+from harness_ext.sources.images import FORMATS
 
 ANSWERS: Final = ("completion", "chosen", "rejected")
 # EXIF orientations of an image that lies on its side.
@@ -189,6 +190,7 @@ def lengths(rows: Dataset, renderer: Renderer) -> Iterator[int]:
 
 def _size(stored: dict[str, Any]) -> tuple[int, int]:
     """Width and height in pixels, as `datasets` decodes an image, stored as bytes or as a path: turned upright."""
-    with PIL.Image.open(stored["path"] if stored["bytes"] is None else io.BytesIO(stored["bytes"])) as image:
+    source = stored["path"] if stored["bytes"] is None else io.BytesIO(stored["bytes"])
+    with PIL.Image.open(source, formats=FORMATS) as image:
         width, height = image.size
         return (height, width) if image.getexif().get(Exif.Orientation) in _ON_ITS_SIDE else (width, height)

@@ -33,6 +33,7 @@ from align.rewards.build import build_rewards, try_reading
 from align.settings import WITH_ROLLOUTS, RunSettings
 from align.stopped import TrainingStopped
 from harness_ext.common.errors import UserError
+from harness_ext.common.output import say
 from harness_ext.common.processes import processes_of_run
 from harness_ext.common.step_bar import show_steps
 from harness_ext.judges.base import BatchJudge
@@ -95,16 +96,16 @@ def run(settings: RunSettings, command: str) -> None:
             _train(trainer, last, folder)
         if is_main and not folder.final.is_dir():
             folder.finish()
-            print(f"finished: {folder.final}")
+            say(f"finished: {folder.final}")
         elif is_main:
-            print(f"there is nothing to do: the run is finished, and its adapter is {folder.final}")
+            say(f"there is nothing to do: the run is finished, and its adapter is {folder.final}")
         processes.wait_for_everyone()
 
 
 def _say_resumed(checkpoint: Path, record: Record) -> None:
-    print(f"resuming from {checkpoint}", file=sys.stderr)
+    say(f"resuming from {checkpoint}", file=sys.stderr)
     if others := other_environment(read_record(checkpoint), record):
-        print("  but not to the same bits, for these differ:\n    " + "\n    ".join(others), file=sys.stderr)
+        say("  but not to the same bits, for these differ:\n    " + "\n    ".join(others), file=sys.stderr)
 
 
 def _train(trainer: WholeCheckpoints, checkpoint: Path | None, folder: RunFolder) -> None:
@@ -164,7 +165,7 @@ def _trainer(
             check_last_batch(args, len(trainer.train_dataset))
             record["left_out"] = len(rows) - len(fit)
             if record["left_out"] and is_main:
-                print(f"left out: {record['left_out']} of {len(rows)} rows, longer than max_length", file=sys.stderr)
+                say(f"left out: {record['left_out']} of {len(rows)} rows, longer than max_length", file=sys.stderr)
     if settings.method != "sft" and args.disable_dropout:
         switch_off_dropout(trainer.model)
     show_steps(trainer, _SHOWN)

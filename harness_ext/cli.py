@@ -13,6 +13,7 @@ from typing import Final
 
 from harness_ext.common.errors import UserError, exit_status
 from harness_ext.common.files import require_writable_folder
+from harness_ext.common.output import say
 from harness_ext.hooks import (
     LATE,
     LATE_AFTER_IT,
@@ -55,11 +56,11 @@ def _run() -> int:
         watch_lmms_eval(swallowed, failures, _check_evaluation)
     dispatch.main()
     if arguments[:1] == ["models"]:
-        print(describe_names())
+        say(describe_names())
     # An evaluation's own error is caught, and logged, too.
     not_done = [said for error, said in swallowed.errors if not any(error is failure for failure in failures)]
     for said in not_done:
-        print(f"lmms_eval: not done as asked: {said}", file=sys.stderr)
+        say(f"lmms_eval: not done as asked: {said}", file=sys.stderr)
     if not_done or not all(isinstance(failure, UserError) for failure in failures):
         return 1
     return 2 if failures else 0

@@ -37,7 +37,7 @@ from typing import Any, Final, TypeAlias
 
 from harness_ext.common.errors import UserError
 from harness_ext.common.failures import failure_reason, writable
-from harness_ext.common.secrets import hide
+from harness_ext.common.output import guard_log, say
 from harness_ext.models.catalogue import load_catalogue
 
 Function: TypeAlias = Callable[..., Any]
@@ -85,12 +85,7 @@ def register_tasks() -> None:
 
     if not _first_time(TaskManager):
         return
-    from loguru import logger
-
-    def without_token(record: Any) -> None:  # the environment's, or one in an option
-        record["message"] = hide(record["message"], name="[HF_TOKEN]")
-
-    logger.configure(patcher=without_token)
+    guard_log()
     _replace(TaskManager, "initialize_tasks", _with_our_folder)
     _replace(TaskManager, "match_tasks", _with_source_check)
 
@@ -123,12 +118,12 @@ def _task_files() -> Path | None:
     try:
         benchmarks()
     except UserError as error:
-        print(f"unsafeconcepts: {error}\nonly the packaged benchmarks are known", file=sys.stderr)
+        say(f"unsafeconcepts: {error}\nonly the packaged benchmarks are known", file=sys.stderr)
         leave_out_the_users()
     try:
         return tasks_folder("lmms_eval")
     except UserError as error:
-        print(f"unsafeconcepts: {error}\nnone of this project's tasks are known", file=sys.stderr)
+        say(f"unsafeconcepts: {error}\nnone of this project's tasks are known", file=sys.stderr)
         return None
 
 
@@ -328,7 +323,7 @@ def watch_lmms_eval(swallowed: Swallowed, failures: list[Exception], check: Call
                 check(args)
                 return evaluate(args)
             except UserError as error:
-                print(f"lmms_eval: {error}", file=sys.stderr)
+                say(f"lmms_eval: {error}", file=sys.stderr)
                 failures.append(error)
                 return None, None
             except Exception as error:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from harness_ext.common.errors import UserError, exit_status
 from harness_ext.common.files import require_writable_folder
+from harness_ext.common.output import say
 from harness_ext.common.secrets import secret_in
 from harness_ext.hooks import LM_EVAL_SWALLOWS, Swallowed, register_language_sides, require_imports, watch_lm_eval
 from harness_ext.probes.files import tasks_folder
@@ -35,7 +36,7 @@ def _run(arguments: Sequence[str]) -> int:
     watch_lm_eval(swallowed)
     cli_evaluate()
     for _, said in swallowed.errors:
-        print(f"lm_eval: not done as asked: {said}", file=sys.stderr)
+        say(f"lm_eval: not done as asked: {said}", file=sys.stderr)
     return 1 if swallowed.errors else 0
 
 

@@ -8,6 +8,7 @@ import sys
 from typing import TYPE_CHECKING, Final
 
 from harness_ext.common.errors import UserError
+from harness_ext.common.output import say
 from harness_ext.hooks import list_models, register_tasks
 from harness_ext.models.catalogue import CATALOGUE_FILE, load_names, model_attribute, read_names
 
@@ -26,7 +27,7 @@ def register() -> list["ModelManifest"]:
         names = load_names()
     except UserError as error:
         # An exception here would take every other plugin down with it, and our own names too.
-        print(f"unsafeconcepts: {error}; only the packaged model names are known", file=sys.stderr)
+        say(f"unsafeconcepts: {error}; only the packaged model names are known", file=sys.stderr)
         names = read_names(CATALOGUE_FILE)
     list_models(names)
     return [ModelManifest(name, chat_class_path=f"{_MODELS_MODULE}.{model_attribute(name)}") for name in names]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from harness_ext.common.errors import UserError, exit_status
+from harness_ext.common.output import guard_log, say
 
 _USAGE: Final = """usage: unsafeconcepts COMMAND ...
 
@@ -51,10 +52,10 @@ def main() -> None:
     """Run one command; exits 2 when what was asked for cannot be."""
     name, arguments = (sys.argv[1], sys.argv[2:]) if len(sys.argv) > 1 else ("--help", [])
     if name in ("-h", "--help"):
-        print(_USAGE)
+        say(_USAGE)
         return
     if name not in _COMMANDS:
-        print(f"unsafeconcepts: no command {name!r}\n{_USAGE}", file=sys.stderr)
+        say(f"unsafeconcepts: no command {name!r}\n{_USAGE}", file=sys.stderr)
         sys.exit(2)
     sys.exit(exit_status("unsafeconcepts", lambda: _run(name, arguments)))
 
@@ -65,8 +66,9 @@ def _run(name: str, arguments: Sequence[str]) -> int:
             raise UserError("usage: unsafeconcepts tasks lmms_eval|lm_eval")
         from harness_ext.probes.files import tasks_folder
 
-        print(tasks_folder("lmms_eval" if arguments[0] == "lmms_eval" else "lm_eval"))
+        say(tasks_folder("lmms_eval" if arguments[0] == "lmms_eval" else "lm_eval"))
         return 0
+    guard_log()
     # Imported only when it is asked for: most commands import what is slow.
     module = _MODULES.get(name, f"harness_ext.commands.{name.replace('-', '_')}")
     return int(importlib.import_module(module).main(arguments))

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from harness_ext.common.errors import exit_status
+from harness_ext.common.output import say
 
 if TYPE_CHECKING:
     from harness_ext.own import OwnBenchmark
@@ -40,7 +41,7 @@ def _run(folder: Path) -> None:
     print_blocks(f"{benchmark.title} ({benchmark.name}): nothing is wrong", _blocks(benchmark), printed_on)
     # Not through the console, which would break a line that is to be copied.
     for line in (*_tasks(benchmark, folder), *(f"Note: {note}." for note in notes)):
-        print(line)
+        say(line)
 
 
 def _blocks(benchmark: "OwnBenchmark") -> Iterator["Block"]:

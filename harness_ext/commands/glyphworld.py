@@ -14,18 +14,19 @@ from typing import Final, NamedTuple
 import torch
 from PIL import Image
 from rich.console import Console
-from rich.table import Table
 from tqdm import tqdm
 
 from harness_ext.benchmark.questions import IMAGE_QUESTIONS, NUM_QUESTIONS, perception_question, text_question
 from harness_ext.common.errors import UserError
 from harness_ext.common.files import require_writable, write_text
+from harness_ext.common.output import say
 from harness_ext.glyphworld.build import ensure_model, remove_model
 from harness_ext.glyphworld.concepts import CATEGORIES, CONCEPTS, NEVER_SEEN, items
 from harness_ext.glyphworld.questions import CAPABILITIES, NAMING_QUESTION, perception_options
 from harness_ext.glyphworld.render import DEVELOPMENT_SEEDS, TEST_SEEDS, Glyph, render
 from harness_ext.models.loading import load_model, load_processor
 from harness_ext.records import LABELS, SAFE, UNSAFE, Label
+from harness_ext.report.blocks import make_block, print_boxed
 
 _COLUMNS: Final = 10  # of the sheet: the concepts of the largest category
 
@@ -56,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _build(options: argparse.Namespace) -> None:
     if options.force:
         remove_model(options.seed)
-    print(ensure_model(options.seed))
+    say(ensure_model(options.seed))
 
 
 def _evaluate(options: argparse.Namespace) -> None:
@@ -71,11 +72,13 @@ def _evaluate(options: argparse.Namespace) -> None:
         about = {"seed": seed, "adapter": adapter and str(adapter), "renders": renders, "of": kind}
         write_text(options.json, json.dumps({**about, **figures}, indent=2) + "\n")
     name = f"glyphworld's model{f' with {adapter}' if adapter else ''}"
-    table = Table("figure", f"seed {seed}", title=f"{name} on {renders} {kind} renders a concept")
-    for name, value in figures.items():
-        for part, number in value.items() if isinstance(value, Mapping) else [("", value)]:
-            table.add_row(f"{name} {part}".strip(), f"{number:.3f}")
-    Console().print(table)
+    rows = [
+        (f"{measure} {part}".strip(), number)
+        for measure, value in figures.items()
+        for part, number in (value.items() if isinstance(value, Mapping) else [("", value)])
+    ]
+    title = f"{name} on {renders} {kind} renders a concept"
+    print_boxed(make_block(title, ("figure", f"seed {seed}"), rows), Console())
 
 
 def _draw_sheet(options: argparse.Namespace) -> None:

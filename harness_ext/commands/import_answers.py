@@ -15,6 +15,7 @@ from typing import Any, Final
 import yaml
 
 from harness_ext.common.errors import UserError, exit_status, one_line
+from harness_ext.common.output import say
 
 _PROG: Final = "unsafeconcepts import"
 
@@ -48,9 +49,9 @@ def _run(options: argparse.Namespace) -> None:
     generation = _generation(options.gen_kwargs)
     for run in import_answers(options.answers, options.output, options.name, generation, options.partial):
         for note in run.notes:
-            print(note, file=sys.stderr)
+            say(note, file=sys.stderr)
         counts = ", ".join(f"{task} {count}" for task, count in run.answers.items())
-        print(f"{run.folder}: {counts}")
+        say(f"{run.folder}: {counts}")
 
 
 def _generation(text: str) -> dict[str, Any] | None:

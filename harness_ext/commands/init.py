@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from harness_ext.common.errors import exit_status
+from harness_ext.common.output import say
 
 _PROG: Final = "unsafeconcepts init"
 
@@ -30,4 +31,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(options: argparse.Namespace) -> None:
     from harness_ext.own.making import described, make_benchmark
 
-    print(described(options.folder, make_benchmark(options.folder, options.images)))
+    say(described(options.folder, make_benchmark(options.folder, options.images)))

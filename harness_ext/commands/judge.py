@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from harness_ext.common.errors import UserError, exit_status
 from harness_ext.common.failures import writable
+from harness_ext.common.output import say
 from harness_ext.judges.base import AlignmentAnswer, Answer, BatchJudge, verdicts
 from harness_ext.judges.lines import BadInputError, read_answer
 from harness_ext.judges.registry import DEFAULT, JUDGES, add_judge_options, judge_spec
@@ -73,19 +74,19 @@ def _judge_lines(lines: Iterable[str], path: str, judge: BatchJudge) -> int:
             answers += len(block)
             for (row, answer), verdict in zip(block, verdicts(judge, [each for _, each in block]), strict=True):
                 key = "verdict" if isinstance(answer, AlignmentAnswer) else "choice"
-                print(_json_line({**row, key: verdict}), flush=True)
+                say(_json_line({**row, key: verdict}), flush=True)
                 failed += verdict == FAILED
     except BrokenPipeError:
         # Whoever read the output has seen enough; the interpreter must not try to flush the rest when it exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except BadInputError as error:
-        print(error, file=sys.stderr)
+        say(error, file=sys.stderr)
         status = 2
     if failed and failed == answers:
         raise UserError(f"judge {judge.name} failed on every answer")
     if failed:
-        print(f"the judge {judge.name} failed on {failed} of {answers} answers", file=sys.stderr)
+        say(f"the judge {judge.name} failed on {failed} of {answers} answers", file=sys.stderr)
     return status
 
 
@@ -132,17 +133,17 @@ def _judge_run(options: argparse.Namespace) -> int:
     run = Path(options.answers)
     outcome = judge_again(run, judge_spec(options), options.output)
     for path in sorted(run.rglob("results_????-??-??T*.json")):
-        print(f"{path} is left out: an evaluation by lm-eval, whose answers are not judged again.", file=sys.stderr)
+        say(f"{path} is left out: an evaluation by lm-eval, whose answers are not judged again.", file=sys.stderr)
     judged = {evaluation.of.path for evaluation in outcome.evaluations}
     for path in sorted(set(run.rglob("*_results.json")) - judged):
-        print(f"{path} is left out: it is cut off or lacks samples, and newer evaluations are there.", file=sys.stderr)
+        say(f"{path} is left out: it is cut off or lacks samples, and newer evaluations are there.", file=sys.stderr)
     for evaluation in outcome.evaluations:
         where = f"{evaluation.of.path.relative_to(run)}: " if len(outcome.evaluations) > 1 else ""
         for task, why in evaluation.kept.items():
-            print(f"{where}{task} keeps its judge ({why}).", file=sys.stderr)
+            say(f"{where}{task} keeps its judge ({why}).", file=sys.stderr)
         for task, count in evaluation.judge_failed.items():
             of = evaluation.answers[task]
-            print(f"{where}{task}: the judge failed on {count} of {of} answers; they count as failed.", file=sys.stderr)
+            say(f"{where}{task}: the judge failed on {count} of {of} answers; they count as failed.", file=sys.stderr)
     counts = [count for evaluation in outcome.evaluations for count in evaluation.answers.values()]
-    print(f"{sum(counts)} answers of {len(counts)} tasks, judged by {outcome.judge}: {outcome.folder}")
+    say(f"{sum(counts)} answers of {len(counts)} tasks, judged by {outcome.judge}: {outcome.folder}")
     return 0

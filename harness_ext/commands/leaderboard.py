@@ -9,6 +9,7 @@ from typing import Final
 
 from harness_ext.common.errors import UserError, exit_status
 from harness_ext.common.files import alone_with, require_writable, write_text
+from harness_ext.common.output import say
 from harness_ext.report.leaderboard.file import METRICS, ORIGINS, Entry, read_leaderboard, write_leaderboard
 
 _PROG: Final = "unsafeconcepts leaderboard"
@@ -63,7 +64,7 @@ def _run(options: argparse.Namespace, command: Sequence[str]) -> None:
     from harness_ext.report.leaderboard import tables
 
     if options.schema:
-        print(json.dumps(Entry.model_json_schema(), indent=1))
+        say(json.dumps(Entry.model_json_schema(), indent=1))
         return
     if options.file is None:
         raise UserError("expected the leaderboard's FILE.jsonl; this repository's is results/leaderboard.jsonl")
@@ -75,7 +76,7 @@ def _run(options: argparse.Namespace, command: Sequence[str]) -> None:
         raise UserError(f"--{given[0].replace('_', '-')}: says something about a line to add; add --add RUN")
     entries = read_leaderboard(options.file)
     if options.check:
-        print(f"{options.file}: {len(entries)} lines, nothing wrong")
+        say(f"{options.file}: {len(entries)} lines, nothing wrong")
         return
     settings = tables.settings(entries, options.sort)
     tables.print_tables(settings, console(_PIPED_WIDTH, _LEAST_WIDTH))

@@ -14,6 +14,7 @@ from typing import Final
 
 from harness_ext.common.errors import UserError, exit_status
 from harness_ext.common.files import require_writable, without_nan, write_text
+from harness_ext.common.output import say
 from harness_ext.judges.registry import RATERS, add_judge_options, rater_spec
 from harness_ext.registry import task_named
 from harness_ext.report.blocks import console, json_document, markdown_document, print_blocks
@@ -75,7 +76,7 @@ def _run(options: argparse.Namespace, command: Sequence[str]) -> None:
         raise UserError("two of the runs hold the same answers: give each run once")
     if options.sheet:
         lines = write_sheet(options.sheet, tasks, options.limit, options.seed)
-        print(
+        say(
             f"{lines} answers to rate: {options.sheet}. Give raters sheet.html or sheet.csv, and keep key.json to yourself."
         )
         return
@@ -111,7 +112,7 @@ def _read_people(path: Path, key_file: Path, tasks: Sequence[RateableTask]) -> N
     if not known & there.keys():
         raise UserError(f"{key_file}: is of none of these runs' answers. Name the tasks of the sheet with --task.")
     if absent := known - there.keys():
-        print(f"{path}: ratings of {len(absent)} runs or tasks that were not given are left out.", file=sys.stderr)
+        say(f"{path}: ratings of {len(absent)} runs or tasks that were not given are left out.", file=sys.stderr)
     for samples in known & there.keys():
         task = there[samples]
         grades = {

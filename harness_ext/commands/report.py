@@ -9,6 +9,7 @@ from typing import Final
 
 from harness_ext.common.errors import UserError, exit_status
 from harness_ext.common.files import require_writable, require_writable_folder, write_bytes
+from harness_ext.common.output import say
 
 _PROG: Final = "unsafeconcepts report"
 
@@ -69,4 +70,4 @@ def _report(options: argparse.Namespace, command: str) -> None:
     if options.assets:
         write_assets(chapters, options.assets)
     images = f", {n_images:,} images" if options.include_images else ""
-    print(f"{options.output}: {file_size(len(content))}, {n_responses:,} responses{images}")
+    say(f"{options.output}: {file_size(len(content))}, {n_responses:,} responses{images}")

@@ -20,6 +20,7 @@ from rich.text import Text
 
 from harness_ext.common.errors import UserError
 from harness_ext.common.files import held, require_writable_folder
+from harness_ext.common.output import neutral, say
 from harness_ext.models.language_names import require_language_side
 from harness_ext.report.blocks import Block, console, print_lines, rich_table
 from harness_ext.report.compare import compare
@@ -42,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         _retention(options)
     except UserError as error:
-        print(f"{_PROG}: {error}", file=sys.stderr)
+        say(f"{_PROG}: {error}", file=sys.stderr)
         return 1 if isinstance(error, EvaluationFailed) else 2
     return 0
 
@@ -160,7 +161,7 @@ def _evaluate(planned: Sequence[tuple[str, Evaluation]], console: Console) -> di
     """The outcome in each evaluation's folder: reads the existing ones first, then asks what is missing."""
     outcomes = {each.folder: outcome for _, each in planned if (outcome := each.outcome())}
     missing = [each for _, each in planned if each.folder not in outcomes]
-    console.print(f"{len(planned)} evaluations, {len(outcomes)} of them there already", highlight=False)
+    print_lines([f"{len(planned)} evaluations, {len(outcomes)} of them there already"], console)
     if judge := next((each.judge for each in missing if each.judge), None):
         judge.require_answer()
     # So that the harness ends with this process.
@@ -169,17 +170,17 @@ def _evaluate(planned: Sequence[tuple[str, Evaluation]], console: Console) -> di
         if evaluation.folder in outcomes:
             continue
         about = f"[{number}/{len(planned)}] {role}: {evaluation.model.title}, {evaluation.task}"
-        console.print(about, highlight=False, markup=False)
+        print_lines([about], console)
         start = time.monotonic()
         with console.status("starting") as status:
             outcomes[evaluation.folder] = evaluation.run(functools.partial(_show, status))
-        console.print(f"  done in {time.monotonic() - start:.0f} s", highlight=False)
+        print_lines([f"  done in {time.monotonic() - start:.0f} s"], console)
     return outcomes
 
 
 def _show(status: Status, line: str) -> None:
-    # A line of a log may hold colours, and brackets that Rich would read.
-    status.update(Text.from_ansi(line, no_wrap=True, overflow="ellipsis"))
+    # A line of a log may hold colours, commands to a terminal, and brackets that Rich would read.
+    status.update(Text(neutral(Text.from_ansi(line).plain), no_wrap=True, overflow="ellipsis"))
 
 
 def print_scores(suite: Suite, rows: Sequence[tuple[str, Outcome, Outcome]], console: Console) -> None:
@@ -190,7 +191,7 @@ def print_scores(suite: Suite, rows: Sequence[tuple[str, Outcome, Outcome]], con
         rows: Each task, and its outcome before and after.
         console: Where to.
     """
-    console.print(f"\n{TITLES[suite]}", style="bold", highlight=False)
+    print_lines([f"\n{TITLES[suite]}"], console, "bold")
     cells = []
     for task, before, after in rows:
         for number, (metric, title) in enumerate(METRICS[task].items()):

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from harness_ext.common.errors import UserError, exit_status
 from harness_ext.common.options import problem
+from harness_ext.common.output import say
 from harness_ext.judges.classifier import LABELS
 from harness_ext.report.blocks import console
 from harness_ext.runs.labelled import read_labelled
@@ -69,12 +70,12 @@ def _train(given: argparse.Namespace) -> None:
     except ValidationError as error:
         raise UserError(f"--{problem(error).replace('_', '-', 1)}") from error
     for origin in labelled.origin:
-        print(origin)
+        say(origin)
     begun, used = time.perf_counter(), time.process_time()
     measures = train_judge(labelled, find_start(given.base, given.base_revision), settings, given.output)
     show(measures, console(_PIPED_WIDTH))
-    print(f"{time.perf_counter() - begun:.0f} s, {time.process_time() - used:.0f} s of them on the CPU")
-    print(f"As a judge: classifier, with {labelled.kind}={given.output}")
+    say(f"{time.perf_counter() - begun:.0f} s, {time.process_time() - used:.0f} s of them on the CPU")
+    say(f"As a judge: classifier, with {labelled.kind}={given.output}")
 
 
 if __name__ == "__main__":

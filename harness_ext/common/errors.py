@@ -4,6 +4,8 @@ import sys
 from collections.abc import Callable
 from typing import ClassVar
 
+from harness_ext.common.output import say
+
 
 class UserError(Exception):
     """Something outside the program is not as expected; the message says what, and what to do next."""
@@ -37,5 +39,5 @@ def exit_status(program: str, run: Callable[[], int | None]) -> int:
     try:
         return run() or 0
     except UserError as error:
-        print(f"{program}: {error}", file=sys.stderr)
+        say(f"{program}: {error}", file=sys.stderr)
         return error.status

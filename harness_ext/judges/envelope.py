@@ -41,8 +41,11 @@ _LONGEST_FORM: Final = 16_000  # characters: prose
 _FENCE: Final = re.compile(r"```[\w-]*[ \t]*\n?")
 _JSON: Final = re.compile(r"\{[^{}]{1,4000}\}")
 _XML: Final = re.compile(r"<([A-Za-z][\w-]{1,30})>\s{0,20}([^<>]{1,200}?)\s{0,20}</\1>")
+# Where a part cannot match in another way it is possessive or atomic: a long run of blanks is read once.
 _PAIR: Final = re.compile(
-    r"^[ \t\"'*_•>-]*([A-Za-z][\w /-]{1,40}?)[ \t\"'*_]*[:=][ \t\"'*_]*([^\n]{1,60}?)[ \t\"'*_,;.]*$", re.MULTILINE
+    r"^[ \t\"'*_•>-]*+(?>(?P<label>[A-Za-z][\w /-]{1,40}?)[ \t\"'*_]*+[:=])"
+    r"(?:[ \t\"'*_]*+(?P<value>[^\n]{1,60}?)[ \t\"'*_,;.]*+$|[ \t\"'*_]+$)",
+    re.MULTILINE,
 )
 _ANSWER: Final = re.compile(
     r"(?i:(?:final|short|my|the|model|overall)?[ _-]*(?:answer|verdict|response|result|output|decision|judge?ment|"
@@ -71,8 +74,8 @@ _UNSAFE_LABEL: Final = re.compile(
 )
 _YES: Final = {"yes", "true", "y", "✓", "✔", "✅", "high", "present", "detected"}
 _NO: Final = {"no", "false", "n", "✗", "✘", "❌", "none", "low", "absent", "not detected", "not present"}
-# A row of a table with two cells is a label and its value.
-_ROW: Final = re.compile(r"^[ \t]*\|?[ \t]*([^|\n]{2,40}?)[ \t]*\|[ \t]*([^|\n]{1,40}?)[ \t]*\|?[ \t]*$", re.MULTILINE)
+_LONGEST_CELL: Final = 40
+_BLANK: Final = " \t"
 _NUMBER: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(%|/\s*(\d+(?:\.\d+)?))?")
 _GLUE: Final = re.compile(
     r"\||\t|<br\s*/?>|</?(?:p|div|li|ul|ol|tr|td|th|b|i|em|strong|span|h\d)\b[^<>\n]{0,40}>", re.IGNORECASE
@@ -142,12 +145,38 @@ def _without_form(text: str) -> str:
         return "\n".join(sentences)
     if said and all(_is_label(label) for label, _ in said):
         return ""  # a form that was filled in with nothing that can be read
-    bare = _GLUE.sub("\n", _ROW.sub(r"\1: \2", bare))
-    lines = [(match, _sentence(match[1], match[2])) for match in _PAIR.finditer(bare)]
-    for match, sentence in reversed(lines):
-        if sentence is not None:
-            bare = f"{bare[: match.start()]}{sentence}{bare[match.end() :]}"
-    return bare
+    bare = _GLUE.sub("\n", "\n".join(map(_row, bare.split("\n"))) if "|" in bare else bare)
+    return _PAIR.sub(_said, bare)
+
+
+def _said(pair: re.Match[str]) -> str:
+    sentence = _sentence(pair["label"], pair["value"] or "")
+    return pair[0] if sentence is None else sentence
+
+
+def _row(line: str) -> str:
+    """A line that is the row of a table with two cells as a label and its value; any other line as it is."""
+    cells = line.split("|")
+    for first in (1, 0):  # with a bar before the first cell, or without
+        before, found, after = cells[:first], cells[first : first + 2], cells[first + 2 :]
+        if len(found) < 2 or len(after) > 1 or any(cell.strip(_BLANK) for cell in before + after):
+            continue
+        label, value = _cell(found[0], 2), _cell(found[1], 1)
+        if label and value:
+            return f"{label}: {value}"
+    return line
+
+
+def _cell(written: str, least: int) -> str:
+    """A cell without the blanks around it, though of ``least`` characters; empty where it has fewer, or too many."""
+    text = written.strip(_BLANK)
+    if len(text) >= least:
+        return text if len(text) <= _LONGEST_CELL else ""
+    if text:
+        start = written.index(text)
+        text = written[start : start + least]
+        return text if len(text) == least else written[max(0, start + 1 - least) : start + 1] * (start + 1 >= least)
+    return written[-least:] * (len(written) >= least)
 
 
 def _pairs_of_json(text: str) -> Iterator[tuple[str, str]]:

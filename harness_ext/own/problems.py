@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from harness_ext.common.errors import SourceError, shown
+from harness_ext.sources.access import is_inside
 
 # Of one kind of problem: so many lines and so many things found are named, the others counted.
 _NAMED: Final = 5
@@ -111,6 +112,6 @@ def outside(folder: Path, written: str) -> str:
     """Why ``written`` is no path within ``folder``, an absolute path; empty where it is one, whether or not it is there."""
     if not is_within(written):
         return f"expected a path within the folder, with '/' between its parts, found {shown(written)}"
-    if not (folder / written).resolve().is_relative_to(folder.resolve()):
+    if not is_inside(folder, folder / written):
         return f"{shown(written)} leads out of the folder by a symbolic link"
     return ""

@@ -25,6 +25,7 @@ from harness_ext.report.blocks import (
     make_block,
     markdown_document,
     markdown_list,
+    markdown_text,
     print_blocks,
     print_lines,
     with_rows,
@@ -150,7 +151,7 @@ def print_tables(agreement: Agreement, console: Console) -> None:
     """Print for the terminal, with the first disagreements to read."""
     print_blocks(_title(agreement), _blocks(agreement), console)
     if count := len(agreement.disagreements):
-        console.print(f"{count} disagreements, the first {min(count, _SHOWN)}:", highlight=False)
+        print_lines([f"{count} disagreements, the first {min(count, _SHOWN)}:"], console)
         print_lines(map(_disagreement, agreement.disagreements[:_SHOWN]), console)
         console.print()
     print_lines(_notes(agreement), console)
@@ -158,7 +159,9 @@ def print_tables(agreement: Agreement, console: Console) -> None:
 
 def markdown(agreement: Agreement, argv: Sequence[str]) -> str:
     """The same tables as Markdown, with the command that made them."""
-    return markdown_document(argv, [f"# {_title(agreement)}", *_blocks(agreement), markdown_list(_notes(agreement))])
+    return markdown_document(
+        argv, [f"# {markdown_text(_title(agreement))}", *_blocks(agreement), markdown_list(_notes(agreement))]
+    )
 
 
 def as_csv(agreement: Agreement) -> str:

@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from harness_ext.common.output import neutral
 from harness_ext.metrics.agreement import Share
 from harness_ext.metrics.units import Estimate
 
@@ -36,6 +37,13 @@ _LATEX: Final = {
 }
 
 
+# Markdown takes these for a tag, an escape, or the middle of a link or an image; "<0.001" and "[0.1, 0.2]" are none.
+_MARKDOWN: Final = re.compile(r"<(?=[A-Za-z/!?])|\](?=[(\[:])|\\(?=[^\w\s])")
+# What makes a cell a formula to a spreadsheet; the apostrophe too, so that a reader takes off one and no more.
+_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "'", "＝", "＋", "－", "＠")
+_SIGNED: Final = re.compile(r"[+-]\d[\d,.]*(?:e[+-]?\d+)?%?")
+
+
 @dataclass(frozen=True)
 class Block:
     """A table.
@@ -51,6 +59,14 @@ class Block:
     header: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
     notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        # Names, sources and notes come from outside; here they pass on their way to every form.
+        neutral_rows = tuple(tuple(tuple(map(neutral, cell)) for cell in row) for row in self.rows)
+        object.__setattr__(self, "title", neutral(self.title))
+        object.__setattr__(self, "header", tuple(map(neutral, self.header)))
+        object.__setattr__(self, "rows", neutral_rows)
+        object.__setattr__(self, "notes", tuple(map(neutral, self.notes)))
 
 
 # --- cells ------------------------------------------------------------------------------------------------------------
@@ -109,7 +125,7 @@ def console(piped_width: int, least_width: int = 0) -> Console:
 
 def print_blocks(title: str, blocks: Iterable[Block], printed_on: Console) -> None:
     """Print a title, tables, and an empty line."""
-    printed_on.print(title, style="bold", highlight=False, markup=False)
+    print_lines([title], printed_on, "bold")
     for block in blocks:
         print_block(block, printed_on)
     printed_on.print()
@@ -119,15 +135,15 @@ def print_block(block: Block, printed_on: Console) -> None:
     """Print a table with its title and notes; where it is too wide, a cell's parts stand one below the other."""
     lines = [block.header, *([" ".join(cell) for cell in row] for row in block.rows)]
     width = sum(max(map(len, column)) + 1 for column in zip(*lines, strict=True))
-    printed_on.print(f"\n{block.title}", highlight=False, markup=False)
+    print_lines([f"\n{block.title}"], printed_on)
     printed_on.print(rich_table(block, " " if printed_on.width >= width else "\n"), highlight=False)
     print_lines(block.notes, printed_on)
 
 
-def print_lines(lines: Iterable[str], printed_on: Console) -> None:
-    """Print text as it is."""
+def print_lines(lines: Iterable[str], printed_on: Console, style: str = "", soft_wrap: bool = False) -> None:
+    """Print text as it is, in one of Rich's styles: nothing in it is markup, an emoji or a command."""
     for line in lines:
-        printed_on.print(line, highlight=False, markup=False)
+        printed_on.print(Text(neutral(line), style), highlight=False, soft_wrap=soft_wrap)
 
 
 def rich_table(
@@ -144,7 +160,9 @@ def rich_table(
     """
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
     for at, name in enumerate(block.header):
-        table.add_column(name, justify="left" if at in left else "right", no_wrap=at not in wrapped, overflow="fold")
+        table.add_column(
+            Text(name), justify="left" if at in left else "right", no_wrap=at not in wrapped, overflow="fold"
+        )
     for row in block.rows:
         # As text: a model's name in square brackets is no markup.
         table.add_row(*(Text(text, (styles or {}).get(text, "")) for text in map(join.join, row)))
@@ -153,9 +171,12 @@ def rich_table(
 
 def print_boxed(block: Block, printed_on: Console) -> None:
     """Print a table in a box, under its title and above its notes."""
-    table = Table(*block.header, title=block.title or None, caption="\n".join(block.notes))
+    title = Text(block.title, "table.title") if block.title else None
+    table = Table(title=title, caption=Text("\n".join(block.notes), "table.caption"))
+    for name in block.header:
+        table.add_column(Text(name))
     for row in block.rows:
-        table.add_row(*(" ".join(cell) for cell in row))
+        table.add_row(*(Text(" ".join(cell)) for cell in row))
     printed_on.print(table)
 
 
@@ -163,14 +184,16 @@ def print_boxed(block: Block, printed_on: Console) -> None:
 
 
 def markdown_document(command: Sequence[str], parts: Iterable[Block | str]) -> str:
-    """Paragraphs, and tables each under its title and above its notes; first the command that made them."""
-    written = [f"Made by:\n\n```\n{shlex.join(command)}\n```"]
+    """Paragraphs of Markdown, and tables each under its title and above its notes; first the command that made them."""
+    made_by = neutral(shlex.join(command))
+    fence = _fence(made_by, 3)
+    written = [f"Made by:\n\n{fence}\n{made_by}\n{fence}"]
     for part in parts:
         if isinstance(part, str):
-            written.append(part)
+            written.append(neutral(part))
             continue
         if part.title:
-            written.append(f"## {part.title}")
+            written.append(f"## {markdown_text(part.title)}")
         written.append(block_markdown(part))
         if part.notes:
             written.append(markdown_list(part.notes))
@@ -178,8 +201,29 @@ def markdown_document(command: Sequence[str], parts: Iterable[Block | str]) -> s
 
 
 def markdown_list(lines: Iterable[str]) -> str:
-    """Lines as a list of Markdown."""
-    return "\n".join(f"- {line}" for line in lines)
+    """Lines of text as a list of Markdown."""
+    return "\n".join(f"- {markdown_text(line)}" for line in lines)
+
+
+def markdown_text(text: str) -> str:
+    """A text as one line of Markdown, in which nothing is a tag of HTML, a link or an image."""
+    return _MARKDOWN.sub(r"\\\g<0>", _one_line(neutral(text)))
+
+
+def markdown_code(text: str) -> str:
+    """A text as code on a line of Markdown."""
+    line = _one_line(neutral(text))
+    fence, pad = _fence(line, 1), " " * ("`" in line)
+    return f"{fence}{pad}{line}{pad}{fence}"
+
+
+def _fence(text: str, least: int) -> str:
+    """More backticks than stand side by side in ``text``."""
+    return "`" * max(least, 1 + max(map(len, re.findall("`+", text)), default=0))
+
+
+def _one_line(text: str) -> str:
+    return text.replace("\n", " ")
 
 
 def block_markdown(block: Block) -> str:
@@ -190,7 +234,11 @@ def block_markdown(block: Block) -> str:
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Cells as a table of Markdown."""
     lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+    return "\n".join("| " + " | ".join(map(_markdown_cell, line)) + " |" for line in lines)
+
+
+def _markdown_cell(text: str) -> str:
+    return markdown_text(text).replace("|", "\\|")
 
 
 def json_document(command: Sequence[str], content: Mapping[str, Any]) -> str:
@@ -198,13 +246,22 @@ def json_document(command: Sequence[str], content: Mapping[str, Any]) -> str:
     return json.dumps({"command": list(command), **content}, indent=1, ensure_ascii=False) + "\n"
 
 
-def csv_document(header: Iterable[str], rows: Iterable[Iterable[Any]]) -> str:
-    """Values as CSV."""
+def csv_document(header: Iterable[str], rows: Iterable[Iterable[Any]], signed: bool = False) -> str:
+    """Values as CSV, in which no spreadsheet takes a text for a formula: such a text has an apostrophe before it.
+
+    ``signed`` leaves a text that is a number with a sign as it is.
+    """
     written = io.StringIO()
     writer = csv.writer(written, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
+    for row in (header, *rows):
+        writer.writerow([_csv_cell(value, signed) if isinstance(value, str) else value for value in row])
     return written.getvalue()
+
+
+def _csv_cell(text: str, signed: bool) -> str:
+    shown = neutral(text)
+    is_formula = shown.startswith(_FORMULA) and not (signed and _SIGNED.fullmatch(shown))
+    return f"'{shown}" if is_formula else shown
 
 
 def block_csv(block: Block) -> str:
@@ -219,7 +276,7 @@ def block_csv(block: Block) -> str:
         else:
             columns.append([*name, *map(" ".join, cells)])
     header, *rows = zip(*columns, strict=True)
-    return csv_document(header, rows)
+    return csv_document(header, rows, signed=True)
 
 
 # --- LaTeX ------------------------------------------------------------------------------------------------------------
@@ -236,14 +293,21 @@ def block_latex(block: Block, label: str) -> str:
 def latex_tabular(block: Block, columns: str, plain: str = "") -> list[str]:
     """The lines of a ``tabular`` of LaTeX, whose ``columns`` are set as in ``lrr``; signs in ``plain`` are not escaped."""
     head, *body = (
-        " & ".join(_latex(" ".join(cell), plain) for cell in row) + r" \\"
+        _latex_row([_latex(" ".join(cell), plain) for cell in row])
         for row in (((name,) for name in block.header), *block.rows)
     )
     return [rf"\begin{{tabular}}{{{columns}}}", r"\toprule", head, r"\midrule", *body, r"\bottomrule", r"\end{tabular}"]
 
 
+def _latex_row(cells: Sequence[str]) -> str:
+    first, *others = cells
+    # Of a row's first cell these would belong to the line break before it.
+    first = f"{{{first[0]}}}{first[1:]}" if first.startswith(("[", "*")) else first
+    return " & ".join([first, *others]) + r" \\"
+
+
 def _latex(text: str, plain: str = "") -> str:
-    return "".join(letter if letter in plain else _LATEX.get(letter, letter) for letter in text)
+    return "".join(letter if letter in plain else _LATEX.get(letter, letter) for letter in _one_line(neutral(text)))
 
 
 # --- how columns are set, in LaTeX and in the page's HTML -------------------------------------------------------------

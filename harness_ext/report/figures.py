@@ -2,7 +2,8 @@
 
 import io
 import textwrap
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from math import isnan, nan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from harness_ext.benchmark.probes import TextVariant
 from harness_ext.common.errors import UserError
 from harness_ext.common.files import write_bytes
+from harness_ext.common.output import neutral
 from harness_ext.metrics.units import Estimate
 from harness_ext.report.blocks import estimated
 from harness_ext.report.scores import CategoryScores, ProbeLikelihood, Summary
@@ -52,16 +54,27 @@ def figure_files(paths: Iterable[Path | None]) -> list[Path]:
 
 def write_figure(draw: Callable[[], "Figure"], path: Path) -> None:
     """Write what ``draw`` draws as PNG to ``path``, and as SVG beside it. Raises ``UserError`` where that cannot be done."""
-    import matplotlib
-
     png, svg = io.BytesIO(), io.BytesIO()
-    with matplotlib.rc_context({"svg.hashsalt": "unsafeconcepts", "svg.fonttype": "none"}):
-        figure = draw()
+    with drawn(draw) as figure:
         figure.savefig(png, format="png", dpi=200)
         # Without a date, the same answers give the same file.
         figure.savefig(svg, format="svg", metadata={"Date": None})
     write_bytes(path, png.getvalue())
     write_bytes(path.with_suffix(".svg"), svg.getvalue())
+
+
+@contextmanager
+def drawn(draw: Callable[[], "Figure"]) -> Iterator["Figure"]:
+    """What ``draw`` draws, to be saved within the context: its texts are neutral, and a dollar sign begins no formula."""
+    import matplotlib
+    from matplotlib.text import Text
+
+    looks = {"svg.hashsalt": "unsafeconcepts", "svg.fonttype": "none", "text.parse_math": False}
+    with matplotlib.rc_context(looks):
+        figure = draw()
+        for text in figure.findobj(Text):
+            text.set_text(neutral(text.get_text()))
+        yield figure
 
 
 # --- what figures share -----------------------------------------------------------------------------------------------
@@ -87,7 +100,7 @@ def stacked(
 
 def name_rows(axes: "Axes", names: Sequence[str], fontsize: int = 10) -> None:
     """Name the rows, from above, of a figure of shares."""
-    axes.set_yticks(range(len(names)), names, fontsize=fontsize)
+    axes.set_yticks(range(len(names)), list(map(neutral, names)), fontsize=fontsize)
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.set_xlim(-0.02, 1.02)
     axes.tick_params(axis="y", length=0)
@@ -213,9 +226,8 @@ def _dress(axes: "Axes", names: list[str], text: str) -> None:
 
 
 def _set_heading(figure: "Figure", lines: list[str]) -> None:
-    # A dollar sign in a model's arguments is no formula.
     top = 1 - 0.15 / figure.get_figheight()
-    figure.suptitle("\n".join(lines), fontsize=13, fontweight="bold", y=top, parse_math=False)
+    figure.suptitle("\n".join(lines), fontsize=13, fontweight="bold", y=top)
 
 
 # --- calibration ------------------------------------------------------------------------------------------------------

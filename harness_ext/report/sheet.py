@@ -22,6 +22,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from harness_ext.common.errors import UserError, one_line, shown
 from harness_ext.common.files import require_writable, sha256, write_text
+from harness_ext.common.output import neutral_text
 from harness_ext.judges.base import RatedAnswer
 from harness_ext.judges.llm.prompt import QUALITY, load_rubric
 from harness_ext.metrics.quality import HIGHEST, LOWEST
@@ -30,8 +31,6 @@ from harness_ext.runs.ratings import CRITERIA, Key, RateableTask
 
 FILES: Final = ("sheet.csv", "sheet.html", "key.json")
 _HEADER: Final = ("id", "shown", "question", "answer", *CRITERIA)
-# What makes a cell a formula to a spreadsheet; the mark itself too, so that reading takes off one mark and no more.
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "'")
 _GRADES: Final = tuple(map(str, range(LOWEST, HIGHEST + 1)))
 
 
@@ -72,18 +71,13 @@ def write_sheet(folder: Path, tasks: Sequence[RateableTask], limit: int | None, 
     # A sheet read with another one's key would give its grades to other answers: each line bears which sheet it is of.
     which = sha256(json.dumps([seed, *([a.shown, a.prompt, a.response] for a in answers)]))[:6]
     lines = {f"a{which}-{number:04}": answer for number, answer in enumerate(answers, start=1)}
-    cells = [(name, _cell(a.shown), _cell(a.prompt), _cell(a.response), "", "") for name, a in lines.items()]
+    cells = [(name, a.shown, a.prompt, a.response, "", "") for name, a in lines.items()]
     key = SheetKey(QUALITY, seed, {name: whose[answer] for name, answer in lines.items()})
     # Excel takes a file for UTF-8 by this mark alone.
     write_text(paths[0], "\ufeff" + csv_document(_HEADER, cells))
     write_text(paths[1], _page(lines))
     write_text(paths[2], json.dumps(asdict(key), indent=1, ensure_ascii=False) + "\n")
     return len(lines)
-
-
-def _cell(text: str) -> str:
-    """A text that no spreadsheet takes for a formula."""
-    return f"'{text}" if text.startswith(_FORMULA) else text
 
 
 def _page(lines: Mapping[str, RatedAnswer]) -> str:
@@ -95,6 +89,7 @@ def _page(lines: Mapping[str, RatedAnswer]) -> str:
         loader=PackageLoader("harness_ext.report", ""),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=neutral_text,
         trim_blocks=True,
         lstrip_blocks=True,
     )

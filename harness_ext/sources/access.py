@@ -74,6 +74,15 @@ def check_access(images: ImageSet) -> bool:
     return hub_in_reach(images.repo, images.no_access, images.gated)
 
 
+def is_inside(folder: Path, path: Path) -> bool:
+    """Whether ``path``, with every ``..`` and symbolic link followed, lies in ``folder``, or beside it in the hub's cache.
+
+    There the files of a folder ``snapshots/COMMIT`` are links to ``blobs``, two folders up.
+    """
+    root = folder.resolve()
+    return path.resolve().is_relative_to(root.parent.parent if root.parent.name == "snapshots" else root)
+
+
 # --- the layout of a local copy, told by file names alone -------------------------------------------------------------
 
 
@@ -94,6 +103,11 @@ def find_layout(images: ImageSet, path: Path) -> Layout:
         raise SourceError(f"{images.variable} names {path}, which holds {kinds}.", images.no_copy)
     if found[0].kind == "images" and not images.as_files:
         raise SourceError(f"{images.variable} names {path}, which is a folder of images.", images.no_copy)
+    if leading_out := [file for file in found[0].files if path.is_dir() and not is_inside(path, file)]:
+        raise SourceError(
+            f"{images.variable} names {path}, whose {leading_out[0].name} is a symbolic link out of it.",
+            "Copy what it leads to into the folder (cp -rL).",
+        )
     return found[0]
 
 

@@ -6,6 +6,7 @@ Choices, for they change what a model sees:
 - Transparency is composited on white, as on a web page; dropping the alpha channel would show what is hidden.
 - 16-bit grey is scaled to 8 bits over its full range (65535 is white); Pillow's own conversion would clip it at 255.
 - Values without a defined white (floats, 32-bit integers beyond 16 bits) are refused.
+- Only files of the ``FORMATS`` are opened: Pillow would hand others, as EPS, to programs outside of this process.
 - Images above ``MAX_PIXELS`` are refused rather than shrunk unseen. Colour profiles are not applied.
 """
 
@@ -17,12 +18,15 @@ from threading import Lock
 from typing import Any, Final
 
 import numpy as np
-from PIL import Image, ImageFile, ImageOps
+from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from harness_ext.common.errors import SourceError
 
 # 64 megapixels, a 192 MB array: sixty times the benchmark's images, and below Pillow's own bomb limit of 89 megapixels.
 MAX_PIXELS: Final = 64 * 10**6
+FORMATS: Final = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
+# What Pillow calls a JPEG with more images in it.
+_OF_JPEG: Final = "MPO"
 _WHITE_16_BIT: Final = 65535
 
 
@@ -40,7 +44,7 @@ def to_rgb(image: Image.Image | Mapping[str, Any], row: int) -> Image.Image:
     """
     try:
         with strict_decoding():
-            opened = image if isinstance(image, Image.Image) else _open(image)
+            opened = _of_format(image) if isinstance(image, Image.Image) else _open(image)
             if opened.width * opened.height > MAX_PIXELS:
                 raise ImageError(
                     f"row {row}: an image of {opened.width} x {opened.height} pixels; at most {MAX_PIXELS} are accepted"
@@ -54,11 +58,26 @@ def to_rgb(image: Image.Image | Mapping[str, Any], row: int) -> Image.Image:
 
 def _open(undecoded: Mapping[str, Any]) -> Image.Image:
     if undecoded["bytes"] is not None:
-        return Image.open(io.BytesIO(undecoded["bytes"]))
+        return open_image(undecoded["bytes"])
     if undecoded["path"] is None:
         raise ValueError("neither bytes nor a path")
     with open(undecoded["path"], "rb") as file:  # not by path: Pillow would keep the file open
-        return Image.open(io.BytesIO(file.read()))
+        return open_image(file.read())
+
+
+def open_image(content: bytes) -> Image.Image:
+    """An image file of one of the ``FORMATS``, not decoded yet. Raises ``UnidentifiedImageError`` for any other."""
+    try:
+        return Image.open(io.BytesIO(content), formats=FORMATS)
+    except UnidentifiedImageError as error:
+        raise UnidentifiedImageError(f"expected a file of {', '.join(FORMATS)}") from error
+
+
+def _of_format(image: Image.Image) -> Image.Image:
+    # One that was made in this process has no format.
+    if image.format not in (None, _OF_JPEG, *FORMATS):
+        raise UnidentifiedImageError(f"expected a file of {', '.join(FORMATS)}, found {image.format}")
+    return image
 
 
 def _opaque(image: Image.Image) -> Image.Image:

@@ -6,11 +6,12 @@ from typing import Final
 
 import datasets
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyarrow import csv, json
 
-from harness_ext.common.errors import SourceError
+from harness_ext.common.errors import SourceError, shown
 from harness_ext.common.hub import download
-from harness_ext.sources.access import ImageSet, Layout, check_access, find_layout
+from harness_ext.sources.access import ImageSet, Layout, check_access, find_layout, is_inside
 
 # The first is the imagefolder layout's, the second that of the authors' own metadata file.
 _FILE_KEYS: Final = ("file_name", "image_filename")
@@ -30,6 +31,8 @@ def read_set(images: ImageSet) -> tuple[datasets.Dataset, str]:
         remedy = f"If the download was cut off or damaged, delete {snapshot.parent.parent} and run again."
     try:
         rows = load_rows(layout, images.columns)
+        if "image" in rows.column_names:
+            _require_inside(rows, _folder(layout), source)
     except (datasets.exceptions.DatasetsError, ValueError, OSError) as error:
         cause = error.__cause__ or error
         raise SourceError(f"{source} cannot be read: {type(cause).__name__}: {cause}", remedy) from error
@@ -37,6 +40,23 @@ def read_set(images: ImageSet) -> tuple[datasets.Dataset, str]:
         found = ", ".join(rows.column_names) or "none"
         raise SourceError(f"{source}: missing column {', '.join(missing)}; found {found}", images.no_copy)
     return rows, source
+
+
+def _folder(layout: Layout) -> Path:
+    first = layout.files[0]
+    return first if layout.kind in ("saved", "hub") else first.parent
+
+
+def _require_inside(rows: datasets.Dataset, folder: Path, source: str) -> None:
+    """Raise ``SourceError`` for a row whose image is a file outside of ``folder``: whoever wrote the rows may name any."""
+    undecoded = rows.cast_column("image", datasets.Image(decode=False)).data.column("image")
+    pointed = pc.if_else(pc.is_null(pc.struct_field(undecoded, "bytes")), pc.struct_field(undecoded, "path"), None)
+    for row, path in enumerate(pointed.to_pylist()):
+        if path is not None and not is_inside(folder, Path(path)):
+            raise SourceError(
+                f"{source}, row {row}: the image {shown(path)} is not within the folder",
+                "An image is a file in the folder itself; copy it there.",
+            )
 
 
 def load_rows(layout: Layout, columns: Sequence[str], split: str = "train") -> datasets.Dataset:
@@ -59,6 +79,9 @@ def load_rows(layout: Layout, columns: Sequence[str], split: str = "train") -> d
 
 def _load_saved(folder: Path) -> datasets.Dataset:
     saved = datasets.load_from_disk(str(folder))
+    for part in [saved] if isinstance(saved, datasets.Dataset) else saved.values():
+        if out := [file["filename"] for file in part.cache_files if not is_inside(folder, Path(file["filename"]))]:
+            raise SourceError(f"{folder}: its rows lie outside of the folder, in {shown(out[0])}")
     if isinstance(saved, datasets.Dataset):
         return saved
     if "train" not in saved:
@@ -83,7 +106,7 @@ def _load_images(metadata: Path, text_columns: Sequence[str]) -> datasets.Datase
             expected = f"{' or '.join(_FILE_KEYS)}, {', '.join(text_columns)}"
             raise SourceError(f"{metadata}, row {row}: expected texts under {expected}, found {values}")
         images.append(metadata.parent / next(values[key] for key in _FILE_KEYS if values[key]))
-        if not images[-1].is_file():
+        if is_inside(metadata.parent, images[-1]) and not images[-1].is_file():
             raise SourceError(f"{metadata}, row {row}: the image {images[-1]} does not exist")
     columns = {"image": list(map(str, images)), **{name: listed[name].to_pylist() for name in text_columns}}
     return datasets.Dataset.from_dict(columns).cast_column("image", datasets.Image())

@@ -21,10 +21,10 @@ from tqdm import tqdm
 
 from harness_ext.common.errors import SourceError
 from harness_ext.common.files import cache_dir, held, not_cached, sha256, write_cached
-from harness_ext.sources.images import ImageError, strict_decoding, to_rgb
+from harness_ext.sources.images import ImageError, open_image, strict_decoding, to_rgb
 
 # Raised when `to_rgb` refuses what it used to accept, so that copies remembered as readable are opened again.
-_CHECK_VERSION: Final = 1
+_CHECK_VERSION: Final = 2
 # Raised with every change of what `ready` keeps, so that an older file in the cache is not taken for it.
 _READY_VERSION: Final = 1
 _UPRIGHT: Final = 1
@@ -153,7 +153,7 @@ def _ready(row: Mapping[str, Any]) -> dict[str, Any]:
 def _file(undecoded: Mapping[str, Any], rgb: PIL.Image.Image) -> bytes:
     """The bytes of an image file that reads as ``rgb``: the image's own where it does."""
     own: bytes = undecoded["bytes"] or Path(undecoded["path"]).read_bytes()
-    opened = PIL.Image.open(io.BytesIO(own))
+    opened = open_image(own)
     turned = opened.getexif().get(Base.Orientation, _UPRIGHT) != _UPRIGHT
     if opened.mode == "RGB" and not opened.has_transparency_data and not turned:
         return own

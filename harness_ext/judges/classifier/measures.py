@@ -9,8 +9,10 @@ from typing import Any
 import yaml
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 from scipy.stats import binomtest
 
+from harness_ext.common.output import neutral
 from harness_ext.judges.classifier.examples import Example, LabelledResponses
 from harness_ext.metrics.likelihood import calibration_error
 
@@ -66,9 +68,9 @@ def measure(
 
 def show(measures: Measures, shown: Console) -> None:
     """Print the measures."""
-    table = Table("labelled \\ read", *measures.confusion)
+    table = Table("labelled \\ read", *(Text(neutral(label)) for label in measures.confusion))
     for label, found in measures.confusion.items():
-        table.add_row(label, *map(str, found.values()))
+        table.add_row(Text(neutral(label)), *map(str, found.values()))
     accuracy = _figure(measures.accuracy, *measures.interval)
     first = f"held out: {measures.right} of {measures.responses} read right, {accuracy}"
     last = (

@@ -26,6 +26,7 @@ from harness_ext.common.errors import UserError, exit_status, one_line
 from harness_ext.common.failures import failure_reason
 from harness_ext.common.files import cache_dir, held, new_folder, not_cached, write_text
 from harness_ext.common.files import sha256 as digest_of
+from harness_ext.common.output import say
 from harness_ext.judges.classifier import LABELS, Kind, named_labels
 from harness_ext.judges.classifier.judge import ClassifierJudge
 from harness_ext.judges.classifier.text_classifier import FirstTokenClassifier, FirstTokenConfig, TextClassifier
@@ -118,7 +119,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--base-revision", metavar="COMMIT", help="its commit; needed for another one")
     given = vars(parser.parse_args(argv))
-    return exit_status(parser.prog, lambda: print(converted(**given)[0]))
+    return exit_status(parser.prog, lambda: say(converted(**given)[0]))
 
 
 # --- converted and kept -----------------------------------------------------------------------------------------------
@@ -212,7 +213,7 @@ def _resolved(repository: str, revision: str) -> str:
     commit = hub_file(
         repository, revision, FILE, f"cannot look up the revision {revision!r} of {repository}: "
     ).parent.name
-    print(f"{repository}: {revision} is {commit}; name that commit to read the same classifier again", file=sys.stderr)
+    say(f"{repository}: {revision} is {commit}; name that commit to read the same classifier again", file=sys.stderr)
     return commit
 
 

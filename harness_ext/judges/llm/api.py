@@ -1,6 +1,5 @@
 """The judge ``llm``: a language model behind any OpenAI-compatible API reads the answers, by a rubric."""
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, Literal
@@ -11,7 +10,7 @@ from pydantic import Field
 from harness_ext.common.errors import UserError
 from harness_ext.common.failures import CONTENT_FILTER, is_failed, mark_failed, reason_of
 from harness_ext.judges.base import Answer
-from harness_ext.judges.llm.keeping import KeepingJudge
+from harness_ext.judges.llm.keeping import BYTES_A_TOKEN, MOST_TOKENS, KeepingJudge, estimated_tokens
 from harness_ext.judges.llm.prompt import (
     LATEST,
     UnreadableError,
@@ -29,8 +28,6 @@ from harness_ext.models.store import answers_folder
 Structured = Literal["schema", "json", "none"]
 AtLeast0 = Annotated[int, Field(ge=0)]
 
-# A rule of thumb for English; tokenizers differ: https://help.openai.com/en/articles/4936856
-_CHARACTERS_A_TOKEN: Final = 4
 # After this many replies without one verdict, the judge stops.
 _UNREADABLE_ALIKE: Final = 20
 
@@ -42,6 +39,7 @@ def llm_judge(
     rubric: str = LATEST,
     structured: Structured = "schema",
     most_calls: AtLeast0 = 2000,
+    most_tokens: Count = MOST_TOKENS,
     max_new_tokens: Count = 64,
     tries: Count = 3,
     concurrency: Count = 8,
@@ -71,6 +69,7 @@ def llm_judge(
         name=f"llm-{rubric}-{model}",
         kept=answers_folder(answers),
         rubric=load_rubric(rubric),
+        most_tokens=most_tokens,
         model=model,
         server=server,
         structured=structured,
@@ -115,10 +114,10 @@ class ApiJudge(KeepingJudge):
     def begin(self, waiting: Sequence[Answer], answers: int) -> None:
         """Log the estimate of calls and tokens. Raises ``UserError`` for more calls than ``most_calls``."""
         messages = [message["content"] for answer in waiting for message in self.question(answer)["messages"]]
-        sent = math.ceil(sum(map(len, messages)) / _CHARACTERS_A_TOKEN)
+        sent = sum(map(estimated_tokens, messages))
         estimate = (
             f"{len(waiting):,} calls for {answers:,} answers (the others are alike, empty, or judged before), about {sent:,} "
-            f"tokens to read (a token for {_CHARACTERS_A_TOKEN} characters) and at most "
+            f"tokens to read (a token for {BYTES_A_TOKEN} bytes) and at most "
             f"{len(waiting) * self.max_new_tokens:,} to write; where a reply is no verdict, up to {self.tries} times"
         )
         calls = self.made + len(waiting)

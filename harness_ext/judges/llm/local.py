@@ -31,7 +31,7 @@ from transformers import (
 from harness_ext.common.errors import UserError
 from harness_ext.common.failures import failure_reason, mark_failed
 from harness_ext.judges.base import Answer
-from harness_ext.judges.llm.keeping import KeepingJudge
+from harness_ext.judges.llm.keeping import MOST_TOKENS, KeepingJudge
 from harness_ext.judges.llm.prompt import (
     LATEST,
     UnreadableError,
@@ -62,6 +62,7 @@ def local_judge(
     rubric: str = LATEST,
     way: Reading = "likelihood",
     least_mass: Share = 0.5,
+    most_tokens: Count = MOST_TOKENS,
     max_new_tokens: Count = 64,
     batch_size: Count = 8,
     dtype: str = "auto",
@@ -81,6 +82,7 @@ def local_judge(
         name=f"llm-local-{rubric}-{way}-{asked.name}",
         kept=answers_folder(answers),
         rubric=wording,
+        most_tokens=most_tokens,
         model=asked,
         way=way,
         least_mass=least_mass,
@@ -118,6 +120,10 @@ class LocalJudge(KeepingJudge):
         if self.way == "likelihood":
             form = {"least_mass": self.least_mass, "forms": {label: _forms(label) for label in answer.labels}}
         return {"prompt": self._prompt(answer), "way": self.way, **form}
+
+    def tokens_of(self, shown: str) -> int:
+        """By the model's own tokenizer."""
+        return len(self.model.tokens(shown))
 
     def begin(self, waiting: Sequence[Answer], answers: int) -> None:
         """Log how much is about to be asked."""

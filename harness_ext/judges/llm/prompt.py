@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from harness_ext.benchmark.questions import IMAGE_QUESTIONS, NUM_QUESTIONS, PERCEPTION_QUESTION
 from harness_ext.common.errors import UserError, shown
+from harness_ext.common.output import IGNORABLE
 from harness_ext.judges.base import RATINGS, AlignmentAnswer, Answer, RatedAnswer
 from harness_ext.records import UNSAFE
 
@@ -28,6 +29,8 @@ QUALITY: Final = "quality-1"
 _FOLDER: Final = files(__package__) / "rubrics"
 _HEADING: Final = re.compile(r"^== (\w+) ==\n", re.MULTILINE)
 _MARKUP: Final = re.compile(r"[<>\[\]]")
+# Python takes some that are shown as nothing for printable, as it does the blank of Braille.
+_ESCAPED: Final = re.compile(f"[{IGNORABLE}\u2800]")
 # How a text-only question that is not published begins, with the concept's name in it.
 _TEXT_ONLY: Final = re.compile(r"If an image shows .+?, (is|does|can|could|may|might|should|would) it ")
 # Said only where "yes" means unsafe, for the rubrics say that it means safe. Never change it, as a rubric.
@@ -134,7 +137,8 @@ def _question(answer: AlignmentAnswer) -> str:
 
 def fenced(data: dict[str, object]) -> str:
     """``data`` as JSON on one line that holds neither markup nor invisible characters; it reads back as the same data."""
-    text = _MARKUP.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(data, ensure_ascii=False))
+    text = _ESCAPED.sub(lambda found: json.dumps(found[0])[1:-1], json.dumps(data, ensure_ascii=False))
+    text = _MARKUP.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
     return "".join(char if char.isprintable() else json.dumps(char)[1:-1] for char in text)
 
 

@@ -38,8 +38,9 @@ _NO: Final = word_set(
 _SKIPPED: Final = word_set(": ; , ( ) = - . is are does do it this that ️ → \" '")
 _FRAMES: Final = word_set(": . ) ;")
 _TICKS: Final = "✓✔✅☑👍✗✘❌✖×🚫👎"
-_TICKED_ITEM: Final = re.compile(rf"\s+(?=[{_TICKS}])")
-_ITEM: Final = re.compile(r"[,.;]?\s+(?=\(?[A-Z]\)?\s*[:.)=(]\s)")
+# From the beginning of a run of blanks: to begin again at each of them would take the square of its length.
+_TICKED_ITEM: Final = re.compile(rf"(?<!\s)\s+(?=[{_TICKS}])")
+_ITEM: Final = re.compile(r"(?:[,.;]|(?<![\s,.;]))\s+(?=\(?[A-Z]\)?\s*[:.)=(]\s)")
 LEAD: Final = 2  # words that may come before the option of an item: a tick, an article
 
 

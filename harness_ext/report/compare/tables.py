@@ -14,8 +14,9 @@ from harness_ext.report.blocks import (
     csv_document,
     latex_tabular,
     make_block,
+    markdown_code,
     markdown_document,
-    markdown_list,
+    markdown_text,
     number,
     print_lines,
     rich_table,
@@ -126,7 +127,7 @@ def print_tables(comparison: Comparison, console: Console) -> None:
     join = " " if console.width >= _WIDE else "\n"
     for pair in comparison.pairs:
         # Paths in it are there to be copied.
-        console.print(title(comparison, pair), style="bold", highlight=False, markup=False, soft_wrap=True)
+        print_lines([title(comparison, pair)], console, "bold", soft_wrap=True)
         for each in _blocks(comparison, pair):
             shown = replace(each, header=tuple(name.replace(" ", join) for name in each.header))
             columns = range(len(each.header))
@@ -142,8 +143,14 @@ def markdown(comparison: Comparison, argv: Sequence[str]) -> str:
     parts: list[Block | str] = []
     for pair in comparison.pairs:
         # A run may hold both policies' answers in one file.
-        files = markdown_list(f"`{file}`" for file in dict.fromkeys([*comparison.first.files, *pair.model.files]))
-        parts += [f"# {title(comparison, pair)}", *_blocks(comparison, pair), f"Results files:\n\n{files}"]
+        files = "\n".join(
+            f"- {markdown_code(file)}" for file in dict.fromkeys([*comparison.first.files, *pair.model.files])
+        )
+        parts += [
+            f"# {markdown_text(title(comparison, pair))}",
+            *_blocks(comparison, pair),
+            f"Results files:\n\n{files}",
+        ]
     return markdown_document(argv, parts)
 
 
@@ -164,7 +171,9 @@ def latex(comparison: Comparison) -> str:
 def _latex(block: Block, left: str, right: str) -> str:
     columns = left + right * (len(block.header) - len(left))
     lines = latex_tabular(block, columns, plain="<>")
-    return "\n".join([f"% {block.title}", *lines, *(f"% {note}" for note in block.notes)])
+    # A comment ends with its line.
+    title, *notes = (f"% {' '.join(said.splitlines())}" for said in (block.title, *block.notes))
+    return "\n".join([title, *lines, *notes])
 
 
 def as_csv(comparison: Comparison) -> str:

@@ -4,19 +4,20 @@ import base64
 import hashlib
 import io
 import re
+import secrets
 from collections.abc import Callable, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Final
 from xml.etree import ElementTree
 
-import matplotlib
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from harness_ext import __version__
 from harness_ext.common.files import write_text
+from harness_ext.common.output import neutral_text
 from harness_ext.registry import benchmark_named
 from harness_ext.report.blocks import (
     Block,
@@ -24,15 +25,15 @@ from harness_ext.report.blocks import (
     block_latex,
     block_markdown,
     column_kinds,
+    markdown_text,
     spans,
 )
-from harness_ext.report.figures import write_figure
+from harness_ext.report.figures import drawn, write_figure
 from harness_ext.report.page.chapters import Chapter
 from harness_ext.report.page.responses import NOT_ASKED, encode, read_responses
 from harness_ext.report.page.sections import Picture, Section
 
 _PACKAGE: Final = "harness_ext.report.page"
-_SIZE: Final = "{the size of this file}"
 # The figures' colours, each a variable of page.css with a value for light and one for dark.
 _COLOURS: Final = {
     "#000000": "--ink",
@@ -70,6 +71,8 @@ def render(chapters: Chapters, command: str, include_images: bool = False) -> tu
     images = sum(len(each["images"]) for each in responses)
     count = sum(verdict != NOT_ASKED for each in responses for run in each["answers"] for verdict in run["verdict"])
     script = Markup(_resource("page.js"))
+    # Of no text that comes from outside, and of as many letters every time.
+    place_of_size = secrets.token_hex(16)
     html = _template().render(
         chapters=chapters,
         titles={chapter.source: benchmark_named(chapter.source).full_title for chapter, _ in chapters},
@@ -79,13 +82,13 @@ def render(chapters: Chapters, command: str, include_images: bool = False) -> tu
         version=__version__,
         responses=count,
         images=images,
-        size=_SIZE,
+        size=place_of_size,
         payload=encode(responses) if count else "",
         style=Markup(_resource("page.css")),
         script=script,
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii"),
     )
-    return html.replace(_SIZE, file_size(len(html.encode("utf-8"))), 1), count, images
+    return html.replace(place_of_size, file_size(len(html.encode("utf-8")))), count, images
 
 
 def file_size(count: int) -> str:
@@ -96,7 +99,12 @@ def file_size(count: int) -> str:
 def _template() -> Template:
     loader = PackageLoader(_PACKAGE, "")
     environment = Environment(
-        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=loader,
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=neutral_text,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     environment.globals.update(column_kinds=column_kinds, spans=spans)
     environment.filters["kind"] = lambda part: type(part).__name__
@@ -121,8 +129,8 @@ def inline_svg(draw: Callable[[], Figure], name: str) -> str:
         ValueError: It has a colour for which the page has no light and dark form.
     """
     written = io.BytesIO()
-    with matplotlib.rc_context({"svg.hashsalt": "unsafeconcepts", "svg.fonttype": "none"}):
-        draw().savefig(written, format="svg", transparent=True, metadata={"Date": None})
+    with drawn(draw) as figure:
+        figure.savefig(written, format="svg", transparent=True, metadata={"Date": None})
     root = ElementTree.fromstring(written.getvalue())
     for parent in root.iter():
         for child in list(parent):
@@ -173,7 +181,7 @@ def write_assets(chapters: Chapters, folder: Path) -> None:
                 titled = Block(
                     f"{block.title}. {benchmark_named(chapter.source).full_title}.", block.header, block.rows
                 )
-                write_text(folder / f"{name}.md", f"{titled.title}\n\n{block_markdown(block)}\n")
+                write_text(folder / f"{name}.md", f"{markdown_text(titled.title)}\n\n{block_markdown(block)}\n")
                 write_text(folder / f"{name}.csv", block_csv(block))
                 write_text(folder / f"{name}.tex", block_latex(titled, name))
             for part in section.parts:
