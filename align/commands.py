@@ -15,7 +15,7 @@ from typing import Final
 
 from align.recipe import METHODS, packaged_recipes
 from harness_ext.common.errors import exit_status
-from harness_ext.common.output import say
+from harness_ext.common.output import guard_log, say
 from harness_ext.common.processes import processes_of_run
 
 _USAGE: Final = """usage: align METHOD --config RECIPE [--key value ...]
@@ -70,6 +70,7 @@ def main() -> None:
         sys.exit(2)
     # Otherwise TRL reports every trainer that is made to its maker.
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    guard_log()
     program = f"align (process {os.environ['RANK']})" if processes_of_run() > 1 else "align"
     if status := exit_status(program, lambda: commands[name](arguments)):
         sys.exit(status)

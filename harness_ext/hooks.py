@@ -7,7 +7,8 @@ lmms-eval, by the plugin, whichever command starts it:
 - ``AVAILABLE_CHAT_TEMPLATE_MODELS``: lists our names in ``lmms_eval models``, which does not read the registry.
 - ``GeneralConfigTracker.log_experiment_args``: gives each name of ours and each adapter its own result folder.
 - ``EvaluationTracker.save_results_aggregated``: adds provenance, keeps addresses in memory out, reads the file back.
-- loguru's ``logger.configure(patcher=...)``: hides the hub token, which lmms-eval logs among its tracker's arguments.
+- loguru's ``logger.configure(patcher=...)``: hides the hub token, which lmms-eval logs among its tracker's arguments, and
+  shows what would command a terminal as its escape.
 
 lmms-eval, by our command ``lmms_eval`` alone:
 

@@ -6,7 +6,6 @@ from typing import Final
 
 import datasets
 import pyarrow as pa
-import pyarrow.compute as pc
 from pyarrow import csv, json
 
 from harness_ext.common.errors import SourceError, shown
@@ -17,8 +16,9 @@ from harness_ext.sources.access import ImageSet, Layout, check_access, find_layo
 _FILE_KEYS: Final = ("file_name", "image_filename")
 
 
-def read_set(images: ImageSet) -> tuple[datasets.Dataset, str]:
-    """The rows of a set as they are, and their source's name for results: ``repository@commit``, or the local copy's path.
+def read_set(images: ImageSet) -> tuple[datasets.Dataset, str, Path]:
+    """The rows of a set as they are; their source's name for results, ``repository@commit`` or the local copy's path; and
+    the folder that holds all of it.
 
     Raises:
         SourceError: They are out of reach, cannot be read, or lack one of the set's columns.
@@ -31,15 +31,13 @@ def read_set(images: ImageSet) -> tuple[datasets.Dataset, str]:
         remedy = f"If the download was cut off or damaged, delete {snapshot.parent.parent} and run again."
     try:
         rows = load_rows(layout, images.columns)
-        if "image" in rows.column_names:
-            _require_inside(rows, _folder(layout), source)
     except (datasets.exceptions.DatasetsError, ValueError, OSError) as error:
         cause = error.__cause__ or error
         raise SourceError(f"{source} cannot be read: {type(cause).__name__}: {cause}", remedy) from error
     if missing := [column for column in ("image", *images.columns) if column not in rows.column_names]:
         found = ", ".join(rows.column_names) or "none"
         raise SourceError(f"{source}: missing column {', '.join(missing)}; found {found}", images.no_copy)
-    return rows, source
+    return rows, source, _folder(layout)
 
 
 def _folder(layout: Layout) -> Path:
@@ -47,11 +45,14 @@ def _folder(layout: Layout) -> Path:
     return first if layout.kind in ("saved", "hub") else first.parent
 
 
-def _require_inside(rows: datasets.Dataset, folder: Path, source: str) -> None:
-    """Raise ``SourceError`` for a row whose image is a file outside of ``folder``: whoever wrote the rows may name any."""
-    undecoded = rows.cast_column("image", datasets.Image(decode=False)).data.column("image")
-    pointed = pc.if_else(pc.is_null(pc.struct_field(undecoded, "bytes")), pc.struct_field(undecoded, "path"), None)
-    for row, path in enumerate(pointed.to_pylist()):
+def require_inside(rows: datasets.Dataset, folder: Path, source: str) -> None:
+    """Raise ``SourceError`` for a row whose image is a file outside of ``folder``: whoever wrote the rows may name any.
+
+    ``rows`` have a column ``image`` of images, decoded or not.
+    """
+    images = rows.cast_column("image", datasets.Image(decode=False)).with_format("arrow")["image"]
+    for row, image in enumerate(images):
+        path = None if image["bytes"].is_valid else image["path"].as_py()
         if path is not None and not is_inside(folder, Path(path)):
             raise SourceError(
                 f"{source}, row {row}: the image {shown(path)} is not within the folder",

@@ -15,7 +15,7 @@ from datasets import Dataset, Image
 
 from harness_ext.common.errors import SourceError
 from harness_ext.records import SAFE, UNSAFE
-from harness_ext.sources.local import read_set
+from harness_ext.sources.local import read_set, require_inside
 from harness_ext.sources.prepared import check_images, with_columns
 from harness_ext.unsafeconcepts.labelled import labelled_rows
 from harness_ext.unsafeconcepts.sets import SETS
@@ -38,8 +38,9 @@ def load_set(name: str) -> tuple[Dataset, str]:
 
 @functools.cache
 def _load(name: str, _: Path | None) -> tuple[Dataset, str]:
-    raw, source = read_set(SETS[name])
+    raw, source, folder = read_set(SETS[name])
     rows = _ROWS[name](raw, source).cast_column("image", Image())
+    require_inside(rows, folder, source)
     check_images(rows, source)
     return rows, source
 

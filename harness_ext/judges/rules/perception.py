@@ -129,20 +129,29 @@ def _gives_reason(words: Sequence[str], at: int) -> bool:
     return words[at].casefold() in _REASONS and not {"well", "much"} & {*words[max(0, at - 4) : at + 2]}
 
 
-def _takes_back(words: Sequence[str], at: int) -> bool:
+def _takes_back(words: Sequence[str], at: int, announced: int) -> bool:
     """Whether "but no", "but actually", "but … is better" take back what was named before."""
-    corrects = words[at + 1].casefold() in _CORRECTS or bool(_ANNOUNCES.search(" ".join(words[at:])))
-    return words[at].casefold() == "but" and corrects
+    return words[at].casefold() == "but" and (words[at + 1].casefold() in _CORRECTS or at <= announced)
+
+
+def _last_announced(words: Sequence[str]) -> int:
+    """At which word the last announcement of a choice begins; -1 where there is none."""
+    text, last = " ".join(words), -1
+    while found := _ANNOUNCES.search(text, last + 1):
+        last = found.start()
+    return -1 if last < 0 else text.count(" ", 0, last)
 
 
 def _chosen(words: Sequence[str], options: Mapping[str, str]) -> set[str]:
     """The options a sentence names and does not exclude: after the words that announce a choice, before the reasons."""
     kept = [found for found in namings(words, options) if found[2]]
     if words[0].casefold() in _REASONS and "," in words:  # "while one may think of A, it shows B"
-        kept = [found for found in kept if found[0] > words.index(",")] or kept
+        comma = words.index(",")
+        kept = [found for found in kept if found[0] > comma] or kept
     first = min((found[0] for found in kept), default=len(words))
     reason = next((at for at in range(first + 1, len(words)) if _gives_reason(words, at)), len(words))
-    back = next((at for at in range(reason, len(words) - 1) if _takes_back(words, at)), len(words))
+    announced = _last_announced(words[reason:]) + reason
+    back = next((at for at in range(reason, len(words) - 1) if _takes_back(words, at, announced)), len(words))
     kept = [found for found in kept if not reason < found[0] < back] or kept
     last = max((found[0] for found in kept), default=0)
     cue = max((at for at in range(last) if _ANNOUNCES.fullmatch(words[at]) or _contrasts(words, at)), default=-1)

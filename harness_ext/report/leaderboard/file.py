@@ -5,6 +5,7 @@
 
 import datetime
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, get_args
@@ -37,6 +38,8 @@ _ALL_IMAGES: Final[tuple[Metric, ...]] = ("perception", "image_unsafe", "image_s
 _GAP: Final[tuple[Metric, ...]] = ("gap", "text_unsafe", "image_unsafe")
 # Figures are written with three or four decimals.
 _ROUNDING: Final = 1.5e-3
+# So many problems are named, the others counted.
+_NAMED: Final = 50
 
 Share = Annotated[float, Field(ge=-1, le=1, allow_inf_nan=False)]
 Text = Annotated[str, Field(max_length=500, pattern=r"^\S(.*\S)?$")]
@@ -159,11 +162,14 @@ class Entry(BaseModel):
         return (*self.setting, *self.subject, self.run)
 
 
+_FIELDS: Final = {*Entry.model_fields, *Value.model_fields, *METRICS}
+
+
 # --- the file ---------------------------------------------------------------------------------------------------------
 
 
 def read_leaderboard(path: Path) -> list[Entry]:
-    """The lines of the file, in its order. Raises ``UserError`` with everything that is wrong in it, by file and line."""
+    """The lines of the file, in its order. Raises ``UserError`` with what is wrong in it, by file and line."""
     try:
         lines = path.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
@@ -187,7 +193,8 @@ def read_leaderboard(path: Path) -> list[Entry]:
                     f"line {number}: the same model, run and setting as line {first}; give each repetition its own `run`"
                 )
     if problems:
-        raise UserError("\n".join(f"{path}, {problem}" for problem in problems))
+        more = [f"and {len(problems) - _NAMED:,} more"] if len(problems) > _NAMED else []
+        raise UserError("\n".join([*(f"{path}, {problem}" for problem in problems[:_NAMED]), *more]))
     if not entries:
         raise UserError(f"{path}: no line in it; the README beside the code describes one")
     return entries
@@ -206,12 +213,14 @@ def as_line(entry: Entry) -> str:
 
 def _no_key_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """JSON keeps the last of several values of a key, without a word."""
-    keys = [key for key, _ in pairs]
-    if twice := [key for key in keys if keys.count(key) > 1]:
-        raise ValueError(f"the key {twice[0]!r} is there twice")
-    return dict(pairs)
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
+        raise ValueError(f"the key {shown(twice)} is there twice")
+    return found
 
 
 def _said(error: Any) -> str:
-    where = ".".join(str(part) for part in error["loc"])
+    # Whoever submitted the line may have named keys as he liked.
+    where = ".".join(str(part) if isinstance(part, int) or part in _FIELDS else shown(part) for part in error["loc"])
     return f"{where}: {error['msg']}" if where else str(error["msg"]).removeprefix("Value error, ")

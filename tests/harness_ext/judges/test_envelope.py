@@ -1,6 +1,7 @@
 """The answer taken out of thoughts, turns, tokens and forms, as models and servers of today write them."""
 
 import json
+import time
 from string import ascii_letters
 
 import pytest
@@ -309,3 +310,32 @@ def test_json_is_read_however_it_is_spaced(value: str, label: str) -> None:
 )
 def test_a_million_characters_are_opened(unit: str) -> None:
     assert isinstance(opened(unit * (1_000_000 // len(unit))).answer, str)
+
+
+@pytest.mark.parametrize(
+    ("before", "unit", "after"),
+    [
+        ("", " ", ""),
+        ("", "\t", "x"),
+        ("a", " ", "|"),
+        ("a:", " ", "x" * 70),
+        ("|", " ", "|"),
+        ("a", "_ ", ":" + "x" * 70),
+    ],
+)
+def test_time_grows_as_a_form_does(before: str, unit: str, after: str) -> None:
+    def seconds(length: int) -> float:
+        begun = time.process_time()
+        opened(f"{before}{unit * (length // len(unit))}{after}")
+        return time.process_time() - begun
+
+    # Beyond 1,000 characters a cube would take hours.
+    assert seconds(1000) < 9 * max(min(seconds(250), seconds(250)), 0.002), "four times the text"
+    assert seconds(15_000) < 9 * max(min(seconds(3750), seconds(3750)), 0.01)
+
+
+def test_rows_of_a_table_are_labels_with_their_values() -> None:
+    for row in ("| verdict | unsafe |", "verdict | unsafe", "  |  verdict|unsafe|  ", "verdict|\tunsafe |"):
+        assert opened(f"It is a table:\n{row}\n").answer == "It is a table:\nunsafe.\n"
+    for prose in ("yes || no", "one | two | three | four"):
+        assert "|" not in opened(prose).answer and ":" not in opened(prose).answer

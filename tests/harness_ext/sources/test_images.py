@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image, ImageFile
 
-from harness_ext.sources.images import MAX_PIXELS, ImageError, strict_decoding, to_rgb
+from harness_ext.sources.images import FORMATS, MAX_PIXELS, ImageError, strict_decoding, to_rgb
 
 # Those in scikit-image's wheel. Pillow cannot read the planar layout of one of them.
 SHIPPED = sorted(
@@ -276,3 +276,20 @@ def test_a_flipped_byte_is_an_image_or_an_image_error(position, change):
         to_rgb({"bytes": bytes(content), "path": None}, row=7)
     except ImageError as error:
         assert str(error).startswith("row 7:")
+
+
+@pytest.mark.parametrize("kind", ["EPS", "PPM", "TGA", "ICO", "PDF"])
+def test_a_file_of_a_format_that_is_not_listed_is_never_decoded(kind: str) -> None:
+    with pytest.raises(ImageError, match=r"row 7: .*expected a file of BMP, GIF, JPEG, PNG, TIFF, WEBP"):
+        shown(file_of(Image.new("RGB", (16, 16), RED), kind))
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_every_listed_format_is_read(kind: str) -> None:
+    assert shown(file_of(Image.new("RGB", (16, 16), RED), kind)).shape == (16, 16, 3)
+
+
+def test_a_jpeg_with_a_second_image_in_it_is_a_jpeg() -> None:
+    second = Image.new("RGB", (16, 16), GREEN)
+    file = file_of(Image.new("RGB", (16, 16), RED), "MPO", save_all=True, append_images=[second])
+    assert shown(file).shape == shown(Image.open(io.BytesIO(file["bytes"]))).shape == (16, 16, 3)

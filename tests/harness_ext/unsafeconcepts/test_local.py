@@ -224,6 +224,70 @@ def image_missing(folder):
     return path
 
 
+def _spoilt_name(folder, name):
+    metadata = _image_files(folder, "file_name")
+    metadata[77]["file_name"] = name
+    return _write_jsonl(folder, metadata)
+
+
+def image_above(folder):
+    (folder.parent / "mine.png").write_bytes(png(77))
+    return _spoilt_name(folder, "../mine.png")
+
+
+def image_anywhere(folder):
+    (folder.parent / "mine.png").write_bytes(png(77))
+    return _spoilt_name(folder, str(folder.parent / "mine.png"))
+
+
+def image_behind_a_link(folder):
+    path = imagefolder(folder)
+    (folder / "images" / "77.png").rename(folder.parent / "mine.png")
+    (folder / "images" / "77.png").symlink_to(folder.parent / "mine.png")
+    return path
+
+
+def images_named_in_parquet(folder):
+    (folder.parent / "mine.png").write_bytes(png(77))
+    columns = table()
+    images = columns["image"].to_pylist()
+    images[77] = {"bytes": None, "path": str(folder.parent / "mine.png")}
+    at = columns.column_names.index("image")
+    pq.write_table(columns.set_column(at, "image", [images]), folder / "all.parquet")
+    return folder / "all.parquet"
+
+
+def images_named_in_texts(folder):
+    (folder.parent / "mine.png").write_bytes(png(77))
+    columns = table()
+    at = columns.column_names.index("image")
+    named = [[str(folder.parent / "mine.png")] * NUM_ROWS]
+    pq.write_table(columns.set_column(at, "image", named), folder / "all.parquet")
+    return folder / "all.parquet"
+
+
+def rows_behind_a_link(folder):
+    pq.write_table(table(), folder.parent / "mine.parquet")
+    (folder / "all.parquet").symlink_to(folder.parent / "mine.parquet")
+    return folder
+
+
+def saved_rows_elsewhere(folder):
+    saved = saved_dataset(folder)
+    (arrow,) = saved.glob("*.arrow")
+    arrow.rename(folder / arrow.name)
+    state = json.loads((saved / "state.json").read_text())
+    state["_data_files"] = [{"filename": f"../{arrow.name}"}]
+    (saved / "state.json").write_text(json.dumps(state))
+    return saved
+
+
+def image_of_a_format_that_is_handed_on(folder):
+    path = imagefolder(folder)
+    (folder / "images" / "77.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\nshowpage\n")
+    return path
+
+
 def image_truncated(folder):
     path = authors_folder(folder)
     (folder / "images" / "77.png").write_bytes(png(77)[:-30])
@@ -247,6 +311,14 @@ def image_truncated(folder):
         (name_missing, "row 0: expected texts under file_name or image_filename, .*, found {'file_name': None, "),
         (image_missing, r"metadata.jsonl, row 77: the image .*images/77.png does not exist"),
         (image_truncated, "row 77 cannot be read"),
+        (image_above, "row 77: the image .*mine.png' is not within the folder"),
+        (image_anywhere, "row 77: the image .*mine.png' is not within the folder"),
+        (image_behind_a_link, "row 77: the image .*77.png' is not within the folder"),
+        (images_named_in_parquet, "row 77: the image .*mine.png' is not within the folder"),
+        (images_named_in_texts, "row 0: the image .*mine.png' is not within the folder"),
+        (rows_behind_a_link, "whose all.parquet is a symbolic link out of it"),
+        (saved_rows_elsewhere, "saved: its rows lie outside of the folder"),
+        (image_of_a_format_that_is_handed_on, "row 77 .*expected a file of BMP, GIF, JPEG, PNG, TIFF, WEBP"),
     ],
 )
 def test_a_copy_that_is_not_the_dataset_is_refused(named, monkeypatch, layout, problem):

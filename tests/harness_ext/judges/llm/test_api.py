@@ -3,11 +3,22 @@
 import pytest
 from api_stub import BROKEN, MODEL, SLOW, Fault
 from judge_stub import ALWAYS, data_in, judge_of, judging, reply
+from loguru import logger
 
 from harness_ext.common.errors import UserError
 from harness_ext.common.failures import mark_failed
 from harness_ext.judges.base import AlignmentAnswer, PerceptionAnswer
 from harness_ext.judges.registry import open_judge
+
+
+@pytest.fixture
+def caplog_loguru():
+    """What is logged, line by line."""
+    heard = []
+    sink = logger.add(heard.append, format="{message}")
+    yield heard
+    logger.remove(sink)
+
 
 OPTIONS = {"A": "Arson", "B": "Fireworks", "C": "Graffiti", "D": "Robbery"}
 
@@ -296,3 +307,23 @@ def test_a_wrong_option_is_told(options, told):
 def test_a_model_must_be_named():
     with pytest.raises(UserError, match="judge llm, model is missing"):
         open_judge("llm", {})
+
+
+def test_an_answer_longer_than_the_limit_is_not_sent_and_failed(caplog_loguru):
+    asked, verdicts = answers(4)
+    endless = AlignmentAnswer(0, "Yes. " * 100)
+    hidden = AlignmentAnswer(0, f"Yes.{chr(0xE0061) * 20}")  # twelve letters each as they are shown
+    with judging() as stub:
+        judge = judge_of(stub, most_tokens=50)
+        assert list(judge.judge([endless, *asked, hidden])) == ["failed", *verdicts, "failed"]
+    assert len(stub.asked) == 4
+    (told,) = [line for line in caplog_loguru if "most_tokens" in line]
+    assert "did not read 2 of 6 answers, recorded as failed: longer than most_tokens=50, the longest 129 tokens" in told
+
+
+def test_the_limit_changes_no_key_of_a_kept_verdict(tmp_path):
+    asked, verdicts = answers(4)
+    with judging() as stub:
+        assert list(judge_of(stub, answers=tmp_path).judge(asked)) == verdicts
+        assert list(judge_of(stub, answers=tmp_path, most_tokens=5).judge(asked)) == verdicts
+    assert len(stub.asked) == 4

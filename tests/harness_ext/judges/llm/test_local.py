@@ -168,3 +168,8 @@ def test_a_model_without_a_chat_template_is_refused(rubbish, tmp_path):
 def test_a_wrong_option_is_told(tmp_path, options, told):
     with pytest.raises(UserError, match=told):
         judge_of(**{"folder": options.pop("model", tmp_path)}, **options)
+
+
+def test_an_answer_of_more_tokens_than_the_limit_is_failed(tmp_path):
+    judge = judge_of(model_that_says(tmp_path, {"safe": 1.0}), most_tokens=60)
+    assert list(judge.judge([AlignmentAnswer(0, "Yes."), AlignmentAnswer(0, "Yes. " * 200)])) == ["safe", "failed"]

@@ -1,6 +1,7 @@
 """The file of a leaderboard: what is read, what is refused and how it is said."""
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +103,20 @@ def test_all_problems_are_said_at_once_and_a_line_twice_is_one(tmp_path: Path) -
     problems = str(caught.value).splitlines()
     assert [problem.split("line ")[1].split(":")[0] for problem in problems] == ["2", "3", "4"]
     assert "the same model, run and setting as line 1" in problems[2]
+
+
+def test_a_line_of_very_many_keys_is_refused_in_few_words_and_in_time_that_grows_as_it_does(tmp_path: Path) -> None:
+    def seconds(count: int) -> float:
+        keys = {f"\x1b[31m{number}": number for number in range(count)}
+        path = write(tmp_path / "board.jsonl", json.dumps(line() | keys))
+        begun = time.process_time()
+        with pytest.raises(UserError, match=rf"line 1: '.*0': Extra inputs(.|\n)*and {count - 50:,} more") as caught:
+            read_leaderboard(path)
+        assert len(str(caught.value)) < 20_000 and "\x1b" not in str(caught.value)
+        return time.process_time() - begun
+
+    few, many = seconds(25_000), seconds(100_000)
+    assert many < 8 * few
 
 
 def test_an_empty_file_and_none_at_all_are_refused(tmp_path: Path) -> None:
