@@ -14,6 +14,8 @@ from harness_ext.sources.access import ImageSet, Layout, check_access, find_layo
 
 # The first is the imagefolder layout's, the second that of the authors' own metadata file.
 _FILE_KEYS: Final = ("file_name", "image_filename")
+# Characters of a path, the last ones, which tell it from others.
+_SHOWN: Final = 200
 
 
 def read_set(images: ImageSet) -> tuple[datasets.Dataset, str, Path]:
@@ -55,7 +57,7 @@ def require_inside(rows: datasets.Dataset, folder: Path, source: str) -> None:
         path = None if image["bytes"].is_valid else image["path"].as_py()
         if path is not None and not is_inside(folder, Path(path)):
             raise SourceError(
-                f"{source}, row {row}: the image {shown(path)} is not within the folder",
+                f"{source}, row {row}: the image {path[-_SHOWN:]!r} is not within the folder",
                 "An image is a file in the folder itself; copy it there.",
             )
 
