@@ -69,8 +69,7 @@ def drawn(draw: Callable[[], "Figure"]) -> Iterator["Figure"]:
     import matplotlib
     from matplotlib.text import Text
 
-    looks = {"svg.hashsalt": "unsafeconcepts", "svg.fonttype": "none", "text.parse_math": False}
-    with matplotlib.rc_context(looks):
+    with matplotlib.rc_context({"svg.hashsalt": "unsafeconcepts", "svg.fonttype": "none", "text.parse_math": False}):
         figure = draw()
         for text in figure.findobj(Text):
             text.set_text(neutral(text.get_text()))

@@ -68,7 +68,9 @@ def measure(
 
 def show(measures: Measures, shown: Console) -> None:
     """Print the measures."""
-    table = Table("labelled \\ read", *(Text(neutral(label)) for label in measures.confusion))
+    table = Table("labelled \\ read")
+    for label in measures.confusion:
+        table.add_column(Text(neutral(label)))
     for label, found in measures.confusion.items():
         table.add_row(Text(neutral(label)), *map(str, found.values()))
     accuracy = _figure(measures.accuracy, *measures.interval)
