@@ -8,7 +8,7 @@ BATCH ?= 64
 # Nothing of the demo or the tests is on a model hub.
 OFFLINE := HF_HUB_OFFLINE=1 HF_DATASETS_OFFLINE=1 TOKENIZERS_PARALLELISM=false
 
-.PHONY: help install demo test test-newest lint lock results likelihood judges published clean
+.PHONY: help install demo test test-newest lint lock results own-demo likelihood judges published clean
 
 help:
 	@echo "make demo     evaluate the embedded stand-in (glyphworld) and draw its modality gap"
@@ -16,6 +16,7 @@ help:
 	@echo "make test-newest  what pip install . gives today, in an environment of its own: evaluations, trainings, a report"
 	@echo "make results  make demo, and write what it prints into results/glyphworld"
 	@echo "make likelihood   ask that model by likelihood too, into results/glyphworld"
+	@echo "make own-demo     a benchmark of one's own: emoji under a sample policy, two models asked, a page drawn"
 	@echo "make judges   every judge on the labelled responses of tests/, into results/judge"
 	@echo "make published    OUTPUTS=SaferVLM/outputs: the authors' published answers, into results/published"
 	@echo "make align-demo      train that model by SFT, DPO and PPO, evaluate all, and compare them"
@@ -37,7 +38,7 @@ help:
 
 # A Chromium for the tests of the HTML page.
 .venv/.browser: .venv/.installed tests/support/browser.py
-	$(BIN)/python tests/support/browser.py
+	PYTHONPATH=benchmarks $(BIN)/python tests/support/browser.py
 	@touch $@
 
 .venv/.installed: .venv/.locked setup.cfg pyproject.toml
@@ -63,6 +64,26 @@ likelihood: install
 	rm -rf $(OUT)/likelihood
 	$(OFFLINE) $(BIN)/lmms_eval --model glyph-vlm --tasks glyphworld_gap,glyphworld_perception,glyphworld_likelihood --batch_size $(BATCH) --log_samples --output_path $(OUT)/likelihood
 	$(OFFLINE) $(BIN)/unsafeconcepts table $(OUT)/likelihood --calibration results/glyphworld/calibration.png --markdown results/glyphworld/likelihood.md --json results/glyphworld/likelihood.json
+
+# A benchmark of one's own, whose pictures npm fetches once (150 MB), and the same under another policy. Asked are a server with known
+# errors, under both, and the embedded model, which knows nothing of emoji.
+OWN := results/runs/own-demo
+ASK := $(BIN)/lmms_eval --log_samples --benchmark
+GUARD := --models-file benchmarks/own_demo/models.yaml --model guard-stub
+own-demo: install
+	$(OFFLINE) $(BIN)/python benchmarks/own_demo.py $(OWN)
+	$(OFFLINE) $(BIN)/unsafeconcepts check $(OWN)/emoji-policy
+	$(OFFLINE) $(BIN)/unsafeconcepts glyphworld build
+	rm -rf $(OWN)/guard-stub $(OWN)/guard-stub-adults $(OWN)/glyph-vlm
+	$(OFFLINE) UNSAFECONCEPTS_ANSWERS=none $(BIN)/python benchmarks/guard_stub.py $(OWN)/emoji-policy \
+	    $(ASK) $(OWN)/emoji-policy --tasks emoji-policy,emoji-policy_contexts $(GUARD) --output_path $(OWN)/guard-stub
+	$(OFFLINE) UNSAFECONCEPTS_ANSWERS=none $(BIN)/python benchmarks/guard_stub.py $(OWN)/emoji-adults \
+	    $(ASK) $(OWN)/emoji-adults --tasks emoji-adults_gap $(GUARD) --output_path $(OWN)/guard-stub-adults
+	$(OFFLINE) $(ASK) $(OWN)/emoji-policy --tasks emoji-policy,emoji-policy_contexts --model glyph-vlm --batch_size $(BATCH) --output_path $(OWN)/glyph-vlm
+	$(OFFLINE) $(BIN)/unsafeconcepts table $(OWN)/guard-stub --figure $(OWN)/guard-stub.png --markdown $(OWN)/guard-stub.md
+	$(OFFLINE) $(BIN)/unsafeconcepts table $(OWN)/glyph-vlm --markdown $(OWN)/glyph-vlm.md
+	$(OFFLINE) $(BIN)/unsafeconcepts compare $(OWN)/guard-stub $(OWN)/guard-stub-adults --task '*_image' --task '*_text' --markdown $(OWN)/policies.md
+	$(OFFLINE) $(BIN)/unsafeconcepts report $(OWN)/guard-stub $(OWN)/glyph-vlm -o $(OWN)/page.html
 
 # All judges that need nothing from a hub, on the labelled responses of tests/; the classifiers are trained on responses.jsonl first.
 LABELLED := tests/harness_ext/judges

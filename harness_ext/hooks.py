@@ -128,15 +128,22 @@ def _task_files() -> Path | None:
     try:
         return tasks_folder("lmms_eval")
     except UserError as error:
-        print(f"unsafeconcepts: {error}; none of its tasks are known", file=sys.stderr)
+        print(f"unsafeconcepts: {error}\nnone of this project's tasks are known", file=sys.stderr)
         return None
 
 
 def _refuse_taken_names(index: Any, ours: Path) -> None:
-    """Raise ``UserError`` where a task of lmms-eval's own has the name of one of ours: it would be asked instead."""
+    """Raise ``UserError`` where lmms-eval or ``--include_path`` has a task, group or tag with the name of one of ours.
+
+    It would be asked instead.
+    """
     for file in ours.iterdir():
-        if (found := Path(index[file.stem]["yaml_path"])) != file:
-            raise UserError(f"lmms-eval has a task {file.stem!r} of its own ({found}): give the benchmark another name")
+        found = index[file.stem]
+        if found["yaml_path"] != str(file):
+            where = f"{found['type']} {found['yaml_path']}" if found["yaml_path"] != -1 else "tag"
+            raise UserError(
+                f"lmms-eval or --include_path has {file.stem!r} of its own ({where}): give the benchmark another name"
+            )
 
 
 @contextlib.contextmanager

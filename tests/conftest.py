@@ -22,6 +22,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["COLUMNS"] = "120"
 # A test that asks a model must get its answer, not one that an earlier test was given.
 os.environ.setdefault("UNSAFECONCEPTS_ANSWERS", "none")
+# Benchmarks of whoever runs the tests are none of theirs.
+for variable in ("UNSAFECONCEPTS_BENCHMARKS", "UNSAFECONCEPTS_BENCHMARKS_OPTION"):
+    os.environ.pop(variable, None)
 
 # How long an example takes says nothing on a machine that does other things too. In CI the examples are the same each time,
 # as Hypothesis itself would have it there: a change is not refused for what another draw would have found before it.

@@ -74,8 +74,10 @@ def _least_and_most(images: Counter[str]) -> tuple[int, int]:
 
 
 def _row(measure: "Measure") -> tuple[str | int, ...]:
-    sure = ["none" if each is None else f"± {min(each, 1.0):.3f}" for each in (measure.half_width, measure.could_show)]
-    return measure.title, measure.concepts, measure.answers, *sure
+    wide, change = (
+        "none" if each is None else f"{min(each, 1.0):.3f}" for each in (measure.half_width, measure.could_show)
+    )
+    return measure.title, measure.concepts, measure.answers, f"± {wide}" if measure.half_width else wide, change
 
 
 def _tasks(benchmark: "OwnBenchmark", folder: Path) -> Iterator[str]:

@@ -67,9 +67,10 @@ def hub_in_reach(repo: str, otherwise: str, gated: bool, revision: str | None = 
         unreachable = "HF_HUB_OFFLINE is set"
     else:
         try:
-            question = HfApi().auth_check if gated else HfApi().repo_info
-            at = {} if gated else {"revision": revision}
-            call_within(_TIMEOUT, lambda: question(repo, repo_type="dataset", **at))
+            if gated:
+                call_within(_TIMEOUT, lambda: HfApi().auth_check(repo, repo_type="dataset"))
+            else:
+                call_within(_TIMEOUT, lambda: HfApi().repo_info(repo, repo_type="dataset", revision=revision))
             return True
         except HfHubHTTPError as error:
             if error.response.status_code < 500 and error.response.status_code not in _BUSY:

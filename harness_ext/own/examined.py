@@ -51,7 +51,7 @@ def _look(contents: Contents, listing: Listing) -> tuple[str, ...]:
         try:
             images = _embedded(contents, listing)
         except SourceError as error:
-            contents.problems.add(listing.file, 0, " ".join(error.args))
+            contents.problems.add(listing.file, 0, " ".join(error.args).removeprefix(f"{contents.form.images.path}: "))
             return ()
         rows = suspects = list(range(len(images)))
     for at, unreadable in unreadable_images(images, str(contents.folder)):

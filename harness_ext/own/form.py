@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from harness_ext.benchmark.questions import IMAGE_QUESTIONS
 from harness_ext.records import UNSAFE, Label, is_known
 
 FILE: Final = "benchmark.yaml"
@@ -140,6 +141,12 @@ class Asked(_Form):
     image: Line
     text: Annotated[Line, AfterValidator(_with_concept)]
     yes: Label
+
+    @model_validator(mode="after")
+    def _as_published(self) -> "Asked":
+        if self.yes == UNSAFE and self.image in IMAGE_QUESTIONS:
+            raise PydanticCustomError("yes", 'expected yes: safe: in this question of the paper\'s "yes" means safe')
+        return self
 
 
 class Contexts(_Form):

@@ -37,22 +37,23 @@ class KeptImages:
         if listing is None:
             return files.sha256(self._said.model_dump_json())
         if listing.names:
-            found = [*zip(listing.names, self._sizes, strict=True)]
+            # Also where files are missing: a run without images has to be told apart too.
+            found = [*zip(listing.names, self._files[0], strict=True)]
         else:
             found = [(file.name, file.stat().st_size) for file in listing.tables]
         return files.sha256(json.dumps([found, listing.concepts]))
 
     @cached_property
-    def _sizes(self) -> list[int]:
+    def _files(self) -> tuple[list[int], Problems]:
+        """The sizes of the files of the images, and what is wrong with them."""
         problems = Problems(self._contents.folder)
-        found = sizes(self._contents.folder, self.listing, problems)
-        problems.raise_any()
-        return found
+        return sizes(self._contents.folder, self.listing, problems), problems
 
     def check_access(self) -> None:
         """Look for every file, or ask the hub, without downloading. Raises ``SourceError`` where something is missing."""
         if not self._said.hub:
-            _ = self._sizes if self.listing.names else ()
+            if self.listing.names:
+                self._files[1].raise_any()
         elif not self._is_here:
             instead = f"Or keep the images in the folder {self._contents.folder}."
             hub_in_reach(self._said.hub, instead, gated=True, revision=self._said.revision)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from harness_ext.common.errors import SourceError, one_line, shown
 from harness_ext.own.form import Images
 from harness_ext.own.listing import Listing
-from harness_ext.own.problems import Problems, is_within, outside
+from harness_ext.own.problems import Problems, is_within, listed, outside
 from harness_ext.sources.access import Layout
 
 if TYPE_CHECKING:
@@ -84,13 +84,16 @@ def undecoded(rows: "Dataset", column: str, source: str) -> "Dataset":
     if column != "image":
         images = images.rename_column(column, "image")
     images = images.cast_column("image", Image(decode=False))
-    for chunk in images.data.column("image").chunks:
-        elsewhere = pc.and_(pc.is_null(chunk.field("bytes")), pc.is_valid(chunk.field("path")))
-        if pc.any(elsewhere).as_py():
-            raise SourceError(
-                f"{source}: the column {column} holds paths of files in place of images",
-                "Save the images themselves in it, or list the files in a metadata.jsonl.",
-            )
+    # Of a null struct as well as of one with null in it.
+    of_bytes, paths = (pc.struct_field(images.data.column("image"), name) for name in ("bytes", "path"))
+    missing = pc.is_null(of_bytes)
+    if pc.any(pc.and_(missing, pc.is_valid(paths))).as_py():
+        raise SourceError(
+            f"{source}: the column {column} holds paths of files in place of images",
+            "Save the images themselves in it, or list the files in a metadata.jsonl.",
+        )
+    if rows_without := pc.indices_nonzero(missing).to_pylist():
+        raise SourceError(f"{source}: no image in the column {column} of row {listed(map(str, rows_without))}")
     return images
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from harness_ext.benchmark.base import Benchmark, Need
 from harness_ext.benchmark.questions import LETTERS
-from harness_ext.records import GENERATED
+from harness_ext.records import GENERATED, UNSAFE
 from harness_ext.registry import tasks_named
 
 
@@ -39,12 +39,16 @@ def require_judge(tasks: Iterable[str]) -> None:
     from harness_ext.judges.base import AlignmentAnswer, Answer, PerceptionAnswer, verdicts
     from harness_ext.judges.registry import evaluation_judge
 
-    asks = {task.probe.asks for task in tasks_named(tasks) if task.way == GENERATED}
+    asked = [task for task in tasks_named(tasks) if task.way == GENERATED]
     trials: list[Answer] = []
-    if "perception" in asks:
+    if any(task.probe.asks == "perception" for task in asked):
         trials.append(PerceptionAnswer({letter: f"option {letter}" for letter in LETTERS}, ""))
-    if "alignment" in asks:
+    if any(task.probe.asks == "alignment" for task in asked):
         trials.append(AlignmentAnswer(0, ""))
+    # Not every judge can read an answer to a question in which "yes" means unsafe.
+    for benchmark in {task.benchmark for task in asked if task.probe.rows in ("all_questions", "drawn")}:
+        turned = (each for each in benchmark.questions if each.yes == UNSAFE)
+        trials += [AlignmentAnswer(0, "", each.image, yes=each.yes) for each in turned]
     if trials:
         list(verdicts(evaluation_judge(), trials))
 

@@ -1,6 +1,7 @@
 """The rows of any source, the answers that SFT and DPO learn from, and `align data`."""
 
 import io
+import re
 from itertools import product
 
 import datasets
@@ -18,6 +19,7 @@ from harness_ext.glyphworld.concepts import NEVER_SEEN
 from harness_ext.glyphworld.render import ALIGNMENT_SEEDS, TEST_SEEDS, render
 from harness_ext.judges import RuleJudge
 from harness_ext.records import UNSAFE
+from harness_ext.sources.duplicates import DUPLICATE_BITS
 from harness_ext.unsafeconcepts.sides import training_side
 from harness_ext.unsafeconcepts.taxonomy import CONCEPTS
 
@@ -126,7 +128,7 @@ def test_the_rows_are_the_training_side(gated):
 @pytest.mark.parametrize("seed", [7, 2024])
 def test_no_seed_of_a_recipe_brings_an_image_of_test_into_training(gated, seed):
     rows = training_rows(DataConfig(source="unsafeconcepts", data_seed=seed, all_questions=True))
-    assert set(rows["row"]) == set(training_side()[0].train) and not set(rows["row"]) & set(gated.split.test)
+    assert set(rows["row"]) == set(training_side().chosen) and not set(rows["row"]) & set(gated.split.test)
     assert rows["row"][:] != training_rows(DataConfig(source="unsafeconcepts", all_questions=True))["row"][:]
 
 
@@ -142,9 +144,9 @@ def test_a_seed_changes_the_questions(gated):
 def test_five_questions_about_each_image_without_copies_of_it(gated):
     config = DataConfig(source="unsafeconcepts", all_questions=True)
     rows = training_rows(config)
-    both, _ = training_side()
-    assert len(rows) == 5 * len(both.train)
-    assert {file["filename"] for file in rows.cache_files} == {file["filename"] for file in both.images.cache_files}
+    side = training_side()
+    assert len(rows) == 5 * len(side.chosen)
+    assert {file["filename"] for file in rows.cache_files} == {file["filename"] for file in side.images.cache_files}
 
 
 # --- the answers of SFT and DPO, which the judge reads as they are meant ----------------------------------------------
@@ -252,7 +254,7 @@ def one_render() -> datasets.Dataset:
 
 def test_glyphworlds_description(one_render: datasets.Dataset) -> None:
     shown = describe(DataConfig(renders=1))
-    assert "source: glyphworld, a stand-in and not the benchmark; renders 0 to 0 of each concept" in shown
+    assert "source: glyphworld, a stand-in, not the benchmark; renders 0 to 0 of each concept" in shown
     assert "rows: 120 (60 safe, 60 unsafe), trained on in 4 passes" in shown
     assert f"fingerprint: {fingerprint(one_render)}" in shown
     assert "unsafe  Self-harm                        6         6   1\n" in shown
@@ -267,7 +269,8 @@ def test_glyphworlds_description(one_render: datasets.Dataset) -> None:
 
 def test_unsafeconcepts_description(gated) -> None:
     config = DataConfig(source="unsafeconcepts")
-    shown, (_, left_out) = describe(config), training_side()
+    shown = describe(config)
+    left_out = re.findall(r"\n  row (\d+): (\d+) bits from row (\d+) of TEST", shown)
     assert (
         f"source: {gated.unsafe} and {gated.safe}\nsplit: the paper's: split by seed 2024, questions by seed 42\n"
         in shown
@@ -277,8 +280,8 @@ def test_unsafeconcepts_description(gated) -> None:
         "\nnear-duplicates of TEST (at most 4 of 64 bits apart), left out of training: 6 (2 safe, 4 unsafe)\n" in shown
     )
     assert len(left_out) == len(gated.near) == 6
-    for row, test, bits in left_out:
-        assert gated.near[row] == test and f"\n  row {row}: {bits} bits from row {test} of TEST\n" in shown
+    assert {int(row): int(test) for row, _, test in left_out} == gated.near
+    assert all(int(bits) <= DUPLICATE_BITS for _, bits, _ in left_out)
     assert "[concept], which is considered harmful." in shown
     assert not any(f" {concept.name}, which" in shown for concept in CONCEPTS)
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from likelihoods import by_likelihood
 
-from harness_ext.benchmark.probes import TASKS
 from harness_ext.records import Judgement
+from harness_ext.registry import tasks
 from harness_ext.unsafeconcepts.taxonomy import CONCEPTS
 
 DATE = "20260101_120000"
@@ -48,7 +48,7 @@ def judged_answers(source: str = "glyphworld", seed: int = 0, images: int = 3) -
             record = Judgement(source, probe, at, concept, category, label, question, right, given, "rules-1")  # type: ignore[arg-type]
             answers[f"{source}_{task}"].append(record)
     # Capabilities are glyphworld's alone.
-    return {task: records for task, records in answers.items() if task in TASKS}
+    return {task: records for task, records in answers.items() if task in tasks()}
 
 
 def likelihood_answers(answers: Answers, seed: int = 0) -> Answers:

@@ -38,7 +38,12 @@ TOKEN = "hf_" + "a" * 30
 def patched():
     """The plugin's patches; its entry point is loaded with ``lmms_eval.models``."""
     hooks.register_tasks()
-    TaskManager.initialize_tasks(SimpleNamespace(_get_task_and_group=lambda folder: {}))
+    TaskManager.initialize_tasks(SimpleNamespace(_get_task_and_group=files_of))
+
+
+def files_of(folder):
+    """A stand-in for the harness's index of a folder, which takes seconds."""
+    return {file.stem: {"type": "task", "yaml_path": str(file)} for file in Path(folder).rglob("*.yaml")}
 
 
 def original(owner, name):
@@ -113,13 +118,25 @@ def test_a_task_manager_indexes_through_what_is_patched_and_lmms_evals_own_tasks
             return {}
 
         def _get_task_and_group(self, folder):
-            return {"a": folder}
+            return files_of(folder) | {"a": folder}
 
     manager = Manager(include_path="mine", include_defaults=False)
     assert manager.given == {"include_path": "mine", "include_defaults": False}
     assert TaskManager.initialize_tasks(manager, ["mine"], False) == {"a": "mine"}
     found = TaskManager.initialize_tasks(manager, "mine")
     assert found["a"].startswith(str(Path(lmms_eval.models.__file__).parents[1] / "tasks"))
+
+
+def test_a_name_of_ours_that_the_harness_has_too_is_refused(tmp_path):
+    (tmp_path / "glyphworld_image.yaml").write_text("task: glyphworld_image")
+    with pytest.raises(UserError, match=f"glyphworld_image.*{tmp_path}"):
+        TaskManager.initialize_tasks(SimpleNamespace(_get_task_and_group=files_of), str(tmp_path))
+
+    def tagged(folder):
+        return files_of(folder) | {"glyphworld": {"type": "tag", "task": [], "yaml_path": -1}}
+
+    with pytest.raises(UserError, match="'glyphworld'"):
+        TaskManager.initialize_tasks(SimpleNamespace(_get_task_and_group=tagged))
 
 
 def test_libyaml_makes_of_a_task_file_what_lmms_eval_makes_of_it(monkeypatch):

@@ -1,30 +1,27 @@
 """A Chromium for tests of pages: one that is named, or one that is fetched once.
 
-    python tests/support/browser.py      # fetches it where it is not there yet, and prints where it is
+    PYTHONPATH=benchmarks python tests/support/browser.py      # fetches it where it is not there yet, and prints where it is
 
 No wheel on PyPI holds a Chromium, and what playwright downloads lies on a server of its own. The npm package
 ``@sparticuz/chromium`` does hold one, a headless shell with the libraries that it needs beside the C library: its archive is
-fetched by ``npm pack``, checked against its hash, and unpacked into this Python's environment. On other machines than
-Linux on x86-64, or without npm, ``UNSAFECONCEPTS_CHROMIUM`` names an installed one (Debian: ``apt-get install
-chromium``, then ``/usr/lib/chromium/chromium``).
+fetched by npm, checked against its hash (``benchmarks/npm_package.py``), and unpacked into this Python's environment. On
+other machines than Linux on x86-64, or without npm, ``UNSAFECONCEPTS_CHROMIUM`` names an installed one (Debian: ``apt-get
+install chromium``, then ``/usr/lib/chromium/chromium``).
 """
 
-import base64
-import hashlib
 import io
 import os
 import platform
 import shutil
-import subprocess
 import sys
 import tarfile
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
+from npm_package import NotFetched, fetch
 
 VARIABLE = "UNSAFECONCEPTS_CHROMIUM"
 VERSION = "153.0.0"
@@ -62,22 +59,12 @@ def _fetch() -> bytes:
     """The package's archive, checked."""
     if (sys.platform, platform.machine()) != ("linux", "x86_64"):
         raise NoBrowser(f"a Chromium can be fetched for Linux on x86-64 only: install one, and name it in {VARIABLE}")
-    package = f"@sparticuz/chromium@{VERSION}"
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            pack = ["npm", "pack", "--silent", "--pack-destination", folder, package]
-            subprocess.run(pack, check=True, capture_output=True, text=True, timeout=300)
-            (written,) = Path(folder).iterdir()
-            archive = written.read_bytes()
-        except (OSError, subprocess.SubprocessError) as error:
-            said = getattr(error, "stderr", None) or str(error)
-            raise NoBrowser(
-                f"`npm pack {package}` failed ({said.strip()[-300:]}): install Chromium (Debian: apt-get install chromium), "
-                f"and name it in {VARIABLE}"
-            ) from error
-    if (found := base64.b64encode(hashlib.sha512(archive).digest()).decode()) != INTEGRITY:
-        raise NoBrowser(f"{package}: expected sha512 {INTEGRITY}, found {found}")
-    return archive
+    try:
+        return fetch(f"@sparticuz/chromium@{VERSION}", INTEGRITY)
+    except NotFetched as error:
+        raise NoBrowser(
+            f"{error}: install Chromium (Debian: apt-get install chromium), and name it in {VARIABLE}"
+        ) from error
 
 
 def _unpack(archive: bytes, folder: Path) -> None:

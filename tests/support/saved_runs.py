@@ -9,7 +9,7 @@ from harness_ext.benchmark.questions import IMAGE_QUESTIONS, perception_question
 from harness_ext.common.failures import is_failed
 from harness_ext.judges import RuleJudge
 from harness_ext.probes.metrics import per_answer_metrics
-from harness_ext.records import Judgement, Label, ProbeName
+from harness_ext.records import Judgement, Label
 
 DATE = "20260101_120000"
 OPTIONS = {"A": "Graffiti", "B": "Hate symbols", "C": "Arson", "D": "blanket"}
@@ -72,7 +72,7 @@ def read_results(folder: Path) -> dict[str, Any]:
 
 def _row(task: str, at: int, label: Label, concept: str, question: int, response: str) -> dict[str, Any]:
     source, _, name = task.partition("_")
-    probe: ProbeName = "perception" if name == "perception" else "text" if name.startswith("text") else "image"
+    probe = "perception" if name == "perception" else "text" if name.startswith("text") else "image"
     prompt = text_question(question, concept) if probe == "text" else IMAGE_QUESTIONS[question]
     if probe == "perception":
         prompt = perception_question(OPTIONS)

@@ -1,75 +1,77 @@
-"""The table of probes and the tasks' YAML say the same."""
+"""The table of probes and groups, and what follows from it for a benchmark."""
 
-from pathlib import Path
-from typing import get_args
+from collections import Counter
 
 import pytest
-import yaml
 
-from harness_ext.benchmark import task_folder
-from harness_ext.benchmark.probes import GROUPS, PROBES, TASKS, Task, manner, source_of, tasks_named, text_variant
+from harness_ext.benchmark import probes
+from harness_ext.benchmark.probes import GROUPS, OF_RECORD, PROBES, groups_of, members, tasks_of
 from harness_ext.common.errors import UserError
-from harness_ext.records import ProbeName
-
-VISUALS = {"image": "image", "blank": "blank_image", "none": "no_image"}
-
-
-def files() -> dict[str, dict]:
-    found = [
-        yaml.safe_load(path.read_text().replace("!function ", ""))
-        for source in ("unsafeconcepts", "glyphworld")
-        for path in (Path(task_folder("lmms_eval")) / source).glob("*.yaml")
-    ]
-    return {each.get("group") or each["task"]: each for each in found}
+from harness_ext.glyphworld.benchmark import Glyphworld
+from harness_ext.unsafeconcepts.benchmark import UnsafeConcepts
 
 
-def expanded(content: dict[str, dict], group: str) -> set[Task]:
-    return {
-        task
-        for name in content[group]["task"]
-        for task in (expanded(content, name) if name in GROUPS else [TASKS[name]])
+def test_a_row_of_the_table_is_a_probe_with_a_record_of_its_own_or_anothers():
+    assert {probe.record for probe in PROBES.values()} <= PROBES.keys()
+    assert Counter(probe.record for probe in PROBES.values())["text"] == 2 and PROBES["text_blank"].record == "text"
+    assert OF_RECORD["text"] is PROBES["text"]
+    assert all(probe.title for probe in PROBES.values())
+
+
+def test_a_group_is_of_probes_and_of_groups_that_stand_behind_it():
+    listed = list(GROUPS)
+    for at, group in enumerate(GROUPS.values()):
+        assert all(member in PROBES or member in listed[at + 1 :] for member in group.members)
+        assert len(group.members) == 2 if group.gap else True
+    assert [probe.name for probe in members("")] == ["perception", "image", "text", "text_blank", "capability"]
+
+
+@pytest.mark.parametrize(
+    ("file", "row", "says"),
+    [
+        (
+            "probes.yaml",
+            "new: {title: New, asks: everything}",
+            "asks: Input should be 'perception', 'alignment' or 'cap",
+        ),
+        ("probes.yaml", "new: {title: New, colection: test}", "colection"),
+        ("groups.yaml", "new: {members: []}", "members"),
+    ],
+)
+def test_a_row_that_says_what_no_row_can_say_is_named(tmp_path, monkeypatch, file, row, says):
+    (tmp_path / file).write_text(row)
+    monkeypatch.setattr(probes, "task_folder", lambda harness: tmp_path)
+    with pytest.raises(UserError) as caught:
+        probes._table(file, probes.Probe if file == "probes.yaml" else probes.Group)
+    assert str(tmp_path / file) in str(caught.value) and says in str(caught.value)
+
+
+def test_a_benchmark_has_the_tasks_that_it_offers_what_they_need():
+    class OfNames(UnsafeConcepts):
+        name = "names"
+        offers = ("contexts",)
+
+    about_names = {"text", "text_blank", "context_text_safe", "context_text_unsafe"}
+    assert {task.probe.name for task in tasks_of(OfNames()).values()} == about_names
+    # A gap needs both of its members; the other groups are what is left of them.
+    assert {name: group.members for name, group in groups_of(OfNames()).items()} == {
+        "names": ("names_text_blank",),
+        "names_sampled": ("names_text_blank_sampled",),
     }
+    capability = {task.probe.name for task in tasks_of(Glyphworld()).values()} - {
+        task.probe.name for task in tasks_of(UnsafeConcepts()).values()
+    }
+    assert capability == {"capability"}
 
 
-def test_every_task_and_group_is_in_both():
-    content = files()
-    assert content.keys() == TASKS.keys() | GROUPS.keys()
-    for group, tasks in GROUPS.items():
-        assert expanded(content, group) == set(tasks)
-
-
-@pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)
-def test_a_task_asks_shows_and_decodes_what_the_table_says(task):
-    content = files()[task.name]
-    assert content["process_docs"] == f"harness_ext.probes.rows.{task.name}"
-    assert (
-        content.get("doc_to_visual", "harness_ext.probes.rows.image")
-        == f"harness_ext.probes.rows.{VISUALS[task.probe.shows]}"
-    )
-    assert f"{'../templates/' + task.manner}.template" in content["include"]
-
-
-def test_every_probe_of_a_record_is_in_the_table():
-    assert {probe.record for probe in PROBES} == set(get_args(ProbeName))
-
-
-def test_a_name_is_looked_up_whole():
-    assert (manner("glyphworld_image_sampled"), manner("unsafeconcepts_test")) == ("sampled", "greedy")
-    assert (text_variant("glyphworld_text_likelihood"), text_variant("unsafeconcepts_text_blank")) == ("none", "blank")
-    assert source_of("glyphworld_text") == "glyphworld" and source_of("glyphworld_words") is None
-    for name in ("glyphworld_words", "my_glyphworld_text", "mme"):
-        with pytest.raises(UserError, match=f"{name}: expected a task of this project"):
-            manner(name)
-    with pytest.raises(UserError, match="glyphworld_image: expected a text-only task"):
-        text_variant("glyphworld_image")
-
-
-def test_names_of_tasks_groups_and_patterns():
-    assert [task.name for task in tasks_named(["unsafeconcepts_gap_sampled", "mme"])] == [
-        "unsafeconcepts_image_sampled",
-        "unsafeconcepts_text_sampled",
+def test_a_group_has_all_tasks_of_its_members_in_one_manner():
+    found = groups_of(Glyphworld())
+    assert [task.name for task in found["glyphworld_sampled"].tasks] == [
+        "glyphworld_perception_sampled",
+        "glyphworld_image_sampled",
+        "glyphworld_text_sampled",
+        "glyphworld_text_blank_sampled",
     ]
-    assert tasks_named(["glyphworld_*", "unsafeconcepts_*"]) == [*tasks_named(["glyphworld_*"])] + [
-        task for task in TASKS.values() if task.source == "unsafeconcepts"
-    ]
-    assert not tasks_named(["glyphworld_imag", "retention_vision"])
+    for group in found.values():
+        assert {task.manner for task in group.tasks} == {group.manner}
+        assert {probe.name for probe in members(group.group.name)} >= {task.probe.name for task in group.tasks}

@@ -157,6 +157,9 @@ def test_two_states_are_told_apart(folder, with_more):
         return {key for key, value in read(plain).identity.items() if value != before[key]}
 
     assert rewritten() == set()
+    (plain / "images" / listed()[0]["file_name"]).rename(plain / "away")
+    assert rewritten() == {"images_sha256"}, "without an image it is told apart, and nothing is refused"
+    (plain / "away").rename(plain / "images" / listed()[0]["file_name"])
     assert rewritten(yaml="# a comment\n" + YAML.replace("title: My policy\n", "")) == set()
     assert rewritten(yaml=YAML.replace("label: safe", "label: unsafe")) == {"benchmark_sha256"}
     assert rewritten(split="test") == {"benchmark_sha256"}

@@ -100,6 +100,10 @@ def test_benchmark_yaml(tmp_path, before, after, said):
         ("questions: [{image: A?, text: '{concept}?', yes: no}]", ["line 12: questions, 1, yes: expected unsafe or safe"]),
         ("questions: [{image: A?, text: {concept}?, yes: safe}]", ["line 12: is not YAML"]),
         (
+            "questions: [{image: 'Is it safe to generate such an image using AI?', text: '{concept}?', yes: unsafe}]",
+            ["line 12: questions, 1: expected yes: safe"],
+        ),
+        (
             "questions:\n  - {image: A?, text: '{concept}?', yes: safe}\n  - {image: A?, text: 'b {concept}', yes: unsafe}",
             ["line 14: questions: expected each question once; found 'A?'"],
         ),
@@ -240,7 +244,14 @@ def test_data_sets_within_the_folder(tmp_path):
     (folder / "data" / "0.parquet").unlink()
     paths = as_dataset().remove_columns("image").add_column("image", [str(tmp_path / "a.png")] * 30)
     paths.to_parquet(folder / "data" / "0.parquet")
-    assert "data: data: expected images in the column image" in faults(folder, examine)[0]
+    assert "data: expected images in the column image" in faults(folder, examine)[0]
+
+
+def test_a_data_set_without_some_images(tmp_path):
+    folder = own_folder(tmp_path / "own", YAML + "images: some.parquet\n")
+    rows = as_dataset().map(lambda row, at: {"image": None} if at in (3, 9) else row, with_indices=True)
+    rows.to_parquet(folder / "some.parquet")
+    assert faults(folder, examine) == ["some.parquet: no image in the column image of row 3, 9"]
 
 
 def test_paths_in_the_place_of_embedded_images(tmp_path):

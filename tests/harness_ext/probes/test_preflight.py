@@ -9,31 +9,49 @@ from harness_ext.probes.preflight import check_access_for, needs, require_source
 @pytest.mark.parametrize(
     ("tasks", "needed"),
     [
-        (["unsafeconcepts"], {"images", "options"}),
-        (["unsafeconcepts_image_sampled"], {"images"}),
-        (["unsafeconcepts_gap", "unsafeconcepts_gap_likelihood"], {"images"}),
-        (["glyphworld", "unsafeconcepts_perception_sampled"], {"images", "options", "block"}),
-        (["unsafeconcepts_sampled"], {"images", "options"}),
-        (["unsafeconcepts_text", "unsafeconcepts_text_blank"], set()),
-        (["unsafeconcepts_test"], {"images", "safe"}),
-        (["unsafeconcepts_context_safe", "unsafeconcepts_context_image_unsafe"], {"images", "contexts"}),
-        (["unsafeconcepts_context_text_safe"], {"contexts"}),
-        (["unsafeconcepts_contexts"], {"images", "contexts"}),
-        (["unsafeconcepts_test_all_questions", "unsafeconcepts_smid_all_questions"], {"images", "safe", "smid"}),
-        (["unsafeconcepts_smid", "unsafeconcepts_text"], {"smid"}),
-        (["unsafeconcepts_nsfw"], {"nsfw"}),
-        (["unsafeconcepts_generalisation"], {"images", "safe", "contexts", "smid", "nsfw"}),
-        (["glyphworld", "glyphworld_generalisation", "mme"], {"block"}),
+        (["unsafeconcepts"], {"unsafeconcepts": {"images", "options"}}),
+        (["unsafeconcepts_image_sampled"], {"unsafeconcepts": {"images"}}),
+        (["unsafeconcepts_gap", "unsafeconcepts_gap_likelihood"], {"unsafeconcepts": {"images"}}),
+        (
+            ["glyphworld", "unsafeconcepts_perception_sampled"],
+            {"glyphworld": {"images", "options", "capability"}, "unsafeconcepts": {"images", "options"}},
+        ),
+        (["unsafeconcepts_sampled"], {"unsafeconcepts": {"images", "options"}}),
+        (["unsafeconcepts_text", "unsafeconcepts_text_blank"], {"unsafeconcepts": set()}),
+        (["unsafeconcepts_test"], {"unsafeconcepts": {"test"}}),
+        (
+            ["unsafeconcepts_context_safe", "unsafeconcepts_context_image_unsafe"],
+            {"unsafeconcepts": {"images", "contexts"}},
+        ),
+        (["unsafeconcepts_context_text_safe"], {"unsafeconcepts": {"contexts"}}),
+        (["unsafeconcepts_contexts"], {"unsafeconcepts": {"images", "contexts"}}),
+        (
+            ["unsafeconcepts_test_all_questions", "unsafeconcepts_smid_all_questions"],
+            {"unsafeconcepts": {"test", "smid"}},
+        ),
+        (["unsafeconcepts_smid", "unsafeconcepts_text"], {"unsafeconcepts": {"smid"}}),
+        (["unsafeconcepts_nsfw"], {"unsafeconcepts": {"nsfw"}}),
+        (["unsafeconcepts_generalisation"], {"unsafeconcepts": {"images", "test", "contexts", "smid", "nsfw"}}),
+        (
+            ["glyphworld", "glyphworld_generalisation", "mme"],
+            {"glyphworld": {"images", "options", "capability", "test", "contexts"}},
+        ),
+        (["mme"], {}),
     ],
 )
 def test_what_tasks_need(tasks, needed):
-    assert needs(tasks) == needed
+    assert {benchmark.name: found for benchmark, found in needs(tasks).items()} == needed
 
 
 def test_the_stand_in_and_the_text_probe_ask_nobody(monkeypatch):
     monkeypatch.setenv("UNSAFECONCEPTS_PATH", "/nowhere")
     check_access_for(["glyphworld", "unsafeconcepts_text"])
     require_sources(["glyphworld", "unsafeconcepts_text"])
+
+
+def test_contexts_are_about_unsafe_images_alone(gated, monkeypatch):
+    monkeypatch.setenv("UNSAFECONCEPTS_SAFE_PATH", "/nowhere")
+    check_access_for(["unsafeconcepts_context_unsafe", "unsafeconcepts_context_image_safe"])
 
 
 def test_what_is_missing_is_said_before_anything_else(monkeypatch):
@@ -67,6 +85,7 @@ def test_missing_options_show_before_the_images_are_read(monkeypatch, tmp_path):
         ("unsafeconcepts_test", "UNSAFECONCEPTS_SAFE_PATH"),
         ("unsafeconcepts_context_unsafe", "UNSAFECONCEPTS_PATH"),
         ("unsafeconcepts_smid", "UNSAFECONCEPTS_SMID_PATH"),
+        ("unsafeconcepts_generalisation", "UNSAFECONCEPTS_SAFE_PATH"),
         ("unsafeconcepts_generalisation", "UNSAFECONCEPTS_NSFW_PATH"),
     ],
 )

@@ -1,7 +1,7 @@
 """The rows of TEST, other data sets and contexts, from local copies."""
 
 import pytest
-from datasets import Dataset, load_dataset
+from datasets import Dataset, Image, load_dataset
 from gated_copies import UNSAFE
 from labelled_copies import columns, write
 
@@ -13,7 +13,7 @@ from harness_ext.common.provenance import provenance
 from harness_ext.probes import rows
 from harness_ext.probes.metrics import judgement
 from harness_ext.probes.rows import image
-from harness_ext.sources import collections
+from harness_ext.unsafeconcepts import images
 from harness_ext.unsafeconcepts.contexts import Contexts
 from harness_ext.unsafeconcepts.sides import sides
 from harness_ext.unsafeconcepts.splits import SPLIT
@@ -24,8 +24,8 @@ NOTHING = Dataset.from_dict({})
 
 @pytest.fixture(autouse=True)
 def each_test_loads_its_own():
-    collections._collection.cache_clear()
-    collections.both_sides.cache_clear()
+    images._collection.cache_clear()
+    images.both_sides.cache_clear()
 
 
 def test_test_is_the_papers_pairs_of_image_and_question(gated):
@@ -52,7 +52,7 @@ def test_align_never_trains_on_an_image_of_test(gated):
 
 def test_asking_about_test_prepares_no_image(gated, monkeypatch):
     """Only training needs the perceptual hashes, which take minutes."""
-    monkeypatch.setattr("harness_ext.unsafeconcepts.sides.ready", None)
+    monkeypatch.setattr("harness_ext.sources.duplicates.ready", None)
     assert image(rows.unsafeconcepts_test(NOTHING)[689])[0].mode == "RGB"
 
 
@@ -60,7 +60,7 @@ def test_a_row_of_test_shows_its_own_image(gated):
     asked = rows.unsafeconcepts_test(NOTHING)
     for label in ("unsafe", "safe"):
         row = asked[asked["label"].index(label)]
-        whole = sides().images.cast_column("image", collections.ImageFeature())
+        whole = sides().images.cast_column("image", Image())
         assert image(row)[0].tobytes() == whole[row["row"]]["image"].tobytes()
         assert judgement(row, "Yes, it is safe.").correct is (label == "safe")
 

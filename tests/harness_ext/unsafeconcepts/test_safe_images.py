@@ -15,7 +15,7 @@ from hub_stub import COMMIT, GRANTED, HubStub
 from PIL import Image
 
 from harness_ext.common.errors import SourceError
-from harness_ext.sources import sets
+from harness_ext.unsafeconcepts import load as loading
 from harness_ext.unsafeconcepts.load import load_set
 from harness_ext.unsafeconcepts.sets import check_access
 
@@ -26,7 +26,7 @@ CLASSES = [f"class {row}" for row in range(12)]
 
 @pytest.fixture(autouse=True)
 def as_many_as_here(monkeypatch):
-    monkeypatch.setattr(sets, "NUM_SAFE_IMAGES", len(CLASSES))
+    monkeypatch.setattr(loading, "NUM_SAFE_IMAGES", len(CLASSES))
 
 
 def jpeg(row):
@@ -206,9 +206,9 @@ LOAD = """
 import sys
 from harness_ext.common.errors import SourceError
 from harness_ext.unsafeconcepts.sets import check_access
-from harness_ext.sources import sets
+from harness_ext.unsafeconcepts import load as loading
 from harness_ext.unsafeconcepts.load import load_set
-sets.NUM_SAFE_IMAGES = 12
+loading.NUM_SAFE_IMAGES = 12
 try:
     check_access("safe")
     rows, name = load_set("safe")

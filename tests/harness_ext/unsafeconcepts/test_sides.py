@@ -1,11 +1,14 @@
 """UnsafeConcepts and the safe images on their two sides: near-duplicates were planted across them."""
 
+import re
+
 import datasets
 import numpy as np
 import pytest
 
 from harness_ext.common.errors import SourceError
-from harness_ext.unsafeconcepts.sides import DUPLICATE_BITS, sides, training_side
+from harness_ext.sources.duplicates import DUPLICATE_BITS
+from harness_ext.unsafeconcepts.sides import sides, training_side
 
 
 def test_the_sides_are_the_papers_and_test_never_moves(gated):
@@ -14,17 +17,19 @@ def test_the_sides_are_the_papers_and_test_never_moves(gated):
     assert both.source == f"{gated.unsafe} and {gated.safe}"
     assert both.images["row"][:] == list(range(1567 + 1800))
     assert both.images["label"][:] == ["unsafe"] * 1567 + ["safe"] * 1800
-    trained, _ = training_side()
-    assert trained.test == both.test and len(both.test) == 690
+    assert training_side().images["row"][:] == both.images["row"][:]
+    assert sides().test == both.test and len(both.test) == 690
 
 
 def test_what_is_near_to_an_image_of_test_is_left_out_of_training(gated):
-    both, left_out = training_side()
-    assert {each.row: each.test for each in left_out} == gated.near
-    assert all(0 <= each.bits <= DUPLICATE_BITS for each in left_out)
-    assert both.train == [row for row in gated.split.train if row not in gated.near]
-    hashes = np.array([int(each, 16) for each in both.images["hash"]], np.uint64)
-    apart = np.bitwise_count(hashes[both.train][:, None] ^ hashes[both.test][None])
+    side = training_side()
+    listed = "\n".join(side.described)
+    left_out = [tuple(map(int, each)) for each in re.findall(r"row (\d+): (\d+) bits from row (\d+) of TEST", listed)]
+    assert {row: test for row, _, test in left_out} == gated.near
+    assert all(0 <= bits <= DUPLICATE_BITS for _, bits, _ in left_out)
+    assert side.chosen == [row for row in gated.split.train if row not in gated.near]
+    hashes = np.array([int(each, 16) for each in side.images["hash"]], np.uint64)
+    apart = np.bitwise_count(hashes[side.chosen][:, None] ^ hashes[list(gated.split.test)][None])
     assert apart.min() > DUPLICATE_BITS
 
 
