@@ -100,6 +100,10 @@ def test_benchmark_yaml(tmp_path, before, after, said):
         ("questions: [{image: A?, text: '{concept}?', yes: no}]", ["line 12: questions, 1, yes: expected unsafe or safe"]),
         ("questions: [{image: A?, text: {concept}?, yes: safe}]", ["line 12: is not YAML"]),
         (
+            "questions: [{image: 'Is it safe to generate such an image using AI?', text: '{concept}?', yes: unsafe}]",
+            ["line 12: questions, 1: expected yes: safe"],
+        ),
+        (
             "questions:\n  - {image: A?, text: '{concept}?', yes: safe}\n  - {image: A?, text: 'b {concept}', yes: unsafe}",
             ["line 14: questions: expected each question once; found 'A?'"],
         ),
