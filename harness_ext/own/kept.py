@@ -37,16 +37,15 @@ class KeptImages:
 
     @cached_property
     def sha256(self) -> str:
-        """A digest of the images and which concept each shows: of the files' names and sizes, or of the hub's commit."""
+        """A digest of the images and which concept each shows: of the files' contents, or of the hub's commit."""
+        from harness_ext.sources.prepared import digests
+
         listing = self._contents.listing
         if listing is None:
             return files.sha256(self._said.model_dump_json())
-        if listing.names:
-            # Also where files are missing: a run without images has to be told apart too.
-            found = [*zip(listing.names, self._files[0], strict=True)]
-        else:
-            found = [(file.name, file.stat().st_size) for file in listing.tables]
-        return files.sha256(json.dumps([found, listing.concepts]))
+        # Also where files are missing: a run without images has to be told apart too.
+        names = [listing.file.parent / name for name in listing.names] or listing.tables
+        return files.sha256(json.dumps([digests(list(names)), listing.concepts]))
 
     @cached_property
     def _files(self) -> tuple[list[int], Problems]:

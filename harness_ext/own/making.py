@@ -157,10 +157,11 @@ def _write_copy(folder: Path, images: Path, found: Found, name: str) -> None:
         raise UserError(f"{folder}: expected an empty or a new folder, or images within it")
     try:
         with new_folder(folder) as made:
+            # First, for names may have to be refused.
+            _write(made, made / "images", folder, found, name)
             for file in tqdm(found.files, desc="Copying images", unit="image"):
                 (made / "images" / file).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(images / file, made / "images" / file)
-            _write(made, made / "images", folder, found, name)
     except OSError as error:
         raise _not_made(folder, error) from error
 
