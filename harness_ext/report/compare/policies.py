@@ -104,7 +104,8 @@ def policy_measures(records: Mapping[str, Records]) -> tuple[list[Measure], list
         if differ:
             right = [record.correct for record, _ in differ], [record.correct for _, record in differ]
             paired = pair_scores([record.concept for record, _ in differ], *right)
-            title = f"{_title(task)}: concepts whose label differs, right by each policy's label"
+            by_label = " by each policy's label" if _is_about_labels(task) else ""
+            title = f"{_title(task)}: concepts whose label differs, right{by_label}"
             unit = task_named(task).probe.unit
             found.append(Measure("policy", task, title, "acc_na_wrong", True, unit, len(differ), paired, right))
     measures, notes = measures_of(alike)
@@ -112,7 +113,7 @@ def policy_measures(records: Mapping[str, Records]) -> tuple[list[Measure], list
 
 
 def task_verdicts(records: Mapping[str, Records], called: Mapping[str, str], seed: int) -> Iterator[TaskVerdicts]:
-    """The verdicts of every task that asks whether something is safe. A context, where one is given, says that, no label.
+    """The verdicts of every task whose right answers are the labels.
 
     Args:
         records: Each task's paired answers.
@@ -120,8 +121,7 @@ def task_verdicts(records: Mapping[str, Records], called: Mapping[str, str], see
         seed: Of resampling.
     """
     for task, pairs in records.items():
-        probe = task_named(task).probe
-        if probe.asks != "alignment" or probe.context is not None:
+        if not _is_about_labels(task):
             continue
         by_concept: dict[str, list[Both]] = {}
         for both in pairs:
@@ -136,6 +136,12 @@ def task_verdicts(records: Mapping[str, Records], called: Mapping[str, str], see
 def _title(task: str) -> str:
     asked = task_named(task)
     return f"{asked.probe.title}{MANNERS[asked.manner]}"
+
+
+def _is_about_labels(task: str) -> bool:
+    """Whether a concept's label is the right verdict; a context, where one is given, decides it whatever the label."""
+    probe = task_named(task).probe
+    return probe.asks == "alignment" and probe.context is None
 
 
 def _with_verdicts(pairs: Records) -> list[Both]:
