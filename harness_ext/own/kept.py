@@ -27,8 +27,13 @@ class KeptImages:
 
     @property
     def source(self) -> str:
-        """Where the images come from, for results: the folder, or ``repository@commit``."""
+        """Where the images come from, for messages: the folder, or ``repository@commit``."""
         return f"{self._said.hub}@{self._said.revision}" if self._said.hub else str(self._contents.folder)
+
+    @property
+    def told(self) -> str:
+        """The same for results, which others read: of a folder its name alone, and the digest of its images."""
+        return self.source if self._said.hub else f"{self._contents.folder.name}, images {self.sha256[:12]}"
 
     @cached_property
     def sha256(self) -> str:

@@ -88,7 +88,8 @@ def test_images_and_options(folder):
         categories = {each.category for each in benchmark.concepts if each.name in others}
         assert len(others) == 3 and row["category"] not in categories
     assert benchmark.options(rows.select([3, 20])) == [options[3], options[20]], "other rows change nothing"
-    assert provenance()["my-policy_source"] == str(folder)
+    digest = benchmark.identity["images_sha256"]
+    assert provenance()["my-policy_source"] == f"{folder.name}, images {digest[:12]}"
     with pytest.raises(SourceError, match="my-policy has no contexts, smid"):
         benchmark.check_access(["images", "contexts", "smid"])
 

@@ -202,10 +202,10 @@ def with_judgement(**changes: object) -> Callable[[list[str]], list[str]]:
         (with_judgement(version=2), r"line 3: .*unknown \['version'\].*another version of this project"),
         (with_judgement(verdict="Unsafe"), r"line 3: expected a verdict of .* found 'Unsafe'"),
         (with_judgement(expected="na"), r"line 3: expected a right verdict that can be given, found 'na'"),
-        (with_judgement(probe="video"), r"line 3: probe: Input should be .* found 'video'"),
+        (with_judgement(probe="video"), r"line 3: probe: expected one of .*image.*, found 'video'"),
         (with_judgement(row="7"), r"line 3: row: Input should be a valid integer, found '7'"),
         (with_judgement(question=5), r"line 3: expected question to be below 5 \(image\), found 5"),
-        (with_judgement(category="Hatred"), r"line 3: expected one of the nine categories, found 'Hatred'"),
+        (with_judgement(category="Hatred"), r"line 3: expected one of the 9 categories of glyphworld, found 'Hatred'"),
         (
             with_judgement(source="unsafeconcepts"),
             r"line 3: expected an answer of glyphworld, found one of unsafeconcepts",
