@@ -168,8 +168,9 @@ def _without_taken_names(index: dict[str, Any], ours: Path) -> dict[str, Any]:
     for name, problem in taken.items():
         print(f"unsafeconcepts: {problem}\nThe benchmark {name} is left out.", file=sys.stderr)
     gone = {str(file) for file in ours.iterdir() if owner_of(file.stem) in taken}
-    if taken:
-        leave_out_faulty(*taken)
+    if not taken:
+        return index
+    leave_out_faulty(*taken)
     return {name: each for name, each in index.items() if each["yaml_path"] not in gone}
 
 
@@ -294,7 +295,7 @@ def _tell_benchmarks(results: Any) -> None:
     from harness_ext.registry import described
     from harness_ext.runs.evaluations import BENCHMARKS
 
-    if told := described(results["configs"]):
+    if told := described(results.get("configs", {})):
         results["config"][BENCHMARKS] = told
 
 

@@ -7,7 +7,7 @@ import functools
 import io
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
@@ -20,7 +20,7 @@ from scipy.fft import dctn
 from tqdm import tqdm
 
 from harness_ext.common.errors import SourceError
-from harness_ext.common.files import cache_dir, digest, held, not_cached, sha256, write_cached
+from harness_ext.common.files import cache_dir, held, not_cached, sha256, write_cached
 from harness_ext.sources.images import ImageError, strict_decoding, to_rgb
 
 # Raised when `to_rgb` refuses what it used to accept, so that copies remembered as readable are opened again.
@@ -67,23 +67,6 @@ def files_behind(dataset: Dataset) -> list[Path]:
         pointed = chunk.field("path").filter(chunk.field("bytes").is_null())
         files.update(Path(path) for path in pointed.to_pylist() if path is not None)
     return sorted(files)
-
-
-def digests(files: Sequence[Path]) -> list[str]:
-    """A digest of the content of each of ``files``; empty where there is no such file.
-
-    Some GB a second; kept in the cache folder for as long as the files keep their size and time of change.
-    """
-    there = [file for file in files if file.is_file()]
-    kept = cache_dir() / "images-digests" / sha256(json.dumps(_state(there)))
-    if not kept.exists():
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            bar = tqdm(
-                pool.map(digest, there), total=len(there), desc="Telling images apart (once)", unit="file", leave=False
-            )
-            write_cached(kept, json.dumps(list(bar)).encode())
-    found = dict(zip(there, json.loads(kept.read_text(encoding="utf-8")), strict=True))
-    return [found.get(file, "") for file in files]
 
 
 def _state(files: Iterable[Path]) -> list[tuple[str, int, int]]:

@@ -165,6 +165,15 @@ def test_two_states_are_told_apart(folder, with_more):
     assert rewritten(yaml=YAML.replace("label: safe", "label: unsafe")) == {"benchmark_sha256"}
     assert rewritten(split="test") == {"benchmark_sha256"}
     assert rewritten(swapped=True) == {"images_sha256"}
+    rewritten()
+    cup, knife = (plain / "images" / f"{name}/0.png" for name in ("cup", "knife"))
+    content = [each.read_bytes().ljust(2000, b"\0") for each in (cup, knife)]
+    for each, bytes_ in zip((cup, knife), content, strict=True):
+        each.write_bytes(bytes_)
+    before = dict(read(plain).identity)
+    for each, bytes_ in zip((cup, knife), reversed(content), strict=True):
+        each.write_bytes(bytes_)
+    assert rewritten() == {"images_sha256"}, "two files of one size that changed places"
 
 
 LAYOUTS = {
