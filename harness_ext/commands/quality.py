@@ -17,7 +17,7 @@ from harness_ext.common.files import require_writable, without_nan, write_text
 from harness_ext.common.output import say
 from harness_ext.judges.registry import RATERS, add_judge_options, rater_spec
 from harness_ext.registry import task_named
-from harness_ext.report.blocks import console, json_document, markdown_document, print_blocks
+from harness_ext.report.blocks import console, json_document, markdown_document, markdown_text, print_blocks
 from harness_ext.report.quality import agreement_block, rater_agreements, ratings_block, ratings_json
 from harness_ext.report.sheet import read_key, read_sheet, write_sheet
 from harness_ext.runs.ratings import RateableTask, Ratings, rate, rateable_tasks, read_ratings, write_people
@@ -140,7 +140,7 @@ def _report(tasks: Sequence[RateableTask], options: argparse.Namespace, command:
     title = task_named(tasks[0].task).benchmark.full_title
     print_blocks(title, blocks, console(_PIPED_WIDTH, _LEAST_WIDTH))
     if options.markdown:
-        write_text(options.markdown, markdown_document(command, [f"# {title}", *blocks]))
+        write_text(options.markdown, markdown_document(command, [f"# {markdown_text(title)}", *blocks]))
     if options.json:
         rated = [
             {"run": str(task.run), "task": task.task, **ratings_json(each)}

@@ -18,6 +18,7 @@ from harness_ext.report.blocks import (
     make_block,
     markdown_document,
     markdown_list,
+    markdown_text,
     number,
     print_blocks,
     print_lines,
@@ -52,7 +53,7 @@ def markdown(runs: Sequence[tuple[Run, Summary, Sequence[Block]]], argv: Sequenc
     parts: list[Block | str] = []
     for run, summary, more in runs:
         settings = ((name, f"`{value}`") for name, value in run.settings.items())
-        parts += [f"# {title(run)}", *blocks(summary), *more, markdown_list(notes(run, summary))]
+        parts += [f"# {markdown_text(title(run))}", *blocks(summary), *more, markdown_list(notes(run, summary))]
         parts.append(make_block("Settings", ("what", "value"), settings))
     return markdown_document(argv, parts)
 
