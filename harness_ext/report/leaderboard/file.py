@@ -40,6 +40,7 @@ _GAP: Final[tuple[Metric, ...]] = ("gap", "text_unsafe", "image_unsafe")
 _ROUNDING: Final = 1.5e-3
 # So many problems are named, the others counted.
 _NAMED: Final = 50
+_LONGEST_KEY: Final = 60
 
 Share = Annotated[float, Field(ge=-1, le=1, allow_inf_nan=False)]
 Text = Annotated[str, Field(max_length=500, pattern=r"^\S(.*\S)?$")]
@@ -164,9 +165,6 @@ class Entry(BaseModel):
         return (*self.setting, *self.subject, self.run)
 
 
-_FIELDS: Final = {*Entry.model_fields, *Value.model_fields, *METRICS}
-
-
 # --- the file ---------------------------------------------------------------------------------------------------------
 
 
@@ -224,5 +222,6 @@ def _no_key_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _said(error: Any) -> str:
     # Whoever submitted the line may have named keys as he liked.
-    where = ".".join(str(part) if isinstance(part, int) or part in _FIELDS else shown(part) for part in error["loc"])
+    names = map(str, error["loc"])
+    where = ".".join(name if name.isprintable() and len(name) <= _LONGEST_KEY else shown(name) for name in names)
     return f"{where}: {error['msg']}" if where else str(error["msg"]).removeprefix("Value error, ")
