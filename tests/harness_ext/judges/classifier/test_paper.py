@@ -110,7 +110,7 @@ def test_kept_weights_that_were_changed_are_refused(base: Path, alignment: Path,
     (weights,) = cache.glob("*/model.safetensors")
     state = load_file(weights)
     save_file({**state, "classifier.bias": state["classifier.bias"] + 1}, weights, metadata={"format": "pt"})
-    with pytest.raises(UserError, match="is not what was written there .*; remove that folder"):
+    with pytest.raises(UserError, match=r"is not what was written there .*; remove that folder"):
         judge(base, alignment=alignment)
 
 
@@ -130,7 +130,7 @@ def test_a_kept_folder_of_which_any_file_was_changed_is_refused(
     file.write_text(file.read_text().replace("1", "2"))
     with pytest.raises(UserError, match=r"(is not what was written there|cannot be read).*; remove that folder"):
         judge(base, alignment=alignment)
-    with pytest.raises(UserError, match="cannot load the classifier .*make it again"):
+    with pytest.raises(UserError, match=r"cannot load the classifier .*make it again"):
         TextClassifier(str(file.parent), "cpu")
 
 
