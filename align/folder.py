@@ -1,19 +1,21 @@
 """The folder of a run: everything in it is whole, whenever its process was killed.
 
-    OUTPUT_DIR/checkpoint-100/   a PEFT adapter, the trainer's state, run.json, a model card
+    OUTPUT_DIR/checkpoint-100/   a PEFT adapter, the trainer's state, run.json, a model card, digests.json of the others
     OUTPUT_DIR/final/            the last checkpoint's adapter, run.json, card and log: to evaluate and to hand on
     OUTPUT_DIR/stopped.json      why a run had to stop, and on which rows
     OUTPUT_DIR/monitor.jsonl     where its reward drifted away from the judge that watched, a warning a line
     OUTPUT_DIR/logs/             TensorBoard's
     OUTPUT_DIR/.align            says that a run writes here
 
-A folder is written inside ``.unfinished``, ``run.json`` last, and renamed into its place in one step; transformers alone
-would write file by file into its place, and resume in silence from a part. Nothing that another program wrote is deleted.
+A folder is written inside ``.unfinished``, its seal (``digests.json``) last, and renamed into its place in one step;
+transformers alone would write file by file into its place, and resume in silence from a part. Nothing that another program
+wrote is deleted.
 """
 
 import json
 import os
 import shutil
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -32,6 +34,7 @@ from align.record import CARD_FILE, Record, bears_record, differences, read_reco
 from align.stopped import FiniteSteps
 from harness_ext.common.errors import UserError
 from harness_ext.common.files import UNFINISHED, held, write_text
+from harness_ext.common.seals import SEAL, is_sealed, require_unchanged, seal
 from harness_ext.models.checkpoint import read_json, require_whole
 from harness_ext.report.page.training import CHECKPOINT, FINAL, RECORD_FILE, STOPPED_FILE, WARNINGS_FILE
 
@@ -98,8 +101,9 @@ class RunFolder:
             file.unlink(missing_ok=True)
 
     def publish(self, name: str) -> None:
-        """Move ``.unfinished/name``, complete by now, into its place."""
+        """Seal ``.unfinished/name``, complete by now, and move it into its place."""
         written, place = self.unfinished / name, self.path / name
+        seal(written)
         _flush(written)
         self._remove(place)
         written.rename(place)
@@ -173,11 +177,13 @@ def _require_first_whole(folders: Sequence[Path], record: Record) -> None:
     then = "begins anew"
     for folder in folders:
         try:
+            _require_in_place(folder)
             for name in _files_of(folder, record):
                 if name.endswith(".json"):
                     read_json(folder / name)
                 else:
                     require_whole(folder / name, f"cannot resume from {folder.name}: ")
+            _require_unchanged(folder)
             then = f"resumes from {folder.name}"
             break
         except UserError as error:
@@ -185,6 +191,27 @@ def _require_first_whole(folders: Sequence[Path], record: Record) -> None:
     if problems:
         first = next(iter(problems.values()))
         raise UserError(f"{first}\nOr remove {', '.join(problems)}: the same command then {then}") from first
+
+
+def _require_in_place(folder: Path) -> None:
+    """Raise ``UserError`` where a checkpoint bears the name of another step."""
+    named, step = CHECKPOINT.fullmatch(folder.name), read_record(folder).get("step")
+    if named and step != int(named[1]):
+        raise UserError(
+            f"{folder} was written after step {step}: its name is another checkpoint's; give it its own back"
+        )
+
+
+def _require_unchanged(folder: Path) -> None:
+    """Raise ``UserError`` where a file is not what the run wrote. A folder from before there were seals is said to be one."""
+    remedy = "restore it from a copy"
+    if is_sealed(folder) or read_record(folder).get("sealed"):
+        require_unchanged(folder, f"cannot resume from {folder.name}: ", remedy)
+    else:
+        print(
+            f"{folder} was written before checkpoints had a {SEAL}: a damaged number in it would not show",
+            file=sys.stderr,
+        )
 
 
 def _files_of(folder: Path, record: Record) -> list[str]:
@@ -275,7 +302,7 @@ class WholeCheckpoints(Trainer):
             self.save_extra(folder)
             seconds, cpu_seconds = time.monotonic() + self._seconds, time.process_time() + self._cpu_seconds
             write_card(folder, self._base, self._record, step)
-            write_record(folder, self._record, step, seconds, cpu_seconds)
+            write_record(folder, self._record, step, seconds, cpu_seconds, self._total_train_tokens)
             self._run.publish(folder.name)
             self._run.keep_last(self.args.save_total_limit)
         self.accelerator.wait_for_everyone()
@@ -286,4 +313,6 @@ class WholeCheckpoints(Trainer):
             earlier = read_record(Path(checkpoint))
             self._seconds += float(earlier["seconds"])
             self._cpu_seconds += float(earlier["cpu_seconds"])
+            # Those of SFT and DPO, which TRL counts from 0 again; the other trainers count in the trainer's state.
+            self._total_train_tokens = int(earlier.get("num_tokens", 0))
             self.load_extra(Path(checkpoint))

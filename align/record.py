@@ -83,13 +83,16 @@ def judges_of(rewards: Sequence[Reward], monitor: BatchJudge | None) -> dict[str
     return {name: rest for name, rest in found.items() if rest not in (None, RuleJudge.name)}
 
 
-def write_record(folder: Path, record: Record, step: int, seconds: float, cpu_seconds: float) -> None:
-    """Write ``run.json``, the last file of a folder: the record, the step, and the time of training so far.
+def write_record(
+    folder: Path, record: Record, step: int, seconds: float, cpu_seconds: float, num_tokens: int = 0
+) -> None:
+    """Write ``run.json``: the record, the step, the time of training so far, and that a seal belongs to the folder.
 
-    ``seconds`` are by the clock, ``cpu_seconds`` the main process's own, which other programs do not lengthen.
+    ``seconds`` are by the clock, ``cpu_seconds`` the main process's own, which other programs do not lengthen. ``num_tokens``
+    is what the trainer has counted, where it does not count in its own state.
     """
-    spent = {"seconds": round(seconds, 1), "cpu_seconds": round(cpu_seconds, 1)}
-    text = json.dumps({**record, "step": step, **spent}, indent=2, ensure_ascii=False)
+    spent = {"seconds": round(seconds, 1), "cpu_seconds": round(cpu_seconds, 1), "num_tokens": num_tokens}
+    text = json.dumps({**record, "step": step, **spent, "sealed": True}, indent=2, ensure_ascii=False)
     write_text(folder / RECORD_FILE, text + "\n")
 
 

@@ -6,7 +6,8 @@ lmms-eval, by the plugin, whichever command starts it:
 - ``TaskManager.match_tasks``: checks names and access to data before a model is loaded.
 - ``AVAILABLE_CHAT_TEMPLATE_MODELS``: lists our names in ``lmms_eval models``, which does not read the registry.
 - ``GeneralConfigTracker.log_experiment_args``: gives each name of ours and each adapter its own result folder.
-- ``EvaluationTracker.save_results_aggregated``: adds provenance, keeps addresses in memory out, reads the file back.
+- ``EvaluationTracker.save_results_aggregated``: adds provenance, keeps addresses in memory out, takes a name that no other
+  evaluation has, reads the file back.
 - loguru's ``logger.configure(patcher=...)``: hides the hub token, which lmms-eval logs among its tracker's arguments, and
   shows what would command a terminal as its escape.
 
@@ -33,6 +34,7 @@ import functools
 import logging
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -59,6 +61,8 @@ LATE_AFTER_IT: Final = (
     "lmms_eval.models.model_utils.gen_metrics",
     "lmms_eval.filters.transformation",
 )
+# How lmms-eval 0.7.3 names the files of an evaluation.
+_MOMENT: Final = "%Y%m%d_%H%M%S"
 _LANGUAGE_SIDES: Final = "harness_ext.models.language_names"
 
 
@@ -263,7 +267,7 @@ def result_name(model: str, model_args: str) -> str:
 def _with_provenance(save: Function) -> Function:
     from loguru import logger
 
-    from harness_ext.common.files import each_leaf
+    from harness_ext.common.files import alone_with, each_leaf
     from harness_ext.common.provenance import provenance, without_address
     from harness_ext.runs.evaluations import read_results
 
@@ -273,17 +277,33 @@ def _with_provenance(save: Function) -> Function:
     def save_results_aggregated(tracker: Any, results: Any, samples: Any, datetime_str: str) -> None:
         results["config"] |= provenance()
         _tell_benchmarks(results)
-        configs = each_leaf(results["configs"], same_in_every_run)
-        save(tracker, {**results, "configs": configs}, samples, datetime_str=datetime_str)
-        if tracker.output_path:
-            folder = Path(tracker.output_path) / tracker.general_config_tracker.model_name_sanitized
-            # Python closes a file that nobody closed, and only prints what goes wrong then: a full disk, for example.
-            try:
-                read_results(folder / f"{datetime_str.replace(':', '-')}_results.json")
-            except UserError as error:
-                logger.error(str(error))  # a :class:`Swallowed` hears it
+        whole = {**results, "configs": each_leaf(results["configs"], same_in_every_run)}
+        if not tracker.output_path:
+            save(tracker, whole, samples, datetime_str=datetime_str)
+            return
+        folder = Path(tracker.output_path) / tracker.general_config_tracker.model_name_sanitized
+        # Python closes a file that nobody closed, and only prints what goes wrong then: a full disk, for example.
+        try:
+            # Until the results are there, by which the next one knows that the name is taken.
+            with alone_with(folder / "results"):
+                name = unused_name(folder, datetime_str)
+                save(tracker, whole, samples, datetime_str=name)
+            read_results(folder / f"{name}_results.json")
+        except UserError as error:
+            logger.error(str(error))  # a :class:`Swallowed` hears it
 
     return save_results_aggregated
+
+
+def unused_name(folder: Path, name: str) -> str:
+    """``name``, a moment to the second as lmms-eval writes it, or the next one that no file of ``folder`` begins with.
+
+    lmms-eval would write over the results of an evaluation that was saved in the same second, and add to its samples.
+    """
+    name = name.replace(":", "-")
+    while any(each.is_file() for each in folder.glob(f"{name}_*")):
+        name = (datetime.strptime(name, _MOMENT) + timedelta(seconds=1)).strftime(_MOMENT)
+    return name
 
 
 def _tell_benchmarks(results: Any) -> None:

@@ -26,6 +26,8 @@ CACHE_VARIABLE: Final = "UNSAFECONCEPTS_CACHE"
 UNFINISHED: Final = f".{'[0-9a-f]' * 16}.new"
 _MANIFEST: Final = "judging.json"
 _LOCK: Final = "judging.lock"
+# What :func:`resumed_folder` keeps in the folder until it is whole.
+OF_RESUMING: Final = (_MANIFEST, _LOCK)
 
 
 # --- the cache folder ---

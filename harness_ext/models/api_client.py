@@ -1,8 +1,8 @@
 """Asking questions of an OpenAI-compatible server, several at a time, until each is answered, refused, or given up.
 
-openai's client retries what may pass. A hook on its responses adds what it cannot see: an answer that never ends, and a
-status of 200 without an answer. This file decides what the remaining errors mean: the service's content filter refused, the
-request is wrong by itself, or every request would meet the same (a wrong key, an unknown model), which ends the run.
+openai's client retries what may pass. Below it, ours (``api_http.py``) adds what it cannot see: an answer that never ends,
+and a status of 200 without an answer. This file decides what the remaining errors mean: the service's content filter refused,
+the request is wrong by itself, or every request would meet the same (a wrong key, an unknown model), which ends the run.
 """
 
 import asyncio
@@ -20,14 +20,16 @@ import httpx2
 import openai
 from loguru import logger
 
-from harness_ext.common.errors import UserError
+from harness_ext.common.errors import UserError, shown
 from harness_ext.common.failures import CONTENT_FILTER, failure_reason, mark_failed, writable
 from harness_ext.common.provenance import record_provenance
 from harness_ext.common.secrets import hide
+from harness_ext.models.api_http import BoundedClient
 from harness_ext.models.api_options import checked_url, is_openai, read_key
 from harness_ext.models.api_reply import (
     NoAnswerError,
     Reply,
+    TooMuchError,
     hint,
     is_filtered,
     is_out_of_credit,
@@ -52,6 +54,8 @@ _LONGEST_WORDS: Final = 500
 _LAST_WORDS: Final = 200
 # No model says a key of so many characters but from a server that repeats it.
 _LONG_KEY: Final = 16
+# Models that a server may say it is, in the results.
+_MOST_NAMES: Final = 10
 
 # Statuses that every request would meet, with what they mean and what there is to do.
 _ENDS_THE_RUN: Final = {
@@ -123,7 +127,7 @@ class ChatClient:
             base_url=server.base_url,
             max_retries=server.max_retries,
             timeout=self._limit(server.timeout),
-            http_client=openai.DefaultAsyncHttpxClient(event_hooks={"response": [self._examine]}),
+            http_client=BoundedClient(server.timeout, self._examine),
         )
         if not server.is_openai:
             self._client.organization = self._client.project = None
@@ -137,8 +141,11 @@ class ChatClient:
     async def require_server(self) -> None:
         """Raise ``UserError`` where no server is at the address: openai's client would try again and again."""
         try:
-            async with httpx2.AsyncClient(timeout=self._limit(_LONG_WAIT)) as client:
-                await client.head(self._server.base_url)
+            async with (
+                httpx2.AsyncClient(timeout=self._limit(_LONG_WAIT)) as client,
+                client.stream("HEAD", self._server.base_url),
+            ):
+                pass
         except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
             raise UserError(
                 f"no server can be reached at {self._server.base_url} (no connection: {error}); start it, or see base_url"
@@ -170,11 +177,13 @@ class ChatClient:
                     model=body["model"], messages=body["messages"], extra_body=extra
                 )
                 return self._answer(read(sent.http_response))
+            except TooMuchError as error:
+                return Reply(mark_failed(str(error)))
             except openai.APIConnectionError as error:
                 return _given_up(error, self._why_no_answer(error))
             except openai.APIStatusError as error:
                 status = error.status_code
-                if status >= 500 or status in (408, 409):
+                if _may_pass(status) and status != 429:
                     return _given_up(error, f"the server answered {status}: {self._told(words_of(error))}")
                 if status != 429 or is_out_of_credit(error.response) or is_too_large(error.response):
                     return Reply(self._refusal(error, extra))
@@ -185,31 +194,27 @@ class ChatClient:
                         "concurrency=1"
                     ) from None
 
-    async def _examine(self, response: httpx2.Response) -> None:
-        """Tell openai's client, which calls this on each response, what to send again, and after how long."""
-        try:
-            async with asyncio.timeout(self._server.timeout):
-                await response.aread()
-        except TimeoutError:
-            raise httpx2.ReadTimeout("the answer does not end", request=response.request) from None
+    def _examine(self, response: httpx2.Response) -> None:
+        """Tell openai's client, which is given each response after this, what to send again, and after how long."""
         if response.is_success:
             read(response)
             return
-        if is_out_of_credit(response) or is_too_large(response):
+        if not _may_pass(response.status_code) or is_out_of_credit(response) or is_too_large(response):
             response.headers["x-should-retry"] = "false"
             return
         asked_for = asked_to_wait(response.headers)
-        if asked_for > _LONGEST_ASKED_FOR and response.status_code == 429:
+        if asked_for > _LONGEST_ASKED_FOR:
             raise UserError(
-                f"the server asks to wait {asked_for:.0f} seconds before it answers again; what it answered is kept, and "
-                "the same command resumes from there then"
+                f"the server says {response.status_code} and asks to wait {asked_for:.0f} seconds before it answers again; "
+                "what it answered is kept, and the same command resumes from there then"
             )
         doubled = self._server.backoff * 2.0 ** (_times_sent(response.request) - 1)
         wait = max(min(asked_for, _LONGEST_WAIT), min(doubled, _LONGEST_DOUBLED) * random.uniform(1, 1 + _SPREAD))
         # A wait of 0 would be none to openai's client, which then takes its own.
         response.headers["retry-after-ms"] = str(max(1.0, 1000 * wait))
-        if wait >= _LONG_WAIT and response.status_code == 429:
-            logger.info(f"asked too often: a request waits for {wait:.0f} seconds")
+        if wait >= _LONG_WAIT:
+            why = "asked too often" if response.status_code == 429 else f"the server says {response.status_code}"
+            logger.info(f"{why}: a request waits for {wait:.0f} seconds")
 
     def _answer(self, reply: Reply) -> Reply:
         self._answered += 1
@@ -235,10 +240,11 @@ class ChatClient:
     def _record(self, **said: object) -> None:
         """Record which models, by their own account, have answered: a name may come to stand for another one."""
         for fact, value in said.items():
-            name = self._told(str(value or ""))
-            if name and name not in self._served[fact]:
-                self._served[fact].add(name)
-                record_provenance(**{fact: ", ".join(sorted(self._served[fact]))})
+            name = self._told(value) if isinstance(value, str) else ""
+            served = self._served[fact]
+            if name and name not in served and len(served) <= _MOST_NAMES:
+                served.add(name if len(served) < _MOST_NAMES else "and others")
+                record_provenance(**{fact: ", ".join(sorted(served))})
 
     def _refusal(self, error: openai.APIStatusError, sent: Iterable[str]) -> str:
         """A refused request as failed. Raises ``UserError`` where all are refused."""
@@ -248,6 +254,12 @@ class ChatClient:
             return mark_failed(CONTENT_FILTER)
         if status == 401 and not self._server.key:
             raise UserError(f"{url} wants a key: export it, and name its variable by api_key_variable") from None
+        if 300 <= status < 400:
+            place = self._told(error.response.headers.get("location", "nowhere"))
+            raise UserError(
+                f"{url} sends the request on ({status}) to {shown(place)}: nothing was sent there. If the API is there, name "
+                "it as base_url"
+            ) from None
         if status in _ENDS_THE_RUN:
             raise UserError(f"{url} {_ENDS_THE_RUN[status]} ({status}):\n{words}") from None
         if is_out_of_credit(error.response):
@@ -268,10 +280,20 @@ class ChatClient:
 
     def _told(self, text: str) -> str:
         """What a server said, for a message or a file: without the key, and not too long."""
-        line = " ".join(writable(hide(text, self._server.key, name="[API key]")).split())
+        line = " ".join(text.split())
+        # Far more than is shown, so that no key is cut where it would be shown; not all, for a text may have megabytes.
+        longest = 20 * _LONGEST_WORDS + 300 * len(self._server.key)
+        if len(line) > 2 * longest:
+            line = f"{line[:longest]} … {line[-longest:]}"
+        line = writable(hide(line, self._server.key, name="[API key]"))
         if len(line) <= _LONGEST_WORDS:
             return line
         return f"{line[: _LONGEST_WORDS - _LAST_WORDS]} … {line[-_LAST_WORDS:]}"
+
+
+def _may_pass(status: int) -> bool:
+    """Whether a request that was refused by this status is sent again."""
+    return status >= 500 or status in (408, 409, 429)
 
 
 def _times_sent(request: httpx2.Request) -> int:

@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+import httpx2
 from loguru import logger
 
-from harness_ext.common.errors import UserError
+from harness_ext.common.errors import UserError, shown
 
 OPENAI: Final = "https://api.openai.com/v1"
 # What servers call the most tokens of an answer: mostly the first, OpenAI the second.
@@ -26,16 +27,23 @@ _PRIVATE_NAMES: Final = (
 
 def checked_url(base_url: str) -> str:
     """Where an API begins, without a slash at the end."""
-    parts = urlsplit(str(base_url))
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.rstrip("/").endswith("/completions"):
-        raise UserError(
-            "base_url must be where the API begins, without /chat/completions, as in http://localhost:8000/v1; "
-            f"found {base_url!r}"
-        )
-    if parts.username or parts.password or parts.query:
+    given = str(base_url)
+    if "@" in given or "?" in given:
         # Not repeated here: it may be a key.
         raise UserError("base_url must hold no user, password or query; a key belongs into an environment variable")
-    return str(base_url).rstrip("/")
+    expected = (
+        "base_url must be where the API begins, without /chat/completions, as in http://localhost:8000/v1; found "
+    )
+    try:
+        parts = urlsplit(given)
+        # The port and the name as the resolver will read them, which otherwise fails at the first request.
+        possible = parts.hostname and parts.port != 0 and httpx2.URL(given).raw_host.decode("ascii").encode("idna")
+    except (ValueError, httpx2.InvalidURL) as error:
+        raise UserError(f"{expected}{shown(given)} ({error})") from None
+    no_path = parts.fragment or parts.path.rstrip("/").endswith("/completions")
+    if parts.scheme not in ("http", "https") or not possible or no_path:
+        raise UserError(expected + shown(given))
+    return given.rstrip("/")
 
 
 def is_openai(base_url: str) -> bool:

@@ -52,6 +52,8 @@ _FILTERED: Final = re.compile(
 _OUT_OF_CREDIT: Final = re.compile("insufficient_quota|credit_balance|billing|spend_limit|usage_limit", re.IGNORECASE)
 # Where the words of an error are, the outermost first; OpenRouter has those of the provider behind it in metadata.raw.
 _WORDS: Final = ("message", "detail", "error", "errors", "metadata", "raw")
+# An error within an error of another server; OpenRouter's has five layers.
+_MOST_WRAPPED: Final = 20
 _NOT_TAKEN: Final = re.compile(
     "unsupported|not (?:support|permit|allow)|unexpected|unknown|unrecogni[sz]ed|extra|instead|forbidden|cannot find",
     re.IGNORECASE,
@@ -62,6 +64,10 @@ _OTHER_FIELDS: Final = re.compile(r",? expected (?:one of )?|\buse [\"'`]|[\"']i
 
 class NoAnswerError(httpx2.RequestError):
     """A server sent no answer of the model; the message says what it sent. openai's client sends the request again."""
+
+
+class TooMuchError(openai.OpenAIError):
+    """A server sent more than is read; the message says so. openai's client hands it on, and does not send again."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +118,7 @@ def read(response: httpx2.Response) -> Reply:
         parts = content if isinstance(content, list) else [content]
         text = "".join(map(_text, parts))
         end, reason = _end(choice.get("finish_reason"))
-    except (ValueError, AttributeError, LookupError, TypeError) as broken:
+    except (ValueError, AttributeError, LookupError, TypeError, RecursionError) as broken:
         raise NoAnswerError(f"not a chat completion: {response.text}") from broken
     answer = text if text.strip() or not isinstance(refusal, str) else refusal
     return Reply(
@@ -177,28 +183,30 @@ def _said(body: object) -> str:
     return re.sub(r"data:image/[\w;,+/=-]+", "[image]", line or str(body))
 
 
-def _words(body: object) -> Iterator[str]:
+def _words(body: object, depth: int = 0) -> Iterator[str]:
+    if depth > _MOST_WRAPPED:
+        return
     if isinstance(body, str):
         try:
             inner = json.loads(body) if body.lstrip()[:1] in ("{", "[") else None
-        except ValueError:
+        except (ValueError, RecursionError):
             inner = None
-        yield from list(_words(inner)) or filter(None, [body.strip()])
+        yield from list(_words(inner, depth + 1)) or filter(None, [body.strip()])
     elif isinstance(body, Mapping):
         if isinstance(body.get("msg"), str):
             # pydantic's: where it is, and what is wrong with it. It also repeats what it was given.
             place = body.get("loc")
             yield f"{'.'.join(map(str, place))}: {body['msg']}" if isinstance(place, list) else body["msg"]
         for key in _WORDS:
-            yield from _words(body.get(key))
+            yield from _words(body.get(key), depth + 1)
     elif isinstance(body, Sequence):
         for part in body:
-            yield from _words(part)
+            yield from _words(part, depth + 1)
 
 
 def is_filtered(error: openai.APIStatusError) -> bool:
     """Whether a service refuses to answer for what it was shown."""
-    return error.status_code in (400, 403, 422) and bool(_FILTERED.search(str(error.body)))
+    return error.status_code in (400, 403, 422) and bool(_FILTERED.search(error.response.text))
 
 
 def is_out_of_credit(response: httpx2.Response) -> bool:
@@ -207,7 +215,7 @@ def is_out_of_credit(response: httpx2.Response) -> bool:
         body = response.json()
         error = body.get("error", body)
         return response.status_code == 429 and bool(_OUT_OF_CREDIT.search(f"{error.get('code')} {error.get('type')}"))
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         return False
 
 

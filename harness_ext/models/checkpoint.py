@@ -23,6 +23,7 @@ from safetensors import SafetensorError, safe_open
 from harness_ext.common.errors import UserError, one_line
 from harness_ext.common.files import digest
 from harness_ext.common.provenance import record_provenance
+from harness_ext.common.seals import SEAL
 
 # What libraries raise, beside OSError, ValueError and RuntimeError, of a file of tensors that is not one.
 UNREADABLE: Final = (SafetensorError, pickle.UnpicklingError, struct.error, EOFError, LookupError)
@@ -244,10 +245,14 @@ def require_weights(pretrained: str, folder: Path) -> list[Path] | None:
 
 
 def fingerprint(folder: Path) -> str:
-    """A digest of the names and contents of a checkpoint's files, as 40 hexadecimal digits; large files in parallel."""
+    """A digest of the names and contents of a checkpoint's files, as 40 hexadecimal digits; large files in parallel.
+
+    Its seal, which follows from the others, does not count: without it a checkpoint is the same.
+    """
     # One level down too: a second tokenizer has a folder of its own.
     below = [file for file in folder.glob("*/*") if not file.parent.name.startswith((".", _STEPS))]
-    files = sorted(file for file in [*folder.glob("*"), *below] if file.suffix in _SUFFIXES and file.is_file())
+    found = [file for file in [*folder.glob("*"), *below] if file.suffix in _SUFFIXES and file.name != SEAL]
+    files = sorted(file for file in found if file.is_file())
     if not files:
         raise UserError(f"expected the files of a checkpoint in {folder}, found none")
     with ThreadPoolExecutor(8) as threads:

@@ -14,6 +14,7 @@ from transformers import AutoModelForMultimodalLM, AutoProcessor, PreTrainedMode
 
 from harness_ext.common.errors import UserError, one_line
 from harness_ext.common.files import digest
+from harness_ext.common.seals import SEAL, is_sealed, require_unchanged
 from harness_ext.models.checkpoint import (
     UNREADABLE,
     hub_file,
@@ -210,6 +211,9 @@ def check_adapter(adapter: str | None, pretrained: str, adapter_base: str | None
     from peft import PEFT_TYPE_TO_CONFIG_MAPPING
 
     cannot = f"cannot put the adapter {adapter!r} on {pretrained!r}: "
+    if is_sealed(folder := Path(adapter)):
+        remedy = f"restore it from a copy, or remove {SEAL} if the change is yours"
+        require_unchanged(folder, cannot, remedy, names=(_CONFIGURATION, *_FILES))
     config = read_json(_configuration(adapter, cannot))
     if config.get("peft_type") not in {str(kind.value) for kind in PEFT_TYPE_TO_CONFIG_MAPPING}:
         raise UserError(f"{cannot}its adapter_config.json names no known peft_type, found {config.get('peft_type')!r}")

@@ -2,7 +2,8 @@
 
 An answer's key is a digest of what it rests on beside the model's identity. An identity's folder holds ``identity.json``,
 to read, and one file for each process that added answers. Only that process appends to it: no lock is needed, and only its
-last line can be cut off.
+last line can be cut off. Each answer bears a digest of itself and of its identity, so that a damaged one, or one moved from
+another model's folder, is no answer. Files of earlier versions, in which none does, are read as they are.
 """
 
 import io
@@ -13,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from harness_ext.common.errors import UserError
+from harness_ext.common.errors import UserError, one_line
 from harness_ext.common.files import cache_dir, digest, replace_file
 from harness_ext.models.settings import Generated
 
@@ -56,8 +57,9 @@ class AnswerStore:
             return
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            if not (file := self.folder / "identity.json").exists():
-                replace_file(file, f"{json.dumps(dict(identity), indent=1)}\n".encode())
+            told = f"{json.dumps(dict(identity), indent=1)}\n".encode()
+            if not (file := self.folder / "identity.json").exists() or file.read_bytes() != told:
+                replace_file(file, told)
             for file in sorted(self.folder.glob("*.jsonl")):
                 self._read(file)
         except OSError as error:
@@ -85,7 +87,7 @@ class AnswerStore:
         rows = [_row(*each) for each in answers]
         if rows and self.folder is not None:
             try:
-                self._write(json.dumps(rows).encode() + b"\n")
+                self._write(json.dumps([{**row, "digest": self._digest(row)} for row in rows]).encode() + b"\n")
             except OSError as error:
                 raise UserError(
                     f"cannot write answers into {self.folder}: {error}. Earlier ones are kept: the same command resumes."
@@ -103,15 +105,26 @@ class AnswerStore:
         os.fsync(self._file.fileno())
 
     def _read(self, file: Path) -> None:
+        # One version wrote the whole file.
+        bear_digests: bool | None = None
         # Bytes, for a cut-off line may end within a letter.
         for number, line in enumerate(file.read_bytes().split(b"\n")[:-1], start=1):
             try:
                 for row in json.loads(line):
+                    found = row.pop("digest", None)
+                    bear_digests = found is not None if bear_digests is None else bear_digests
+                    if (found is not None) != bear_digests or (bear_digests and found != self._digest(row)):
+                        raise ValueError("it is not what was written: its digest is another")
                     self._answers[row["key"]] = _answer(row)
-            except (ValueError, KeyError, TypeError) as error:
+            except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
                 raise UserError(
-                    f"{file}, line {number}: not a kept answer ({error!r}); delete the file to ask its questions again"
+                    f"{file}, line {number}: not a kept answer ({one_line(error)}); "
+                    "delete the file to ask its questions again"
                 ) from error
+
+    def _digest(self, row: Mapping[str, Any]) -> str:
+        assert self.folder is not None
+        return answer_key(self.folder.name, row)
 
 
 def _row(key: str, answer: str, about: Mapping[str, Any]) -> dict[str, Any]:

@@ -44,3 +44,6 @@ def test_it_ends_with_the_same_bits(run: str, ends: Any) -> None:
     assert killed["left"] == whole["left"]
     assert whole["random states"] == killed["random states"] == (2 if run == "sft 2" else 1)
     assert len(whole["losses"]) == 6 and killed["losses"] == whole["losses"]
+    # PPO counts once a rollout, of two updates.
+    assert len(whole["tokens"]) == (3 if run == "ppo" else 6)
+    assert killed["tokens"] == whole["tokens"] == sorted(whole["tokens"])

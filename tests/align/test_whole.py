@@ -1,5 +1,6 @@
 """A run resumes from a checkpoint that holds all it had, and from no other: it would end elsewhere."""
 
+import json
 import shutil
 import sys
 from pathlib import Path
@@ -12,6 +13,8 @@ from align import run as runs
 from align.folder import RunFolder
 from align.record import Record, read_record
 from harness_ext.common.errors import UserError
+from harness_ext.common.seals import seal
+from harness_ext.models.loading import check_adapter
 
 STATES = ["optimizer.pt", "scheduler.pt", "rng_state.pth", "trainer_state.json"]
 ADAPTER = ["adapter_config.json", "adapter_model.safetensors"]
@@ -65,6 +68,63 @@ def test_a_file_that_is_missing_or_cut_off(name: str, damage: str, run: tuple[Pa
     assert RunFolder(out).last(record) == out / "checkpoint-2"
 
 
+@pytest.mark.parametrize("name", [*STATES, *ADAPTER, *OF_PPO, "run.json", "digests.json"])
+def test_a_flipped_bit(name: str, run: tuple[Path, Record]) -> None:
+    """The last byte but one: in a number, a checksum or the end of a text."""
+    out, record = run
+    flip(out / "checkpoint-4" / name)
+    said = refused(out, record)
+    assert str(out / "checkpoint-4" / name) in said or name == "digests.json"
+    assert "Or remove checkpoint-4: the same command then resumes from checkpoint-2" in said or name == "run.json"
+
+
+def flip(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[-3] ^= 1
+    file.write_bytes(content)
+
+
+def test_a_checkpoint_under_the_name_of_another(run: tuple[Path, Record]) -> None:
+    out, record = run
+    shutil.rmtree(out / "checkpoint-4")
+    (out / "checkpoint-2").rename(out / "checkpoint-4")
+    said = refused(out, record)
+    assert "was written after step 2: its name is another checkpoint's; give it its own back" in said
+
+
+def test_files_of_another_checkpoint(run: tuple[Path, Record]) -> None:
+    """Whole by themselves, as a copy that was broken off leaves them."""
+    out, record = run
+    shutil.copyfile(out / "checkpoint-2" / "optimizer.pt", out / "checkpoint-4" / "optimizer.pt")
+    said = refused(out, record)
+    assert "optimizer.pt is not what was written there" in said
+
+
+def test_a_seal_that_is_gone_and_a_checkpoint_from_before_there_were_seals(
+    run: tuple[Path, Record], capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, record = run
+    folder = out / "checkpoint-4"
+    (folder / "digests.json").unlink()
+    assert "digests.json cannot be read" in refused(out, record)
+    before = json.loads((folder / "run.json").read_text())
+    assert before.pop("sealed") is True
+    (folder / "run.json").write_text(json.dumps(before))
+    assert RunFolder(out).last(record) == folder
+    assert f"{folder} was written before checkpoints had a digests.json" in capsys.readouterr().err
+
+
+def test_a_damaged_adapter_is_not_evaluated_and_an_edited_card_harms_nothing(trained: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(trained / "final", tmp_path / "adapter"))
+    (folder / "README.md").write_text("my card")
+    base = json.loads((folder / "adapter_config.json").read_text())["base_model_name_or_path"]
+    check_adapter(str(folder), base)
+    config = folder / "adapter_config.json"
+    config.write_text(config.read_text().replace('"lora_alpha": ', '"lora_alpha": 1'))
+    with pytest.raises(UserError, match=r"adapter_config.json is not what was written there .* if the change is yours"):
+        check_adapter(str(folder), base)
+
+
 def test_no_other_checkpoint_is_whole(run: tuple[Path, Record]) -> None:
     out, record = run
     (out / "checkpoint-4" / "optimizer.pt").unlink()
@@ -83,6 +143,7 @@ def test_each_process_has_its_random_state(run: tuple[Path, Record]) -> None:
         (folder / "run.json").write_text(text.replace('"processes": 1', '"processes": 2'))
         if number == 2:
             shutil.copyfile(folder / "rng_state_0.pth", folder / "rng_state_1.pth")
+        seal(folder)
     said = refused(out, record | {"processes": 2})
     assert "rng_state_1.pth cannot be read (No such file or directory)" in said and "resumes from checkpoint-2" in said
 

@@ -72,7 +72,22 @@ def test_what_could_not_be_saved_is_named_and_the_runs_status(
     (line, *_) = [line for line in output.splitlines() if line.startswith("lmms_eval: not done as asked: ")]
     assert f"{said}: IsADirectoryError: [Errno 21] Is a directory: '{place}'" in line
     # What else there is is saved all the same.
-    assert len([each for each in place.parent.iterdir() if each.is_file()]) == 1
+    assert len([each for each in place.parent.glob("[!.]*") if each.is_file()]) == 1
+
+
+def test_two_evaluations_of_one_second_have_files_of_their_own(evaluate, tmp_path, monkeypatch):
+    from lmms_eval import utils
+
+    monkeypatch.setattr(utils, "get_datetime_str", lambda *_, **__: "20251231_235959")
+    for answer in ("No.", "Yes."):
+        status, said = evaluate(answer=answer)
+        assert status == 0, said
+    names = ["20251231_235959", "20260101_000000"]
+    assert sorted(each.name for each in tmp_path.glob("out/*/*_results.json")) == [f"{at}_results.json" for at in names]
+    for name, answer in zip(names, ("No.", "Yes."), strict=True):
+        (samples,) = tmp_path.glob(f"out/*/{name}_samples_*.jsonl")
+        rows = [json.loads(line) for line in samples.read_text().splitlines()]
+        assert [row["filtered_resps"] for row in rows] == [answer] * 4
 
 
 def test_a_results_file_that_is_cut_off_as_it_is_closed_is_noticed(evaluate, tmp_path):

@@ -5,10 +5,12 @@ damaged shows. By hand: ``python tests/support/api_stub.py`` prints the command 
 """
 
 import base64
+import gzip
 import hashlib
 import io
 import json
 import time
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from threading import Event, Lock
@@ -34,13 +36,13 @@ class Asked:
 class Fault:
     """What goes wrong with requests whose text holds ``text``, ``times`` times: a status, or one of ``BROKEN``.
 
-    ``error`` is the error that is sent with a status, ``retry_after`` and ``headers`` its headers.
+    ``error`` is the error that is sent with a status (bytes as they are), ``retry_after`` and ``headers`` its headers.
     """
 
     kind: int | str
     times: float = 1
     text: str = ""
-    error: Mapping | list | str | None = None
+    error: Mapping | list | str | bytes | None = None
     retry_after: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
 
@@ -49,6 +51,9 @@ class Fault:
 # JSON, no completion.
 SLOW = ("silent", "trickling")
 BROKEN = (*SLOW, "dropped", "half", "bad json", "html", "no choices")
+# Ways to send more than anybody can read: with a length that is claimed, without one, packed once and twice.
+ENDLESS = ("claimed", "chunked", "packed", "packed twice")
+MIB = 2**20
 
 
 def answer_to(asked: Asked) -> str:
@@ -66,7 +71,7 @@ class ApiStub(Loopback):
     ``finish_reason`` of an answer, ``changed`` makes what is sent of the whole completion, ``allows`` is how many requests it
     takes in ``window`` seconds before it says 429. ``faults`` go wrong first come, first served. ``holds_after`` lets so many
     requests be answered and keeps the rest waiting. ``asked`` lists what came in, ``most_at_once`` how many were under way
-    together.
+    together, ``sent`` the bytes of the replies that do not end.
     """
 
     def __init__(
@@ -85,7 +90,7 @@ class ApiStub(Loopback):
         self.changed = changed
         self.allows, self.window, self.holds_after = allows, window, holds_after
         self.asked: list[Asked] = []
-        self.most_at_once = self.answered = self.too_often = 0
+        self.most_at_once = self.answered = self.too_often = self.sent = 0
         self.lock = Lock()
         self._under_way, self._recent = 0, list[float]()
         self._reached: dict[int, Event] = {}
@@ -129,6 +134,12 @@ class ApiStub(Loopback):
         with self.lock:
             self.answered += 1
             return self.answered > self.holds_after
+
+
+def _packed(wbits: int) -> bytes:
+    """Half a GiB of spaces in one stream of zlib, half a MiB."""
+    packing = zlib.compressobj(1, wbits=wbits)
+    return b"".join([*(packing.compress(b" " * MIB) for _ in range(512)), packing.flush()])
 
 
 def _headers(fault: Fault) -> dict[str, str]:
@@ -207,11 +218,31 @@ class _Handler(Handler):
             self._send(200, b"<html>Welcome</html>", "text/html")
         elif kind == "no choices":
             self._send(200, b'{"error": {"message": "upstream failed", "code": 502}}')
+        elif kind in ("claimed", "chunked"):
+            self._pour(chunked=kind == "chunked")
+        elif kind in ("packed", "packed twice"):
+            content = _packed(wbits=31) if kind == "packed" else gzip.compress(_packed(wbits=31))
+            encodings = "gzip" if kind == "packed" else "gzip, gzip"
+            self._send(200, content, headers={"Content-Encoding": encodings})
+        elif kind == "unpacking charset":
+            self._send(200, _packed(wbits=15), "application/json; charset=zlib")
         self.close_connection = True
+
+    def _pour(self, chunked: bool) -> None:
+        self.send_response(200)
+        length = ("Transfer-Encoding", "chunked") if chunked else ("Content-Length", str(10**10))
+        self.send_header(*length)
+        self.end_headers()
+        block = b" " * MIB
+        written = b"%x\r\n%s\r\n" % (MIB, block) if chunked else block
+        while self.stub.sent < 1024 * MIB:  # so that a client without a bound does not take all memory
+            self.wfile.write(written)
+            self.stub.sent += MIB
 
     def _error(self, status: int, error: object, headers: Mapping[str, str] | None = None) -> None:
         body = {"error": error} if isinstance(error, Mapping) else error
-        data = body.encode() if isinstance(body, str) else json.dumps(body).encode()
+        text = json.dumps(body) if isinstance(body, Mapping | list) else body
+        data = text.encode() if isinstance(text, str) else text
         self._send(status, data, headers=headers)
 
     def _send(

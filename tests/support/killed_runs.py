@@ -158,7 +158,7 @@ def in_children(run: Callable[[], None], processes: int) -> list[int]:
 
 
 def of(folder: Path) -> dict[str, Any]:
-    """What a run came to: digests of its weights, the checkpoints it left, and the losses on its way."""
+    """What a run came to: digests of its weights, the checkpoints it left, and losses and tokens on its way."""
     final = folder / "final"
     history = json.loads((final / "trainer_state.json").read_text())["log_history"]
     return {
@@ -166,6 +166,7 @@ def of(folder: Path) -> dict[str, Any]:
         "left": sorted(each.name for each in folder.iterdir()),
         "random states": len([*folder.glob("checkpoint-2/rng_state*.pth")]),
         "losses": [entry["loss"] for entry in history if "loss" in entry],
+        "tokens": [entry["num_tokens"] for entry in history if "num_tokens" in entry],
     }
 
 

@@ -27,6 +27,7 @@ from harness_ext.common.failures import failure_reason
 from harness_ext.common.files import cache_dir, held, new_folder, not_cached, write_text
 from harness_ext.common.files import sha256 as digest_of
 from harness_ext.common.output import say
+from harness_ext.common.seals import is_sealed, require_unchanged, seal
 from harness_ext.judges.classifier import LABELS, Kind, named_labels
 from harness_ext.judges.classifier.judge import ClassifierJudge
 from harness_ext.judges.classifier.text_classifier import FirstTokenClassifier, FirstTokenConfig, TextClassifier
@@ -42,7 +43,6 @@ BASE: Final = "FacebookAI/roberta-base"
 BASE_REVISION: Final = "e2da8e2f811d1448a5b465c236feacd80ffbac7b"
 _BASE: Final = "base of the paper's classifiers"
 _SOURCE: Final = "source.json"
-_WEIGHTS: Final = "model.safetensors"
 
 # Transformers before 4.31 also saved the tables of positions and token types, which hold no weights.
 _TABLES: Final = ("roberta.embeddings.position_ids", "roberta.embeddings.token_type_ids")
@@ -73,7 +73,7 @@ def paper_judge(
         perception_revision: The commit of ``yiting/perception_classifier``.
         alignment: Instead of a revision, a copy of the authors' file ``epoch_10.pt``.
         perception: Likewise.
-        alignment_sha256: The sha256 that the file must have; by default the one it had when it was first read.
+        alignment_sha256: The sha256 that the file must have; needed when it is read for the first time, by default that one.
         perception_sha256: Likewise.
         base: The folder or repository of roberta-base's configuration and tokenizer.
         base_revision: The repository's commit; needed for another one.
@@ -135,11 +135,13 @@ def converted(
 ) -> tuple[Path, str]:
     """The folder of a classifier of the authors, under ``judges`` in the cache folder, and the sha256 of their file.
 
-    The first call converts it. The folder's ``source.json`` records the sha256 of the file and of the converted weights; both
-    are checked at every use. The arguments are as in :func:`paper_judge`; ``file`` is given instead of ``revision``.
+    The first call converts it. The folder's ``source.json`` records the sha256 of the file, its seal those of what it was
+    converted to; both are checked at every use. The arguments are as in :func:`paper_judge`; ``file`` is given instead of
+    ``revision``.
 
     Raises:
-        UserError: It cannot be had, has the wrong sha256 or tensors, or has changed since it was first read.
+        UserError: It cannot be had, has the wrong sha256 or tensors, has changed since it was first read, or is read for the
+            first time without a ``sha256``.
     """
     if sha256 is not None and not re.fullmatch("[0-9a-f]{64}", sha256):
         raise UserError(f"{kind}_sha256: expected 64 hexadecimal digits, as sha256sum prints them, found {sha256!r}")
@@ -151,19 +153,26 @@ def converted(
     folder = cache_dir() / "judges" / f"{kind}-{digest_of(json.dumps(source))[:12]}"
     with held(Path(f"{folder}.lock"), functools.partial(not_cached, folder)):
         kept = _kept(folder) if folder.exists() else None
-        if kept is not None and "commit" in source:
+        # A folder from before there were seals is converted again.
+        whole = kept is not None and is_sealed(folder)
+        if kept is not None and whole and "commit" in source:
             found = kept  # a commit's file cannot change
         else:
             pickled = Path(source["file"]) if file else _fetched(source["repository"], source["commit"])
             require_whole(pickled, "")
             found = digest_of(pickled)
-        if (expected := sha256 or kept) not in (None, found):
+        if (expected := sha256 or kept) is None:
+            raise UserError(
+                f"{file or REPOSITORIES[kind]}: its sha256 is {found}, and nothing of it was read, for none is known here to "
+                f"hold it to.\nIf this file is meant: {kind}_sha256={found} (of the judge), --sha256 {found} (of the command)"
+            )
+        if expected != found:
             whose = "given" if sha256 else "that of the file that was read first from there"
             raise UserError(
                 f"{file or REPOSITORIES[kind]}: expected the sha256 {expected}, {whose}, found {found}; nothing of it was "
                 f"read.\nIf this file is meant: {kind}_sha256={found}"
             )
-        if kept != found:
+        if kept != found or not whole:
             if kept is not None:
                 shutil.rmtree(folder)
             config, tokenizer = open_base(source["base"], source.get("base_revision"), kind)
@@ -171,9 +180,9 @@ def converted(
             with new_folder(folder) as scratch:
                 model.save_pretrained(scratch)
                 tokenizer.save_pretrained(scratch)
-                weights = digest_of(scratch / _WEIGHTS)
-                record = {"source": source, "kind": kind, "sha256": found, "weights_sha256": weights}
+                record = {"source": source, "kind": kind, "sha256": found}
                 write_text(scratch / _SOURCE, json.dumps(record, indent=2) + "\n")
+                seal(scratch)
     return folder, found
 
 
@@ -194,13 +203,12 @@ def _source(kind: Kind, file: str | None, revision: str | None, base: str, base_
 def _kept(folder: Path) -> str:
     """The sha256 of the pickle that a converted folder was made from. Raises ``UserError`` where the folder is not whole."""
     remedy = "remove that folder, and it is converted again"
-    try:
-        record, weights = read_json(folder / _SOURCE), digest_of(folder / _WEIGHTS)
-    except (UserError, OSError) as error:
-        raise UserError(f"{folder} is not whole ({error}); {remedy}") from error
-    if weights != record.get("weights_sha256") or "sha256" not in record:
-        raise UserError(f"{folder / _WEIGHTS} is not what was written there; {remedy}")
-    return str(record["sha256"])
+    if is_sealed(folder):
+        require_unchanged(folder, "", remedy)
+    kept = read_json(folder / _SOURCE).get("sha256") if (folder / _SOURCE).is_file() else None
+    if not isinstance(kept, str):
+        raise UserError(f"{folder} is not whole (no sha256 in {_SOURCE}); {remedy}")
+    return kept
 
 
 # --- the hub ----------------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from transformers.modeling_outputs import SequenceClassifierOutput
 from transformers.models.roberta.modeling_roberta import RobertaPreTrainedModel
 
 from harness_ext.common.errors import UserError, one_line
+from harness_ext.common.seals import SEAL, is_sealed, require_unchanged
 from harness_ext.judges.classifier import LABELS, Kind
 from harness_ext.models.checkpoint import UNREADABLE, locate
 from harness_ext.models.loading import default_device, load_model
@@ -78,6 +79,8 @@ class TextClassifier:
         locate(model, None, "classifier")
         self._batch_size, self.labels = batch_size, LABELS[kind]
         cannot = f"cannot load the classifier {model!r}: "
+        if is_sealed(Path(model)):
+            require_unchanged(Path(model), cannot, f"make it again, or remove {SEAL} if the change is yours")
         try:
             self._columns = _columns(AutoConfig.from_pretrained(model).id2label, self.labels, cannot)
             self._tokenizer = _checked_tokenizer(AutoTokenizer.from_pretrained(model), cannot)

@@ -36,7 +36,8 @@ from transformers.utils import logging
 
 from harness_ext.common.errors import UserError
 from harness_ext.common.failures import failure_reason
-from harness_ext.common.files import resumed_folder, sha256, write_text
+from harness_ext.common.files import OF_RESUMING, resumed_folder, sha256, write_text
+from harness_ext.common.seals import seal
 from harness_ext.common.step_bar import show_steps
 from harness_ext.judges.classifier import LABELS, Kind, named_labels
 from harness_ext.judges.classifier.examples import Example, LabelledResponses, check_labels, split
@@ -188,6 +189,7 @@ def train_judge(
         write_text(part / "measures.json", json.dumps(asdict(measures), indent=2) + "\n")
         if steps.exists():
             shutil.rmtree(steps)
+        seal(part, leave_out=OF_RESUMING)
     return measures
 
 

@@ -13,6 +13,23 @@ from harness_ext.models.api_options import OPENAI, read_key
         ({"base_url": "localhost:8000/v1"}, "base_url must be where the API begins"),
         ({"base_url": "http://localhost:8000/v1/chat/completions"}, "without /chat/completions"),
         ({"base_url": "http://localhost:8000/v1?key=sk-secret"}, "base_url must hold no user, password or query"),
+        ({"base_url": "http://user:sk-secret@localhost:port/v1"}, "base_url must hold no user, password or query"),
+        *(
+            ({"base_url": f"http://{place}/v1"}, "base_url must be where the API begins")
+            for place in (
+                "[::1",
+                "[v1.x]",
+                "h:99999",
+                "h:0",
+                "h:x",
+                "a..b",
+                "a\nb",
+                "a\x1b[1m",
+                "a" * 70000,
+                "ü" * 99,
+                "\ud800",
+            )
+        ),
         (
             {"base_url": OPENAI},
             r"in the environment variable OPENAI_API_KEY, which is not set: export OPENAI_API_KEY=…",
@@ -35,6 +52,7 @@ def test_wrong_options_are_refused(monkeypatch, options, message):
     with pytest.raises(UserError, match=message) as error:
         OpenAICompatible(**{"model": MODEL, "base_url": "http://localhost:8000/v1", **options})
     assert "sk-secret" not in str(error.value)
+    assert len(str(error.value)) < 400 and "\x1b" not in str(error.value)
 
 
 @pytest.mark.parametrize(

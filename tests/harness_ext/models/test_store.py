@@ -72,9 +72,65 @@ def test_a_damaged_line_is_named(tmp_path):
         stored(tmp_path)
 
 
+def changed(store, change):
+    (file,) = store.folder.glob("*.jsonl")
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    change([row for line in rows for row in line])
+    file.write_text("".join(f"{json.dumps(line)}\n" for line in rows))
+
+
+@pytest.mark.parametrize("name", ["key", "answer", "task", "cut_short", "digest"])
+def test_a_changed_answer_is_refused(tmp_path, name):
+    store = stored(tmp_path)
+    store.add([("k1", Generated("Yes", True), ABOUT), ("k2", "No", ABOUT)])
+    changed(store, lambda rows: rows[0].update({name: False if name == "cut_short" else "other"}))
+    with pytest.raises(UserError, match=r"\.jsonl, line 1: .*not what was written.*delete the file to ask"):
+        stored(tmp_path)
+
+
+def test_any_flipped_bit_of_a_file_is_refused_or_loses_an_unfinished_line(tmp_path):
+    store = stored(tmp_path)
+    store.add([("k1", "Yes", ABOUT)])
+    store.add([("k2", "No", ABOUT)])
+    (file,) = store.folder.glob("*.jsonl")
+    whole = file.read_bytes()
+    for at in range(8 * len(whole)):
+        flipped = bytearray(whole)
+        flipped[at // 8] ^= 1 << at % 8
+        file.write_bytes(flipped)
+        try:
+            again = stored(tmp_path)
+        except UserError:
+            continue
+        assert (again.get("k1"), again.get("k2")) in (("Yes", None), ("Yes", "No")), f"bit {at}"
+
+
+def test_an_answer_that_lost_its_digest_is_refused_and_a_file_of_an_earlier_version_is_read(tmp_path):
+    store = stored(tmp_path)
+    store.add([("k1", "Yes", ABOUT), ("k2", "No", ABOUT)])
+    changed(store, lambda rows: rows[1].pop("digest"))
+    with pytest.raises(UserError, match="not what was written"):
+        stored(tmp_path)
+    changed(store, lambda rows: rows[0].pop("digest"))
+    assert stored(tmp_path).get("k2") == "No"
+
+
+def test_answers_moved_from_another_models_folder_are_refused(tmp_path):
+    one, other = stored(tmp_path), stored(tmp_path, {"weights": "b"})
+    one.add([("k1", "Yes", ABOUT)])
+    (file,) = one.folder.glob("*.jsonl")
+    file.rename(other.folder / file.name)
+    with pytest.raises(UserError, match="not what was written"):
+        stored(tmp_path, {"weights": "b"})
+
+
 def test_the_folder_says_whose_answers_it_holds(tmp_path):
     store = stored(tmp_path, {"weights": "files 12", "dtype": "float32"})
-    assert json.loads((store.folder / "identity.json").read_text()) == {"weights": "files 12", "dtype": "float32"}
+    identity = store.folder / "identity.json"
+    assert json.loads(identity.read_text()) == {"weights": "files 12", "dtype": "float32"}
+    identity.write_text("{")
+    stored(tmp_path, {"weights": "files 12", "dtype": "float32"})
+    assert json.loads(identity.read_text()) == {"weights": "files 12", "dtype": "float32"}
 
 
 def test_a_folder_that_cannot_be_used_is_an_error(tmp_path):

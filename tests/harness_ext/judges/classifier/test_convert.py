@@ -8,6 +8,8 @@ from pathlib import Path
 from model_hub import COMMIT, ModelHub
 from paper_files import write_pickle
 
+from harness_ext.common.files import sha256
+
 
 def convert(*arguments: str | Path, **environment: str) -> "subprocess.CompletedProcess[str]":
     command = [sys.executable, "-m", "harness_ext.judges.classifier.paper", *map(str, arguments)]
@@ -18,7 +20,8 @@ def convert(*arguments: str | Path, **environment: str) -> "subprocess.Completed
 
 def test_several_processes_convert_it_once(base: Path, alignment: Path, cache: Path) -> None:
     command = [
-        sys.executable, "-m", "harness_ext.judges.classifier.paper", "alignment", "--file", alignment, "--base", base
+        sys.executable, "-m", "harness_ext.judges.classifier.paper", "alignment", "--file", alignment, "--base", base,
+        "--sha256", sha256(alignment),
     ]  # fmt: skip
     running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     printed = {process.communicate(timeout=900)[0].strip() for process in running}
@@ -34,7 +37,9 @@ def test_a_branch_is_looked_up_and_said_and_a_commit_needs_no_network(base: Path
     options = ("alignment", "--base", base, "--revision")
     with ModelHub(files, "alignment_classifier") as hub:
         online = {**hub.environment(tmp_path / "home"), "HF_HUB_OFFLINE": "0"}
-        first = convert(*options, "main", **online)
+        asked = convert(*options, "main", **online)
+        assert asked.returncode == 2 and f"--sha256 {sha256(files / 'epoch_10.pt')}" in asked.stderr
+        first = convert(*options, "main", "--sha256", sha256(files / "epoch_10.pt"), **online)
         assert first.returncode == 0, first.stderr
         assert f"yiting/alignment_classifier: main is {COMMIT}" in first.stderr
     offline = {**online, "HF_HUB_OFFLINE": "1"}

@@ -13,6 +13,7 @@ from transformers import AutoTokenizer
 from harness_ext.common.errors import UserError
 from harness_ext.judges.base import AlignmentAnswer, Answer, PerceptionAnswer
 from harness_ext.judges.classifier.judge import ClassifierJudge
+from harness_ext.judges.classifier.text_classifier import TextClassifier
 from harness_ext.judges.registry import open_judge
 
 OPTIONS = {"A": "Arson", "B": "Burglary", "C": "Swastika", "D": "Gun violence"}
@@ -23,6 +24,17 @@ PERCEPTION = [PerceptionAnswer(OPTIONS, text) for text in TEXTS]
 
 
 def judge(base: Path, **options: object) -> ClassifierJudge:
+    """The judge of these files, which are meant."""
+    files = {kind: Path(str(options[kind])) for kind in ("alignment", "perception") if kind in options}
+    meant = {f"{kind}_sha256": sha256(file) for kind, file in files.items() if file.is_file()}
+    return opened(base, **{**meant, **options})
+
+
+def sha256(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def opened(base: Path, **options: object) -> ClassifierJudge:
     found = open_judge(
         "paper", {"base": str(base), "device": "cpu", **{key: str(each) for key, each in options.items()}}
     )
@@ -47,8 +59,7 @@ def test_its_verdicts_are_those_of_the_authors_module(base: Path, alignment: Pat
     assert len(set(expected[0])) > 1 and len(set(expected[1])) > 1
     mixed: list[Answer] = [answer for pair in zip(ALIGNMENT, PERCEPTION, strict=True) for answer in pair]
     assert list(both.judge(mixed)) == [verdict for pair in zip(*expected, strict=True) for verdict in pair]
-    sha256 = [hashlib.sha256(file.read_bytes()).hexdigest()[:12] for file in (alignment, perception)]
-    assert both.name == "paper-roberta-" + "-".join(sha256)
+    assert both.name == "paper-roberta-" + "-".join(sha256(file)[:12] for file in (alignment, perception))
 
 
 def test_a_kind_without_a_classifier_is_refused_before_anything_is_read(base: Path, alignment: Path) -> None:
@@ -70,20 +81,20 @@ def test_a_second_time_it_is_the_kept_folder(base: Path, alignment: Path, cache:
     assert judge(base, alignment=alignment).name == first.name
     assert (folder / "model.safetensors").stat().st_mtime_ns == written
     record = json.loads((folder / "source.json").read_text())
-    assert record["sha256"] == hashlib.sha256(alignment.read_bytes()).hexdigest()
+    assert record["sha256"] == sha256(alignment)
 
 
 def test_another_file_at_the_same_place_is_refused_until_it_is_meant(base: Path, alignment: Path) -> None:
     before = judge(base, alignment=alignment)
     write_pickle(alignment, base, labels=3, seed=2)
     with pytest.raises(UserError, match=r"the file that was read first .*\n.*alignment_sha256=") as refused:
-        judge(base, alignment=alignment)
-    sha256 = hashlib.sha256(alignment.read_bytes()).hexdigest()
-    assert sha256 in str(refused.value)
-    after = judge(base, alignment=alignment, alignment_sha256=sha256)
-    assert after.name == f"paper-roberta-{sha256[:12]}" != before.name
+        opened(base, alignment=alignment)
+    meant = sha256(alignment)
+    assert meant in str(refused.value)
+    after = judge(base, alignment=alignment, alignment_sha256=meant)
+    assert after.name == f"paper-roberta-{meant[:12]}" != before.name
     assert list(after.judge(ALIGNMENT)) == by_the_authors(base, "safe unsafe na", 2)
-    assert judge(base, alignment=alignment).name == after.name
+    assert opened(base, alignment=alignment).name == after.name
 
 
 def test_another_sha256_is_refused_and_nothing_is_kept(base: Path, alignment: Path, cache: Path) -> None:
@@ -99,8 +110,40 @@ def test_kept_weights_that_were_changed_are_refused(base: Path, alignment: Path,
     (weights,) = cache.glob("*/model.safetensors")
     state = load_file(weights)
     save_file({**state, "classifier.bias": state["classifier.bias"] + 1}, weights, metadata={"format": "pt"})
-    with pytest.raises(UserError, match="is not what was written there; remove that folder"):
+    with pytest.raises(UserError, match=r"is not what was written there .*; remove that folder"):
         judge(base, alignment=alignment)
+
+
+def test_a_file_of_an_unknown_sha256_is_not_read_until_it_is_named(base: Path, alignment: Path, cache: Path) -> None:
+    alignment.write_bytes(b"\x80\x02cposix\nsystem\n.")
+    with pytest.raises(UserError, match=rf"none is known here.*\n.*alignment_sha256={sha256(alignment)}"):
+        opened(base, alignment=alignment)
+    assert not [path for path in cache.iterdir() if path.is_dir()]
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "source.json", "digests.json"])
+def test_a_kept_folder_of_which_any_file_was_changed_is_refused(
+    base: Path, alignment: Path, cache: Path, name: str
+) -> None:
+    judge(base, alignment=alignment)
+    (file,) = cache.glob(f"*/{name}")
+    file.write_text(file.read_text().replace("1", "2"))
+    with pytest.raises(UserError, match=r"(is not what was written there|cannot be read).*; remove that folder"):
+        judge(base, alignment=alignment)
+    with pytest.raises(UserError, match=r"cannot load the classifier .*make it again"):
+        TextClassifier(str(file.parent), "cpu")
+
+
+def test_a_kept_folder_from_before_there_were_seals_is_converted_again(
+    base: Path, alignment: Path, cache: Path
+) -> None:
+    before = judge(base, alignment=alignment)
+    (seal,) = cache.glob("*/digests.json")
+    seal.unlink()
+    (seal.parent / "config.json").write_text("{}")
+    after = opened(base, alignment=alignment)
+    assert after.name == before.name and list(after.judge(ALIGNMENT)) == list(before.judge(ALIGNMENT))
+    assert seal.is_file()
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "source.json"])
@@ -109,7 +152,7 @@ def test_a_kept_folder_that_lost_a_file_is_refused_with_the_way_out(
 ) -> None:
     judge(base, alignment=alignment)
     next(cache.glob(f"*/{name}")).unlink()
-    with pytest.raises(UserError, match=rf"is not whole \(.*{name}.*\); remove that folder, and it is converted again"):
+    with pytest.raises(UserError, match=rf"{name} cannot be read .*; remove that folder, and it is converted again"):
         judge(base, alignment=alignment)
 
 

@@ -10,6 +10,8 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer
 
 from harness_ext.common.errors import UserError
+from harness_ext.common.files import sha256
+from harness_ext.common.seals import SEAL
 from harness_ext.judges.base import AlignmentAnswer
 from harness_ext.judges.classifier.judge import classifier_judge
 from harness_ext.judges.classifier.paper import converted
@@ -21,7 +23,10 @@ EMBEDDING = "roberta.embeddings.word_embeddings.weight"
 
 @pytest.fixture
 def folder(base: Path, alignment: Path) -> Path:
-    return converted("alignment", file=str(alignment), base=str(base))[0]
+    made, _ = converted("alignment", file=str(alignment), base=str(base), sha256=sha256(alignment))
+    # As a folder from elsewhere, which tests can change.
+    (made / SEAL).unlink()
+    return made
 
 
 def rewrite(folder: Path, change: Callable[[dict[str, torch.Tensor]], object]) -> None:

@@ -12,6 +12,7 @@ from transformers import TrainerCallback
 
 from harness_ext.commands import train_judge as command
 from harness_ext.common.errors import UserError
+from harness_ext.common.seals import SEAL
 from harness_ext.judges.base import AlignmentAnswer, PerceptionAnswer
 from harness_ext.judges.classifier.train import Settings, find_start, train_judge
 from harness_ext.judges.registry import open_judge
@@ -53,6 +54,9 @@ def test_its_name_is_its_contents(trained: Path, tmp_path: Path) -> None:
     assert open_judge("classifier", {"alignment": str(copy)}).name == judge.name
     config = json.loads((copy / "config.json").read_text())
     (copy / "config.json").write_text(json.dumps({**config, "layer_norm_eps": 1e-3}))
+    with pytest.raises(UserError, match=r"config.json is not what was written there .* if the change is yours"):
+        open_judge("classifier", {"alignment": str(copy)})
+    (copy / SEAL).unlink()
     assert open_judge("classifier", {"alignment": str(copy)}).name != judge.name
 
 
