@@ -11,7 +11,6 @@ A folder is written inside ``.unfinished``, ``run.json`` last, and renamed into 
 would write file by file into its place, and resume in silence from a part. Nothing that another program wrote is deleted.
 """
 
-import json
 import os
 import shutil
 import time
@@ -30,9 +29,10 @@ from align.ppo.critic import CRITIC_FILE, HEAD_FILE
 from align.ppo.trainer import PPO_FILE
 from align.record import CARD_FILE, Record, bears_record, differences, read_record, write_card, write_record
 from align.stopped import FiniteSteps
-from harness_ext.common.errors import UserError
+from harness_ext.common.errors import UserError, shown
 from harness_ext.common.files import UNFINISHED, held, write_text
-from harness_ext.models.checkpoint import read_json, require_whole
+from harness_ext.common.reading import read_json
+from harness_ext.models.checkpoint import require_whole
 from harness_ext.report.page.training import CHECKPOINT, FINAL, RECORD_FILE, STOPPED_FILE, WARNINGS_FILE
 
 ADAPTER_FILES: Final = ("adapter_config.json", "adapter_model.safetensors", TRAINER_STATE_NAME)
@@ -163,8 +163,11 @@ def is_complete(folder: Path) -> bool:
     """Whether a whole checkpoint is that of its run's last step, or a run's ``final``."""
     if folder.name == FINAL:
         return True
-    state = json.loads((folder / TRAINER_STATE_NAME).read_text(encoding="utf-8"))
-    return bool(state["global_step"] >= state["max_steps"])
+    file = folder / TRAINER_STATE_NAME
+    done, most = (read_json(file).get(name) for name in ("global_step", "max_steps"))
+    if not isinstance(done, int) or not isinstance(most, int):
+        raise UserError(f"{file}: expected numbers as global_step and max_steps, found {shown(done)} and {shown(most)}")
+    return done >= most
 
 
 def _require_first_whole(folders: Sequence[Path], record: Record) -> None:

@@ -27,9 +27,12 @@ def one_line(error: Exception) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
 
 
-def shown(text: str) -> str:
-    """What was found, quoted for a message: 60 characters of it at most."""
-    return repr(text if len(text) <= 60 else text[:57] + "...")
+def shown(found: object) -> str:
+    """What was found, as Python writes it, for a message: 60 characters of it at most."""
+    if isinstance(found, str):
+        return repr(found if len(found) <= 60 else found[:57] + "...")
+    written = repr(found)
+    return written if len(written) <= 60 else written[:57] + "..."
 
 
 def exit_status(program: str, run: Callable[[], int | None]) -> int:

@@ -14,12 +14,13 @@ from transformers import AutoModelForMultimodalLM, AutoProcessor, PreTrainedMode
 
 from harness_ext.common.errors import UserError, one_line
 from harness_ext.common.files import digest
+from harness_ext.common.reading import read_json
 from harness_ext.models.checkpoint import (
     UNREADABLE,
+    auto_map,
     hub_file,
     locate,
     processor_files_missing,
-    read_json,
     require_whole,
     weight_files,
 )
@@ -127,7 +128,7 @@ def load_model(
     target = checked_device(dtype, device, device_map)
     folder = locate(pretrained, revision, "weights")
     check_adapter(adapter, pretrained, adapter_base)
-    if trust_remote_code and _CLASSES & set(read_json(folder / "config.json").get("auto_map") or {}):
+    if trust_remote_code and _CLASSES & auto_map(folder / "config.json").keys():
         raise UserError(
             f"the model of {pretrained!r} is code of its own repository, which this backend does not load: transformers 5 "
             "leaves tables that such code computes unfilled.\nCogVLM, XComposer2 and MiniCPM-V have backends of their own"
@@ -210,7 +211,7 @@ def check_adapter(adapter: str | None, pretrained: str, adapter_base: str | None
     from peft import PEFT_TYPE_TO_CONFIG_MAPPING
 
     cannot = f"cannot put the adapter {adapter!r} on {pretrained!r}: "
-    config = read_json(_configuration(adapter, cannot))
+    config = read_json(_configuration(adapter, cannot), last_wins=True)
     if config.get("peft_type") not in {str(kind.value) for kind in PEFT_TYPE_TO_CONFIG_MAPPING}:
         raise UserError(f"{cannot}its adapter_config.json names no known peft_type, found {config.get('peft_type')!r}")
     _require_sound(adapter, cannot)
