@@ -6,12 +6,13 @@ import platform
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Final, TypedDict
+from typing import Any, Final
 
 import torch
 from datasets import Dataset
 from jinja2 import StrictUndefined, Template
 from pydantic import TypeAdapter, ValidationError
+from typing_extensions import TypedDict
 
 from align.data import fingerprint
 from align.models import Base

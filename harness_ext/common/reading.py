@@ -8,11 +8,12 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Final, TypeVar
-
-from pydantic import TypeAdapter
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from harness_ext.common.errors import UserError, shown
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 # More than any file of both harnesses, transformers and this project has; less than what recursion bears.
 DEEPEST: Final = 100
@@ -134,7 +135,7 @@ def parse_object(text: str, where: object, line: int = 0, *, last_wins: bool = F
     return value
 
 
-def parse_as(adapter: TypeAdapter[_Kind], text: str, where: object, line: int = 0) -> _Kind:
+def parse_as(adapter: "TypeAdapter[_Kind]", text: str, where: object, line: int = 0) -> _Kind:
     """A JSON text as a value of a type, strictly. Raises ``Unreadable``, or pydantic's ``ValidationError``."""
     parse_json(text, where, line)
     return adapter.validate_json(text, strict=True)

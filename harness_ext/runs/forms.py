@@ -1,9 +1,10 @@
 """What is read of a results file and of a sample row, of the types that both harnesses and this project write."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Final, NotRequired, TypedDict
+from typing import Annotated, Any, Final, NotRequired
 
-from pydantic import ConfigDict, Field, TypeAdapter
+from pydantic import Field, TypeAdapter
+from typing_extensions import TypedDict
 
 _Count = Annotated[int, Field(ge=0)]
 _Number = int | float
@@ -64,5 +65,5 @@ class _Row(TypedDict, total=False):
     input_media: list[Any] | None
 
 
-RESULTS: Final = TypeAdapter(_Results, config=ConfigDict(extra="allow"))
+RESULTS: Final = TypeAdapter(_Results)
 ROW: Final = TypeAdapter(_Row)

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar
 
+from loguru import logger
 from pydantic import Field, TypeAdapter, ValidationError
 
 from harness_ext import __version__
@@ -298,8 +299,12 @@ def read_ratings(samples: Path) -> list[Ratings]:
     """
     date, _, task = samples.stem.partition("_samples_")
     files = samples.parent.glob(f"{glob.escape(f'{date}_quality_{task}__')}*.jsonl")
-    # A file without a whole line is one that was just begun.
-    found = [_read(path, sha256(samples)) for path in files if b"\n" in path.read_bytes()]
+    found = []
+    for path in files:
+        if next(read_lines(path, whole=True), None):
+            found.append(_read(path, sha256(samples)))
+        else:
+            logger.warning(f"{path}: left out: it was just begun, or cut off, and has no whole line")
     return sorted(found, key=lambda each: each.head.rater)
 
 

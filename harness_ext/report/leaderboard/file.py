@@ -176,7 +176,7 @@ def read_leaderboard(path: Path) -> list[Entry]:
         except ValidationError as error:
             problems += [f"line {number}: {_said(each)}" for each in error.errors()]
         except Unreadable as error:
-            problems.append(f"line {number}: expected one JSON object, found {shown(line)} ({error.problem})")
+            problems.append(f"line {number}: expected one JSON object, found {shown(line.strip())} ({error.problem})")
         else:
             entries.append(entry)
             if (first := line_of.setdefault(entry.identity, number)) != number:
