@@ -7,7 +7,6 @@ printed: {"question": 0, "response": "…"} gains "verdict", {"options": {"A": "
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -67,10 +66,6 @@ def _judge_lines(lines: Iterable[tuple[int, str]], path: str, judge: BatchJudge)
                 key = "verdict" if isinstance(answer, AlignmentAnswer) else "choice"
                 print(_json_line({**row, key: verdict}), flush=True)
                 failed += verdict == FAILED
-    except BrokenPipeError:
-        # Whoever read the output has seen enough; the interpreter must not try to flush the rest when it exits.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except BadInputError as error:
         print(error, file=sys.stderr)
         status = 2

@@ -1,7 +1,7 @@
 """Damaged copies of a file: what a broken disk, an editor, another program, or somebody who means harm makes of it.
 
-Each is named by its kind. ``reads`` says what a command may do with it: ``never`` where no reader can take it for the file that
-it was, ``perhaps`` where the damage may fall on what nobody reads, or where the rest still says the same.
+Each is named by its kind. ``reads`` says what a command may do with it: ``never`` where no reader can take it for the file
+that it was, ``perhaps`` where the damage may fall on what nobody reads, or where the rest still says the same.
 """
 
 import json
