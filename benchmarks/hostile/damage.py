@@ -72,6 +72,8 @@ class Damage:
 def damages(name: str, content: bytes, draw: random.Random, values: int) -> Iterator[Damage]:
     """Damaged copies of the file ``name``, with ``values`` of its single values replaced."""
     yield from _of_bytes(content, draw)
+    if name.endswith((".json", ".jsonl", ".yaml", ".csv")):
+        yield Damage("UTF-16", content.decode("utf-8").encode("utf-16"), "never")
     if name.endswith((".json", ".jsonl")):
         yield from _of_json(name, content, draw, values)
     if name.endswith((".yaml", ".yml")):
@@ -91,7 +93,6 @@ def _of_bytes(content: bytes, draw: random.Random) -> Iterator[Damage]:
         at, bit = draw.randrange(len(content)), 1 << draw.randrange(8)
         yield Damage("a bit flipped", content[:at] + bytes([content[at] ^ bit]) + content[at + 1 :])
     yield Damage("a byte that is no UTF-8", content[:middle] + b"\xff" + content[middle:], "never")
-    yield Damage("UTF-16", content.decode("utf-8").encode("utf-16"), "never")
     yield Damage("a byte order mark", b"\xef\xbb\xbf" + content)
     yield Damage("Windows line breaks", content.replace(b"\n", b"\r\n"))
     yield Damage("zeros", b"\0" * len(content), "never")

@@ -190,7 +190,7 @@ def damaged(folder: Path, draw: random.Random, values: int, part: float, only: s
 
 def _problem(ended: Ended, file: Path, unreadable: bool) -> str:
     said = ended.err + ended.out
-    named = file.name in said or any(str(above) in said for above in file.parents if len(above.parts) > 1)
+    named = file.name in said or any(str(above) in said for above in file.parents if str(above) not in (".", "runs"))
     if ended.problem or named:
         return ended.problem
     if ended.status:

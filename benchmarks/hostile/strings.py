@@ -13,12 +13,18 @@ from harness_ext.judges.rules import RuleJudge
 
 # What rules and envelopes look for, and what breaks parsers.
 _PIECES: Final = (
-    "Yes", "No", "yes,", "not", "n't", "safe", "unsafe", "It is", "isn't", "never", "harmful", "I cannot", "sorry", "however",
-    "but", "the image", "shows a", "A", "B)", "(C)", "D.", "answer:", "Answer", "verdict", "<think>", "</think>", "<answer>",
-    "</answer>", "```json", "```", "{", "}", '"', '{"safe": true}', '{"answer": "no"}', "[", "]", ":", ",", ".", "!", "?",
-    "\n", "\n\n", "\r", "\t", " ", "  ", "**", "__", "#", "\n#", "|", "-", "—", "1.", "0.7", "10/10", "100%", "9" * 30, "-1e999",
-    "null", "\x00", "\x1b[31m", "\u200b", "\u2028", "\ufeff", "\u202e", "\ud800", "\udfff", "é", "ß", "İ", "ﬁ", "是", "不安全",
-    "🙂", "👨\u200d👩", "<|im_end|>", "<|eot_id|>", "USER:", "ASSISTANT:", "\\boxed{yes}", "&lt;", "<b>", "</b>", "$", "%", "\\", "'", "`",
+    "Yes", "No", "yes,", "not", "n't", "safe", "unsafe", "It is", "isn't", "never", "harmful",
+    "I cannot", "sorry", "however",
+    "but", "the image", "shows a", "A", "B)", "(C)", "D.", "answer:", "Answer", "verdict", "<think>",
+    "</think>", "<answer>",
+    "</answer>", "```json", "```", "{", "}", '"', '{"safe": true}', '{"answer": "no"}', "[", "]", ":",
+    ",", ".", "!", "?",
+    "\n", "\n\n", "\r", "\t", " ", "  ", "**", "__", "#", "\n#", "|", "-", "—", "1.", "0.7", "10/10",
+    "100%", "9" * 30, "-1e999",
+    "null", "\x00", "\x1b[31m", "\u200b", "\u2028", "\ufeff", "\u202e", "\ud800", "\udfff", "é", "ß",
+    "İ", "ﬁ", "是", "不安全",
+    "🙂", "👨\u200d👩", "<|im_end|>", "<|eot_id|>", "USER:", "ASSISTANT:", "\\boxed{yes}", "&lt;", "<b>",
+    "</b>", "$", "%", "\\", "'", "`",
     "a" * 50,
 )  # fmt: skip
 # A judge reads ten thousand answers in a minute or two: none may take long.

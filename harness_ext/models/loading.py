@@ -214,7 +214,7 @@ def check_adapter(adapter: str | None, pretrained: str, adapter_base: str | None
     from peft import PEFT_TYPE_TO_CONFIG_MAPPING
 
     cannot = f"cannot put the adapter {adapter!r} on {pretrained!r}: "
-    config = read_json(_configuration(adapter, cannot), last_wins=True)
+    config = read_json(_configuration(adapter, cannot))
     if str(kind := config.get("peft_type")) not in {str(each.value) for each in PEFT_TYPE_TO_CONFIG_MAPPING}:
         raise UserError(f"{cannot}its adapter_config.json names no known peft_type, found {shown(kind)}")
     _require_sound(adapter, cannot)
@@ -295,7 +295,7 @@ def put_adapter(model: PreTrainedModel, adapter: str, pretrained: str) -> PreTra
     from peft import PeftModel
 
     cannot = f"cannot put the adapter {adapter!r} on {pretrained!r}: "
-    _require_quick_patterns(model, read_json(_configuration(adapter, cannot), last_wins=True), cannot)
+    _require_quick_patterns(model, read_json(_configuration(adapter, cannot)), cannot)
     # Names of an older transformers; PEFT translates them the first time, and keeps no record of what did not fit.
     renamed = getattr(model, "_checkpoint_conversion_mapping", {})
     try:
