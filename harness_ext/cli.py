@@ -18,6 +18,7 @@ from harness_ext.hooks import (
     LATE_AFTER_IT,
     LMMS_EVAL_SWALLOWS,
     Swallowed,
+    let_faults_end_it,
     register_tasks,
     require_imports,
     watch_lmms_eval,
@@ -47,6 +48,7 @@ def _run() -> int:
     require_imports(_HARNESS, "lmms_eval.models")
     from lmms_eval.cli import dispatch
 
+    let_faults_end_it()
     register_tasks()
     failures: list[Exception] = []
     swallowed = Swallowed(*LMMS_EVAL_SWALLOWS)

@@ -74,6 +74,17 @@ def _first_time(owner: Any) -> bool:
     return first
 
 
+# Whether a fault of one of the user's benchmarks ends the command. Else it is left out: an exception would take the harness's
+# own tasks away too.
+_faults_end_it = False
+
+
+def let_faults_end_it() -> None:
+    """Have a fault of one of the user's benchmarks end the command, as befits the project's own."""
+    global _faults_end_it
+    _faults_end_it = True
+
+
 def list_models(names: Iterable[str]) -> None:
     """Let ``lmms_eval models`` list ``names``. Called while ``lmms_eval.models`` is being imported."""
     sys.modules["lmms_eval.models"].AVAILABLE_CHAT_TEMPLATE_MODELS.update({name: name for name in names})
@@ -106,7 +117,7 @@ def _with_our_folder(initialize: Function) -> Function:
         with _parsed_by_libyaml():
             index = initialize(manager, include_path=include_path, include_defaults=include_defaults)
         if include_defaults and ours:
-            _refuse_taken_names(index, ours)
+            return _without_taken_names(index, ours)
         return index
 
     return initialize_tasks
@@ -118,13 +129,15 @@ def _task_files() -> Path | None:
     An exception here would take the harness's own tasks away too.
     """
     from harness_ext.probes.files import tasks_folder
-    from harness_ext.registry import benchmarks, leave_out_the_users
+    from harness_ext.registry import benchmarks, leave_out_faulty
 
     try:
         benchmarks()
     except UserError as error:
-        print(f"unsafeconcepts: {error}\nonly the packaged benchmarks are known", file=sys.stderr)
-        leave_out_the_users()
+        if _faults_end_it:
+            raise
+        print(f"unsafeconcepts: {error}\nWhat is at fault is left out.", file=sys.stderr)
+        leave_out_faulty()
     try:
         return tasks_folder("lmms_eval")
     except UserError as error:
@@ -132,18 +145,44 @@ def _task_files() -> Path | None:
         return None
 
 
-def _refuse_taken_names(index: Any, ours: Path) -> None:
-    """Raise ``UserError`` where lmms-eval or ``--include_path`` has a task, group or tag with the name of one of ours.
+def _without_taken_names(index: dict[str, Any], ours: Path) -> dict[str, Any]:
+    """``index`` without the benchmarks one of whose tasks or groups has a name that is taken, which would be asked instead.
 
-    It would be asked instead.
+    By a task, group or tag of lmms-eval's or of ``--include_path``. Raises ``UserError`` where faults end the command, or a
+    packaged benchmark has the name.
     """
+    from harness_ext.registry import PACKAGED, leave_out_faulty, owner_of
+
+    taken: dict[str, str] = {}
     for file in ours.iterdir():
         found = index[file.stem]
         if found["yaml_path"] != str(file):
             where = f"{found['type']} {found['yaml_path']}" if found["yaml_path"] != -1 else "tag"
-            raise UserError(
+            problem = (
                 f"lmms-eval or --include_path has {file.stem!r} of its own ({where}): give the benchmark another name"
             )
+            owner = owner_of(file.stem)
+            if _faults_end_it or owner in {each.name for each in PACKAGED}:
+                raise UserError(problem)
+            taken.setdefault(owner, problem)
+    for name, problem in taken.items():
+        print(f"unsafeconcepts: {problem}\nThe benchmark {name} is left out.", file=sys.stderr)
+    gone = {str(file) for file in ours.iterdir() if owner_of(file.stem) in taken}
+    if not taken:
+        return index
+    leave_out_faulty(*taken)
+    return {name: each for name, each in index.items() if each["yaml_path"] not in gone}
+
+
+def names_of_lmms_eval() -> set[str]:
+    """The tasks, groups and tags that lmms-eval has of its own."""
+    from lmms_eval.tasks import TaskManager
+    from loguru import logger
+
+    # It says at length what it thinks of its own files.
+    logger.disable("lmms_eval")
+    with _parsed_by_libyaml():
+        return set(TaskManager().all_tasks)
 
 
 @contextlib.contextmanager
@@ -256,7 +295,7 @@ def _tell_benchmarks(results: Any) -> None:
     from harness_ext.registry import described
     from harness_ext.runs.evaluations import BENCHMARKS
 
-    if told := described(results["configs"]):
+    if told := described(results.get("configs", {})):
         results["config"][BENCHMARKS] = told
 
 

@@ -14,7 +14,7 @@ from harness_ext.common.files import require_writable_folder
 from harness_ext.common.secrets import secret_in
 from harness_ext.hooks import LM_EVAL_SWALLOWS, Swallowed, register_language_sides, require_imports, watch_lm_eval
 from harness_ext.probes.files import tasks_folder
-from harness_ext.registry import benchmarks, take_folders
+from harness_ext.registry import take_folders, tasks_named
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -46,12 +46,13 @@ def _check(arguments: Sequence[str]) -> None:
     parser.add_argument("--model_args", "-a", nargs="+", default=[])
     parser.add_argument("--tasks", "-t", nargs="+", default=[])
     known, _ = parser.parse_known_args(arguments)
-    if any(source in task for task in known.tasks for source in benchmarks()):
+    names = [name for task in known.tasks for name in task.split(",")]
+    if tasks_named(names):
         from harness_ext.judges.registry import require_rule_judge
         from harness_ext.probes.preflight import require_sources
 
         require_rule_judge()
-        require_sources(name for task in known.tasks for name in task.split(","))
+        require_sources(names)
     for each in known.model_args:
         if secret := secret_in(each):
             raise UserError(

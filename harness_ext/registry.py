@@ -37,7 +37,8 @@ if TYPE_CHECKING:
 
 PACKAGED: Final[tuple[Benchmark, ...]] = (UnsafeConcepts(), Glyphworld())
 _remembered: Final[dict[str, Benchmark]] = {}
-_without_the_users = False
+_left_out: Final[set[str]] = set()
+_lenient = False
 
 
 class _Recorded(Benchmark):
@@ -48,8 +49,9 @@ class _Recorded(Benchmark):
     def __init__(self, name: str, facts: Mapping[str, str]) -> None:
         self.name, self.title = name, facts.get("title", name)
         # Their wording is in the sample rows.
-        self.questions = (Question("", ""),) * int(facts.get("questions", len(PUBLISHED_QUESTIONS)))
-        self._identity = {key: value for key, value in facts.items() if key != "title"}
+        self.questions = (Question("", ""),) * number_of_questions(facts)
+        self.categories = tuple(filter(None, facts.get("categories", "").split(", ")))
+        self._identity = {key: value for key, value in facts.items() if key not in ("title", "categories", "questions")}
 
     @property
     def identity(self) -> Mapping[str, str]:
@@ -62,7 +64,7 @@ class _Recorded(Benchmark):
     def _missing(self) -> SourceError:
         return SourceError(
             f"the benchmark {self.name} is not on this machine: only results of it are read here",
-            "Name its folder by --benchmark DIR or UNSAFECONCEPTS_BENCHMARKS.",
+            "Name its folder by UNSAFECONCEPTS_BENCHMARKS=DIR.",
         )
 
     def check_access(self, needs: Collection[Need]) -> None:
@@ -90,27 +92,44 @@ def benchmarks() -> Mapping[str, Benchmark]:
     Raises:
         UserError: A folder of the user holds no benchmark, or one whose tasks have the names of another's.
     """
-    return _remembered | _here(tuple(PACKAGED), () if _without_the_users else tuple(user_folders()))
+    here = _here(tuple(PACKAGED), tuple(user_folders()), _lenient)
+    here = {name: each for name, each in here.items() if name not in _left_out}
+    return {**here, **{name: each for name, each in _remembered.items() if name not in here}}
 
 
 @functools.cache
-def _here(packaged: tuple[Benchmark, ...], folders: tuple[Path, ...]) -> dict[str, Benchmark]:
-    found: dict[str, Benchmark] = {}
-    names: dict[str, str] = {}
-    for benchmark, where in [*((each, "") for each in packaged), *((read(folder), str(folder)) for folder in folders)]:
-        for name in (*_tasks_of(benchmark), *_groups_of(benchmark)):
-            if (other := names.setdefault(name, where)) != where:
-                raise UserError(
-                    f"{where}: {other or 'this project'} has a task {name!r} too; give one benchmark another name"
-                )
-        found[benchmark.name] = benchmark
+def _here(packaged: tuple[Benchmark, ...], folders: tuple[Path, ...], lenient: bool) -> dict[str, Benchmark]:
+    found = {each.name: each for each in packaged}
+    owner = {name: "this project" for each in packaged for name in _names_of(each)}
+    for folder in folders:
+        try:
+            benchmark = read(folder)
+            for name in _names_of(benchmark):
+                if name in owner:
+                    raise UserError(f"{folder}: {owner[name]} has {name!r} too; give one benchmark another name")
+        except UserError:
+            if not lenient:
+                raise
+        else:
+            found[benchmark.name] = benchmark
+            owner |= dict.fromkeys(_names_of(benchmark), str(folder))
     return found
 
 
-def leave_out_the_users() -> None:
-    """Know the packaged benchmarks alone from here on, where one of the user's is at fault."""
-    global _without_the_users
-    _without_the_users = True
+def _names_of(benchmark: Benchmark) -> list[str]:
+    return [*_tasks_of(benchmark), *_groups_of(benchmark)]
+
+
+def owner_of(name: str) -> str:
+    """The name of the benchmark that has a task or group ``name``; empty where none has."""
+    return next((each.name for each in benchmarks().values() if name in _names_of(each)), "")
+
+
+def leave_out_faulty(*names: str) -> None:
+    """Leave out those of the user's benchmarks that are at fault, and those of ``names``, from here on."""
+    global _lenient
+    _lenient = True
+    _left_out.update(names)
 
 
 def take_folders(arguments: Sequence[str]) -> list[str]:
@@ -127,7 +146,7 @@ def take_folders(arguments: Sequence[str]) -> list[str]:
         raise UserError("--benchmark is not followed by a folder; expected --benchmark DIR") from error
     if known.benchmark:
         folders = [str(Path(folder).expanduser().absolute()) for folder in known.benchmark]
-        os.environ[OPTION_VARIABLE] = os.pathsep.join(folders)
+        os.environ[OPTION_VARIABLE] = "\n".join(folders)
     benchmarks()
     return rest
 
@@ -136,10 +155,21 @@ def described(names: Iterable[str]) -> dict[str, dict[str, str]]:
     """What results say of the benchmarks of ``names``, tasks: title and digests by name, of those not packaged."""
     own = {task.source: task.benchmark for name in names if (task := find_task(name))}
     return {
-        name: {"title": each.title, "questions": str(len(each.questions)), **each.identity}
+        name: {
+            "title": each.title,
+            "categories": ", ".join(each.categories),
+            "questions": str(len(each.questions)),
+            **each.identity,
+        }
         for name, each in own.items()
         if each not in PACKAGED
     }
+
+
+def number_of_questions(facts: Mapping[str, str]) -> int:
+    """How many alignment questions a benchmark has by what results tell of it."""
+    said = facts.get("questions", "")
+    return int(said) if said.isdecimal() and len(said) < 4 else len(PUBLISHED_QUESTIONS)
 
 
 def remember(recorded: Mapping[str, Mapping[str, str]]) -> None:
@@ -153,7 +183,7 @@ def benchmark_named(name: str) -> Benchmark:
     """The benchmark of that name. Raises ``UserError`` where there is none."""
     if (found := benchmarks().get(name)) is None:
         raise UserError(
-            f"no benchmark is named {name!r}; there are {', '.join(benchmarks())}. --benchmark DIR adds yours"
+            f"no benchmark is named {name!r}; there are {', '.join(benchmarks())}; UNSAFECONCEPTS_BENCHMARKS=DIR adds yours"
         )
     return found
 

@@ -32,10 +32,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(folder: Path) -> None:
+    from harness_ext.hooks import names_of_lmms_eval
     from harness_ext.own.examined import examine
     from harness_ext.report.blocks import console, print_blocks
 
-    benchmark, notes = examine(folder)
+    benchmark, notes = examine(folder, names_of_lmms_eval())
     printed_on = console(_PIPED_WIDTH)
     print_blocks(f"{benchmark.title} ({benchmark.name}): nothing is wrong", _blocks(benchmark), printed_on)
     # Not through the console, which would break a line that is to be copied.

@@ -147,7 +147,7 @@ class OwnBenchmark(Benchmark):
 
         if collection not in ("all", "test"):
             raise SourceError(f"{self.name} has no {collection}")
-        record_provenance(**{f"{self.name}_source": self._kept.source, f"{self.name}_split": self.split})
+        record_provenance(**{f"{self.name}_source": self._kept.told, f"{self.name}_split": self.split})
         count = len(self.listing.concepts)
         rows = Dataset.from_dict({"row": list(range(count)), **self._about, "source": [self.name] * count})
         chosen: Sequence[int] = self.sides.test if collection == "test" else range(count)

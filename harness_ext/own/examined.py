@@ -1,12 +1,13 @@
 """A benchmark's folder with all of its images looked at: what is wrong, and what a user should know."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
+from harness_ext.benchmark.probes import groups_of, tasks_of
 from harness_ext.common.errors import SourceError, shown
 from harness_ext.common.files import digest
 from harness_ext.own.benchmark import OwnBenchmark
@@ -19,8 +20,10 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 
-def examine(folder: Path) -> tuple[OwnBenchmark, tuple[str, ...]]:
+def examine(folder: Path, taken: Collection[str] = ()) -> tuple[OwnBenchmark, tuple[str, ...]]:
     """The benchmark in a folder, every image of it opened once, and notes on images that are the same.
+
+    ``taken`` are names of tasks and groups that it must not have.
 
     Raises:
         FaultyBenchmarkError: Something is wrong; the message names everything, with file and line.
@@ -30,8 +33,13 @@ def examine(folder: Path) -> tuple[OwnBenchmark, tuple[str, ...]]:
     notes: tuple[str, ...] = ()
     if contents.listing is not None:
         notes = _look(contents, contents.listing)
-    contents.problems.raise_any()
     benchmark = OwnBenchmark(contents)
+    if "name" not in contents.wrong and (clash := sorted({*tasks_of(benchmark), *groups_of(benchmark)} & set(taken))):
+        line = contents.written.line("name")
+        contents.problems.add(
+            contents.written.file, line, f"name: lmms-eval has {clash[0]!r} of its own; choose another name"
+        )
+    contents.problems.raise_any()
     if contents.listing is None:
         benchmark.require(["images"])
     return benchmark, notes

@@ -88,6 +88,7 @@ def user_folders() -> list[Path]:
     """
     configured = Path(platformdirs.user_config_dir("unsafeconcepts")) / "benchmarks"
     found = sorted(file.parent for file in configured.glob(f"*/{FILE}"))
-    for variable in (FOLDERS_VARIABLE, OPTION_VARIABLE):
-        found += [Path(name).expanduser() for name in os.environ.get(variable, "").split(os.pathsep) if name]
+    # By the option, a folder's name may hold what separates folders in the other.
+    for variable, separator in ((FOLDERS_VARIABLE, os.pathsep), (OPTION_VARIABLE, "\n")):
+        found += [Path(name).expanduser() for name in os.environ.get(variable, "").split(separator) if name]
     return list(dict.fromkeys(Path(os.path.abspath(folder)) for folder in found))

@@ -1,9 +1,14 @@
 """Where a benchmark's images are kept: in its folder, or as a commit on the hub; and how they are had."""
 
 import json
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from tqdm import tqdm
 
 from harness_ext.common import files
 from harness_ext.common.hub import cached_snapshot, download, hub_in_reach
@@ -27,21 +32,23 @@ class KeptImages:
 
     @property
     def source(self) -> str:
-        """Where the images come from, for results: the folder, or ``repository@commit``."""
+        """Where the images come from, for messages: the folder, or ``repository@commit``."""
         return f"{self._said.hub}@{self._said.revision}" if self._said.hub else str(self._contents.folder)
+
+    @property
+    def told(self) -> str:
+        """The same for results, which others read: of a folder its name alone, and the digest of its images."""
+        return self.source if self._said.hub else f"{self._contents.folder.name}, images {self.sha256[:12]}"
 
     @cached_property
     def sha256(self) -> str:
-        """A digest of the images and which concept each shows: of the files' names and sizes, or of the hub's commit."""
+        """A digest of the images and which concept each shows: of the files' contents, or of the hub's commit."""
         listing = self._contents.listing
         if listing is None:
             return files.sha256(self._said.model_dump_json())
-        if listing.names:
-            # Also where files are missing: a run without images has to be told apart too.
-            found = [*zip(listing.names, self._files[0], strict=True)]
-        else:
-            found = [(file.name, file.stat().st_size) for file in listing.tables]
-        return files.sha256(json.dumps([found, listing.concepts]))
+        # Also where files are missing: a run without images has to be told apart too.
+        names = [listing.file.parent / name for name in listing.names] or listing.tables
+        return files.sha256(json.dumps([_digests(list(names)), listing.concepts]))
 
     @cached_property
     def _files(self) -> tuple[list[int], Problems]:
@@ -93,3 +100,19 @@ class KeptImages:
             return of_files([listing.file.parent / name for name in listing.names])
         rows = self._hub_rows if listing.layout is None else open_rows(listing.layout, self._said, self.source)
         return undecoded(rows, self._said.columns.image, self.source)
+
+
+def _digests(paths: Sequence[Path]) -> list[str]:
+    """A digest of the content of each of ``paths``; empty where there is no such file.
+
+    Some GB a second; kept in the cache folder for as long as the files keep their size and time of change.
+    """
+    there = [file for file in paths if file.is_file()]
+    state = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in there]
+    kept = files.cache_dir() / "images-digests" / files.sha256(json.dumps(state))
+    if not kept.exists():
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            bar = tqdm(pool.map(files.digest, there), total=len(there), desc="Reading images (once)", leave=False)
+            files.write_cached(kept, json.dumps(list(bar)).encode())
+    found = dict(zip(there, json.loads(kept.read_text(encoding="utf-8")), strict=True))
+    return [found.get(file, "") for file in paths]

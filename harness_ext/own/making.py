@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 from tqdm import tqdm
 
 from harness_ext.common.errors import UserError, shown
-from harness_ext.common.files import cache_dir, held, new_folder, sha256, write_text
+from harness_ext.common.files import cache_dir, held, new_folder, sha256
 from harness_ext.own.folder import read_contents
 from harness_ext.own.form import FILE
 from harness_ext.own.pictures import IMAGE_SUFFIXES
@@ -146,9 +146,11 @@ def _write_beside(folder: Path, images: Path, found: Found, name: str) -> None:
         raise UserError(f"{other[0]} is there already and is never written over: write {folder / FILE} by hand")
     try:
         _write(folder, images, folder, found, name)
-    except BaseException:
+    except BaseException as error:
         for file in (folder / FILE, metadata):
             file.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise _not_made(folder, error) from error
         raise
 
 
@@ -157,10 +159,11 @@ def _write_copy(folder: Path, images: Path, found: Found, name: str) -> None:
         raise UserError(f"{folder}: expected an empty or a new folder, or images within it")
     try:
         with new_folder(folder) as made:
+            # First, for names may have to be refused.
+            _write(made, made / "images", folder, found, name)
             for file in tqdm(found.files, desc="Copying images", unit="image"):
                 (made / "images" / file).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(images / file, made / "images" / file)
-            _write(made, made / "images", folder, found, name)
     except OSError as error:
         raise _not_made(folder, error) from error
 
@@ -169,7 +172,8 @@ def _write(place: Path, images: Path, folder: Path, found: Found, name: str) -> 
     """Write both files into ``place``, which is ``folder`` or becomes it, and read them as a check."""
     rows = zip(found.files, found.concepts, strict=True)
     lines = (json.dumps({"file_name": file, "concept": concept}, ensure_ascii=False) for file, concept in rows)
-    write_text(images / _METADATA, "\n".join(lines) + "\n")
+    images.mkdir(exist_ok=True)
+    (images / _METADATA).write_text("\n".join(lines) + "\n", encoding="utf-8")
     concepts = "".join(
         f"  {_yaml(category)}:\n{''.join(f'    - {_yaml(concept)}{chr(10)}' for concept in names)}"
         for category, names in found.categories.items()
@@ -177,7 +181,7 @@ def _write(place: Path, images: Path, folder: Path, found: Found, name: str) -> 
     unsorted = "" if found.sorted_ else _UNSORTED
     where = _yaml(images.relative_to(place).as_posix())
     text = _TEXT.format(folder=folder, name=name, unsorted=unsorted, concepts=concepts, images=where)
-    write_text(place / FILE, text)
+    (place / FILE).write_text(text, encoding="utf-8")
     if problems := read_contents(place).problems.lines():
         said = "; ".join(line.partition(": ")[2] for line in problems)
         raise UserError(f"{folder}: the folders' names cannot be a benchmark's as they are: {said}")

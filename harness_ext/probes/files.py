@@ -66,13 +66,13 @@ def _files(harness: Harness) -> Iterator[tuple[str, str]]:
     for path in sorted(task_folder(harness).rglob("retention*.yaml")):
         yield path.stem, path.read_text(encoding="utf-8")
     shared, manners = _read(harness, "task"), _read("lmms_eval", "manners")
-    for task in tasks().values():
+    for task in (each for each in tasks().values() if each.benchmark.concepts_file):
         if harness == "lmms_eval":
             yield task.name, _text(_lmms_eval_task(task, shared, manners[task.manner]))
         elif task.probe.shows == "none" and task.manner == GREEDY:
             yield task.name, _text(_lm_eval_task(task, shared))
     if harness == "lmms_eval":
-        for group in groups().values():
+        for group in (each for each in groups().values() if each.benchmark.concepts_file):
             yield group.name, _text(_group(group))
 
 
@@ -103,7 +103,7 @@ def _lm_eval_task(task: Task, shared: Mapping[str, Any]) -> dict[str, Any]:
         "task": task.name,
         **shared,
         "dataset_kwargs": {"data_files": {"test": task.benchmark.concepts_file}},
-        "process_docs": Function(f"{_ROWS}.{task.name}"),
+        "process_docs": Function(f"harness_ext.probes.documents.{task.name}"),
         "metric_list": [*shared["metric_list"], *_by_category(task.benchmark, "lm_eval")],
     }
 

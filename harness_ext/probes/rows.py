@@ -1,8 +1,8 @@
 """The rows of every task, made from the table of probes, and what the model is shown with each.
 
-``rows.<task>`` is the ``process_docs`` of the task's YAML. The harness reads the list of concepts as the task's data set, and
-``process_docs`` puts the rows of the source in its place: one checked load for all tasks of a run, whatever kind of copy the
-source is. Every row holds its whole question (``prompt``, ``expected``), so that the YAML needs no code of its own.
+The harness reads the list of concepts as a task's data set, and ``process_docs`` (``documents.py``) puts the rows of the
+benchmark in its place: one checked load for all tasks of a run, whatever kind of copy the images are. Every row holds its
+whole question (``prompt``, ``expected``), so that the YAML needs no code of its own.
 
 Rows that are scored by likelihood also have the column ``candidates``: by label, the forms that an answer with that verdict
 may begin with. Labels exclude each other, and the letter ``A`` also covers ``A.``, ``A)`` and ``A: Arson``.
@@ -25,25 +25,12 @@ from harness_ext.benchmark.questions import if_an_image_shows, perception_questi
 from harness_ext.benchmark.splits import drawn_questions
 from harness_ext.common.processes import processes_of_run
 from harness_ext.records import LIKELIHOOD, NO, SAFE, UNSAFE, YES
-from harness_ext.registry import benchmark_named, find_task
+from harness_ext.registry import benchmark_named
 from harness_ext.sources.prepared import with_columns
 
 ALIGNMENT_FORMS: Final[Mapping[str, tuple[str, ...]]] = {YES: ("Yes", "yes", "YES"), NO: ("No", "no", "NO")}
 # As the authors' code sends it with a text-only question.
 _BLANK: Final = Image.new("RGB", (1000, 1000), "white")
-
-
-def __getattr__(name: str) -> Callable[[Dataset], Dataset]:
-    """The ``process_docs`` of the task of that name."""
-    task = find_task(name)
-    if task is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}: no task has that name")
-
-    # A function and no partial: lmms-eval writes its source text into the results, which must not differ from run to run.
-    def process_docs(concepts: Dataset) -> Dataset:
-        return rows_of_task(task, concepts)
-
-    return process_docs
 
 
 def rows_of_task(task: Task, concepts: Dataset, images: Dataset | None = None) -> Dataset:

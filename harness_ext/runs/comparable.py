@@ -46,6 +46,7 @@ def check_tasks(first: RunFiles, other: RunFiles) -> dict[str, str]:
     """
     sources, policies = [run.sources() for run in (first, other)], policies_of(first, other)
     if all(sources) and not set(sources[0]) & set(sources[1]) and policies is None:
+        _refuse_several(first, other)
         _refuse_two_benchmarks(first, other)
     before, after = (policy.benchmark for policy in policies) if policies else ("", "")
     called, called_in_first = _called(first, after), _called(other, before)
@@ -60,11 +61,7 @@ def check_tasks(first: RunFiles, other: RunFiles) -> dict[str, str]:
             f"the runs are not of the same tasks: {'; '.join(lacking)}. Evaluate what is missing, or choose with --task "
             f"among those of both: {', '.join(common) or 'none'}."
         )
-    if len(sources[0]) > 1:
-        raise UserError(
-            f"{first.path}: tasks of {' and of '.join(sorted(sources[0]))} do not belong into one table: choose with --task, "
-            f"for example --task '{sorted(sources[0])[-1]}_*'."
-        )
+    _refuse_several(first)
     found = []
     for task, evaluation in first.tasks.items():
         one, two = _settings(evaluation, task), _settings(other.tasks[called[task]], called[task])
@@ -81,6 +78,15 @@ def check_tasks(first: RunFiles, other: RunFiles) -> dict[str, str]:
 def _called(run: RunFiles, source: str) -> dict[str, str]:
     """What the tasks of a run are called in the benchmark ``source``, in a run that may be of another one."""
     return {task: task_in(source, task) if source else task for task in run.tasks}
+
+
+def _refuse_several(*runs: RunFiles) -> None:
+    for run in runs:
+        if len(sources := sorted(run.sources())) > 1:
+            raise UserError(
+                f"{run.path}: tasks of {' and of '.join(sources)} do not belong into one table: choose with --task, "
+                f"for example --task '{sources[-1]}_*'."
+            )
 
 
 def _refuse_two_benchmarks(first: RunFiles, other: RunFiles) -> None:

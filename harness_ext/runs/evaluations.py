@@ -40,6 +40,7 @@ JUDGED_FROM: Final = "judged_from"
 ENVELOPE: Final = "envelope"
 # In the results: by name, the title and digests of each benchmark that is not packaged.
 BENCHMARKS: Final = "benchmarks"
+_STATE: Final = ("benchmark_sha256", "images_sha256")
 # In the results of answers that somebody else's run gave: where they were read, and what has no labels here.
 IMPORTED_FROM: Final = "imported_from"
 WITHOUT_LABELS: Final = "without_labels"
@@ -84,6 +85,11 @@ class Evaluation:
         """The identity of the model: two files of one name can be of different weights."""
         config = self.content["config"]
         return {"model": self.names[0]} | {name: config[name] for name in _MODEL if config.get(name) is not None}
+
+    def identity(self, source: str) -> Mapping[str, Any]:
+        """As :attr:`model`, with the state of the benchmark ``source``: a user's can change between two evaluations."""
+        told = self.content["config"].get(BENCHMARKS, {}).get(source, {})
+        return {**self.model, **{name: told[name] for name in _STATE if name in told}}
 
     @property
     def tasks(self) -> list[str]:
@@ -307,6 +313,7 @@ def open_run(folder: Path, wanted: Collection[str] = ()) -> RunFiles:
         )
     _refuse_mixed(folder, with_tasks)
     tasks, left_aside = newest_by_task(with_tasks)
+    _refuse_changed(folder, tasks)
     used = {each.path: each for each in tasks.values()}.values()
     notes = [f"{folder}: {note}" for each in used for note in each.imported]
     notes += [
@@ -349,6 +356,22 @@ def _refuse_mixed(folder: Path, with_tasks: Iterable[tuple[Evaluation, Collectio
                 )
             if older.names[0] != each.names[0]:
                 _refuse_several(folder, [(one, one.names[0]) for one in (older, each)])
+
+
+def _refuse_changed(folder: Path, tasks: Mapping[str, Evaluation]) -> None:
+    """Raise ``UserError`` where two tasks were asked of two states of one benchmark."""
+    first: dict[str, str] = {}
+    for task, evaluation in tasks.items():
+        source = source_of(task)
+        if source is None or evaluation.harness != "lmms-eval":
+            continue
+        other = first.setdefault(source, task)
+        one, two = (each.identity(source) for each in (tasks[other], evaluation))
+        if changed := [name for name in _STATE if one.get(name) != two.get(name)]:
+            raise UserError(
+                f"{folder}: {source} changed ({', '.join(changed)}) between the evaluations of {other} and {task}: evaluate "
+                "one of them again, or choose tasks with --task"
+            )
 
 
 def _one_model(folder: Path, evaluations: list[Evaluation]) -> str:

@@ -12,19 +12,13 @@ _Values = Mapping[str, Any]
 _ByName = Mapping[str, _Values]
 
 
-class _Benchmark(TypedDict, total=False):
-    title: str
-    # A place is kept for each of them.
-    questions: Annotated[str, Field(pattern=r"^[0-9]{1,3}$")]
-
-
 class _Config(TypedDict):
     model: str
     model_args: str | _Values | None
     offset: NotRequired[int | None]
     judged_by: NotRequired[str]
     imported_from: NotRequired[str]
-    benchmarks: NotRequired[Mapping[str, _Benchmark]]
+    benchmarks: NotRequired[Mapping[str, Mapping[str, str]]]
     weights_identity: NotRequired[str | None]
 
 

@@ -85,7 +85,7 @@ def _read_runs(evaluations: Sequence[Evaluation], source: str, only: Collection[
             found[asked] = chosen[-1][0], _read_run(chosen, source, asked)
     if GREEDY in found and LIKELIHOOD in found:
         (newest, greedy), (other, likelihood) = found[GREEDY], found[LIKELIHOOD]
-        if newest.model == other.model:
+        if newest.identity(source) == other.identity(source):
             del found[LIKELIHOOD]
             found[GREEDY] = newest, _beside(greedy, likelihood)
     return [run for _, run in found.values()]
@@ -94,7 +94,8 @@ def _read_runs(evaluations: Sequence[Evaluation], source: str, only: Collection[
 def _read_run(chosen: Sequence[tuple[Evaluation, list[str]]], source: str, asked: Manner) -> Run:
     """The run of the newest evaluation's model; ``chosen`` are evaluations with their tasks, oldest first."""
     newest = chosen[-1][0]
-    shown, left_aside = newest_by_task([(each, tasks) for each, tasks in chosen if each.model == newest.model])
+    same = [(each, tasks) for each, tasks in chosen if each.identity(source) == newest.identity(source)]
+    shown, left_aside = newest_by_task(same)
     shown = {task: shown[task] for _, tasks in reversed(chosen) for task in tasks if task in shown}
     answers: dict[str, tuple[Judgement, ...]] = {}
     notes = []
@@ -116,7 +117,7 @@ def _read_run(chosen: Sequence[tuple[Evaluation, list[str]]], source: str, asked
             f"{newest.path}: no judged answers in {', '.join(shown)}. Was it another version of this project?"
         )
     notes += dict.fromkeys(note for evaluation in shown.values() for note in evaluation.imported)
-    notes += _choice(chosen, shown, left_aside)
+    notes += _choice(chosen, shown, left_aside, source)
     settings = {
         task: shown[task].settings(task, {record.judge for record in records}) for task, records in answers.items()
     }
@@ -152,13 +153,16 @@ def _choice(
     chosen: Sequence[tuple[Evaluation, list[str]]],
     shown: Mapping[str, Evaluation],
     left_aside: Mapping[Path, list[str]],
+    source: str,
 ) -> list[str]:
     """Which evaluations are shown and which are not, where there are several."""
     newest = chosen[-1][0]
     older = []
     for each, tasks in reversed(chosen):
-        if aside := left_aside.get(each.path, []) if each.model == newest.model else tasks:
-            older.append(f"{each.date} ({', '.join(aside)})")
+        same = each.identity(source) == newest.identity(source)
+        if aside := left_aside.get(each.path, []) if same else tasks:
+            changed = "" if same or each.model != newest.model else f"; {source} changed since"
+            older.append(f"{each.date} ({', '.join(aside)}{changed})")
     dates = {evaluation.date: None for evaluation in shown.values()}
     if not older and len(dates) == 1:
         return []

@@ -12,7 +12,8 @@ from typing import Any, Final, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from harness_ext.benchmark.probes import OF_RECORD, Task
+from harness_ext.benchmark.base import Benchmark
+from harness_ext.benchmark.probes import OF_RECORD, Probe, Task
 from harness_ext.common.errors import UserError
 from harness_ext.common.failures import is_failed
 from harness_ext.common.options import problem
@@ -20,8 +21,8 @@ from harness_ext.common.reading import NotJson, Unreadable, parse_object
 from harness_ext.common.reading import read_lines as lines_of
 from harness_ext.judges.lines import BadInputError
 from harness_ext.records import FAILED, GENERATED, NA, UNSAFE, Judgement
-from harness_ext.registry import task_named
-from harness_ext.runs.evaluations import Evaluation, NotWhole
+from harness_ext.registry import number_of_questions, task_named
+from harness_ext.runs.evaluations import BENCHMARKS, Evaluation, NotWhole
 from harness_ext.runs.forms import ROW
 
 Result = TypeVar("Result")
@@ -47,6 +48,7 @@ def read_judged(evaluation: Evaluation, task: str) -> Iterator[tuple[int, dict[s
             answered twice.
     """
     path, asked = evaluation.require_samples(task), task_named(task)
+    told = evaluation.content["config"].get(BENCHMARKS, {}).get(asked.source)
     seen: set[Any] = set()
     judged = False
     unjudged: int | None = None
@@ -64,7 +66,7 @@ def read_judged(evaluation: Evaluation, task: str) -> Iterator[tuple[int, dict[s
             raise _other_version(path, unjudged, f"expected a judged answer under {KEY!r}, found none")
         if judged:
             try:
-                record = _judgement(row, asked)
+                record = _judgement(row, asked, told)
             except ValueError as error:
                 raise _other_version(path, number, error) from error
             yield number, row, record
@@ -144,7 +146,7 @@ def _parse(line: str, path: Path, number: int) -> dict[str, Any]:
     return row
 
 
-def _judgement(row: dict[str, Any], asked: Task) -> Judgement:
+def _judgement(row: dict[str, Any], asked: Task, told: Mapping[str, str] | None) -> Judgement:
     """The row's record. Raises ``ValueError`` that says what is wrong with it."""
     values = row.get(KEY)
     if not isinstance(values, dict):
@@ -164,12 +166,7 @@ def _judgement(row: dict[str, Any], asked: Task) -> Judgement:
         raise ValueError(f"expected an answer of the way {asked.way!r} by the task's name, found {record.way!r}")
     if (probe := OF_RECORD.get(record.probe)) is None:
         raise ValueError(f"probe: expected one of {', '.join(OF_RECORD)}, found {record.probe!r}")
-    benchmark = asked.benchmark
-    if not 0 <= record.question < (below := probe.questions(benchmark)):
-        raise ValueError(f"expected question to be below {below} ({record.probe}), found {record.question}")
-    known = benchmark.categories
-    if known and record.label == UNSAFE and probe.unit == "concept" and record.category not in known:
-        raise ValueError(f"expected one of the {len(known)} categories of {benchmark.name}, found {record.category!r}")
+    _check_question(record, probe, asked.benchmark, told)
     vocabulary = set(probe.verdicts)
     if vocabulary and record.verdict not in vocabulary | _NO_VERDICT:
         raise ValueError(f"expected a verdict of {sorted(vocabulary | _NO_VERDICT)}, found {record.verdict!r}")
@@ -177,6 +174,21 @@ def _judgement(row: dict[str, Any], asked: Task) -> Judgement:
         raise ValueError(f"expected a right verdict that can be given, found {record.expected!r}")
     _check_scores(record)
     return record
+
+
+def _check_question(record: Judgement, probe: Probe, benchmark: Benchmark, told: Mapping[str, str] | None) -> None:
+    """Raise ``ValueError`` for a question or category that the benchmark does not have.
+
+    A user's benchmark may have changed since: what the results tell of it counts, and they name no categories.
+    """
+    below = probe.questions(benchmark)
+    if told and below > 1:
+        below = number_of_questions(told)
+    if not 0 <= record.question < below:
+        raise ValueError(f"expected question to be below {below} ({record.probe}), found {record.question}")
+    known = () if told else benchmark.categories
+    if known and record.label == UNSAFE and probe.unit == "concept" and record.category not in known:
+        raise ValueError(f"expected one of the {len(known)} categories of {benchmark.name}, found {record.category!r}")
 
 
 def _check_scores(record: Judgement) -> None:

@@ -94,7 +94,7 @@ def test_what_cannot_be_is_said_with_status_2(
 def test_data_shows_the_rows_of_any_recipe(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     assert align(monkeypatch, "data", "--config", "glyphworld_dpo", "--renders", "1", "--passes", "3") == 0
     shown = capsys.readouterr().out
-    assert "glyphworld, a stand-in and not the benchmark" in shown
+    assert "glyphworld, a stand-in, not the benchmark" in shown
     assert "120" in shown and "3 passes" in shown
 
 

@@ -93,7 +93,7 @@ def test_one_seed_of_the_rows(tmp_path: Path) -> None:
         ("grpo", "max_completion_length: null", "max_completion_length: Input should be a valid integer, found None"),
         ("ppo", "steps_per_generation: 0", "steps_per_generation: Input should be greater than 0, found 0"),
         ("sft", "renders: 1\nrenders: 2", "'renders' is there twice"),
-        ("sft", "source: other", "source: Input should be 'glyphworld' or 'unsafeconcepts', found 'other'"),
+        ("sft", "source: other", "no benchmark is named 'other'; there are unsafeconcepts, glyphworld"),
         ("sft", "lr_scheduler_type: bent", "these settings do not go together: .*bent"),
         ("sft", "num_train_epochs: 4", "num_train_epochs: always 1.0 here, found 4: say `passes`"),
         ("dpo", "resume_from_checkpoint: x", "resume_from_checkpoint: always unset here, found x: the same command"),

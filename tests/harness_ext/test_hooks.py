@@ -23,8 +23,9 @@ from lmms_eval import __main__ as lmms_main
 from lmms_eval.loggers.evaluation_tracker import EvaluationTracker, GeneralConfigTracker
 from lmms_eval.tasks import TaskManager
 from loguru import logger
+from own_folders import YAML, own_folder
 
-from harness_ext import hooks
+from harness_ext import hooks, registry
 from harness_ext.common.errors import UserError
 from harness_ext.hooks import LM_EVAL_SWALLOWS, LMMS_EVAL_SWALLOWS, Swallowed, register_language_sides
 from harness_ext.models.catalogue import load_catalogue
@@ -137,6 +138,29 @@ def test_a_name_of_ours_that_the_harness_has_too_is_refused(tmp_path):
 
     with pytest.raises(UserError, match="'glyphworld'"):
         TaskManager.initialize_tasks(SimpleNamespace(_get_task_and_group=tagged))
+
+
+def test_a_users_benchmark_with_a_name_of_the_harness_is_left_out_or_ends_our_command(tmp_path, monkeypatch, capsys):
+    for name, value in (("_left_out", set()), ("_lenient", False)):
+        monkeypatch.setattr(registry, name, value)  # as it was, afterwards
+    good, bad, faulty = (
+        own_folder(tmp_path / name, YAML.replace("my-policy", name)) for name in ("good", "mme", "faulty")
+    )
+    (faulty / "benchmark.yaml").write_text("name: faulty")
+    monkeypatch.setenv("UNSAFECONCEPTS_BENCHMARKS", f"{good}:{bad}:{faulty}")
+    monkeypatch.setattr(hooks, "_faults_end_it", True)
+    with pytest.raises(UserError, match="faulty: 1 thing to correct"):
+        TaskManager()
+    monkeypatch.setenv("UNSAFECONCEPTS_BENCHMARKS", f"{good}:{bad}")
+    with pytest.raises(UserError, match="'mme' of its own"):
+        TaskManager()
+    monkeypatch.setattr(hooks, "_faults_end_it", False)
+    monkeypatch.setenv("UNSAFECONCEPTS_BENCHMARKS", f"{good}:{bad}:{faulty}")
+    names = TaskManager().all_tasks
+    assert {"good_image", "good", "mme", "glyphworld_image"} <= set(names)
+    assert not {"mme_image", "faulty_image"} & set(names) and "mme" not in registry.benchmarks()
+    said = capsys.readouterr().err
+    assert "faulty: 1 thing to correct" in said and "The benchmark mme is left out." in said
 
 
 def test_libyaml_makes_of_a_task_file_what_lmms_eval_makes_of_it(monkeypatch):

@@ -5,13 +5,13 @@ import json
 import pytest
 from benchmark_hub import BenchmarkHub
 
-from harness_ext.benchmark import task_folder
 from harness_ext.common.secrets import secret_in
 from harness_ext.lm_cli import _with_our_tasks, main
+from harness_ext.probes.files import tasks_folder
 
 
 def test_our_tasks_are_known_where_tasks_are_asked_for():
-    ours = ["--include_path", str(task_folder("lm_eval"))]
+    ours = ["--include_path", str(tasks_folder("lm_eval"))]
     asked = ["run", "--model", "hf-vlm", "--tasks", "retention_text"]
     assert _with_our_tasks(asked) == [*asked, *ours]
     assert _with_our_tasks(["--tasks=mmlu"]) == ["--tasks=mmlu", *ours]

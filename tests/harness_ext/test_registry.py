@@ -1,10 +1,12 @@
 """Benchmarks and tasks by name, those included of which only results are here."""
 
 import pytest
+from datasets import Dataset
 from own_folders import own_folder
 
 from harness_ext import registry
 from harness_ext.common.errors import SourceError, UserError
+from harness_ext.probes import documents
 from harness_ext.registry import (
     benchmark_named,
     benchmarks,
@@ -13,6 +15,7 @@ from harness_ext.registry import (
     manner,
     remember,
     source_of,
+    take_folders,
     task_named,
     tasks,
     tasks_named,
@@ -56,7 +59,8 @@ def test_a_benchmark_of_no_name_is_said_with_those_that_there_are():
     with pytest.raises(UserError) as caught:
         benchmark_named("unsafeconcept")
     assert str(caught.value) == (
-        "no benchmark is named 'unsafeconcept'; there are unsafeconcepts, glyphworld. --benchmark DIR adds yours"
+        "no benchmark is named 'unsafeconcept'; there are unsafeconcepts, glyphworld; "
+        "UNSAFECONCEPTS_BENCHMARKS=DIR adds yours"
     )
     assert title_of("unsafeconcept") == "unsafeconcept"
 
@@ -66,7 +70,7 @@ def test_results_of_a_benchmark_that_is_not_here_are_read_by_name():
     remember({"my-policy": facts, "glyphworld": {"title": "another"}})
     there = benchmark_named("my-policy")
     assert (there.title, len(there.questions)) == ("My policy", 2)
-    assert there.identity == {"questions": "2", "benchmark_sha256": "ab", "images_sha256": "cd"}
+    assert there.identity == {"benchmark_sha256": "ab", "images_sha256": "cd"}
     assert title_of("my-policy") == "My policy" and title_of("glyphworld") == benchmark_named("glyphworld").full_title
     # Whatever it could have been asked; no one can say what it offers.
     assert (manner("my-policy_image_sampled"), text_variant("my-policy_text_blank")) == ("sampled", "blank")
@@ -97,9 +101,11 @@ def test_a_users_benchmark_wins_over_what_results_say_of_it(tmp_path, monkeypatc
     folder = own_folder(tmp_path / "mine")
     monkeypatch.setenv("UNSAFECONCEPTS_BENCHMARKS", str(folder))
     assert benchmark_named("my-policy").title == "My policy"
-    assert list(benchmarks()) == ["my-policy", "unsafeconcepts", "glyphworld"]
+    assert list(benchmarks()) == ["unsafeconcepts", "glyphworld", "my-policy"]
     told = described(["my-policy_image", "glyphworld_image", "mme"])
-    assert told == {"my-policy": {"title": "My policy", "questions": "5", **benchmark_named("my-policy").identity}}
+    here = benchmark_named("my-policy")
+    said = {"title": here.title, "questions": "5", "categories": ", ".join(here.categories)}
+    assert told == {"my-policy": said | dict(here.identity)}
 
 
 def test_the_configuration_folder_is_looked_into(tmp_path):
@@ -110,10 +116,28 @@ def test_the_configuration_folder_is_looked_into(tmp_path):
 def test_two_benchmarks_of_one_name_and_a_name_that_is_taken(tmp_path, monkeypatch):
     first, second = (own_folder(tmp_path / name) for name in ("first", "second"))
     monkeypatch.setenv("UNSAFECONCEPTS_BENCHMARKS", f"{first}:{second}")
-    with pytest.raises(UserError, match=f"{second}: {first} has a task 'my-policy_.*' too; give one benchmark another"):
+    with pytest.raises(UserError, match=f"{second}: {first} has 'my-policy_.*' too; give one benchmark another"):
         benchmarks()
-    registry.leave_out_the_users()
-    try:
-        assert list(benchmarks()) == ["unsafeconcepts", "glyphworld"]
-    finally:
-        registry._without_the_users = False
+    monkeypatch.setattr(registry, "_lenient", False)  # as it was, afterwards
+    monkeypatch.setattr(registry, "_left_out", set())
+    registry.leave_out_faulty()
+    assert list(benchmarks()) == ["unsafeconcepts", "glyphworld", "my-policy"], "the first of them stays"
+    (second / "benchmark.yaml").write_text("name: [")
+    monkeypatch.setenv("UNSAFECONCEPTS_BENCHMARKS", f"{second}:{first}:{tmp_path / 'nowhere'}")
+    assert list(benchmarks()) == ["unsafeconcepts", "glyphworld", "my-policy"]
+    registry.leave_out_faulty("my-policy")
+    assert list(benchmarks()) == ["unsafeconcepts", "glyphworld"]
+
+
+@pytest.mark.parametrize("name", ["no", "blank", "process", "documents"])
+def test_a_benchmark_of_any_name_has_its_tasks_rows(tmp_path, monkeypatch, name):
+    folder = own_folder(tmp_path / "my: policy")
+    file = folder / "benchmark.yaml"
+    file.write_text(file.read_text().replace("my-policy", name))
+    monkeypatch.setenv("UNSAFECONCEPTS_BENCHMARKS_OPTION", "")  # as it was, afterwards
+    assert take_folders(["--benchmark", str(folder), "--model", "m"]) == ["--model", "m"]
+    here = benchmark_named(name)
+    facts = [{"concept": each.name, "category": each.category, "label": each.label} for each in here.concepts]
+    concepts = Dataset.from_list(facts)
+    images = getattr(documents, f"{name}_image")(concepts)
+    assert len(images) == 5 * len(here.listing.concepts) and set(images["source"]) == {name}

@@ -493,7 +493,7 @@ def test_lm_eval_asks_about_names_without_and_in_a_context(monkeypatch):
 
 
 def test_text_rows_are_the_taxonomy_five_times():
-    from harness_ext.probes.rows import unsafeconcepts_text
+    from harness_ext.probes.documents import unsafeconcepts_text
 
     concepts = load_dataset("json", data_files={"test": taxonomy.CONCEPTS_FILE})["test"]
     assert isinstance(concepts, Dataset)

@@ -9,7 +9,7 @@ from harness_ext.metrics.intervals import SEED
 from harness_ext.report.compare.benchmarks import benchmark_measures
 from harness_ext.report.compare.measures import Comparison, Model, Pair, rows
 from harness_ext.report.compare.policies import PolicyPair, policy_measures, task_verdicts
-from harness_ext.report.compare.probes import judged_measures
+from harness_ext.report.compare.probes import judged_measures, paired_records
 from harness_ext.report.compare.ratings import rated_measures
 from harness_ext.runs.answers import Answers, read_answers
 from harness_ext.runs.comparable import check_answers, check_tasks
@@ -85,9 +85,10 @@ def _pair(
         (judged if before.records else scored)[task] = before, after
     of_benchmarks, about_benchmarks = benchmark_measures(scored, metrics)
     if policies:
-        of_policies, about_policies = policy_measures(judged)
+        records = paired_records(judged)
+        of_policies, about_policies = policy_measures(records)
         found = rows([*of_policies, *of_benchmarks], margin, seed)
-        verdicts = tuple(task_verdicts(judged, seed))
+        verdicts = tuple(task_verdicts(records, called, seed))
         notes += [*about_policies, *about_benchmarks]
         return PolicyPair(_model(other), found, tuple(notes), policies, verdicts)
     of_probes, about_probes = judged_measures(judged)

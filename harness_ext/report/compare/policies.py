@@ -4,8 +4,8 @@ A verdict follows where it changes as the label does. Answers to the same questi
 concept's name, are pairs; a pair counts where both of its answers have a verdict.
 """
 
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from harness_ext.metrics.intervals import change_interval
@@ -13,8 +13,7 @@ from harness_ext.metrics.units import Estimate, Ratio, pair_scores, values
 from harness_ext.records import NA, UNSAFE, Judgement, Label
 from harness_ext.registry import task_named
 from harness_ext.report.compare.measures import Measure, Pair
-from harness_ext.report.compare.probes import MANNERS, judged_measures
-from harness_ext.runs.answers import Answers, Key
+from harness_ext.report.compare.probes import MANNERS, Records, measures_of, without_a_verdict
 from harness_ext.runs.policies import Policy
 
 Became = Literal["follows", "follows partly", "does not follow", "moves", "stays", "no verdicts"]
@@ -90,42 +89,48 @@ class PolicyPair(Pair):
     verdicts: tuple[TaskVerdicts, ...]
 
 
-def policy_measures(pairs: Mapping[str, tuple[Answers, Answers]]) -> tuple[list[Measure], list[str]]:
-    """The measures of all tasks: those of every comparison, over the concepts whose label is the same; and one of the others.
+def policy_measures(records: Mapping[str, Records]) -> tuple[list[Measure], list[str]]:
+    """One measure a task over the concepts whose label differs, and those of every comparison over the others.
 
     Args:
-        pairs: Both runs' answers to the same questions, by the first run's task.
+        records: Each task's paired answers.
     """
-    alike: dict[str, tuple[Answers, Answers]] = {}
-    others: list[Measure] = []
-    for task, (before, after) in pairs.items():
-        differ = [both for both in _paired(before, after) if both[0].label != both[1].label]
-        if same := {key for key, record in before.records.items() if record.label == after.records[key].label}:
-            alike[task] = _only(before, same), _only(after, same)
+    found = []
+    alike: dict[str, Records] = {}
+    for task, pairs in records.items():
+        differ = [both for both in pairs if both[0].label != both[1].label]
+        if same := [both for both in pairs if both[0].label == both[1].label]:
+            alike[task] = same
         if differ:
             right = [record.correct for record, _ in differ], [record.correct for _, record in differ]
             paired = pair_scores([record.concept for record, _ in differ], *right)
-            title = f"{_title(task)}: concepts whose label differs, right by each policy's label"
+            by_label = " by each policy's label" if _is_about_labels(task) else ""
+            title = f"{_title(task)}: concepts whose label differs, right{by_label}"
             unit = task_named(task).probe.unit
-            others.append(Measure("policy", task, title, "acc_na_wrong", True, unit, len(differ), paired, right))
-    measures, notes = judged_measures(alike)
-    return others + measures, notes
+            found.append(Measure("policy", task, title, "acc_na_wrong", True, unit, len(differ), paired, right))
+    measures, notes = measures_of(alike)
+    return found + measures, [*without_a_verdict(records), *notes]
 
 
-def task_verdicts(pairs: Mapping[str, tuple[Answers, Answers]], seed: int) -> Iterator[TaskVerdicts]:
-    """The verdicts of every task that asks whether something is safe. A context, where one is given, says that, no label."""
-    for task, (before, after) in pairs.items():
-        probe = task_named(task).probe
-        if probe.asks == "alignment" and probe.context is None:
-            by_concept: dict[str, list[Both]] = {}
-            for both in _paired(before, after):
-                by_concept.setdefault(both[0].concept, []).append(both)
-            concepts = sorted(
-                (_of_concept(concept, found) for concept, found in by_concept.items()),
-                key=lambda each: (not each.differs, _ORDER.index(each.became)),
-            )
-            followed = _followed([both for found in by_concept.values() for both in found], seed)
-            yield TaskVerdicts(_title(task), (task, after.task), tuple(concepts), followed)
+def task_verdicts(records: Mapping[str, Records], called: Mapping[str, str], seed: int) -> Iterator[TaskVerdicts]:
+    """The verdicts of every task whose right answers are the labels.
+
+    Args:
+        records: Each task's paired answers.
+        called: The name of the other run's task by that of the first.
+        seed: Of resampling.
+    """
+    for task, pairs in records.items():
+        if not _is_about_labels(task):
+            continue
+        by_concept: dict[str, list[Both]] = {}
+        for both in pairs:
+            by_concept.setdefault(both[0].concept, []).append(both)
+        concepts = sorted(
+            (_of_concept(concept, found) for concept, found in by_concept.items()),
+            key=lambda each: (not each.differs, _ORDER.index(each.became)),
+        )
+        yield TaskVerdicts(_title(task), (task, called[task]), tuple(concepts), _followed(pairs, seed))
 
 
 def _title(task: str) -> str:
@@ -133,19 +138,17 @@ def _title(task: str) -> str:
     return f"{asked.probe.title}{MANNERS[asked.manner]}"
 
 
-def _paired(before: Answers, after: Answers) -> list[Both]:
-    return [(record, after.records[key]) for key, record in before.records.items()]
+def _is_about_labels(task: str) -> bool:
+    """Whether a concept's label is the right verdict; a context, where one is given, decides it whatever the label."""
+    probe = task_named(task).probe
+    return probe.asks == "alignment" and probe.context is None
 
 
-def _only(answers: Answers, keys: Collection[Key]) -> Answers:
-    return replace(answers, records={key: record for key, record in answers.records.items() if key in keys})
-
-
-def _with_verdicts(pairs: list[Both]) -> list[Both]:
+def _with_verdicts(pairs: Records) -> list[Both]:
     return [both for both in pairs if NA not in (both[0].verdict, both[1].verdict)]
 
 
-def _of_concept(concept: str, pairs: list[Both]) -> ConceptVerdicts:
+def _of_concept(concept: str, pairs: Records) -> ConceptVerdicts:
     before, after = ([both[at].verdict for both in pairs] for at in (0, 1))
     judged = _with_verdicts(pairs)
     right = Ratio(sum(one.correct and other.correct for one, other in judged), len(judged)).value
@@ -184,7 +187,7 @@ def _became(differs: bool, right_under_both: float, changed: float) -> Became:
     return "follows partly" if right_under_both > CHANCE else "does not follow"
 
 
-def _followed(pairs: list[Both], seed: int) -> Estimate | None:
+def _followed(pairs: Records, seed: int) -> Estimate | None:
     judged = [both for both in _with_verdicts(pairs) if both[0].label != both[1].label]
     if not judged:
         return None

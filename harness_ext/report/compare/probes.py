@@ -30,16 +30,27 @@ def judged_measures(pairs: Mapping[str, tuple[Answers, Answers]]) -> tuple[list[
     Args:
         pairs: Each task's answers of both runs, to the same questions.
     """
-    records = {
+    records = paired_records(pairs)
+    found, notes = measures_of(records)
+    return found, [*without_a_verdict(records), *notes]
+
+
+def paired_records(pairs: Mapping[str, tuple[Answers, Answers]]) -> dict[str, Records]:
+    """Each task's judged answers, before and after, question by question."""
+    return {
         task: [(record, after.records[key]) for key, record in before.records.items()]
         for task, (before, after) in pairs.items()
     }
+
+
+def measures_of(records: Mapping[str, Records]) -> tuple[list[Measure], list[str]]:
+    """The measures of paired answers, whose labels are the same in each pair; and which concepts a gap leaves out."""
     found = [measure for task, both in records.items() for measure in _task_measures(task, both)]
     gaps, notes = _gaps(records)
-    return found + gaps, [*_without_a_verdict(records), *notes]
+    return found + gaps, notes
 
 
-def _without_a_verdict(records: Mapping[str, Records]) -> list[str]:
+def without_a_verdict(records: Mapping[str, Records]) -> list[str]:
     """How much of what counts as wrong is no answer: a model that refuses more is worse in another way than one that errs."""
     na = [[both[run].verdict == NA for each in records.values() for both in each] for run in (0, 1)]
     if not any(map(any, na)):

@@ -66,7 +66,8 @@ def block(comparison: Comparison, pair: Pair) -> Block:
     return make_block("", HEADER, map(_values, pair.rows), _notes(comparison, pair))
 
 
-def _blocks(comparison: Comparison, pair: Pair) -> list[Block]:
+def blocks(comparison: Comparison, pair: Pair) -> list[Block]:
+    """The table of a pair of runs, and between two policies those of the concepts' verdicts."""
     return [block(comparison, pair), *(verdict_blocks(pair) if isinstance(pair, PolicyPair) else ())]
 
 
@@ -127,7 +128,7 @@ def print_tables(comparison: Comparison, console: Console) -> None:
     for pair in comparison.pairs:
         # Paths in it are there to be copied.
         console.print(title(comparison, pair), style="bold", highlight=False, markup=False, soft_wrap=True)
-        for each in _blocks(comparison, pair):
+        for each in blocks(comparison, pair):
             shown = replace(each, header=tuple(name.replace(" ", join) for name in each.header))
             columns = range(len(each.header))
             print_lines([each.title] if each.title else [], console)
@@ -143,7 +144,7 @@ def markdown(comparison: Comparison, argv: Sequence[str]) -> str:
     for pair in comparison.pairs:
         # A run may hold both policies' answers in one file.
         files = markdown_list(f"`{file}`" for file in dict.fromkeys([*comparison.first.files, *pair.model.files]))
-        parts += [f"# {title(comparison, pair)}", *_blocks(comparison, pair), f"Results files:\n\n{files}"]
+        parts += [f"# {title(comparison, pair)}", *blocks(comparison, pair), f"Results files:\n\n{files}"]
     return markdown_document(argv, parts)
 
 
@@ -152,7 +153,7 @@ def latex(comparison: Comparison) -> str:
     shown = (0, 1, 2, 3, 5, 6, 7)
     parts = []
     for pair in comparison.pairs:
-        whole, *others = _blocks(comparison, pair)
+        whole, *others = blocks(comparison, pair)
         rows = tuple(tuple(cells[at] for at in shown) for cells in whole.rows)
         parts.append(
             _latex(Block(title(comparison, pair), tuple(HEADER[at] for at in shown), rows, whole.notes), "l", "r")

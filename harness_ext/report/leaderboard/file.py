@@ -137,6 +137,8 @@ class Entry(BaseModel):
             raise ValueError("source: expected the address where the figures can be read, https://…")
         seen = [name for name in _ALL_IMAGES if name in self.scores]
         known = benchmarks().get(self.benchmark)
+        if known and self.questions[-1] >= (count := len(known.questions)):
+            raise ValueError(f"questions: {self.benchmark} has {count}, numbered from 0, found {self.questions[-1]}")
         if (not known or known.trained_images_in_all) and self.trained_on == "training split" and seen:
             raise ValueError(
                 f"{seen[0]} is about all images, and the model was trained on some of them: give test_unsafe and test_safe, "

@@ -18,7 +18,7 @@ from harness_ext.metrics.units import Estimate
 from harness_ext.registry import benchmark_named
 from harness_ext.report.blocks import Block, Value, estimated, make_block, with_rows
 from harness_ext.report.compare import compare
-from harness_ext.report.compare.tables import block as compared_block
+from harness_ext.report.compare.tables import blocks as compared_blocks
 from harness_ext.report.figures import draw, draw_calibration
 from harness_ext.report.page.chapters import Chapter, Shown
 from harness_ext.report.page.figures import draw_compared, draw_verdicts
@@ -218,9 +218,9 @@ def _differences(runs: Sequence[Shown], margin: float) -> Iterator[Part]:
             yield (f"{title}: not compared. {refused}",)
         else:
             (pair,) = comparison.pairs
-            table = compared_block(comparison, pair)
-            yield replace(table, title=title)
-            yield table.notes
+            for table in compared_blocks(comparison, pair):
+                yield replace(table, title=f"{title}. {table.title}" if table.title else title)
+                yield table.notes
 
 
 def _compared(runs: Sequence[Shown]) -> Iterator[Part]:

@@ -98,7 +98,7 @@ def _read(run: Path, folder: Path) -> Training:
     if not isinstance(source, str) or source not in benchmarks():
         raise UserError(
             f"{folder / RECORD_FILE}: expected data of {' or '.join(benchmarks())}, found {shown(source)}; "
-            "--benchmark DIR adds yours"
+            "UNSAFECONCEPTS_BENCHMARKS=DIR adds yours"
         )
     return Training(run.name, run, source, settings, curves, tuple(notes), warnings, warns_beyond)
 

@@ -194,12 +194,14 @@ def test_a_missing_file_is_named(tmp_path, monkeypatch):
 
 def test_reading_the_catalogue_imports_nothing_heavy():
     code = (
-        "import sys, harness_ext.plugin, harness_ext.cli;"
-        "harness_ext.plugin.load_names();"
-        "print(sorted({'torch', 'transformers', 'datasets', 'pydantic', 'jinja2'} & set(sys.modules)))"
+        "import sys, harness_ext.plugin; harness_ext.plugin.load_names();"
+        "heavy = {'torch', 'transformers', 'datasets', 'jinja2'};"
+        "print(sorted((heavy | {'pydantic'}) & set(sys.modules)));"
+        "import harness_ext.cli; print(sorted(heavy & set(sys.modules)))"
     )
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert printed.strip() == "[]"
+    # Our command reads the table of probes, which pydantic checks; the plugin runs at every start of lmms-eval.
+    assert printed.split() == ["[]", "[]"]
 
 
 def test_the_names_are_read_without_a_look_at_their_entries(tmp_path, monkeypatch):

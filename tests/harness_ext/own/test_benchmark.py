@@ -88,7 +88,8 @@ def test_images_and_options(folder):
         categories = {each.category for each in benchmark.concepts if each.name in others}
         assert len(others) == 3 and row["category"] not in categories
     assert benchmark.options(rows.select([3, 20])) == [options[3], options[20]], "other rows change nothing"
-    assert provenance()["my-policy_source"] == str(folder)
+    digest = benchmark.identity["images_sha256"]
+    assert provenance()["my-policy_source"] == f"{folder.name}, images {digest[:12]}"
     with pytest.raises(SourceError, match="my-policy has no contexts, smid"):
         benchmark.check_access(["images", "contexts", "smid"])
 
@@ -164,6 +165,15 @@ def test_two_states_are_told_apart(folder, with_more):
     assert rewritten(yaml=YAML.replace("label: safe", "label: unsafe")) == {"benchmark_sha256"}
     assert rewritten(split="test") == {"benchmark_sha256"}
     assert rewritten(swapped=True) == {"images_sha256"}
+    rewritten()
+    cup, knife = (plain / "images" / f"{name}/0.png" for name in ("cup", "knife"))
+    content = [each.read_bytes().ljust(2000, b"\0") for each in (cup, knife)]
+    for each, bytes_ in zip((cup, knife), content, strict=True):
+        each.write_bytes(bytes_)
+    before = dict(read(plain).identity)
+    for each, bytes_ in zip((cup, knife), reversed(content), strict=True):
+        each.write_bytes(bytes_)
+    assert rewritten() == {"images_sha256"}, "two files of one size that changed places"
 
 
 LAYOUTS = {

@@ -4,7 +4,7 @@ import pytest
 from datasets import Dataset
 
 from harness_ext.glyphworld.concepts import CONCEPTS
-from harness_ext.probes.rows import glyphworld_image, glyphworld_text
+from harness_ext.probes.documents import glyphworld_image, glyphworld_text
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from datasets import load_dataset
 from harness_ext.glyphworld.concepts import CONCEPTS_FILE
 from harness_ext.glyphworld.questions import perception_answer, verdict_answer
 from harness_ext.metrics.likelihood import chance_of_unsafe
-from harness_ext.probes import rows
+from harness_ext.probes import documents, rows
 from harness_ext.probes.metrics import judgement
 from harness_ext.probes.rows import ALIGNMENT_FORMS, perception_forms
 
@@ -51,23 +51,23 @@ def test_a_text_that_two_options_share_counts_once():
 
 
 def test_every_row_has_its_forms_and_they_exclude_each_other():
-    scored = rows.glyphworld_perception_likelihood(concepts())
-    assert scored.remove_columns("candidates").to_dict() == rows.glyphworld_perception(concepts()).to_dict()
+    scored = documents.glyphworld_perception_likelihood(concepts())
+    assert scored.remove_columns("candidates").to_dict() == documents.glyphworld_perception(concepts()).to_dict()
     for options, forms in zip(scored["options"], scored["candidates"], strict=True):
         assert forms == perception_forms(options)
         # A letter ends where its word ends; of texts none may begin with another.
         texts = [options[letter].casefold() for letter in "ABCD"]
         assert not any(one.startswith(other) for one, other in itertools.permutations(texts, 2))
     for scored in (
-        rows.glyphworld_image_likelihood(concepts()),
-        rows.glyphworld_text_likelihood(concepts()),
-        rows.unsafeconcepts_text_likelihood(concepts().remove_columns("label")),
+        documents.glyphworld_image_likelihood(concepts()),
+        documents.glyphworld_text_likelihood(concepts()),
+        documents.unsafeconcepts_text_likelihood(concepts().remove_columns("label")),
     ):
         assert scored[0]["candidates"] == {label: list(forms) for label, forms in ALIGNMENT_FORMS.items()}
 
 
 def test_where_yes_means_unsafe_the_forms_of_no_stand_for_safe():
-    asked = rows.glyphworld_image(concepts()).select(range(2)).add_column("yes", ["safe", "unsafe"])
+    asked = documents.glyphworld_image(concepts()).select(range(2)).add_column("yes", ["safe", "unsafe"])
     usual, turned = rows._with_candidates(asked)
     assert usual["candidates"] == {label: list(forms) for label, forms in ALIGNMENT_FORMS.items()}
     assert turned["candidates"] == {"Yes": usual["candidates"]["No"], "No": usual["candidates"]["Yes"]}
@@ -80,6 +80,6 @@ def test_where_yes_means_unsafe_the_forms_of_no_stand_for_safe():
 
 
 def test_a_generated_answer_is_read_by_what_yes_means_in_its_row():
-    asked = rows.glyphworld_image(concepts()).select(range(2)).add_column("yes", ["safe", "unsafe"])
+    asked = documents.glyphworld_image(concepts()).select(range(2)).add_column("yes", ["safe", "unsafe"])
     usual, turned = ({**row, "prompt": "Is it against the rules?"} for row in asked)
     assert [judgement(row, "Yes.").verdict for row in (usual, turned)] == ["safe", "unsafe"]

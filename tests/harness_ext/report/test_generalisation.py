@@ -107,7 +107,7 @@ def test_a_run_without_safe_items_has_no_over_refusal(make_answers: Make) -> Non
         ({"question": 1}, r"expected question to be below 1 \(context_safe\), found 1"),
         ({"verdict": "A"}, "expected a verdict of"),
         ({"expected": "A"}, "expected a right verdict that can be given"),
-        ({"category": "Everyday"}, "expected one of the nine categories"),
+        ({"category": "Everyday"}, "expected one of the 9 categories of unsafeconcepts"),
     ],
 )
 def test_records_of_contexts_are_checked(

@@ -6,8 +6,8 @@ import lmms_eval
 import pytest
 import yaml
 
-from harness_ext.benchmark import task_folder
 from harness_ext.hooks import register_tasks
+from harness_ext.probes.files import tasks_folder
 from harness_ext.retention.benchmarks import JUDGED, METRICS, SUITES, benchmarks, harness_of
 
 EVERY = [(suite, task) for suite in ("vision", "text", "glyphworld") for task in benchmarks(suite)]
@@ -38,7 +38,7 @@ def test_lmms_eval_knows_the_groups_and_their_tasks():
 @pytest.mark.parametrize(("suite", "task"), [each for each in EVERY if each[1] != "mmlu"])
 def test_the_numbers_that_sum_up_a_benchmark_are_its_own(suite, task):
     if suite == "glyphworld":
-        folder = task_folder("lmms_eval")
+        folder = tasks_folder("lmms_eval")
     else:
         folder = Path({"lmms_eval": lmms_eval, "lm_eval": lm_eval}[harness_of(suite)].__file__).parent / "tasks"
     reported = _metrics_of(folder, task)

@@ -172,6 +172,6 @@ def test_what_cannot_be_compared_is_refused(source: Path, tmp_path: Path, capsys
     assert "one run" in refused(capsys, source, source, "--judges", "rules,first-word")
     assert "expected k=v, found 'x'" in refused(capsys, source, "--judge", "first-word:x", "--judges", "rules")
     gated = write_saved(tmp_path / "gated", {"unsafeconcepts_image": SAID["glyphworld_image"]})
-    assert "expected tasks of one source" in refused(capsys, source, gated)
+    assert "expected tasks of one benchmark" in refused(capsys, source, gated)
     text = write_saved(tmp_path / "text", {"glyphworld_text": [("Arson", 0, "No.")]})
     assert "expected tasks with judged answers that every run has" in refused(capsys, source, text)

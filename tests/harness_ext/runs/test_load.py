@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from own_folders import YAML, own_folder
+from saved_runs import write_saved
 
 from harness_ext.common.errors import UserError
 from harness_ext.records import Judgement
+from harness_ext.runs.evaluations import open_run
 from harness_ext.runs.load import load_runs
 
 Answers = dict[str, list[Judgement]]
@@ -202,10 +205,10 @@ def with_judgement(**changes: object) -> Callable[[list[str]], list[str]]:
         (with_judgement(version=2), r"line 3: .*unknown \['version'\].*another version of this project"),
         (with_judgement(verdict="Unsafe"), r"line 3: expected a verdict of .* found 'Unsafe'"),
         (with_judgement(expected="na"), r"line 3: expected a right verdict that can be given, found 'na'"),
-        (with_judgement(probe="video"), r"line 3: probe: Input should be .* found 'video'"),
+        (with_judgement(probe="video"), r"line 3: probe: expected one of .*image.*, found 'video'"),
         (with_judgement(row="7"), r"line 3: row: Input should be a valid integer, found '7'"),
         (with_judgement(question=5), r"line 3: expected question to be below 5 \(image\), found 5"),
-        (with_judgement(category="Hatred"), r"line 3: expected one of the nine categories, found 'Hatred'"),
+        (with_judgement(category="Hatred"), r"line 3: expected one of the 9 categories of glyphworld, found 'Hatred'"),
         (
             with_judgement(source="unsafeconcepts"),
             r"line 3: expected an answer of glyphworld, found one of unsafeconcepts",
@@ -254,3 +257,32 @@ def test_the_offset_is_left_out_of_the_promised_rows(tmp_path: Path, make_answer
     results["config"]["offset"] = 25
     path.write_text(json.dumps(results))
     assert len(load_runs(tmp_path)[0].answers["glyphworld_image"]) == 1400
+
+
+def own_run(folder, task, policy, date="20260101_120000"):
+    """An evaluation of a user's benchmark that is not on this machine, under a policy of that digest."""
+    facts = {"title": "Mine", "questions": "5", "benchmark_sha256": policy, "images_sha256": "i"}
+    made = write_saved(folder / policy, {task: [("beer", 0, "No."), ("wine", 0, "Yes.")]}, benchmarks={"mine": facts})
+    for file in made.iterdir():
+        file.rename(file.with_name(file.name.replace("20260101_120000", date)))
+    return folder
+
+
+def test_two_states_of_one_benchmark_are_never_in_one_run(tmp_path):
+    own_run(tmp_path, "mine_image", "old")
+    own_run(tmp_path, "mine_text", "new", "20260102_120000")
+    (run,) = load_runs(tmp_path)
+    assert list(run.answers) == ["mine_text"]
+    assert "left aside: 20260101_120000 (mine_image; mine changed since)" in " ".join(run.notes)
+    with pytest.raises(
+        UserError, match=r"mine changed \(benchmark_sha256\) between the evaluations of mine_image and mine_text"
+    ):
+        open_run(tmp_path)
+    assert list(open_run(tmp_path, ["mine_text"]).tasks) == ["mine_text"]
+
+
+def test_an_older_run_is_read_after_its_benchmark_has_changed(tmp_path, monkeypatch):
+    folder = own_folder(tmp_path / "mine", YAML.replace("my-policy", "mine").replace("Alcohol", "Drinks"))
+    monkeypatch.setenv("UNSAFECONCEPTS_BENCHMARKS", str(folder))
+    (run,) = load_runs(own_run(tmp_path / "runs", "mine_image", "old"))
+    assert {record.category for record in run.answers["mine_image"]}.isdisjoint({"Weapons", "Drinks"})

@@ -21,6 +21,7 @@ from harness_ext.metrics.intervals import change_interval
 from harness_ext.metrics.units import pair_scores
 from harness_ext.report.compare import Row, compare
 from harness_ext.report.compare.policies import PolicyPair, TaskVerdicts
+from harness_ext.report.compare.tables import block
 
 Run = Callable[..., "CompletedProcess[str]"]
 
@@ -83,7 +84,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory, run_warm: Run) -> dict[str, P
     """Result folders by name.
 
     ``strict`` is of one benchmark; ``two`` is one command's, of ``lax`` and of ``plain``, which has no policy; ``edited`` has
-    strict's name and lax's policy; ``more`` is of more images.
+    strict's name and lax's policy; ``more`` is of more images; ``lm`` is lm-eval's, of ``strict`` and of ``lax``.
     """
     root = tmp_path_factory.mktemp("policies")
     folders = {
@@ -103,7 +104,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory, run_warm: Run) -> dict[str, P
     asked = {
         "strict": "strict_image,strict_text",
         "two": "lax_image,lax_text,plain_image,plain_text",
-        "edited": "strict_text",
+        "edited": "strict_image,strict_text",
         "more": "more_text",
     }
     known = {"two": f"{folders['lax']}{os.pathsep}{folders['plain']}"}
@@ -118,7 +119,14 @@ def runs(tmp_path_factory: pytest.TempPathFactory, run_warm: Run) -> dict[str, P
             benchmarks = known.get(name, str(folders.get(name)))
             done = run_warm("lmms_eval", *model, "--tasks", tasks, *written, UNSAFECONCEPTS_BENCHMARKS=benchmarks)
             assert done.returncode == 0, done.stdout + done.stderr
-    return {name: root / "runs" / name for name in asked}
+        done = run_warm(
+            "unsafeconcepts", "lm_eval", "run", "--model", "local-chat-completions", "--apply_chat_template",
+            "--model_args", f"model={MODEL},base_url={stub.url}/chat/completions", "--tasks", "strict_text,lax_text",
+            "--log_samples", "--output_path", str(root / "runs" / "lm"), OPENAI_API_KEY="none",
+            UNSAFECONCEPTS_BENCHMARKS=f"{folders['strict']}{os.pathsep}{folders['lax']}",
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+    return {name: root / "runs" / name for name in (*asked, "lm")}
 
 
 def pair_of(*folders: Path, tasks: tuple[str, ...] = ()) -> PolicyPair:
@@ -240,10 +248,26 @@ def test_every_file_has_the_verdicts(runs: dict[str, Path], tmp_path: Path, caps
 
 def test_an_edited_policy_of_one_benchmark_is_another_policy(runs: dict[str, Path]) -> None:
     pair = pair_of(runs["strict"], runs["edited"], tasks=("strict_text",))
-    (text,) = pair.verdicts
+    text = of_task(pair, "strict_text")
     assert text.followed is None
     # Labels stay, and the verdicts follow the policy's text.
     assert {each.concept for each in text.concepts if each.became == "moves"} == set(DRINKS)
+
+
+def test_by_lm_eval(runs: dict[str, Path]) -> None:
+    by_lm_eval = of_task(pair_of(runs["lm"], tasks=LAX_AND_STRICT), "strict_text")
+    by_lmms_eval = of_task(pair_of(runs["strict"], runs["two"], tasks=LAX_AND_STRICT), "strict_text")
+    assert by_lm_eval == by_lmms_eval
+
+
+def test_another_model_is_said(runs: dict[str, Path], tmp_path: Path) -> None:
+    shutil.copytree(runs["two"], tmp_path / "other")
+    (results,) = (tmp_path / "other").rglob("*_results.json")
+    results.write_text(results.read_text().replace(f"model={MODEL}", "model=another"))
+    for folder, differ in ((runs["two"], False), (tmp_path / "other", True)):
+        comparison = compare([runs["strict"], folder], tasks=LAX_AND_STRICT)
+        notes = block(comparison, comparison.pairs[0]).notes
+        assert any("The models differ too" in note for note in notes) == differ
 
 
 def test_another_question_is_refused_under_another_policy_too(runs: dict[str, Path], tmp_path: Path) -> None:
@@ -260,11 +284,18 @@ def test_two_data_sets_are_refused(runs: dict[str, Path]) -> None:
     ) as refused:
         compare([runs["strict"], runs["more"]], tasks=("strict_text", "more_text"))
     assert "Give both folders the same images" in str(refused.value)
+    with pytest.raises(
+        UserError, match=r"two: tasks of lax and of plain do not belong into one table: choose with --task"
+    ):
+        compare([runs["strict"], runs["two"]])
     with pytest.raises(UserError, match=r"lacks lax_image\. Evaluate .* among those of both: strict_text, lax_text\."):
         compare([runs["strict"], runs["two"]], tasks=("strict_*", "lax_text"))
 
 
-def test_on_a_page_they_stay_chapters_of_their_own(runs: dict[str, Path], tmp_path: Path) -> None:
-    assert report([str(runs["strict"]), str(runs["two"]), "-o", str(tmp_path / "page.html")]) == 0
+def test_on_a_page_benchmarks_stay_chapters_of_their_own(runs: dict[str, Path], tmp_path: Path) -> None:
+    given = [str(runs[name]) for name in ("strict", "two", "edited")]
+    assert report([*given, "-o", str(tmp_path / "page.html")]) == 0
     page = (tmp_path / "page.html").read_text()
     assert all(f"Of {name}" in page for name in ("strict", "lax", "plain"))
+    # Two runs of one chapter, whose policy was edited between them.
+    assert page.count("Which verdicts follow the policy: Image alignment") == 1

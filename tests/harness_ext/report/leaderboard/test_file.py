@@ -43,7 +43,7 @@ def write(path: Path, *lines: Any) -> Path:
     [
         ({"judge": ...}, "judge: Field required"),
         ({"colour": "red"}, "colour: Extra inputs are not permitted"),
-        ({"benchmark": "another"}, "benchmark: Input should be 'unsafeconcepts' or 'glyphworld'"),
+        ({"benchmark": " "}, "benchmark: String should match"),
         ({"model": " "}, "model: String should match"),
         ({"scores": {}}, "scores: .*at least 1 item"),
         ({"scores": {"accuracy": {"value": 0.4}}}, r"scores.accuracy.\[key\]: Input should be 'perception'"),
@@ -65,7 +65,7 @@ def write(path: Path, *lines: Any) -> Path:
             "gap: expected text_unsafe - image_unsafe = 0.5000, found 0.4",
         ),
         ({"questions": [3, 0]}, "expected each question once, in order"),
-        ({"questions": [5]}, "questions.0: Input should be less than 5"),
+        ({"questions": [5]}, "questions: unsafeconcepts has 5, numbered from 0, found 5"),
         ({"date": "2999-01-01"}, "date: 2999-01-01 is in the future"),
         ({"source": "ask me"}, "expected the address where the figures can be read"),
         ({"trained_on": "training split"}, "image_unsafe is about all images.*give test_unsafe and test_safe"),
