@@ -56,8 +56,8 @@ def fuzzed(count: int, seed: int) -> dict[str, Any]:
         slowest = max(slowest, spent)
         if spent > _SLOW_SECONDS:
             failures.append({"string": ascii(text)[:200], "problem": f"slow: {spent:.1f} s of {len(text)} characters"})
-        if at and at % 100_000 == 0:
-            print(f"{at} strings, {len(failures)} failures", file=sys.stderr, flush=True)
+        if at and at % 20_000 == 0:
+            print(f"{at} strings, failures: {failures[-3:]}", file=sys.stderr, flush=True)
     return {"strings": count, "verdicts": found, "slowest, in seconds": round(slowest, 3), "failures": failures}
 
 
