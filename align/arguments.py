@@ -7,7 +7,6 @@ from dataclasses import field, fields
 from typing import Any, Final
 
 import torch
-import yaml
 from pydantic import ConfigDict, PositiveInt, TypeAdapter, ValidationError
 from transformers import TrainingArguments
 from transformers.integrations.integration_utils import (
@@ -16,8 +15,10 @@ from transformers.integrations.integration_utils import (
 )
 from transformers.utils import is_torch_bf16_gpu_available
 
-from harness_ext.common.errors import UserError, one_line
+from harness_ext.common.errors import UserError, one_line, shown
 from harness_ext.common.output import say
+from harness_ext.common.reading import Unreadable
+from harness_ext.common.reading_yaml import parse_yaml, yaml_value
 
 # Unset until `fill_in`: their values depend on each other and on the machine.
 UNSET: Final = {"use_cpu": None, "bf16": None, "dataloader_pin_memory": None}
@@ -75,15 +76,17 @@ def require(name: str, value: Any, kind: Any) -> None:
     try:
         TypeAdapter(kind, config=ConfigDict(arbitrary_types_allowed=True)).validate_python(value, strict=strict)
     except ValidationError as error:
-        raise UserError(f"{name}: {error.errors()[0]['msg']}, found {value!r}") from error
+        raise UserError(f"{name}: {error.errors()[0]['msg']}, found {shown(value)}") from error
 
 
 def from_text(name: str, value: Any) -> Any:
     """``value`` of the setting ``name``, read as YAML where it is text. Raises ``UserError`` where it is no YAML."""
+    if not isinstance(value, str):
+        return value
     try:
-        return yaml.safe_load(value) if isinstance(value, str) else value
-    except yaml.YAMLError as error:
-        raise UserError(f"{name}: expected YAML, found {value!r}") from error
+        return yaml_value(parse_yaml(value, name), name)
+    except Unreadable as error:
+        raise UserError(f"{name}: expected YAML, found {shown(value)} ({error.problem})") from error
 
 
 def accelerator() -> torch.device | None:

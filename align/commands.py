@@ -14,7 +14,7 @@ from functools import partial
 from typing import Final
 
 from align.recipe import METHODS, packaged_recipes
-from harness_ext.common.errors import exit_status
+from harness_ext.common.errors import UserError, exit_status
 from harness_ext.common.output import guard_log, say
 from harness_ext.common.processes import processes_of_run
 
@@ -60,19 +60,22 @@ def main() -> None:
     """Run one command; exits 2 for a request that cannot be met, 1 when a run had to stop."""
     name, *arguments = sys.argv[1:] or ["--help"]
     usage = _USAGE.format(recipes=", ".join(packaged_recipes()))
-    if name in ("-h", "--help"):
-        say(usage)
-        return
     commands: dict[str, Callable[[Sequence[str]], None]] = {method: partial(_train, method) for method in METHODS}
     commands |= {"data": _show_data, "table": _make_table}
-    if name not in commands:
-        say(f"align: no command {name!r}\n{usage}", file=sys.stderr)
-        sys.exit(2)
+
+    def run() -> None:
+        if name in ("-h", "--help"):
+            say(usage)
+        elif name not in commands:
+            raise UserError(f"no command {name!r}\n{usage}")
+        else:
+            commands[name](arguments)
+
     # Otherwise TRL reports every trainer that is made to its maker.
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     guard_log()
     program = f"align (process {os.environ['RANK']})" if processes_of_run() > 1 else "align"
-    if status := exit_status(program, lambda: commands[name](arguments)):
+    if status := exit_status(program, run):
         sys.exit(status)
 
 

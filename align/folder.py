@@ -12,7 +12,6 @@ transformers alone would write file by file into its place, and resume in silenc
 wrote is deleted.
 """
 
-import json
 import os
 import shutil
 import sys
@@ -32,10 +31,12 @@ from align.ppo.critic import CRITIC_FILE, HEAD_FILE
 from align.ppo.trainer import PPO_FILE
 from align.record import CARD_FILE, Record, bears_record, differences, read_record, write_card, write_record
 from align.stopped import FiniteSteps
-from harness_ext.common.errors import UserError
+from harness_ext.common.errors import UserError, shown
 from harness_ext.common.files import UNFINISHED, held, write_text
+from harness_ext.common.output import say
+from harness_ext.common.reading import read_json
 from harness_ext.common.seals import SEAL, is_sealed, require_unchanged, seal
-from harness_ext.models.checkpoint import read_json, require_whole
+from harness_ext.models.checkpoint import require_whole
 from harness_ext.report.page.training import CHECKPOINT, FINAL, RECORD_FILE, STOPPED_FILE, WARNINGS_FILE
 
 ADAPTER_FILES: Final = ("adapter_config.json", "adapter_model.safetensors", TRAINER_STATE_NAME)
@@ -167,8 +168,11 @@ def is_complete(folder: Path) -> bool:
     """Whether a whole checkpoint is that of its run's last step, or a run's ``final``."""
     if folder.name == FINAL:
         return True
-    state = json.loads((folder / TRAINER_STATE_NAME).read_text(encoding="utf-8"))
-    return bool(state["global_step"] >= state["max_steps"])
+    file = folder / TRAINER_STATE_NAME
+    done, most = (read_json(file).get(name) for name in ("global_step", "max_steps"))
+    if not isinstance(done, int) or not isinstance(most, int):
+        raise UserError(f"{file}: expected numbers as global_step and max_steps, found {shown(done)} and {shown(most)}")
+    return done >= most
 
 
 def _require_first_whole(folders: Sequence[Path], record: Record) -> None:
@@ -208,7 +212,7 @@ def _require_unchanged(folder: Path) -> None:
     if is_sealed(folder) or read_record(folder).get("sealed"):
         require_unchanged(folder, f"cannot resume from {folder.name}: ", remedy)
     else:
-        print(
+        say(
             f"{folder} was written before checkpoints had a {SEAL}: a damaged number in it would not show",
             file=sys.stderr,
         )

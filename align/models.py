@@ -16,9 +16,10 @@ from transformers import PreTrainedModel, ProcessorMixin
 from align.rendering import asked_inputs
 from align.settings import ModelConfig
 from harness_ext.common.errors import UserError, one_line
+from harness_ext.common.reading import read_json
 from harness_ext.glyphworld.build import ensure_model
 from harness_ext.models.catalogue import load_catalogue
-from harness_ext.models.checkpoint import locate, read_json, require_family, require_weights
+from harness_ext.models.checkpoint import locate, require_family, require_weights
 from harness_ext.models.loading import load_model, load_processor
 from harness_ext.models.names import GLYPHWORLD
 
@@ -99,7 +100,7 @@ def _refuse_adapter(folder: Path) -> None:
     """Raise ``UserError`` where ``folder`` holds an adapter: a run trains a new one on weights that have none."""
     file = folder / "adapter_config.json"
     if file.is_file():
-        named = read_json(file).get("base_model_name_or_path")
+        named = read_json(file, last_wins=True).get("base_model_name_or_path")
         raise UserError(
             f"model {str(folder)!r} is a LoRA adapter (of {named}), and a run trains a new LoRA on base weights:\n"
             "name its base, or merge the adapter into it first (merge_and_unload of peft) and name the merged model's folder"

@@ -14,9 +14,11 @@ from typing import Any, Final
 import numpy as np
 from accelerate import Accelerator
 from accelerate.utils import gather_object
+from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
 from tqdm import tqdm
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from typing_extensions import TypedDict
 
 from align.ppo.config import PPOConfig
 from align.ppo.drift import Drift, Pairs, drift, level, pooled
@@ -24,7 +26,9 @@ from align.rewards.base import as_texts, judge_named, judged_rows, require_label
 from align.stopped import TrainingStopped, sample
 from harness_ext.common.errors import UserError
 from harness_ext.common.files import append_text, write_text
+from harness_ext.common.options import problem
 from harness_ext.common.output import neutral
+from harness_ext.common.reading import Unreadable, parse_object, read_json, read_lines
 from harness_ext.judges.base import BatchJudge
 from harness_ext.records import FAILED
 from harness_ext.report.page.training import WARNINGS_FILE
@@ -68,6 +72,13 @@ class WatchedRollout:
         """The reward of each response, and 1 where the judge calls it right for its image's label, else 0."""
         read = zip(self.verdicts, self.samples, strict=True)
         return np.array(self.scores), np.array([float(verdict == each["label"]) for verdict, each in read])
+
+
+# Another name than the rest of a checkpoint's state has; "from" is no name to Python.
+_Watched = TypedDict(
+    "_Watched", {"judge": str, "first": list[WatchedRollout], "last": list[WatchedRollout], "from": int}
+)
+_WATCHED: Final = TypeAdapter(_Watched)
 
 
 class Monitor(TrainerCallback):
@@ -187,14 +198,17 @@ class Monitor(TrainerCallback):
 
     def load(self, folder: Path) -> None:
         """Read what `save` wrote. Raises ``UserError`` where another judge, or another version of it, watched until then."""
-        state = json.loads((folder / MONITOR_FILE).read_text(encoding="utf-8"))
+        file = folder / MONITOR_FILE
+        try:
+            state = _WATCHED.validate_python(read_json(file))
+        except ValidationError as error:
+            raise UserError(f"{file}: not as a watched run writes it: {problem(error)}") from error
         if state["judge"] != self._judge.name:
             raise UserError(
                 f"{folder}: watched by the judge {state['judge']}, found {self._judge.name} now: what they say cannot be "
                 "compared; resume with that one, or begin anew (--overwrite true)"
             )
-        self._first, self._last = ([WatchedRollout(**each) for each in state[name]] for name in ("first", "last"))
-        self._from = state["from"]
+        self._first, self._last, self._from = state["first"], state["last"], state["from"]
 
 
 def append_warning(file: Path, warning: dict[str, Any]) -> None:
@@ -209,10 +223,10 @@ def keep_before(file: Path, step: int) -> None:
     """
     if not file.exists():
         return
-    lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
     try:
-        kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] < step]
-    except (ValueError, KeyError, TypeError) as error:
+        lines = [(line, parse_object(line, file, number)["step"]) for number, line in read_lines(file, whole=True)]
+        kept = [line for line, of in lines if of < step]
+    except (Unreadable, LookupError, TypeError) as error:
         raise UserError(f"{file}: expected a watched run's lines of JSON, each with a step: move it away") from error
     if kept:
         write_text(file, "".join(kept))

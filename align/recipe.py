@@ -11,7 +11,9 @@ from typing import Any, Final
 
 import yaml
 
-from harness_ext.common.errors import UserError
+from harness_ext.common.errors import UserError, shown
+from harness_ext.common.reading import Unreadable, read_text
+from harness_ext.common.reading_yaml import key_twice, parse_yaml, yaml_value
 
 PACKAGED: Final = Path(__file__).with_name("recipes")
 METHODS: Final = ("sft", "dpo", "ppo", "grpo", "rloo")
@@ -60,19 +62,16 @@ def _read(named: str) -> Recipe:
             f"there is no recipe {named!r}, neither a file nor a packaged one{near}\n"
             f"Packaged are {', '.join(packaged_recipes())}"
         )
-    try:
-        text = file.read_text(encoding="utf-8")
-        node, values = yaml.compose(text, yaml.SafeLoader), yaml.safe_load(text)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(f"cannot read the recipe {file}: {error}") from error
+    where = f"the recipe {file}"
+    node = parse_yaml(read_text(file), where)
+    values = yaml_value(node, where)
     if not isinstance(node, yaml.MappingNode) or not all(isinstance(key, str) for key in values):
-        raise UserError(f"the recipe {file}: expected settings, `key: value`, found {type(values).__name__}")
-    keys = [key.value for key, _ in node.value]
-    if twice := [key for at, key in enumerate(keys) if key in keys[:at]]:
-        raise UserError(f"the recipe {file}: {twice[0]!r} is there twice; keep one of the two")
+        raise UserError(f"{where}: expected settings, `key: value`, found {type(values).__name__}")
+    if twice := key_twice(node):
+        raise Unreadable(where, twice.start_mark.line + 1, f"{shown(twice.value)} is there twice; keep one of the two")
     method = values.pop("method", None)
-    if method not in (None, *METHODS):
-        raise UserError(f"the recipe {file}: method: expected one of {', '.join(METHODS)}, found {method!r}")
+    if method is not None and (not isinstance(method, str) or method not in METHODS):
+        raise UserError(f"the recipe {file}: method: expected one of {', '.join(METHODS)}, found {shown(method)}")
     return Recipe(named, method, values)
 
 

@@ -11,6 +11,8 @@ from typing import Any, Final
 import torch
 from datasets import Dataset
 from jinja2 import StrictUndefined, Template
+from pydantic import TypeAdapter, ValidationError
+from typing_extensions import TypedDict
 
 from align.data import fingerprint
 from align.models import Base
@@ -18,14 +20,35 @@ from align.rewards.base import Reward, rest_of
 from align.settings import RunSettings
 from harness_ext.common.errors import UserError
 from harness_ext.common.files import write_text
+from harness_ext.common.options import problem
+from harness_ext.common.reading import read_json
 from harness_ext.judges import RuleJudge
 from harness_ext.judges.base import BatchJudge
-from harness_ext.models.checkpoint import read_json, weights_identity
+from harness_ext.models.checkpoint import weights_identity
 from harness_ext.registry import benchmark_named
 from harness_ext.report.page.training import RECORD_FILE
 
 Record = dict[str, Any]
 CARD_FILE: Final = "README.md"
+
+
+class _Read(TypedDict, total=False):
+    """What is read of a record, as far as it is there: earlier versions lacked some."""
+
+    method: str
+    model: dict[str, Any]
+    data: dict[str, Any]
+    rewards: list[dict[str, Any]] | None
+    rests_on: dict[str, str]
+    arguments: dict[str, Any]
+    processes: int
+    environment: dict[str, Any]
+    step: int
+    seconds: float
+    cpu_seconds: float
+
+
+_READ: Final = TypeAdapter(_Read)
 
 _LIBRARIES: Final = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "tokenizers", "unsafeconcepts")
 # Arguments that change where a run is written, how it is watched, or when it gives up, but not its result.
@@ -98,7 +121,13 @@ def write_record(
 
 def read_record(folder: Path) -> Record:
     """The record that `write_record` wrote. Raises ``UserError`` where it cannot be read."""
-    return read_json(folder / RECORD_FILE)
+    file = folder / RECORD_FILE
+    found = read_json(file)
+    try:
+        _READ.validate_python(found, strict=True)
+    except ValidationError as error:
+        raise UserError(f"{file}: not a record of this version of align: {problem(error)}") from error
+    return found
 
 
 def bears_record(folder: Path) -> bool:

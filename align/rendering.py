@@ -18,6 +18,7 @@ from tqdm import tqdm
 from transformers import PreTrainedModel, ProcessorMixin
 
 from harness_ext.common.errors import UserError, one_line
+from harness_ext.common.time_limit import time_limit
 from harness_ext.sources.images import FORMATS
 
 ANSWERS: Final = ("completion", "chosen", "rejected")
@@ -105,7 +106,8 @@ class Renderer:
         """The chat template's text of a prompt, or of one with its answer."""
         turns = [_turn("user", question, image=True), *([] if answer is None else [_turn("assistant", answer)])]
         options = {"tokenize": False, "add_generation_prompt": answer is None, **self._options}
-        return str(self._processor.apply_chat_template(turns, **options))
+        with time_limit("the processor's chat template"):
+            return str(self._processor.apply_chat_template(turns, **options))
 
     def _settle(self) -> None:
         """Find out which token goes before a prompt, and whether a completion loses the space it begins with."""

@@ -18,14 +18,14 @@ from rich.progress import track
 
 from align.crossed import CrossedEstimate, difference, share
 from align.quality import AnswersAboutImages, Rater, common_raters, quality_figures, read_answers_about_images
-from harness_ext.common.errors import UserError
+from harness_ext.common.errors import UserError, shown
 from harness_ext.common.files import require_writable, write_text
+from harness_ext.common.reading import read_json
 from harness_ext.glyphworld.concepts import NEVER_SEEN
 from harness_ext.glyphworld.questions import CAPABILITIES
 from harness_ext.metrics.diversity import diversity
 from harness_ext.metrics.ratios import accuracy_by_concept
 from harness_ext.metrics.units import Array, ConceptKey, Ratio, concept_key, sums_by_unit
-from harness_ext.models.checkpoint import read_json
 from harness_ext.records import FAILED, Judgement
 from harness_ext.report.blocks import Block, Cell, block_markdown, print_boxed
 from harness_ext.report.figures import write_figure
@@ -229,7 +229,9 @@ def _read(folder: Path) -> Evaluated:
         raise UserError(f"{folder}: expected one evaluation of {IMAGE}, found {len(of_images)}")
     base = evaluations[-1].content["config"].get("weights_identity")
     record = folder / "final" / "run.json"
-    seconds = float(read_json(record)["cpu_seconds"]) if record.is_file() else None
+    seconds = read_json(record).get("cpu_seconds") if record.is_file() else None
+    if record.is_file() and not isinstance(seconds, int | float):
+        raise UserError(f"{record}: expected a number as cpu_seconds, found {shown(seconds)}")
     about_images = read_answers_about_images(of_images[0], IMAGE)
     return Evaluated(answers, diversity(_responses(of_images[0])), about_images, seconds, base)
 

@@ -50,17 +50,16 @@ _MODULES: Final = {"lm_eval": "harness_ext.lm_cli", "import": "harness_ext.comma
 
 def main() -> None:
     """Run one command; exits 2 when what was asked for cannot be."""
-    name, arguments = (sys.argv[1], sys.argv[2:]) if len(sys.argv) > 1 else ("--help", [])
-    if name in ("-h", "--help"):
-        say(_USAGE)
-        return
-    if name not in _COMMANDS:
-        say(f"unsafeconcepts: no command {name!r}\n{_USAGE}", file=sys.stderr)
-        sys.exit(2)
+    name, *arguments = sys.argv[1:] or ["--help"]
     sys.exit(exit_status("unsafeconcepts", lambda: _run(name, arguments)))
 
 
 def _run(name: str, arguments: Sequence[str]) -> int:
+    if name in ("-h", "--help"):
+        say(_USAGE)
+        return 0
+    if name not in _COMMANDS:
+        raise UserError(f"no command {name!r}\n{_USAGE}")
     if name == "tasks":
         if len(arguments) != 1 or arguments[0] not in ("lmms_eval", "lm_eval"):
             raise UserError("usage: unsafeconcepts tasks lmms_eval|lm_eval")

@@ -7,7 +7,6 @@ printed: {"question": 0, "response": "…"} gains "verdict", {"options": {"A": "
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any, Final
 from harness_ext.common.errors import UserError, exit_status
 from harness_ext.common.failures import writable
 from harness_ext.common.output import say
+from harness_ext.common.reading import Unreadable, decoded, read_lines
 from harness_ext.judges.base import AlignmentAnswer, Answer, BatchJudge, verdicts
 from harness_ext.judges.lines import BadInputError, read_answer
 from harness_ext.judges.registry import DEFAULT, JUDGES, add_judge_options, judge_spec
@@ -51,19 +51,10 @@ def _judge_file(options: argparse.Namespace) -> int:
     if options.output:
         raise UserError("-o is for runs; the judged lines of a file are printed")
     judge, path = judge_spec(options).open(), options.answers
-    if path == "-":
-        return _judge_lines(sys.stdin, path, judge)
-    try:
-        lines = open(path, encoding="utf-8")  # noqa: SIM115 - closed below; only a failure to open is reported here
-    except OSError as error:
-        raise UserError(
-            f"{path}: cannot be read ({error.strerror}); expected a file of JSON lines, or - for stdin"
-        ) from error
-    with lines:
-        return _judge_lines(lines, path, judge)
+    return _judge_lines(decoded(sys.stdin.buffer, path) if path == "-" else read_lines(Path(path)), path, judge)
 
 
-def _judge_lines(lines: Iterable[str], path: str, judge: BatchJudge) -> int:
+def _judge_lines(lines: Iterable[tuple[int, str]], path: str, judge: BatchJudge) -> int:
     """Print ``lines``, judged; returns 2 where one is invalid, after those before it.
 
     The rule judge writes every line before the next one is read; other judges are handed blocks of lines.
@@ -76,10 +67,6 @@ def _judge_lines(lines: Iterable[str], path: str, judge: BatchJudge) -> int:
                 key = "verdict" if isinstance(answer, AlignmentAnswer) else "choice"
                 say(_json_line({**row, key: verdict}), flush=True)
                 failed += verdict == FAILED
-    except BrokenPipeError:
-        # Whoever read the output has seen enough; the interpreter must not try to flush the rest when it exits.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except BadInputError as error:
         say(error, file=sys.stderr)
         status = 2
@@ -90,13 +77,13 @@ def _judge_lines(lines: Iterable[str], path: str, judge: BatchJudge) -> int:
     return status
 
 
-def _blocks(lines: Iterable[str], path: str, size: int) -> Iterator[list[tuple[dict[str, Any], Answer]]]:
+def _blocks(lines: Iterable[tuple[int, str]], path: str, size: int) -> Iterator[list[tuple[dict[str, Any], Answer]]]:
     """The rows and their answers, so many at a time; raises BadInputError after those before an invalid line."""
     block: list[tuple[dict[str, Any], Answer]] = []
     number, problem = 0, ""
     try:
-        for line in lines:
-            number += 1
+        for at, line in lines:
+            number = at
             if line.strip():
                 row, answer = read_answer(line)
                 _json_line(row)
@@ -104,15 +91,10 @@ def _blocks(lines: Iterable[str], path: str, size: int) -> Iterator[list[tuple[d
             if len(block) == size:
                 yield block
                 block = []
-    except UnicodeDecodeError as error:
-        problem = f"{path}, after line {number}: expected UTF-8 text, found {error}"
+    except Unreadable as error:
+        problem = f"{error}; expected a file of JSON lines, or - for stdin"
     except BadInputError as error:
         problem = f"{path}, line {number}: {error}"
-    except RecursionError:
-        problem = (
-            f"{path}, line {number}: expected JSON of a few levels, found lists or objects nested too deeply to read; "
-            "remove that key"
-        )
     yield block
     if problem:
         raise BadInputError(problem)

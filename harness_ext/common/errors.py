@@ -1,10 +1,17 @@
 """The errors that a user can do something about: told in one or two lines, never as a traceback."""
 
+import contextlib
+import errno
+import io
+import os
 import sys
 from collections.abc import Callable
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from harness_ext.common.output import say
+
+# What a disk or a pipe says that takes no more.
+_NOT_WRITTEN: Final = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EPIPE)
 
 
 class UserError(Exception):
@@ -29,15 +36,52 @@ def one_line(error: Exception) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
 
 
-def shown(text: str) -> str:
-    """What was found, quoted for a message: 60 characters of it at most."""
-    return repr(text if len(text) <= 60 else text[:57] + "...")
+def shown(found: object) -> str:
+    """What was found, as Python writes it, for a message: 60 characters of it at most."""
+    if isinstance(found, str):
+        return repr(found if len(found) <= 60 else found[:57] + "...")
+    written = repr(found)
+    return written if len(written) <= 60 else written[:57] + "..."
 
 
 def exit_status(program: str, run: Callable[[], int | None]) -> int:
-    """The status that ``run`` returns, 0 for ``None``; that of a ``UserError``, whose message goes to stderr."""
+    """The status that ``run`` returns, 0 for ``None``; that of a ``UserError``, whose message goes to stderr.
+
+    Output that stdout's encoding does not have is escaped. Output that cannot be written, as to a full disk, is an error of
+    the user's; a reader who has seen enough and closed the pipe is none.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
-        return run() or 0
+        try:
+            status = run() or 0
+        except SystemExit:
+            _flush()  # argparse has printed its help
+            raise
+        _flush()
+        return status
     except UserError as error:
-        say(f"{program}: {error}", file=sys.stderr)
+        _tell(f"{program}: {error}")
         return error.status
+    except OSError as error:
+        if error.errno not in _NOT_WRITTEN:
+            raise
+        if not error.filename:
+            # Else the interpreter tries again when it ends, and prints a traceback of its own.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            if error.errno == errno.EPIPE:
+                return 0
+        _tell(f"{program}: {error.filename or 'the output'} cannot be written: {error.strerror}")
+        return UserError.status
+
+
+def _flush() -> None:
+    if sys.stdout is not None:
+        sys.stdout.flush()
+
+
+def _tell(message: str) -> None:
+    # Where stderr is full too, there is nobody to tell; the status says it.
+    with contextlib.suppress(OSError):
+        say(message, file=sys.stderr, flush=True)

@@ -20,6 +20,7 @@ from filelock import FileLock, Timeout
 
 from harness_ext.common.errors import SourceError, UserError
 from harness_ext.common.failures import writable
+from harness_ext.common.reading import read_json
 
 CACHE_VARIABLE: Final = "UNSAFECONCEPTS_CACHE"
 # What a process that is killed while it writes can leave: no name that a reader of this project looks for.
@@ -274,7 +275,7 @@ def _claim(part: Path, made_of: Mapping[str, Any]) -> None:
     for unfinished in [*part.glob(f"{_MANIFEST}.new"), *part.rglob(UNFINISHED)]:
         unfinished.unlink()
     if manifest.exists():
-        before, now = json.loads(manifest.read_text(encoding="utf-8")), json.loads(text)
+        before, now = read_json(manifest), json.loads(text)
         if before != now:
             other = ", ".join(name for name in now if before.get(name) != now[name])
             raise UserError(

@@ -7,7 +7,7 @@ from typing import Any, TypeVar, cast
 
 from pydantic import ConfigDict, ValidationError, validate_call
 
-from harness_ext.common.errors import UserError
+from harness_ext.common.errors import UserError, shown
 
 
 class InvalidOptionError(UserError):
@@ -41,7 +41,7 @@ def problem(error: ValidationError) -> str:
     option, value = ".".join(map(str, first["loc"])), first["input"]
     if first["type"].startswith("missing"):
         return f"{option} is missing"
-    found = repr(value)
+    found = shown(value)
     if first["type"] in ("float_type", "int_type") and isinstance(value, str) and _is_number(value):
         found += ", which is text to YAML: write a number as in 1.0e-3, without quotes"
     return f"{option}: {first['msg']}, found {found}"

@@ -5,11 +5,11 @@ of the probability that the model's answer begins with one of the label's forms 
 decides, whatever share of all answers the labels cover together; ``harness_ext.metrics.likelihood.mass`` is that share.
 """
 
-import json
 from collections.abc import Collection, Mapping
 from typing import Final
 
 from harness_ext.common.errors import UserError, shown
+from harness_ext.common.reading import Unreadable, parse_json
 from harness_ext.records import NA, NO, YES, Verdict
 
 NAME: Final = "likelihood-1"
@@ -26,8 +26,8 @@ def read_scores(response: str, labels: Collection[str]) -> dict[str, float]:
         UserError: The response is not a JSON object of one log-probability for each of ``labels``.
     """
     try:
-        scores = json.loads(response)
-    except ValueError:
+        scores = parse_json(response, "the answer")
+    except Unreadable:
         scores = None
     if not isinstance(scores, dict):
         raise UserError(

@@ -12,6 +12,7 @@ from typing import Any
 
 from harness_ext.benchmark.questions import NUM_QUESTIONS
 from harness_ext.common.errors import shown
+from harness_ext.common.reading import Unreadable, parse_json
 from harness_ext.judges.base import AlignmentAnswer, Answer, PerceptionAnswer, published_question
 from harness_ext.records import LABELS, SAFE, UNSAFE
 
@@ -23,9 +24,9 @@ class BadInputError(ValueError):
 def read_object(line: str) -> dict[str, Any]:
     """The object of one line. Raises BadInputError for anything else."""
     try:
-        row = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise BadInputError(f"expected one JSON object, found {_short(line.strip())} ({error.msg})") from error
+        row = parse_json(line, "the line")
+    except Unreadable as error:
+        raise BadInputError(f"expected one JSON object, found {_short(line.strip())} ({error.problem})") from error
     if not isinstance(row, dict):
         raise BadInputError(f"expected one JSON object, found {_short(row)}")
     return row

@@ -7,14 +7,16 @@ configuration folder, the file that ``UNSAFECONCEPTS_MODELS`` names, the file th
 
 import functools
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Final
 
 import platformdirs
 import yaml
 
-from harness_ext.common.errors import UserError
+from harness_ext.common.errors import UserError, shown
+from harness_ext.common.reading import read_text
+from harness_ext.common.reading_yaml import parse_yaml, yaml_value
 
 if TYPE_CHECKING:
     from harness_ext.models.entries import Entry
@@ -23,69 +25,44 @@ CATALOGUE_FILE: Final = Path(__file__).with_name("catalogue.yaml")
 USER_FILE_VARIABLE: Final = "UNSAFECONCEPTS_MODELS"
 # Set by --models-file, so that every process that a run starts knows it too.
 OPTION_FILE_VARIABLE: Final = "UNSAFECONCEPTS_MODELS_OPTION"
-_FAST: Final = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
-
-Loader: TypeAlias = "yaml.SafeLoader | yaml.CSafeLoader"
-_Read = TypeVar("_Read")
 
 
 def read_names(path: Path) -> list[str]:
     """The names in one file; their entries may be wrong. Raises ``UserError`` that names file and line."""
-    return _parse(path, _text(path), lambda loader: [name for name, _, _ in _named_nodes(loader, path)])
+    return [name for name, _, _ in _named_nodes(path, read_text(path))]
 
 
 def read_catalogue(path: Path, source: str = "") -> dict[str, "Entry"]:
     """The entries of one file, said to be from ``source``. Raises ``UserError`` that names file, line and allowed keys."""
-    return dict(_entries(path, _text(path), source))
+    return dict(_entries(path, read_text(path), source))
 
 
 @functools.cache
 def _entries(path: Path, text: str, source: str) -> Mapping[str, "Entry"]:
-    from harness_ext.models.entries import Entry, read_entry
+    from harness_ext.models.entries import read_entry
 
-    def read(loader: Loader) -> dict[str, Entry]:
-        return {
-            name: read_entry(loader, node, line, source, functools.partial(_fault, path, name))
-            for name, line, node in _named_nodes(loader, path)
-        }
-
-    return _parse(path, text, read)
+    return {
+        name: read_entry(path, node, line, source, functools.partial(_fault, path, name))
+        for name, line, node in _named_nodes(path, text)
+    }
 
 
 def _fault(path: Path, name: object, line: int, problem: str) -> UserError:
-    return UserError(f"{path}, line {line}: model {name!r}: {problem}")
+    return UserError(f"{path}, line {line}: model {shown(name)}: {problem}")
 
 
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"cannot read the model catalogue {path}: {error}") from error
-
-
-def _parse(path: Path, text: str, read: Callable[[Loader], _Read]) -> _Read:
-    try:
-        try:
-            return read(_FAST(text))
-        except yaml.YAMLError:
-            # PyYAML's own parser says the same, and quotes the line at fault.
-            return read(yaml.SafeLoader(text))
-    except yaml.YAMLError as error:
-        raise UserError(f"cannot read the model catalogue {path}: {error}") from error
-
-
-def _named_nodes(loader: Loader, path: Path) -> Iterator[tuple[str, int, yaml.Node]]:
+def _named_nodes(path: Path, text: str) -> Iterator[tuple[str, int, yaml.Node]]:
     """The names of a file, each with its line and the node of its entry."""
-    root = loader.get_single_node()
+    root = parse_yaml(text, path)
     if not isinstance(root, yaml.MappingNode):
         raise UserError(f"{path}: expected a mapping from model names to entries, NAME: {{weights: …}}")
     seen = set()
     for key, node in root.value:
-        name, line = loader.construct_object(key, deep=True), key.start_mark.line + 1
+        name, line = yaml_value(key, path), key.start_mark.line + 1
         if not isinstance(name, str) or not name or any(sign in name for sign in ", =/\\"):
             raise _fault(path, name, line, "a name is text without spaces, commas, slashes or equals signs")
         if name in seen:
-            raise _fault(path, name, line, f"{name!r} is there twice; keep one of the two")
+            raise _fault(path, name, line, f"{shown(name)} is there twice; keep one of the two")
         seen.add(name)
         yield name, line, node
 

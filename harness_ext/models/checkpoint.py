@@ -1,6 +1,5 @@
 """Where a checkpoint's files are, whether they are all there, and what they are: found out before anything is loaded."""
 
-import json
 import pickle
 import struct
 import zipfile
@@ -23,6 +22,7 @@ from safetensors import SafetensorError, safe_open
 from harness_ext.common.errors import UserError, one_line
 from harness_ext.common.files import digest
 from harness_ext.common.provenance import record_provenance
+from harness_ext.common.reading import read_json
 from harness_ext.common.seals import SEAL
 
 # What libraries raise, beside OSError, ValueError and RuntimeError, of a file of tensors that is not one.
@@ -134,7 +134,7 @@ def _is_pointer(file: Path) -> bool:
 
 def require_family(pretrained: str, revision: str | None, family: str) -> None:
     """Raise ``UserError`` unless the ``config.json`` of a checkpoint names ``family`` (``"llava"``) as its ``model_type``."""
-    found = read_json(locate(pretrained, revision, "weights") / "config.json").get("model_type")
+    found = read_json(locate(pretrained, revision, "weights") / "config.json", last_wins=True).get("model_type")
     if found != family:
         raise UserError(
             f"cannot load the weights of {pretrained!r}: expected model_type {family!r} in config.json, found {found!r}.\n"
@@ -156,7 +156,7 @@ def processor_files_missing(folder: Path) -> str:
     missing = [names[0] for names in _PROCESSOR if not any((folder / name).is_file() for name in names)]
     if not missing or missing == [_PROCESSOR[-1][0]]:
         return ""
-    config = read_json(folder / "config.json")
+    config = read_json(folder / "config.json", last_wins=True)
     base = config.get("base_model") or config.get("_name_or_path")
     named = repr(str(base)) if base and str(base) != str(folder) else "the model that it was made from"
     return (
@@ -165,15 +165,12 @@ def processor_files_missing(folder: Path) -> str:
     )
 
 
-def read_json(file: Path) -> dict[str, Any]:
-    """A mapping in a JSON file. Raises ``UserError`` where it holds none."""
-    try:
-        value = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"cannot read {file}: {error}") from error
-    if not isinstance(value, dict):
-        raise UserError(f"cannot read {file}: expected a mapping, found {type(value).__name__}")
-    return value
+def auto_map(file: Path) -> dict[str, Any]:
+    """The classes of a repository's own code that a JSON file names, by kind. Raises ``UserError`` for a wrong file."""
+    named = read_json(file, last_wins=True).get("auto_map") or {}
+    if not isinstance(named, dict):
+        raise UserError(f"cannot read {file}: expected a mapping auto_map, found {type(named).__name__}")
+    return named
 
 
 def weight_files(folder: Path) -> tuple[list[Path], list[str]]:
@@ -186,7 +183,7 @@ def weight_files(folder: Path) -> tuple[list[Path], list[str]]:
         return [], []
     if named.suffix != ".json":
         return [named], []
-    index = read_json(named).get("weight_map")
+    index = read_json(named, last_wins=True).get("weight_map")
     if not isinstance(index, dict):
         raise UserError(f"cannot read {named}: expected a mapping weight_map")
     files = [folder / name for name in sorted(set(map(str, index.values())))]

@@ -12,8 +12,8 @@ from typing import Annotated, Any, Final, get_args, get_type_hints
 import yaml
 from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
-from harness_ext.common.errors import UserError
-from harness_ext.models.catalogue import Loader
+from harness_ext.common.errors import UserError, shown
+from harness_ext.common.reading_yaml import key_twice, merged, yaml_value
 from harness_ext.models.settings import Flag, GenerationSettings, Number
 
 # By name, each with its class, imported only when it is used: each brings its own libraries.
@@ -103,40 +103,40 @@ _NESTED: Final[Mapping[str, type]] = {"needs": Needs, "api": Api, "generation": 
 _NOT_WRITTEN: Final = {"source", "likelihood"}
 
 
-def read_entry(loader: Loader, node: yaml.Node, line: int, source: str, fault: Fault) -> Entry:
-    """The entry in ``node``, whose name is on ``line``. Raises the error that ``fault`` makes of a line and what is wrong."""
-    values = _read_keys(loader, node, Entry, line, "", fault)
+def read_entry(path: Path, node: yaml.Node, line: int, source: str, fault: Fault) -> Entry:
+    """The entry in ``node``, whose name is on ``line`` of ``path``.
+
+    Raises ``Unreadable``, or the error that ``fault`` makes of a line and what is wrong.
+    """
+    values = _read_keys(path, node, Entry, line, "", fault)
     needs, api = Needs(**values.pop("needs", {})), Api(**values.pop("api", {}))
     return Entry(**values, needs=needs, api=api, source=source)
 
 
-def _read_keys(loader: Loader, node: yaml.Node, kind: type, line: int, within: str, fault: Fault) -> dict[str, Any]:
+def _read_keys(path: Path, node: yaml.Node, kind: type, line: int, within: str, fault: Fault) -> dict[str, Any]:
     """A mapping that may hold the fields of ``kind``; ``within`` is the key that holds it, for messages."""
     keys = set(kind.__annotations__) - _NOT_WRITTEN
     allowed = f"allowed are {', '.join(sorted(keys))}"
     if not isinstance(node, yaml.MappingNode):
-        found = type(loader.construct_object(node, deep=True)).__name__
+        found = type(yaml_value(node, path)).__name__
         raise fault(line, f"{within}expected keys and values, found {found}; {allowed}")
-    written = [key_node.value for key_node, _ in node.value]
-    for at, (key_node, _) in enumerate(node.value):
-        if key_node.value in written[:at]:
-            raise fault(key_node.start_mark.line + 1, f"{within}{key_node.value!r} is there twice; keep one of the two")
-    loader.flatten_mapping(node)
+    if twice := key_twice(node):
+        raise fault(twice.start_mark.line + 1, f"{within}{shown(twice.value)} is there twice; keep one of the two")
     values: dict[str, Any] = {}
-    for key_node, value_node in node.value:
-        key, at = loader.construct_object(key_node, deep=True), key_node.start_mark.line + 1
+    for key_node, value_node in merged(node, path):
+        key, at = yaml_value(key_node, path), key_node.start_mark.line + 1
         if not isinstance(key, str) or key not in keys:
-            raise fault(at, f"{within}unknown key {key}; {allowed}")
+            raise fault(at, f"{within}unknown key {str(key)[:60]}; {allowed}")
         if key in _NESTED:
-            values[key] = _read_keys(loader, value_node, _NESTED[key], at, f"{within}{key}: ", fault)
+            values[key] = _read_keys(path, value_node, _NESTED[key], at, f"{within}{key}: ", fault)
             continue
-        value, (check, must_be) = loader.construct_object(value_node, deep=True), _check(kind, key)
+        value, (check, must_be) = yaml_value(value_node, path), _check(kind, key)
         try:
             check.validate_python(value)
         except UserError as error:
             raise fault(at, f"{within}{key} is not usable: {error}") from error
         except ValidationError as error:
-            raise fault(at, f"{within}{key} must be {must_be}, found {value!r}") from error
+            raise fault(at, f"{within}{key} must be {must_be}, found {shown(value)}") from error
         # As it is written: it is recorded so.
         values[key] = value
     return values

@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,15 +13,17 @@ from loguru import logger
 from PIL import Image
 from transformers import AutoModelForMultimodalLM, AutoProcessor, PreTrainedModel, ProcessorMixin
 
-from harness_ext.common.errors import UserError, one_line
+from harness_ext.common.errors import UserError, one_line, shown
 from harness_ext.common.files import digest
+from harness_ext.common.reading import read_json
 from harness_ext.common.seals import SEAL, is_sealed, require_unchanged
+from harness_ext.common.time_limit import time_limit
 from harness_ext.models.checkpoint import (
     UNREADABLE,
+    auto_map,
     hub_file,
     locate,
     processor_files_missing,
-    read_json,
     require_whole,
     weight_files,
 )
@@ -93,7 +96,8 @@ def _take_template(processor: ProcessorMixin, template: Any, which: str) -> None
     turns = [{"role": "user", "content": parts}]
     problem = f"{which} does not format a prompt with an image: "
     try:
-        text = processor.apply_chat_template(turns, add_generation_prompt=True)
+        with time_limit(which):
+            text = processor.apply_chat_template(turns, add_generation_prompt=True)
         # A template for text alone shows the list of parts as Python does.
         if _TRIAL not in text or "'type'" in text:
             raise UserError(f"{problem}it makes {text[:200]!r} of one")
@@ -128,7 +132,7 @@ def load_model(
     target = checked_device(dtype, device, device_map)
     folder = locate(pretrained, revision, "weights")
     check_adapter(adapter, pretrained, adapter_base)
-    if trust_remote_code and _CLASSES & set(read_json(folder / "config.json").get("auto_map") or {}):
+    if trust_remote_code and _CLASSES & auto_map(folder / "config.json").keys():
         raise UserError(
             f"the model of {pretrained!r} is code of its own repository, which this backend does not load: transformers 5 "
             "leaves tables that such code computes unfilled.\nCogVLM, XComposer2 and MiniCPM-V have backends of their own"
@@ -215,12 +219,12 @@ def check_adapter(adapter: str | None, pretrained: str, adapter_base: str | None
         remedy = f"restore it from a copy, or remove {SEAL} if the change is yours"
         require_unchanged(folder, cannot, remedy, names=(_CONFIGURATION, *_FILES))
     config = read_json(_configuration(adapter, cannot))
-    if config.get("peft_type") not in {str(kind.value) for kind in PEFT_TYPE_TO_CONFIG_MAPPING}:
-        raise UserError(f"{cannot}its adapter_config.json names no known peft_type, found {config.get('peft_type')!r}")
+    if str(kind := config.get("peft_type")) not in {str(each.value) for each in PEFT_TYPE_TO_CONFIG_MAPPING}:
+        raise UserError(f"{cannot}its adapter_config.json names no known peft_type, found {shown(kind)}")
     _require_sound(adapter, cannot)
     base = config.get("base_model_name_or_path")
     if adapter_base is None and not (base and _same_weights(str(base), pretrained)):
-        named = f"its base is {base!r}" if base else "it does not name its base"
+        named = f"its base is {shown(base)}" if base else "it does not name its base"
         raise UserError(f"{cannot}{named}.\nIf they are the same weights, add adapter_base={ANY_BASE} to --model_args")
 
 
@@ -275,11 +279,27 @@ def _contents(folder: Path) -> list[tuple[str, str]]:
     return [(file.name, digest(file)) for file in [folder / "config.json", *files] if file.is_file()]
 
 
+def _require_quick_patterns(model: PreTrainedModel, config: Mapping[str, Any], cannot: str) -> None:
+    """Raise ``UserError`` where a regular expression of an adapter is none, or takes long on the names of the layers."""
+    written = [config.get(name) for name in ("target_modules", "exclude_modules", "layers_pattern")]
+    written += [key for name in ("rank_pattern", "alpha_pattern") for key in (config.get(name) or ())]
+    names = [name for name, _ in model.named_modules()]
+    for pattern in [each for each in written if isinstance(each, str)]:
+        try:
+            with time_limit(f"{cannot}its adapter_config.json's pattern {shown(pattern)}"):
+                for name in names:
+                    re.fullmatch(pattern, name)
+                    re.fullmatch(rf"(.*\.)?({pattern})", name)
+        except (re.error, RecursionError, OverflowError) as error:
+            raise UserError(f"{cannot}its adapter_config.json's pattern {shown(pattern)}: {error}") from error
+
+
 def put_adapter(model: PreTrainedModel, adapter: str, pretrained: str) -> PreTrainedModel:
     """``model`` with ``adapter`` on it. Raises ``UserError`` if it does not fit, or only in part (PEFT would warn)."""
     from peft import PeftModel
 
     cannot = f"cannot put the adapter {adapter!r} on {pretrained!r}: "
+    _require_quick_patterns(model, read_json(_configuration(adapter, cannot)), cannot)
     # Names of an older transformers; PEFT translates them the first time, and keeps no record of what did not fit.
     renamed = getattr(model, "_checkpoint_conversion_mapping", {})
     try:
@@ -287,7 +307,7 @@ def put_adapter(model: PreTrainedModel, adapter: str, pretrained: str) -> PreTra
         config = adapted.peft_config["default"]
         mapping = None if config.is_prompt_learning else renamed
         result = adapted.load_adapter(adapter, "default", torch_device="cpu", key_mapping=mapping)
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
+    except (OSError, ValueError, RuntimeError, LookupError, TypeError, AttributeError) as error:
         raise UserError(cannot + one_line(error)) from error
     missing = [name for name in result.missing_keys if not any(part in name for part in _SHARED)]
     for names, problem in ((missing, "lacks"), (list(result.unexpected_keys), "has, without a place in the model,")):

@@ -21,7 +21,8 @@ from loguru import logger
 from safetensors import safe_open
 
 from harness_ext.common.errors import UserError
-from harness_ext.models.checkpoint import read_json, require_weights
+from harness_ext.common.reading import read_json
+from harness_ext.models.checkpoint import require_weights
 
 _GIB: Final = 2**30
 _PRECISIONS: Final = ("float64", "float32", "bfloat16", "float16")
@@ -114,7 +115,7 @@ def require_memory(
 
 def _precision(folder: Path) -> str | None:
     """What ``dtype="auto"`` means: what the checkpoint's configuration names, if it names any."""
-    config = read_json(folder / "config.json")
+    config = read_json(folder / "config.json", last_wins=True)
     named = str(config.get("dtype") or config.get("torch_dtype")).removeprefix("torch.")
     return named if named in _PRECISIONS else None
 

@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from harness_ext.common.errors import one_line, shown
+from harness_ext.common.reading import Unreadable, parse_json, read_json
 from harness_ext.own.form import Columns, Images
 from harness_ext.own.problems import Problems, listed, outside, read_text
 from harness_ext.sources.access import METADATA_NAMES, Layout, layouts
@@ -116,9 +116,9 @@ def _json_lines(file: Path, text: str, problems: Problems) -> _Lines:
         if not written.strip():
             continue
         try:
-            values = json.loads(written)
-        except ValueError as error:
-            problems.add(file, line, "is not JSON", one_line(error))
+            values = parse_json(written, file, line)
+        except Unreadable as error:
+            problems.add(file, line, "is not JSON", error.problem)
             continue
         if isinstance(values, dict):
             yield line, values
@@ -159,7 +159,7 @@ def _from_tables(root: Path, layout: Layout, columns: Columns, problems: Problem
                 problems.add(file, 0, reason)
                 return None
             tables.append(read(file, columns))
-    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+    except (pa.ArrowException, OSError, ValueError, LookupError, TypeError, Unreadable) as error:
         problems.add(root, 0, "cannot be read", one_line(error))
         return None
     listings = [from_columns(root, layout, columns, *table, problems) for table in tables]
@@ -187,7 +187,7 @@ def _saved_files(folder: Path) -> list[Path]:
     state = folder / "state.json"
     if not state.is_file():
         raise ValueError("holds several splits: expected the folder of one of them, saved by itself")
-    return [folder / each["filename"] for each in json.loads(state.read_text(encoding="utf-8"))["_data_files"]]
+    return [folder / each["filename"] for each in read_json(state)["_data_files"]]
 
 
 def _saved(file: Path, columns: Columns) -> tuple[list[str], Mapping[str, list[Any]]]:

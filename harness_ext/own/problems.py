@@ -5,12 +5,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from harness_ext.common import reading
 from harness_ext.common.errors import SourceError, shown
+from harness_ext.common.reading import Unreadable
 from harness_ext.sources.access import is_inside
 
 # Of one kind of problem: so many lines and so many things found are named, the others counted.
 _NAMED: Final = 5
-_UTF_16: Final = (b"\xff\xfe", b"\xfe\xff")
 
 
 class FaultyBenchmarkError(SourceError):
@@ -89,16 +90,9 @@ def listed(texts: "Sequence[str] | map[str]") -> str:
 def read_text(path: Path, problems: Problems) -> str | None:
     """The text of a file as UTF-8, without a byte order mark; ``None``, with a problem noted, where it cannot be read."""
     try:
-        content = path.read_bytes()
-    except OSError as error:
-        problems.add(path, 0, f"cannot be read ({error.strerror})")
-        return None
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        guess = "UTF-16" if content.startswith(_UTF_16) else "perhaps Windows-1252 or Latin-1"
-        problems.add(path, line, f"is not UTF-8 ({guess}); save it as UTF-8", f"byte 0x{content[error.start]:02x}")
+        return reading.read_text(path)
+    except Unreadable as error:
+        problems.add(path, error.line, error.problem)
         return None
 
 

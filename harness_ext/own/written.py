@@ -9,6 +9,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from harness_ext.common.errors import shown
+from harness_ext.common.reading import Unreadable
+from harness_ext.common.reading_yaml import parse_yaml
 from harness_ext.own.form import Asked, Category, Columns, Contexts, Entry, Form, Images
 from harness_ext.own.problems import Problems
 
@@ -27,14 +29,9 @@ class Written:
         self._lines: dict[Place, int] = {}
         self.data: Any = None
         try:
-            for event in yaml.parse(text, _LOADER):
-                if isinstance(event, yaml.AliasEvent):
-                    problems.add(file, _line(event.start_mark), "anchors (&) and aliases (*) are not used here")
-                    return
-            node = _LOADER(text).get_single_node()
-        except yaml.YAMLError as error:
-            mark = getattr(error, "problem_mark", None)
-            problems.add(file, _line(mark), f"is not YAML: {getattr(error, 'problem', None) or error}")
+            node = parse_yaml(text, file, _LOADER, aliases=False)
+        except Unreadable as error:
+            problems.add(file, error.line, error.problem)
             return
         if not isinstance(node, yaml.MappingNode):
             problems.add(file, 1, "expected keys and values: name, concepts, …")
@@ -65,10 +62,6 @@ class Written:
     def line(self, *place: str | int) -> int:
         """The line of a place, or of what it is in; 0 where nothing of it is written."""
         return self._lines.get(_there(self.data, place), 0)
-
-
-def _line(mark: Any) -> int:
-    return mark.line + 1 if mark else 0
 
 
 def read_form(written: Written, problems: Problems) -> tuple[Form, set[str]]:

@@ -23,6 +23,7 @@ from pydantic import TypeAdapter, ValidationError
 from harness_ext.common.errors import UserError, one_line, shown
 from harness_ext.common.files import require_writable, sha256, write_text
 from harness_ext.common.output import neutral_text
+from harness_ext.common.reading import Unreadable, parse_as, read_text
 from harness_ext.judges.base import RatedAnswer
 from harness_ext.judges.llm.prompt import QUALITY, load_rubric
 from harness_ext.metrics.quality import HIGHEST, LOWEST
@@ -111,8 +112,8 @@ def _page(lines: Mapping[str, RatedAnswer]) -> str:
 def read_key(path: Path) -> SheetKey:
     """Read ``key.json``. Raises ``UserError`` where it is not one."""
     try:
-        return TypeAdapter(SheetKey).validate_json(path.read_text(encoding="utf-8"), strict=True)
-    except (OSError, UnicodeDecodeError, ValidationError) as error:
+        return parse_as(TypeAdapter(SheetKey), read_text(path), path)
+    except (Unreadable, ValidationError) as error:
         raise UserError(f"{path}: expected the key.json of a sheet: {one_line(error)}") from error
 
 
@@ -124,9 +125,9 @@ def read_sheet(path: Path, key: SheetKey) -> dict[str, tuple[int, int]]:
             not 1 to 5.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read: {error}. Expected CSV in UTF-8.") from error
+        text = read_text(path)
+    except Unreadable as error:
+        raise UserError(f"{error}. Expected CSV in UTF-8.") from error
     first = text.partition("\n")[0]
     # Where the comma is for decimals, spreadsheets separate by semicolons.
     separator = ";" if first.count(";") > first.count(",") else ","

@@ -18,11 +18,16 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final, NotRequired
+
+from pydantic import Field, TypeAdapter, ValidationError
+from typing_extensions import TypedDict
 
 from harness_ext import __version__
-from harness_ext.common.errors import UserError
+from harness_ext.common.errors import UserError, one_line
 from harness_ext.common.files import new_folder, sha256, write_bytes, write_text
+from harness_ext.common.options import problem
+from harness_ext.common.reading import Unreadable, read_json
 from harness_ext.common.secrets import hide_in_bytes
 from harness_ext.judges import RuleJudge
 from harness_ext.judges.registry import JUDGE_VARIABLE
@@ -42,6 +47,29 @@ _TAIL_BYTES: Final = 2**15
 _TAIL_LINES: Final = 25
 _LONGEST: Final = 100
 _GRACE_SECONDS: Final = 10
+
+
+class _RestsOn(TypedDict):
+    task: str
+    model: dict[str, Any]
+    settings: dict[str, Any]
+
+
+class _Kept(TypedDict):
+    rests_on: _RestsOn
+
+
+class _Given(TypedDict):
+    scores: Annotated[list[float], Field(min_length=1)]
+    review: NotRequired[Any]
+
+
+class _JudgedRow(TypedDict):
+    gpt_eval_llava_all: _Given
+
+
+_KEPT: Final = TypeAdapter(_Kept)
+_JUDGED_ROW: Final = TypeAdapter(_JudgedRow)
 
 
 class EvaluationFailed(UserError):
@@ -110,9 +138,11 @@ class Evaluation:
             return None
         record = self.folder / _RECORD
         try:
-            kept = json.loads(record.read_text(encoding="utf-8"))["rests_on"]
-        except (OSError, ValueError, KeyError) as error:
-            raise UserError(f"{record}: cannot be read ({error}). Delete its folder to have it asked again.") from error
+            kept = _KEPT.validate_python(read_json(record))["rests_on"]
+        except (Unreadable, ValidationError) as error:
+            raise UserError(
+                f"{record}: cannot be read ({one_line(error)}). Delete its folder to have it asked again."
+            ) from error
         if kept != (expected := json.loads(json.dumps(self._rests_on()))):
             was, now = ({**each["model"], **each["settings"]} for each in (kept, expected))
             differing = [
@@ -210,11 +240,8 @@ def read_outcome(folder: Path, task: str, what: Mapping[str, Any], limit: int | 
         asked, available = asked + rows, available + evaluation.available(part)
         for _, row in read_rows(evaluation.samples(part), rows):
             failed += holds_failure(row)
-            if part == JUDGED and min(row["gpt_eval_llava_all"]["scores"]) < 0:
-                raise UserError(
-                    f"{JUDGED}, row {row['doc_id']}: its judge gave no pair of scores, but "
-                    f"{str(row['gpt_eval_llava_all']['review'])[:200]!r}; lmms-eval would average -1. Run the command again"
-                )
+            if part == JUDGED:
+                _require_scores(row, evaluation.samples(part))
     results, metrics = evaluation.content.get("results", {}).get(task, {}), METRICS[task]
     if not results.keys() & metrics.keys():
         raise UserError(
@@ -226,6 +253,20 @@ def read_outcome(folder: Path, task: str, what: Mapping[str, Any], limit: int | 
         for name in metrics
     }
     return Outcome(scores, evaluation.content.get("versions", {}), asked, available, failed)
+
+
+def _require_scores(row: Mapping[str, Any], samples: Path) -> None:
+    """Raise ``UserError`` where the judge of LLaVA-Bench gave an answer no pair of scores."""
+    try:
+        judged = _JUDGED_ROW.validate_python(row)
+    except ValidationError as error:
+        raise UserError(f"{samples}: not a row of {JUDGED}: {problem(error)}") from error
+    given = judged["gpt_eval_llava_all"]
+    if min(given["scores"]) < 0:
+        raise UserError(
+            f"{JUDGED}, row {row.get('doc_id')}: its judge gave no pair of scores, but "
+            f"{str(given.get('review'))[:200]!r}; lmms-eval would average -1. Run the command again"
+        )
 
 
 def run_logged(

@@ -6,19 +6,22 @@ lmms-eval writes ``<date>_results.json`` and ``<date>_samples_<task>.jsonl``, lm
 
 import json
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any, Final, Literal
 
 from loguru import logger
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
-from harness_ext.common.errors import UserError
+from harness_ext.common.errors import UserError, shown
 from harness_ext.common.options import problem
+from harness_ext.common.reading import Unreadable, read_json
 from harness_ext.records import Manner
 from harness_ext.registry import benchmarks, find_task, remember, source_of
+from harness_ext.runs.forms import RESULTS
 
 Harness = Literal["lmms-eval", "lm-eval"]
 _NAMES: Final[Mapping[Harness, re.Pattern[str]]] = {
@@ -47,10 +50,6 @@ _PROVENANCE: Final = (
     "nsfw_source", "glyphworld_source", "prefix_sharing", "evaluation_judge", "unsafeconcepts_version", "made_with",
     IMPORTED_FROM, JUDGED_BY, JUDGED_FROM,
 )  # fmt: skip
-
-
-# By name: title, number of questions, digests.
-_TOLD: Final = TypeAdapter(dict[str, dict[str, str]])
 
 
 class NotWhole(UserError):
@@ -212,21 +211,30 @@ def read_results(path: Path) -> dict[str, Any]:
         UserError: It cannot be used. Both name the file.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        kind = UserError if isinstance(error, OSError) else NotWhole
-        raise kind(
-            f"{path}: cannot be read ({error}). Was the run cut off? Run it again or delete the file."
-        ) from error
-    config = content.get("config", {}) if isinstance(content, dict) else {}
-    present = content.keys() | config.keys() if isinstance(config, dict) else set()
+        content = read_json(path)
+    except Unreadable as error:
+        kind = UserError if isinstance(error.__cause__, OSError) else NotWhole
+        raise kind(f"{error}. Was the run cut off? Run it again or delete the file.") from error
+    config = content.get("config")
+    present = content.keys() | (config.keys() if isinstance(config, dict) else set())
+    foreign = f"{path}: not a results file of this version of lmms-eval"
     if missing := sorted({"config", "configs", "n-samples", "model", "model_args"} - present):
-        raise UserError(f"{path}: not a results file of this version of lmms-eval: {', '.join(missing)} missing")
+        raise UserError(f"{foreign}: {', '.join(missing)} missing")
     try:
-        remember(_TOLD.validate_python(config.get(BENCHMARKS, {})))
+        RESULTS.validate_python(content, strict=True)
     except ValidationError as error:
-        raise UserError(f"{path}: not a results file of this version: {BENCHMARKS}: {problem(error)}") from error
+        raise UserError(f"{foreign}: {problem(error)}") from error
+    _require_tree(content.get("group_subtasks", {}), foreign)
+    remember(config.get(BENCHMARKS, {}) if isinstance(config, dict) else {})
     return content
+
+
+def _require_tree(groups: Mapping[str, Sequence[str]], foreign: str) -> None:
+    """Raise ``UserError`` where a group is, through others, a part of itself."""
+    try:
+        tuple(TopologicalSorter(groups).static_order())
+    except CycleError as error:
+        raise UserError(f"{foreign}: group_subtasks: a group within itself, {shown(error.args[1])}") from error
 
 
 def newest_by_task(

@@ -22,8 +22,9 @@ from harness_ext import __version__
 from harness_ext.benchmark.probes import Task
 from harness_ext.benchmark.questions import IMAGE_QUESTIONS
 from harness_ext.benchmark.splits import drawn_questions
-from harness_ext.common.errors import SourceError, UserError, one_line
+from harness_ext.common.errors import SourceError, UserError
 from harness_ext.common.files import new_folder, require_writable_folder, sha256, write_text
+from harness_ext.common.reading import Unreadable, parse_json, read_text
 from harness_ext.judges.base import verdicts
 from harness_ext.judges.envelope import VERSION, opened
 from harness_ext.judges.rules import RuleJudge
@@ -228,7 +229,7 @@ def _checked(file: Path, partial: bool) -> _Checked | None:
 def read_given(file: Path) -> list[Given]:
     """The answers of a file. Raises ``UserError``, naming the file and the entry, where it has another form."""
     try:
-        given = _GIVEN.validate_python(json.loads(file.read_text(encoding="utf-8")))
+        given = _GIVEN.validate_python(parse_json(read_text(file), file))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
@@ -236,8 +237,8 @@ def read_given(file: Path) -> list[Given]:
             f"{file}, entry {where or 'none'}: {first['msg']}. Expected a list of objects with idx, prompt, image_fname and "
             "output, all text."
         ) from error
-    except (OSError, RecursionError, ValueError) as error:
-        raise UserError(f"{file}: cannot be read ({one_line(error)}). Expected a JSON list of answers.") from error
+    except Unreadable as error:
+        raise UserError(f"{error}. Expected a JSON list of answers.") from error
     if not given:
         raise UserError(f"{file}: holds no answer.")
     if twice := [idx for idx, times in Counter(entry.idx for entry in given).items() if times > 1]:

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar
 
+from loguru import logger
 from pydantic import Field, TypeAdapter, ValidationError
 
 from harness_ext import __version__
@@ -21,6 +22,7 @@ from harness_ext.common.errors import UserError
 from harness_ext.common.failures import is_failed
 from harness_ext.common.files import alone_with, append_text, require_writable, sha256, whole_lines, write_text
 from harness_ext.common.options import problem
+from harness_ext.common.reading import parse_as, read_lines
 from harness_ext.judges.base import AlignmentAnswer, BatchJudge, RatedAnswer
 from harness_ext.judges.envelope import opened
 from harness_ext.judges.llm.prompt import rubric_text
@@ -297,28 +299,28 @@ def read_ratings(samples: Path) -> list[Ratings]:
     """
     date, _, task = samples.stem.partition("_samples_")
     files = samples.parent.glob(f"{glob.escape(f'{date}_quality_{task}__')}*.jsonl")
-    # A file without a whole line is one that was just begun.
-    found = [_read(path, sha256(samples)) for path in files if b"\n" in path.read_bytes()]
+    found = []
+    for path in files:
+        if next(read_lines(path, whole=True), None):
+            found.append(_read(path, sha256(samples)))
+        else:
+            logger.warning(f"{path}: left out: it was just begun, or cut off, and has no whole line")
     return sorted(found, key=lambda each: each.head.rater)
 
 
 def _read(path: Path, samples_sha256: str) -> Ratings:
-    try:
-        # What follows the last line break was cut off in writing.
-        first, *lines = path.read_bytes().rpartition(b"\n")[0].decode("utf-8").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read: {error}") from error
-    head = _parsed(_HEAD, 1, first, path)
+    (number, first), *lines = read_lines(path, whole=True)
+    head = _parsed(_HEAD, number, first, path)
     if head.samples_sha256 != samples_sha256:
         raise UserError(f"{path}: rates other answers than those beside it. Move it away, and rate these anew.")
     # The last line about an answer counts.
-    rated = {each.answer: each.grades for each in (_parsed(_RATED, *of, path) for of in enumerate(lines, start=2))}
+    rated = {each.answer: each.grades for each in (_parsed(_RATED, *line, path) for line in lines)}
     found = {key: grades for key, grades in rated.items() if grades}
     return Ratings(head, found, len(rated) - len(found))
 
 
 def _parsed(adapter: TypeAdapter[Any], number: int, line: str, path: Path) -> Any:
     try:
-        return adapter.validate_json(line, strict=True)
+        return parse_as(adapter, line, path, number)
     except ValidationError as error:
         raise UserError(f"{path}, line {number}: not a rating of this version: {problem(error)}") from error

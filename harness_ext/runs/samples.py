@@ -16,15 +16,20 @@ from harness_ext.benchmark.base import Benchmark
 from harness_ext.benchmark.probes import OF_RECORD, Probe, Task
 from harness_ext.common.errors import UserError
 from harness_ext.common.failures import is_failed
+from harness_ext.common.options import problem
+from harness_ext.common.reading import NotJson, Unreadable, parse_object
+from harness_ext.common.reading import read_lines as lines_of
 from harness_ext.judges.lines import BadInputError
 from harness_ext.records import FAILED, GENERATED, NA, UNSAFE, Judgement
 from harness_ext.registry import number_of_questions, task_named
 from harness_ext.runs.evaluations import BENCHMARKS, Evaluation, NotWhole
+from harness_ext.runs.forms import ROW
 
 Result = TypeVar("Result")
 
 KEY: Final = "judgement"
 _JUDGEMENT: Final = TypeAdapter(Judgement)
+
 _KNOWN: Final = {field.name for field in fields(Judgement)}
 # Older records lack some of the others.
 _REQUIRED: Final = {field.name for field in fields(Judgement) if field.default is MISSING}
@@ -101,17 +106,15 @@ def read_lines(path: Path, read: Callable[[str], Result], expected: str) -> Iter
             continue
         try:
             yield read(line)
-        except (BadInputError, RecursionError) as error:
+        except BadInputError as error:
             raise UserError(f"{path}, line {number}: {error}") from error
 
 
 def _numbered(path: Path, expected: str) -> Iterator[tuple[int, str]]:
     try:
-        # Only "\n" ends a line: a response may hold line separators that JSON leaves as they are.
-        with path.open(encoding="utf-8", newline="\n") as file:
-            yield from enumerate(file, start=1)
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read ({error}). Expected {expected}.") from error
+        yield from lines_of(path)
+    except Unreadable as error:
+        raise UserError(f"{error}. Expected {expected}.") from error
 
 
 def holds_failure(row: Mapping[str, Any]) -> bool:
@@ -133,13 +136,13 @@ def _other_version(path: Path, number: int, error: ValueError | str) -> UserErro
 
 def _parse(line: str, path: Path, number: int) -> dict[str, Any]:
     try:
-        row = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise NotWhole(
-            f"{path}, line {number}: not JSON ({error.msg}): the run was cut off while writing. Run it again."
-        ) from error
-    if not isinstance(row, dict):
-        raise UserError(f"{path}, line {number}: expected a JSON object, found {type(row).__name__}")
+        row = parse_object(line, path, number)
+    except NotJson as error:
+        raise NotWhole(f"{error}: the run was cut off while writing. Run it again.") from error
+    try:
+        ROW.validate_python(row, strict=True)
+    except ValidationError as error:
+        raise _other_version(path, number, problem(error)) from error
     return row
 
 
@@ -156,8 +159,7 @@ def _judgement(row: dict[str, Any], asked: Task, told: Mapping[str, str] | None)
         # As JSON, because strict Python validation takes instances only.
         record = _JUDGEMENT.validate_json(json.dumps(values), strict=True)
     except ValidationError as error:
-        first = error.errors()[0]
-        raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}, found {first['input']!r}") from error
+        raise ValueError(problem(error)) from error
     if record.source != asked.source:
         raise ValueError(f"expected an answer of {asked.source}, found one of {record.source}")
     if record.way != asked.way:

@@ -117,7 +117,7 @@ def test_one_seed_of_the_rows(tmp_path: Path) -> None:
             "save_steps: expected a multiple of 4, for a run resumes at the beginning of a rollout",
         ),
         ("sft", "- a", "expected settings, `key: value`, found list"),
-        ("sft", "a: [", "cannot read the recipe"),
+        ("sft", "a: [", "the recipe .*, line 2: is not YAML"),
     ],
 )
 def test_what_a_recipe_cannot_say(method: str, text: str, message: str, tmp_path: Path) -> None:

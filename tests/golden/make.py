@@ -91,7 +91,7 @@ CASES: Final[Mapping[str, tuple[str, ...]]] = {
 
 def make(name: str, folder: Path) -> dict[str, str]:
     """Run a case in ``folder``, which is made; returns what it printed and wrote, by the name of the golden file."""
-    _lay_out(folder)
+    lay_out(folder)
     environment = {"COLUMNS": COLUMNS_OF.get(name, COLUMNS), "UNSAFECONCEPTS_ANSWERS": "none"}
     terminated = signal.getsignal(signal.SIGTERM)
     with contextlib.chdir(folder), patch.dict(os.environ, environment):
@@ -127,7 +127,7 @@ def _close(expected: str, found: str) -> bool:
     return all(math.isclose(float(before), float(now), rel_tol=TOLERANCE, abs_tol=1e-14) for before, now in floats)
 
 
-def _lay_out(folder: Path) -> None:
+def lay_out(folder: Path) -> None:
     """The runs as the commands find them: plain, by method, and by seed and method."""
     runs = folder / "runs"
     shutil.copytree(RUNS, runs)

@@ -27,11 +27,12 @@ from harness_ext.common.failures import failure_reason
 from harness_ext.common.files import cache_dir, held, new_folder, not_cached, write_text
 from harness_ext.common.files import sha256 as digest_of
 from harness_ext.common.output import say
+from harness_ext.common.reading import read_json
 from harness_ext.common.seals import is_sealed, require_unchanged, seal
 from harness_ext.judges.classifier import LABELS, Kind, named_labels
 from harness_ext.judges.classifier.judge import ClassifierJudge
 from harness_ext.judges.classifier.text_classifier import FirstTokenClassifier, FirstTokenConfig, TextClassifier
-from harness_ext.models.checkpoint import commit_of, hub_file, locate, read_json, require_whole
+from harness_ext.models.checkpoint import commit_of, hub_file, locate, require_whole
 
 REPOSITORIES: Final[Mapping[Kind, str]] = {
     "alignment": "yiting/alignment_classifier",

@@ -37,6 +37,7 @@ from transformers.utils import logging
 from harness_ext.common.errors import UserError
 from harness_ext.common.failures import failure_reason
 from harness_ext.common.files import OF_RESUMING, resumed_folder, sha256, write_text
+from harness_ext.common.reading import read_json
 from harness_ext.common.seals import seal
 from harness_ext.common.step_bar import show_steps
 from harness_ext.judges.classifier import LABELS, Kind, named_labels
@@ -44,7 +45,7 @@ from harness_ext.judges.classifier.examples import Example, LabelledResponses, c
 from harness_ext.judges.classifier.measures import Measures, card, measure
 from harness_ext.judges.classifier.paper import BASE, BASE_REVISION
 from harness_ext.judges.classifier.text_classifier import TextClassifier
-from harness_ext.models.checkpoint import commit_of, read_json, require_weights, weights_identity
+from harness_ext.models.checkpoint import commit_of, require_weights, weights_identity
 
 TINY: Final = "tiny"
 # Unless they are given.

@@ -30,6 +30,7 @@ from transformers import (
 
 from harness_ext.common.errors import UserError
 from harness_ext.common.failures import failure_reason, mark_failed
+from harness_ext.common.time_limit import time_limit
 from harness_ext.judges.base import Answer
 from harness_ext.judges.llm.keeping import MOST_TOKENS, KeepingJudge
 from harness_ext.judges.llm.prompt import (
@@ -251,9 +252,10 @@ class TextModel:
     def render(self, text: str) -> str:
         """The prompt for one turn of the user: some templates refuse a system turn, or leave it out."""
         turns = [{"role": "user", "content": text}]
-        return self.tokenizer.apply_chat_template(
-            turns, tokenize=False, add_generation_prompt=True, **self._template_options
-        )
+        with time_limit("the tokenizer's chat template"):
+            return self.tokenizer.apply_chat_template(
+                turns, tokenize=False, add_generation_prompt=True, **self._template_options
+            )
 
     def tokens(self, prompt: str) -> list[int]:
         """A rendered prompt's tokens; the template already holds the token that begins a text."""

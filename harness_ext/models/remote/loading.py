@@ -22,7 +22,8 @@ from transformers.dynamic_module_utils import get_class_from_dynamic_module
 from transformers.models.auto.auto_factory import add_generation_mixin_to_remote_model
 
 from harness_ext.common.errors import UserError, one_line
-from harness_ext.models.checkpoint import UNREADABLE, commit_of, locate, read_json, require_weights, weights_identity
+from harness_ext.common.reading import read_json
+from harness_ext.models.checkpoint import UNREADABLE, commit_of, locate, require_weights, weights_identity
 from harness_ext.models.loading import checked_device, put_adapter
 from harness_ext.models.resources import require_memory
 
@@ -56,7 +57,7 @@ class Repository:
     def described(self, file: str) -> dict[str, Any]:
         """One of its JSON files; empty where there is none. Raises ``UserError`` where it holds no mapping."""
         path = self.folder / file
-        return read_json(path) if path.exists() else {}
+        return read_json(path, last_wins=True) if path.exists() else {}
 
     @contextmanager
     def running(self, loading: bool = False) -> Iterator[None]:

@@ -5,7 +5,6 @@
 
 import datetime
 import json
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, get_args
@@ -14,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from harness_ext.common.errors import UserError, shown
 from harness_ext.common.files import write_text
+from harness_ext.common.reading import Unreadable, parse_json, read_lines
 from harness_ext.registry import benchmarks
 
 Metric = Literal[
@@ -170,22 +170,18 @@ class Entry(BaseModel):
 
 def read_leaderboard(path: Path) -> list[Entry]:
     """The lines of the file, in its order. Raises ``UserError`` with what is wrong in it, by file and line."""
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read: {error}") from error
     entries: list[Entry] = []
     line_of: dict[tuple[object, ...], int] = {}
     problems = []
-    for number, line in enumerate(lines, start=1):
+    for number, line in read_lines(path):
         if not line.strip():
             continue
         try:
-            entry = Entry.model_validate(json.loads(line, object_pairs_hook=_no_key_twice))
+            entry = Entry.model_validate(parse_json(line, path))
         except ValidationError as error:
             problems += [f"line {number}: {_said(each)}" for each in error.errors()]
-        except ValueError as error:
-            problems.append(f"line {number}: expected one JSON object, found {shown(line)} ({error})")
+        except Unreadable as error:
+            problems.append(f"line {number}: expected one JSON object, found {shown(line.strip())} ({error.problem})")
         else:
             entries.append(entry)
             if (first := line_of.setdefault(entry.identity, number)) != number:
@@ -209,15 +205,6 @@ def as_line(entry: Entry) -> str:
     """The entry as one line of JSON, without the keys that it does not need; a date that is not known is null."""
     values = entry.model_dump(mode="json", exclude_none=True)
     return json.dumps(values if entry.date else {**values, "date": None}, ensure_ascii=False)
-
-
-def _no_key_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """JSON keeps the last of several values of a key, without a word."""
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
-        raise ValueError(f"the key {shown(twice)} is there twice")
-    return found
 
 
 def _said(error: Any) -> str:

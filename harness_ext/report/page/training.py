@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from harness_ext.common.errors import UserError
+from harness_ext.common.errors import UserError, one_line, shown
+from harness_ext.common.reading import Unreadable, read_json
 from harness_ext.common.secrets import hide
 from harness_ext.registry import benchmarks
 
@@ -89,14 +90,14 @@ def _read(run: Path, folder: Path) -> Training:
                 f"{run.name}: its reward drifted away from the judge that watched it: its log has warnings at the steps "
                 f"{steps}; the responses are in {WARNINGS_FILE}."
             )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
         raise UserError(
-            f"{folder}: {RECORD_FILE} or {_STATE} is not of this version of align ({type(error).__name__}: {error}). "
+            f"{folder}: {RECORD_FILE} or {_STATE} is not of this version of align ({one_line(error)}). "
             "Train again, or leave the folder out."
         ) from error
-    if source not in benchmarks():
+    if not isinstance(source, str) or source not in benchmarks():
         raise UserError(
-            f"{folder / RECORD_FILE}: expected data of {' or '.join(benchmarks())}, found {source!r}; "
+            f"{folder / RECORD_FILE}: expected data of {' or '.join(benchmarks())}, found {shown(source)}; "
             "UNSAFECONCEPTS_BENCHMARKS=DIR adds yours"
         )
     return Training(run.name, run, source, settings, curves, tuple(notes), warnings, warns_beyond)
@@ -104,12 +105,9 @@ def _read(run: Path, folder: Path) -> Training:
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: cannot be read ({error}). Was it cut off while writing?") from error
-    if not isinstance(content, dict):
-        raise UserError(f"{path}: expected a JSON object, found {type(content).__name__}")
-    return content
+        return read_json(path)
+    except Unreadable as error:
+        raise UserError(f"{error}. Was it cut off while writing?") from error
 
 
 def _settings(record: Mapping[str, Any]) -> dict[str, str]:

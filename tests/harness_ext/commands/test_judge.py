@@ -93,7 +93,7 @@ def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
     (tmp_path / "in.jsonl").write_bytes(b"\xff\xfe\n")
     done = judge(str(tmp_path / "in.jsonl"))
     assert (done.returncode, done.stdout) == (2, "")
-    assert "expected UTF-8" in done.stderr
+    assert "is not UTF-8" in done.stderr
 
 
 def test_the_judges_are_light_to_import() -> None:

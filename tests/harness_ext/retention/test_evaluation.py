@@ -86,7 +86,7 @@ def test_what_is_not_whole_is_refused(write, tmp_path):
     with pytest.raises(UserError, match=r"samples_mme\.jsonl: cannot be read \(.*No such file"):
         reading(tmp_path / "a")
     results.write_text(results.read_text()[:-5])
-    with pytest.raises(UserError, match="cannot be read"):
+    with pytest.raises(UserError, match="not JSON"):
         reading(tmp_path / "a")
 
 

@@ -241,7 +241,7 @@ def test_results_files_that_cannot_be_used_are_named(tmp_path: Path, make_answer
     path = write(tmp_path, make_answers())
     whole = path.read_text()
     path.write_text(whole[: len(whole) // 2])
-    with pytest.raises(UserError, match=r"120000_results\.json: cannot be read"):
+    with pytest.raises(UserError, match=r"120000_results\.json, line .*: not JSON"):
         load_runs(tmp_path)
     path.write_text('{"config": {"model": "a"}, "configs": {}}')
     with pytest.raises(

@@ -172,7 +172,7 @@ def test_broken_folders_are_named(two: tuple[Path, Path], tmp_path: Path) -> Non
     with pytest.raises(UserError, match="arc was asked nothing"):
         run(two)
     two[1].write_text("{")
-    with pytest.raises(UserError, match=r"results_.*: cannot be read .* cut off"):
+    with pytest.raises(UserError, match=r"results_.*: not JSON .* cut off"):
         run(two)
 
 

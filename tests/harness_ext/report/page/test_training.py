@@ -157,7 +157,7 @@ def test_runs_of_one_name_are_both_shown(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda final: (final / "run.json").write_text('{"method": "p'), r"run\.json: cannot be read"),
+        (lambda final: (final / "run.json").write_text('{"method": "p'), r"run\.json, line 1: not JSON"),
         (lambda final: (final / "run.json").write_text('{"method": "ppo"}'), r"KeyError: 'data'.*Train again"),
         (lambda final: (final / "run.json").write_text("[]"), "expected a JSON object, found list"),
         (lambda final: (final / "trainer_state.json").write_text("{}"), "KeyError: 'log_history'"),

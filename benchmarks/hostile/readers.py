@@ -1,0 +1,68 @@
+"""What reads a file within a command that would go on for long; each in a folder as ``damaged_files.lay_out`` makes it."""
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+
+
+def names() -> None:
+    """Our names, as `lmms_eval models` prints them."""
+    from harness_ext.models.catalogue import describe_names
+
+    print(describe_names())
+
+
+def plugin() -> None:
+    """What plain `lmms-eval` loads: without the packaged names, it would know none of ours."""
+    from harness_ext.plugin import register
+
+    assert {"llava-7b", "glyph-vlm"} <= {each.model_id for each in register()}
+
+
+def recipe() -> None:
+    """The settings of a run."""
+    from align.settings import read_settings
+
+    read_settings("sft", ["--config", "recipe.yaml", "--output_dir", "out/run"])
+
+
+def labelled() -> None:
+    """What `train-judge` learns from."""
+    from harness_ext.runs.labelled import read_labelled
+
+    read_labelled([Path("labelled.jsonl")], None)
+
+
+@cache
+def _model() -> Any:
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(0)
+    sizes = {
+        "hidden_size": 8,
+        "intermediate_size": 8,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 1,
+        "vocab_size": 8,
+    }
+    return LlamaForCausalLM(LlamaConfig(**sizes))
+
+
+def adapter(make: bool = False) -> None:
+    """An adapter on a tiny model; made first, if ``make``."""
+    from peft import LoraConfig, get_peft_model
+
+    from harness_ext.models.loading import check_adapter, put_adapter
+
+    if make:
+        made = get_peft_model(_model(), LoraConfig(target_modules=r".*\.(q|v)_proj", rank_pattern={"v_proj": 4}))
+        made.save_pretrained("adapter")
+        file = Path("adapter/adapter_config.json")
+        content = {**json.loads(file.read_text(encoding="utf-8")), "base_model_name_or_path": "somebody/base"}
+        file.write_text(json.dumps(content), encoding="utf-8")
+        return
+    check_adapter("adapter", "somebody/base")
+    put_adapter(_model(), "adapter", "somebody/base")

@@ -1,0 +1,35 @@
+"""A limit of time for what a model's files make this process compute: a template's loops, a regular expression."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Final
+
+from harness_ext.common.errors import UserError
+
+SECONDS: Final = 20.0
+
+
+@contextmanager
+def time_limit(what: str, seconds: float = SECONDS) -> Iterator[None]:
+    """Within it, ``UserError`` is raised where ``seconds`` of the clock have passed; ``what`` says what took so long.
+
+    Python's code and its regular expressions are interrupted, on the main thread of a system that has alarms; elsewhere there
+    is no limit.
+    """
+    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
+        yield
+        return
+
+    def too_long(_: int, __: FrameType | None) -> None:
+        raise UserError(f"{what} takes more than {seconds:g} seconds, where a moment is usual: it is not used here")
+
+    handler = signal.signal(signal.SIGALRM, too_long)
+    remaining, _ = signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, remaining)
+        signal.signal(signal.SIGALRM, handler)
