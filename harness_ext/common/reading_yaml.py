@@ -32,11 +32,11 @@ def parse_yaml(text: str, where: object, loader: Loader = _FAST, *, aliases: boo
         depth = 0
         for event in yaml.parse(text, loader):
             if isinstance(event, yaml.AliasEvent) and not aliases:
-                raise Unreadable(where, event.start_mark.line + 1, "anchors (&) and aliases (*) are not used here")
+                raise Unreadable(where, _line(event.start_mark), "anchors (&) and aliases (*) are not used here")
             depth += isinstance(event, yaml.CollectionStartEvent)
             depth -= isinstance(event, yaml.CollectionEndEvent)
             if depth > DEEPEST:
-                raise Unreadable(where, event.start_mark.line + 1, TOO_DEEP)
+                raise Unreadable(where, _line(event.start_mark), TOO_DEEP)
         node = loader(text).get_single_node()
     except yaml.reader.ReaderError as error:
         raise Unreadable(where, text.count("\n", 0, error.position) + 1, f"is not YAML: {error.reason}") from error
@@ -82,10 +82,14 @@ def key_twice(mapping: yaml.MappingNode) -> yaml.ScalarNode | None:
     return None
 
 
+def _line(mark: Any) -> int:
+    return mark.line + 1 if mark else 0
+
+
 def _not_yaml(where: object, error: yaml.YAMLError) -> Unreadable:
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     said = getattr(error, "problem", None) or one_line(error)
-    return Unreadable(where, mark.line + 1 if mark else 0, f"is not YAML: {said}")
+    return Unreadable(where, _line(mark), f"is not YAML: {said}")
 
 
 def _children(node: yaml.Node) -> Iterator[yaml.Node]:

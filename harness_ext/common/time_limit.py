@@ -13,8 +13,8 @@ SECONDS: Final = 20.0
 
 
 @contextmanager
-def time_limit(what: str, seconds: float = SECONDS) -> Iterator[None]:
-    """Within it, ``UserError`` is raised where ``seconds`` of the clock have passed; ``what`` says what took so long.
+def time_limit(what: str, seconds: float | None = None) -> Iterator[None]:
+    """Within it, ``UserError`` is raised where ``seconds``, by default ``SECONDS``, have passed; ``what`` took so long.
 
     Python's code and its regular expressions are interrupted, on the main thread of a system that has alarms; elsewhere there
     is no limit.
@@ -22,12 +22,13 @@ def time_limit(what: str, seconds: float = SECONDS) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
         yield
         return
+    most = SECONDS if seconds is None else seconds
 
     def too_long(_: int, __: FrameType | None) -> None:
-        raise UserError(f"{what} takes more than {seconds:g} seconds, where a moment is usual: it is not used here")
+        raise UserError(f"{what} takes more than {most:g} seconds, where a moment is usual: it is not used here")
 
     handler = signal.signal(signal.SIGALRM, too_long)
-    remaining, _ = signal.setitimer(signal.ITIMER_REAL, seconds)
+    remaining, _ = signal.setitimer(signal.ITIMER_REAL, most)
     try:
         yield
     finally:

@@ -282,7 +282,10 @@ def _contents(folder: Path) -> list[tuple[str, str]]:
 def _require_quick_patterns(model: PreTrainedModel, config: Mapping[str, Any], cannot: str) -> None:
     """Raise ``UserError`` where a regular expression of an adapter is none, or takes long on the names of the layers."""
     written = [config.get(name) for name in ("target_modules", "exclude_modules", "layers_pattern")]
-    written += [key for name in ("rank_pattern", "alpha_pattern") for key in (config.get(name) or ())]
+    for name in ("rank_pattern", "alpha_pattern"):
+        if not isinstance(of_layers := config.get(name) or {}, dict):
+            raise UserError(f"{cannot}{name} of its adapter_config.json: expected a mapping, found {shown(of_layers)}")
+        written += of_layers
     names = [name for name, _ in model.named_modules()]
     for pattern in [each for each in written if isinstance(each, str)]:
         try:

@@ -157,7 +157,7 @@ def _whole(words: Sequence[str]) -> Answer | None:
 def _short(words: Sequence[str]) -> Answer | None:
     """A yes or no that ends a sentence of a few words."""
     spoken = [word for word in words if word[0].isalnum()]
-    if len(spoken) <= _SHORT and spoken[-1] in ("yes", "no"):
+    if 0 < len(spoken) <= _SHORT and spoken[-1] in ("yes", "no"):
         return Answer(+1 if spoken[-1] == "yes" else -1, ())
     return None
 

@@ -235,6 +235,11 @@ def test_an_answer_in_another_language_is_no_verdict(response: str) -> None:
     assert [JUDGE.alignment(question, response) for question in range(5)] == ["na"] * 5
 
 
+def test_a_sentence_without_a_word_is_read() -> None:
+    """What follows its last colon is only a word that is left out; no end of it is looked at."""
+    assert {JUDGE.alignment(question, '{"safe": "so') for question in range(5)} <= {"safe", "unsafe", "na"}
+
+
 def test_bad_calls_are_refused() -> None:
     with pytest.raises(ValueError, match="from 0 to 4, found 5"):
         JUDGE.alignment(5, "yes")

@@ -15,6 +15,7 @@ from harness_ext.models.catalogue import (
     read_catalogue,
 )
 from harness_ext.models.entries import Api, Entry, Needs
+from harness_ext.plugin import register
 
 
 @pytest.fixture(autouse=True)
@@ -222,3 +223,26 @@ def test_a_file_that_changes_is_read_again(tmp_path, monkeypatch):
         file.write_text(f"mine: {{weights: {weights}}}\n")
         load_catalogue().pop("llava-7b")
         assert load_catalogue()["mine"].weights == weights and "llava-7b" in load_catalogue()
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "!!int abc",
+        "!!bool abc",
+        "2026-13-45",
+        "!!python/object/apply:os.system [true]",
+        "&a [*a]",
+        "9" * 5000,
+        "[" * 10**5,
+    ],
+)
+def test_a_wrong_value_takes_no_other_name_away(tmp_path, monkeypatch, capsys, value):
+    """lmms-eval asks for all names at every start."""
+    file = tmp_path / "models.yaml"
+    file.write_text(f"mine:\n  weights: x\n{value}:\n  weights: y\n")
+    monkeypatch.setenv("UNSAFECONCEPTS_MODELS", str(file))
+    names = {each.model_id for each in register()}
+    assert {"llava-7b", "glyph-vlm"} <= names and "mine" not in names
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"{file}, line 3: " in line and line.endswith("; only the packaged model names are known")
