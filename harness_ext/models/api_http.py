@@ -13,7 +13,7 @@ from harness_ext.models.api_reply import TooMuchError
 MOST_BYTES: Final = 2**24
 # No longer true of the bytes that were read. A charset could name a codec that unpacks (zlib) or computes (punycode); JSON is
 # UTF-8.
-_OF_THE_WIRE: Final = ("content-encoding", "content-length", "transfer-encoding", "content-type")
+_OF_THE_WIRE: Final = (b"content-encoding", b"content-length", b"transfer-encoding", b"content-type")
 
 
 class BoundedClient(openai.DefaultAsyncHttpxClient):
@@ -51,5 +51,5 @@ class BoundedClient(openai.DefaultAsyncHttpxClient):
                     raise TooMuchError(f"the server sent more than {MOST_BYTES // 2**20} MiB")
         finally:
             await response.aclose()
-        headers = httpx2.Headers([each for each in response.headers.multi_items() if each[0] not in _OF_THE_WIRE])
+        headers = httpx2.Headers([each for each in response.headers.raw if each[0].lower() not in _OF_THE_WIRE])
         return httpx2.Response(response.status_code, headers=headers, content=bytes(content), request=request)

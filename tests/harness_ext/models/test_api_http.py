@@ -115,6 +115,11 @@ def test_a_refusal_that_asks_to_wait_is_no_wait():
     assert len(stub.asked) == 3
 
 
+def test_a_header_that_is_no_ascii_is_no_matter():
+    with ApiStub(Fault(503, headers={"Retry-After": "²", "X-Model": "é"})) as stub:
+        assert ask(model(stub), questions(3)) == expected(3)
+
+
 def test_a_reply_is_json_whatever_it_says_it_is():
     """By a stub that sends UTF-8 as Latin-1."""
     words = json.dumps({"error": {"message": "zu groß"}}, ensure_ascii=False).encode()

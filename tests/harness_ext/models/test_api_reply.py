@@ -202,6 +202,7 @@ def test_no_answer_is_taken_for_a_failure_from_the_server_or_from_the_disk(tmp_p
         (file,) = tmp_path.rglob("*.jsonl")
         # As an earlier version kept it.
         (row,) = json.loads(file.read_text())
+        del row["digest"]
         file.write_text(json.dumps([{**row, "answer": mark}]) + "\n")
         answers += ask(model(stub, max_failed=0, answers=str(tmp_path)), questions(1))
     assert answers == [" [[unsafeconcepts:failed]] it says", "[[unsafeconcepts:failed]] it says"]
