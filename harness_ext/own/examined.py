@@ -33,8 +33,10 @@ def examine(folder: Path, taken: Collection[str] = ()) -> tuple[OwnBenchmark, tu
     notes: tuple[str, ...] = ()
     if contents.listing is not None:
         notes = _look(contents, contents.listing)
+    if contents.wrong:
+        contents.problems.raise_any()
     benchmark = OwnBenchmark(contents)
-    if "name" not in contents.wrong and (clash := sorted({*tasks_of(benchmark), *groups_of(benchmark)} & set(taken))):
+    if clash := sorted({*tasks_of(benchmark), *groups_of(benchmark)} & set(taken)):
         line = contents.written.line("name")
         contents.problems.add(
             contents.written.file, line, f"name: lmms-eval has {clash[0]!r} of its own; choose another name"

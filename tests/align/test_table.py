@@ -256,7 +256,7 @@ def test_what_is_not_of_one_comparison(comparison: Path, file: str, part: str, k
     path = comparison / "seed2" / "ppo" / "eval" / f"20260101_000000_{file}"
     first, *rest = path.read_text().splitlines()
     content = json.loads(first)
-    content[part][key] = 7777
+    content[part][key] = "another" if key == "weights_identity" else 7777
     path.write_text("\n".join([json.dumps(content), *rest]) + "\n")
     with pytest.raises(UserError, match=f"seed2: original and ppo {message}"):
         evaluations(comparison)

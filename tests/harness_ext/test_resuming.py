@@ -37,7 +37,7 @@ def kept_answers(folder):
 def files(out):
     """What a run wrote, by name without its time: the sample rows as they are, the results without times."""
     found = {}
-    for file in out.rglob("*"):
+    for file in out.rglob("[!.]*"):
         name = file.name[file.name.index("_") :].split("_", 2)[2] if file.is_file() else ""
         if file.suffix == ".jsonl":
             found[name] = file.read_text()

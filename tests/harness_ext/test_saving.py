@@ -98,7 +98,7 @@ def test_a_results_file_that_is_cut_off_as_it_is_closed_is_noticed(evaluate, tmp
     with full_disk(whole.stat().st_size - 1000):
         status, output = evaluate(answer="No.", out=tmp_path / "full")
     assert status == 1
-    assert "_results.json: cannot be read" in output and "Traceback" not in output
+    assert "_results.json, line 1: not JSON" in output and "Traceback" not in output
 
 
 def test_what_lm_eval_could_not_save_is_the_runs_status_too(tmp_path, monkeypatch, capsys):

@@ -21,6 +21,7 @@ from align.stopped import TrainingStopped
 from harness_ext.benchmark.questions import IMAGE_QUESTIONS
 from harness_ext.commands.judge import main as judge_command
 from harness_ext.common.errors import UserError
+from harness_ext.common.files import sha256
 from harness_ext.judges.base import AlignmentAnswer
 from harness_ext.judges.classifier.text_classifier import TextClassifier
 from harness_ext.judges.registry import JUDGES, open_judge
@@ -178,7 +179,7 @@ def test_the_papers_classifier_gives_the_verdict(tmp_path: Path, monkeypatch: py
     monkeypatch.setenv("UNSAFECONCEPTS_CACHE", str(tmp_path / "cache"))
     base = write_base(tmp_path / "base")
     file = write_pickle(tmp_path / "epoch_10.pt", base, labels=3)
-    options = {"alignment": str(file), "base": str(base), "device": "cpu"}
+    options = {"alignment": str(file), "alignment_sha256": sha256(file), "base": str(base), "device": "cpu"}
     reward = verdict(judge="paper", judge_options=options, na=0.5)
     judge = open_judge("paper", options)
     said = list(judge.judge([AlignmentAnswer(0, text) for text in TEXTS]))

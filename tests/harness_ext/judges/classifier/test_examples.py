@@ -77,7 +77,8 @@ def test_a_bad_row_is_named_with_its_line(tmp_path: Path, line: str, message: st
 def test_a_file_that_cannot_be_read(tmp_path: Path, name: str) -> None:
     (tmp_path / "latin.jsonl").write_bytes(b'{"response": "\xe9"}')
     with pytest.raises(
-        UserError, match=rf"{name}: cannot be read .*\. Expected a file of JSON lines, or a run's folder"
+        UserError,
+        match=rf"{name}(: cannot be read|, line 1: is not UTF-8) .*\. Expected a file of JSON lines, or a run's folder",
     ):
         read_labelled([tmp_path / name], None)
 

@@ -343,7 +343,7 @@ def wrong_names(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda folder: cut(folder, "*_results.json"), "_results.json: cannot be read"),
+        (lambda folder: cut(folder, "*_results.json"), "_results.json, line 18: not JSON"),
         (lambda folder: cut(folder, "*.jsonl"), "the run was cut off while writing"),
         (lambda folder: next(folder.rglob("*.jsonl")).unlink(), "missing. The run was cut off"),
         (lambda folder: next(folder.rglob("*.jsonl")).write_text(""), "rows, found 0"),
