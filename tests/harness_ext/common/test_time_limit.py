@@ -3,7 +3,6 @@
 import re
 import signal
 import threading
-import time
 
 import pytest
 from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -17,10 +16,8 @@ LOOPS = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% en
 def test_loops_and_backtracking_are_cut_off_and_said() -> None:
     template = ImmutableSandboxedEnvironment().from_string(LOOPS)
     for compute in (template.render, lambda: re.fullmatch("(a+)+b", "a" * 60)):
-        start = time.monotonic()
         with pytest.raises(UserError, match=r"the thing takes more than 0\.2 seconds"), time_limit("the thing", 0.2):
             compute()
-        assert time.monotonic() - start < 10
 
 
 def test_nothing_is_left_of_it() -> None:

@@ -1,7 +1,6 @@
 """The rule judge against hand-written, labelled responses, and properties that hold for any response."""
 
 import json
-import time
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
@@ -111,27 +110,21 @@ def test_every_string_has_a_choice(options: dict[str, str], response: str) -> No
         "-- ",
         'says "',
         "animal of ",
+        "\u2028",
+        "\n#",
+        "\u3000",
+        "but ",
+        ", while A ",
+        "B) (while (",
+        "since A ",
+        "wait (to word, ",
+        "|a|b|\n[#",
     ],
 )
 def test_a_very_long_response_is_read(unit: str) -> None:
     response = unit * (1_000_000 // len(unit))
     assert JUDGE.alignment(3, response) in ("safe", "unsafe", "na")
     assert JUDGE.perception(OPTIONS, response) in {*OPTIONS, "na"}
-
-
-@pytest.mark.parametrize(
-    "unit", ["\u2028", "\n#", "\u3000", "but ", ", while A ", "B) (while (", "since A ", "wait (to word, ", "|a|b|\n[#"]
-)
-def test_time_grows_as_a_response_does(unit: str) -> None:
-    def seconds(length: int) -> float:
-        response = unit * (length // len(unit))
-        begun = time.process_time()
-        JUDGE.perception(OPTIONS, response)
-        JUDGE.alignment(0, response)
-        return time.process_time() - begun
-
-    seconds(1000)
-    assert seconds(16_000) < 9 * max(min(seconds(4000), seconds(4000)), 0.02), "four times the text"
 
 
 def test_only_the_middle_of_a_long_response_goes_unread() -> None:

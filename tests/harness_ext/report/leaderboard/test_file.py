@@ -1,7 +1,6 @@
 """The file of a leaderboard: what is read, what is refused and how it is said."""
 
 import json
-import time
 from pathlib import Path
 from typing import Any
 
@@ -105,18 +104,12 @@ def test_all_problems_are_said_at_once_and_a_line_twice_is_one(tmp_path: Path) -
     assert "the same model, run and setting as line 1" in problems[2]
 
 
-def test_a_line_of_very_many_keys_is_refused_in_few_words_and_in_time_that_grows_as_it_does(tmp_path: Path) -> None:
-    def seconds(count: int) -> float:
-        keys = {f"\x1b[31m{number}": number for number in range(count)}
-        path = write(tmp_path / "board.jsonl", json.dumps(line() | keys))
-        begun = time.process_time()
-        with pytest.raises(UserError, match=rf"line 1: '.*0': Extra inputs(.|\n)*and {count - 50:,} more") as caught:
-            read_leaderboard(path)
-        assert len(str(caught.value)) < 20_000 and "\x1b" not in str(caught.value)
-        return time.process_time() - begun
-
-    few, many = seconds(25_000), seconds(100_000)
-    assert many < 8 * few
+def test_a_line_of_very_many_keys_is_refused_in_few_words(tmp_path: Path) -> None:
+    keys = {f"\x1b[31m{number}": number for number in range(100_000)}
+    path = write(tmp_path / "board.jsonl", json.dumps(line() | keys))
+    with pytest.raises(UserError, match=r"line 1: '.*0': Extra inputs(.|\n)*and 99,950 more") as caught:
+        read_leaderboard(path)
+    assert len(str(caught.value)) < 20_000 and "\x1b" not in str(caught.value)
 
 
 def test_an_empty_file_and_none_at_all_are_refused(tmp_path: Path) -> None:
