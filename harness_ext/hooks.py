@@ -167,9 +167,9 @@ def _without_taken_names(index: dict[str, Any], ours: Path) -> dict[str, Any]:
             taken.setdefault(owner, problem)
     for name, problem in taken.items():
         say(f"unsafeconcepts: {problem}\nThe benchmark {name} is left out.", file=sys.stderr)
-    gone = {str(file) for file in ours.iterdir() if owner_of(file.stem) in taken}
     if not taken:
         return index
+    gone = {str(file) for file in ours.iterdir() if owner_of(file.stem) in taken}
     leave_out_faulty(*taken)
     return {name: each for name, each in index.items() if each["yaml_path"] not in gone}
 

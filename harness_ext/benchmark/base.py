@@ -1,7 +1,7 @@
 """What a benchmark is: concepts, their images, and what is asked about them. Nothing in it depends on which one it is.
 
 The packaged ones are ``harness_ext.unsafeconcepts`` and ``harness_ext.glyphworld``; a user's is a folder that
-``harness_ext.own`` reads. All are found by name in ``harness_ext.benchmarks``. Light on purpose: what needs images imports
+``harness_ext.own`` reads. All are found by name in ``harness_ext.registry``. Light on purpose: what needs images imports
 what reads them when it is called.
 """
 

@@ -120,7 +120,7 @@ class Function(str):
     """The dotted name of a function, which a harness's YAML has behind ``!function``."""
 
 
-class TaskLoader(yaml.SafeLoader):
+class _Loader(yaml.SafeLoader):
     """Reads a harness's YAML; a function stays a name (:class:`Function`)."""
 
 
@@ -128,16 +128,21 @@ def _name(loader: yaml.SafeLoader, node: Any) -> Function:
     return Function(loader.construct_scalar(node))
 
 
-TaskLoader.add_constructor("!function", _name)
+_Loader.add_constructor("!function", _name)
+
+
+def read_part(harness: str, file: str) -> dict[str, Any]:
+    """A file of the one set of YAML, ``tasks/HARNESS/FILE``."""
+    found: dict[str, Any] = yaml.load((task_folder(harness) / file).read_text(encoding="utf-8"), _Loader)
+    return found
 
 
 def _table(file: str, row: type) -> dict[str, Any]:
-    path = task_folder("lmms_eval") / file
-    found = yaml.load(path.read_text(encoding="utf-8"), TaskLoader)
+    found = read_part("lmms_eval", file)
     try:
         return {name: TypeAdapter(row).validate_python({"name": name, **keys}) for name, keys in found.items()}
     except ValidationError as error:
-        raise UserError(f"{path}: {problem(error)}") from error
+        raise UserError(f"{task_folder('lmms_eval') / file}: {problem(error)}") from error
 
 
 PROBES: Final[dict[str, Probe]] = _table("probes.yaml", Probe)

@@ -21,10 +21,6 @@ _WRONG_VALUE: Final = (ValueError, LookupError, AttributeError, TypeError, Overf
 Loader: TypeAlias = "type[yaml.CSafeLoader] | type[yaml.SafeLoader] | type[yaml.CBaseLoader] | type[yaml.BaseLoader]"
 
 
-def _line_of(event: yaml.Event) -> int:
-    return event.start_mark.line + 1 if event.start_mark else 0
-
-
 def parse_yaml(text: str, where: object, loader: Loader = _FAST, *, aliases: bool = True) -> yaml.Node | None:
     """The node of a YAML text, ``None`` for an empty one; :func:`yaml_value` makes a value of it.
 

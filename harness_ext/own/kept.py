@@ -51,16 +51,17 @@ class KeptImages:
         return files.sha256(json.dumps([_digests(list(names)), listing.concepts]))
 
     @cached_property
-    def _files(self) -> tuple[list[int], Problems]:
-        """The sizes of the files of the images, and what is wrong with them."""
+    def _missing(self) -> Problems:
+        """What is wrong with the files of the images, looked at from outside."""
         problems = Problems(self._contents.folder)
-        return sizes(self._contents.folder, self.listing, problems), problems
+        sizes(self._contents.folder, self.listing, problems)
+        return problems
 
     def check_access(self) -> None:
         """Look for every file, or ask the hub, without downloading. Raises ``SourceError`` where something is missing."""
         if not self._said.hub:
             if self.listing.names:
-                self._files[1].raise_any()
+                self._missing.raise_any()
         elif not self._is_here:
             instead = f"Or keep the images in the folder {self._contents.folder}."
             hub_in_reach(self._said.hub, instead, gated=True, revision=self._said.revision)

@@ -13,7 +13,7 @@ import yaml
 
 from harness_ext.benchmark import task_folder
 from harness_ext.benchmark.base import Benchmark, slug
-from harness_ext.benchmark.probes import Function, Task, TaskGroup, TaskLoader
+from harness_ext.benchmark.probes import Function, Task, TaskGroup, read_part
 from harness_ext.common.files import cache_dir, held, new_folder, not_cached, sha256
 from harness_ext.records import GREEDY, UNSAFE
 from harness_ext.registry import groups, tasks
@@ -65,7 +65,7 @@ def _files(harness: Harness) -> Iterator[tuple[str, str]]:
     """The name of each file, without its ending, and its text."""
     for path in sorted(task_folder(harness).rglob("retention*.yaml")):
         yield path.stem, path.read_text(encoding="utf-8")
-    shared, manners = _read(harness, "task"), _read("lmms_eval", "manners")
+    shared, manners = read_part(harness, "task.yaml"), read_part("lmms_eval", "manners.yaml")
     for task in (each for each in tasks().values() if each.benchmark.concepts_file):
         if harness == "lmms_eval":
             yield task.name, _text(_lmms_eval_task(task, shared, manners[task.manner]))
@@ -74,12 +74,6 @@ def _files(harness: Harness) -> Iterator[tuple[str, str]]:
     if harness == "lmms_eval":
         for group in (each for each in groups().values() if each.benchmark.concepts_file):
             yield group.name, _text(_group(group))
-
-
-def _read(harness: Harness, name: str) -> dict[str, Any]:
-    text = (task_folder(harness) / f"{name}.yaml").read_text(encoding="utf-8")
-    found: dict[str, Any] = yaml.load(text, TaskLoader)
-    return found
 
 
 def _text(config: Mapping[str, Any]) -> str:

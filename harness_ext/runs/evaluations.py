@@ -45,8 +45,9 @@ _STATE: Final = ("benchmark_sha256", "images_sha256")
 IMPORTED_FROM: Final = "imported_from"
 WITHOUT_LABELS: Final = "without_labels"
 # What this project writes into lmms-eval's results, as a table shows it.
+_OF_THE_MODEL: Final = ("weights", "revision", "adapter", "dtype")
 _PROVENANCE: Final = (
-    "weights", "revision", "adapter", "dtype", "unsafeconcepts_source", "test_source", "test_split", "smid_source",
+    "unsafeconcepts_source", "test_source", "test_split", "smid_source",
     "nsfw_source", "glyphworld_source", "prefix_sharing", "evaluation_judge", "unsafeconcepts_version", "made_with",
     IMPORTED_FROM, JUDGED_BY, JUDGED_FROM,
 )  # fmt: skip
@@ -154,7 +155,7 @@ class Evaluation:
         """What this project wrote of the run; behind the copy of the images that of each of the user's benchmarks."""
         config = self.content["config"]
         own = [f"{name}_{what}" for name in config.get(BENCHMARKS, {}) for what in ("source", "split")]
-        return [*_PROVENANCE[:4], *own, *_PROVENANCE[4:]]
+        return [*_OF_THE_MODEL, *own, *_PROVENANCE]
 
     def settings(self, task: str, judges: Iterable[str]) -> dict[str, str]:
         """How a task was asked, for the reader of a table; ``judges`` are the names of those who read its answers."""

@@ -21,12 +21,12 @@ def test_the_same_content_is_the_same_folder_and_is_not_written_again(monkeypatc
     assert tasks_folder("lmms_eval") == first
     assert {file: file.stat().st_mtime_ns for file in first.iterdir()} == written
     assert tasks_folder("lm_eval") not in (first, None)
-    shared = files._read
+    shared = files.read_part
 
-    def changed(harness, name):
-        return shared(harness, name) | ({"num_fewshot": 1} if name == "task" else {})
+    def changed(harness, file):
+        return shared(harness, file) | ({"num_fewshot": 1} if file == "task.yaml" else {})
 
-    monkeypatch.setattr(files, "_read", changed)
+    monkeypatch.setattr(files, "read_part", changed)
     other = tasks_folder("lmms_eval")
     assert other != first and other.parent == first.parent
     assert {file.name for file in other.iterdir()} == {file.name for file in first.iterdir()}
