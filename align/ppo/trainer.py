@@ -36,6 +36,7 @@ from align.ppo.maths import (
 )
 from align.ppo.surface import FORWARD_KEYS, micro_batches
 from align.rewards.base import RULES, judged_rows, responses
+from align.rollouts import draw_what_is_scored
 from align.stopped import TrainingStopped, sample
 from harness_ext.common.errors import UserError
 from harness_ext.judges.base import BatchJudge
@@ -97,6 +98,7 @@ class PPOTrainer(GRPOTrainer):
                 f"a rollout takes {args.generation_batch_size} rows, and there are {len(train_dataset)}: "
                 "lower per_device_train_batch_size or steps_per_generation"
             )
+        draw_what_is_scored(model)
         super().__init__(
             model,
             reward_funcs,

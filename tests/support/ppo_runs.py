@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from datasets import Dataset
 from peft import LoraConfig
@@ -19,6 +20,7 @@ from harness_ext.benchmark.questions import IMAGE_QUESTIONS
 from harness_ext.glyphworld.concepts import CONCEPTS
 from harness_ext.glyphworld.render import ALIGNMENT_SEEDS, render
 from harness_ext.judges.base import Answer
+from harness_ext.models.generation import _GumbelNoise
 
 
 def rows(count: int) -> Dataset:
@@ -123,6 +125,34 @@ class Saving(PPOTrainer):
         super()._load_optimizer_and_scheduler(checkpoint)
         if checkpoint is not None:
             self.load_critic(Path(checkpoint))
+
+
+class Noted(PPOTrainer):
+    """Keeps its last rollout, and from what distributions it was drawn."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self.batch: dict[str, Any] = {}
+        self._drawn_from: list[torch.Tensor] = []
+        super().__init__(*args, **kwargs)
+
+    def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
+        self._drawn_from = []
+        note = _GumbelNoise.__call__
+
+        def noting(noise: Any, input_ids: Any, scores: torch.Tensor) -> Any:
+            self._drawn_from.append(scores.log_softmax(-1))
+            return note(noise, input_ids, scores)
+
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(_GumbelNoise, "__call__", noting)
+            self.batch = super()._generate_and_score_completions(inputs)
+        return self.batch
+
+    def apart(self) -> float:
+        """The largest difference of a drawn token's log-probability when it was drawn from that of the score."""
+        ids, mask = self.batch["completion_ids"], self.batch["completion_mask"].bool()
+        drawn = torch.stack(self._drawn_from, dim=1).gather(-1, ids[..., None])[..., 0]
+        return float((drawn - self.batch["old_per_token_logps"])[mask].abs().max())
 
 
 def logged(run: PPOTrainer, name: str) -> list[float]:

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 import torch
-from ppo_runs import Saving, even_length, logged, rows, settings, trainer, weights
+from own_settings import OWN_SETTINGS, with_generation_settings
+from ppo_runs import Noted, Saving, even_length, logged, rows, settings, trainer, weights
 from safetensors.torch import load_file
 
 from align.ppo.trainer import PPOTrainer
@@ -24,6 +25,26 @@ def test_a_run_trains_the_lora_and_nothing_else(untrained_vlm: Path, tmp_path: P
     assert any(not torch.equal(each, before[name]) for name, each in weights(run).items())
     assert all(torch.equal(dict(run.model.named_parameters())[name], each) for name, each in frozen.items())
     assert run.state.global_step == 8 and run.rollout == 2
+
+
+@pytest.mark.parametrize("own", [OWN_SETTINGS, {"num_beams": 3}], ids=["processors", "beams"])
+@pytest.mark.parametrize("temperature", [1.0, 0.6])
+def test_a_response_is_drawn_from_what_is_scored(
+    untrained_vlm: Path, tmp_path: Path, own: dict[str, Any], temperature: float
+) -> None:
+    """Whatever generation settings the checkpoint has: token by token, the same log-probabilities."""
+    checkpoint = with_generation_settings(untrained_vlm, tmp_path / "model", own)
+    args = settings(tmp_path / "out", temperature=temperature, max_completion_length=12, max_steps=1, max_kl=1e4)
+    run = trainer(checkpoint, args, kind=Noted)
+    assert isinstance(run, Noted)
+    with torch.no_grad():
+        run.model.get_input_embeddings().weight.mul_(3)  # untrained, it finds all words about as likely
+        for name, each in run.model.named_parameters():
+            if "lora_B" in name:
+                each.normal_(std=0.5)
+    run.train()
+    assert run.batch["completion_mask"].sum() > 8 * 6
+    assert run.apart() < 1e-4
 
 
 @pytest.mark.parametrize("parts", [{}, {"per_device_train_batch_size": 8, "steps_per_generation": 1}])
