@@ -34,7 +34,8 @@ from align.ppo.maths import (
     token_rewards,
     whiten,
 )
-from align.ppo.surface import FORWARD_KEYS, micro_batches
+from align.ppo.passes import Passes
+from align.ppo.surface import FORWARD_KEYS
 from align.rewards.base import RULES, judged_rows, responses
 from align.rollouts import draw_what_is_scored
 from align.stopped import TrainingStopped, sample
@@ -120,10 +121,8 @@ class PPOTrainer(GRPOTrainer):
         self._scores = torch.empty(0)
         self._old: Tensor | None = None
         self._features: Tensor | None = None
-        # The rollout that is optimised on: its parts, whether its passes are over, the sums of the update so far.
-        self._micro_batches: list[dict[str, Any]] = []
-        self._over = False
-        self._update: list[Tensor] = []
+        # The passes over the rollout that is optimised on.
+        self._passes: Passes | None = None
 
     # --- drawing a rollout -------------------------------------------------------------------------------------------
 
@@ -138,21 +137,10 @@ class PPOTrainer(GRPOTrainer):
             raise UserError(
                 "PPO has no evaluation of its own: set eval_strategy to 'no', and evaluate through lmms_eval"
             )
-        if self._is_time_to_draw() or not self._micro_batches:
+        if self._is_time_to_draw() or self._passes is None:
             rollout = self._generate_and_score_completions(generation_batch)
-            rollout["sample"] = torch.arange(len(rollout["completion_ids"]), device=self.accelerator.device)
-            parts = self.args.steps_per_generation
-            self._micro_batches = micro_batches(rollout, parts, parts // self.args.gradient_accumulation_steps)
-            self._count_tokens(self._micro_batches)
-            self._over = False
-        return self._micro_batches[self._step % self.args.steps_per_generation]
-
-    def _count_tokens(self, batches: list[dict[str, Any]]) -> None:
-        """Note with every micro-batch the real tokens of its update, on all processes: what its loss is divided by."""
-        tokens = torch.stack([batch["completion_mask"].sum() for batch in batches])
-        tokens = self.accelerator.reduce(tokens, reduction="sum").view(-1, self.args.gradient_accumulation_steps).sum(1)
-        for at, batch in enumerate(batches):
-            batch["update_tokens"] = tokens[at // self.args.gradient_accumulation_steps]
+            self._passes = Passes(rollout, self.rollout, self.args, self.accelerator)
+        return self._passes.micro_batch(self._step % self._steps_per_rollout)
 
     def _generate_single_turn(self, prompt_ids: list[Any], *args: Any, **kwargs: Any) -> Any:
         first = self.accelerator.process_index * len(prompt_ids)
@@ -192,6 +180,10 @@ class PPOTrainer(GRPOTrainer):
             step = int(self.state.global_step)
             for name, value in self._monitor.watch(self.rollout, step, inputs, completions, self._scores).items():
                 self._log(name, value)
+        if self.args.missing_eos_penalty is not None:
+            ends = {*self.eos_token_ids, self._tokenizer.pad_token_id}
+            cut_off = torch.tensor([ids[-1] not in ends for ids in completion_ids], device=self._scores.device)
+            self._scores = self._scores - self.args.missing_eos_penalty * cut_off
         return by_function
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
@@ -301,15 +293,23 @@ class PPOTrainer(GRPOTrainer):
 
         Without a gradient the optimiser leaves the weights alone; a loss of zero would not do, for momentum moves them.
         """
-        if self.rollout >= self.args.critic_warmup and not (self._over and not self._is_time_to_draw()):
+        if self.rollout >= self.args.critic_warmup and not (self._is_over and not self._is_time_to_draw()):
             return super().training_step(model, inputs, num_items_in_batch)
         model.train()
         self._prepare_inputs(inputs)
         self._step += 1
         return torch.zeros((), device=self.accelerator.device)
 
+    @property
+    def _is_over(self) -> bool:
+        return self._passes is not None and self._passes.over
+
     def _is_time_to_draw(self) -> bool:
-        return bool(self._step % (self.args.steps_per_generation * self.num_iterations) == 0)
+        return bool(self._step % self._steps_per_rollout == 0)
+
+    @property
+    def _steps_per_rollout(self) -> int:
+        return int(self.args.steps_per_generation * self.num_iterations)
 
     def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> Tensor:
         mask, old = inputs["completion_mask"], inputs["old_per_token_logps"]
@@ -325,20 +325,26 @@ class PPOTrainer(GRPOTrainer):
         if self._is_time_to_draw():
             deviation = torch.where(mask.bool(), (new.detach() - old).exp() - 1, 0.0).abs().max()
             self._log("ppo/first_ratio_deviation", float(deviation))
-        self._note(torch.stack([loss.kl, loss.clipped, entropy.detach()]) / inputs["update_tokens"])
+        self._note(
+            torch.stack([loss.kl, loss.clipped / inputs["update_tokens"], entropy.detach() / inputs["update_tokens"]])
+        )
         return total
 
     def _note(self, sums: Tensor) -> None:
         """Log an update once its last micro-batch is through, and end the rollout's passes where it went too far."""
-        self._update.append(sums)
-        if len(self._update) < self.args.gradient_accumulation_steps:
+        assert self._passes is not None
+        if (of_update := self._passes.add(sums)) is None:
             return
-        kl, clipped, entropy = self.accelerator.reduce(torch.stack(self._update).sum(0), reduction="sum").tolist()
-        self._update = []
+        kl, clipped, entropy = of_update
+        kl /= (
+            self.args.per_device_train_batch_size
+            * self.args.gradient_accumulation_steps
+            * self.accelerator.num_processes
+        )
         self._log("ppo/policy_kl", kl)
         self._log("ppo/clipped", clipped)
         self._log("entropy", entropy)
-        self._over = self._over or (self.args.target_kl is not None and kl > self.args.target_kl)
+        self._passes.over |= self.args.target_kl is not None and kl > self.args.target_kl
 
     def _log(self, name: str, value: float) -> None:
         self._metrics["train"][name].append(value)
