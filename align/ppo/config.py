@@ -40,8 +40,8 @@ class PPOConfig(GRPOConfig):
     pass deals the responses anew. ``epsilon`` and ``epsilon_high`` clip the policy's ratio. ``entropy_coef`` weights the
     entropy bonus.
 
-    ``target_kl``, ``kl_target`` and ``max_kl`` are in nats a response (the sum over its tokens). So are the logged figures they
-    are compared with: ``ppo/policy_kl``, from the rollout's policy to the new one on the responses of an update, and
+    ``target_kl``, ``kl_target`` and ``max_kl`` are in nats a response (the sum over its tokens). So are the logged figures
+    they are compared with: ``ppo/policy_kl``, from the rollout's policy to the new one on the responses of an update, and
     ``ppo/kl``, from the rollout's policy to the reference. ``missing_eos_penalty`` acts before advantages are computed; the
     logged ``reward`` and the judge that watches leave it out. The logged ``completions/clipped_ratio`` is the share of a
     rollout's responses that ``max_completion_length`` cut off.
