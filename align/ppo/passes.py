@@ -1,4 +1,4 @@
-"""The passes over a rollout: in each of them its responses are dealt anew into updates."""
+"""The passes over a rollout; each deals its responses into updates anew."""
 
 from typing import Any
 
@@ -40,7 +40,7 @@ class Passes:
         accelerator: Knows the other processes.
 
     Attributes:
-        over: Whether the rest of the passes is left out.
+        over: Whether the remaining updates are left out.
     """
 
     def __init__(self, rollout: dict[str, Any], number: int, args: PPOConfig, accelerator: Accelerator) -> None:
@@ -52,15 +52,19 @@ class Passes:
         self.over = False
 
     def micro_batch(self, step: int) -> dict[str, Any]:
-        """Micro-batch ``step`` of the rollout, from 0 on in its order, with the key ``update_tokens``.
+        """Micro-batch ``step`` of the rollout, from 0 on in its order.
 
-        That is the number of real tokens in its update, on all processes: what its loss is divided by.
+        Has the further keys ``update_tokens`` and ``update_responses``: how many real tokens and responses its update has on
+        all processes.
         """
         number, at = divmod(step, self._args.steps_per_generation)
         if at == 0:
             self._begin(number)
         batch = together(self._samples, self._order[at].tolist())
-        return batch | {"update_tokens": self._tokens[at // self._args.gradient_accumulation_steps]}
+        accumulated = self._args.gradient_accumulation_steps
+        batch["update_tokens"] = self._tokens[at // accumulated]
+        batch["update_responses"] = self._order.shape[1] * accumulated * self._accelerator.num_processes
+        return batch
 
     def _begin(self, number: int) -> None:
         """Deal the responses for pass ``number``, and count the tokens of its updates."""

@@ -167,7 +167,7 @@ def weights(run: PPOTrainer) -> dict[str, torch.Tensor]:
 
 def trained(run: PPOTrainer) -> dict[str, torch.Tensor]:
     """The weights of the policy and of the critic."""
-    head = {f"value_head.{name}": each.detach().clone() for name, each in run._critic.head.named_parameters()}
+    head = {f"value_head.{name}": each.detach().clone() for name, each in run.value_head.named_parameters()}
     model = run.accelerator.unwrap_model(run.model)
     return {
         **{name: each.detach().clone() for name, each in model.named_parameters() if each.requires_grad},
@@ -195,7 +195,7 @@ def run_in_float64(checkpoint: Path, out: Path, processes: int, changes: dict[st
     args = settings(out, **{"max_grad_norm": 0.5, "num_iterations": 3, "optim": "sgd", "learning_rate": 0.1, **changes})
     watched = {"reward": paid_later, "judge": EvenLetters()} if args.monitor else {}
     run = trainer(checkpoint, args, dtype=torch.float64, **watched)
-    run._critic.head.double()
+    run.value_head.double()
     start = trained(run)
     assert {each.dtype for each in start.values()} == {torch.float64}
     assert run.accelerator.num_processes == processes

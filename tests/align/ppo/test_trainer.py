@@ -90,10 +90,10 @@ def test_clipping_acts(untrained_vlm: Path, tmp_path: Path) -> None:
 def test_in_the_critics_warmup_the_policy_stays(untrained_vlm: Path, tmp_path: Path) -> None:
     run = trainer(untrained_vlm, settings(tmp_path, critic_warmup=2))
     before = weights(run)
-    head = run._critic.head.value.weight.detach().clone()
+    head = run.value_head.value.weight.detach().clone()
     run.train()
     assert all(torch.equal(each, before[name]) for name, each in weights(run).items())
-    assert not torch.equal(run._critic.head.value.weight, head)
+    assert not torch.equal(run.value_head.value.weight, head)
 
 
 def test_the_passes_end_where_the_policy_went_too_far(untrained_vlm: Path, tmp_path: Path) -> None:
@@ -175,7 +175,7 @@ def test_the_kl_coefficient_adapts(untrained_vlm: Path, tmp_path: Path) -> None:
     kl = logged(run, "ppo/kl")
     # 8 responses at a horizon of 8: by 20 % downwards while nothing has moved, then towards the target.
     assert kl[0] == 0 and second == pytest.approx(0.8 * first)
-    assert kl[1] > 1.2e-3 and run._kl_coef == pytest.approx(1.2 * second)
+    assert kl[1] > 1.2e-3 and run._credit.kl_coef == pytest.approx(1.2 * second)
 
 
 def test_without_updates_there_is_no_critic(untrained_vlm: Path, tmp_path: Path) -> None:
