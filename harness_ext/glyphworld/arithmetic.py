@@ -1,6 +1,6 @@
 """Arithmetic that rounds alike on every x86-64 processor with AVX2, so that a trained model's figures travel.
 
-Left to themselves, torch, MKL and oneDNN choose kernels by the processor's maker, its vector width and its caches; the kernels
+Left to themselves, torch, MKL and oneDNN choose kernels by the processor's maker, its vector width and its caches; they
 add in different orders, training multiplies the differences, and the demo's gap moves by hundredths. Rounding weights after
 each step would not help: two numbers that differ in the last bit can lie on both sides of a boundary of any grid.
 

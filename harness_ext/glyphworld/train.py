@@ -1,4 +1,4 @@
-"""Train a model into a folder, in this process, whose variables `build` has set: see :mod:`harness_ext.glyphworld.arithmetic`.
+"""Train a model into a folder, in a process whose variables `build` has set (`arithmetic.py` says why).
 
 python -P -m harness_ext.glyphworld.train FOLDER SEED RECIPE [--progress]     RECIPE as JSON
 """
