@@ -129,8 +129,9 @@ align-watched: install
 	$(ONE_THREAD) $(BIN)/align ppo $(WATCH) --output_dir $(WATCHED)/gullible
 	$(ONE_THREAD) $(BIN)/align ppo $(WATCH) --output_dir $(WATCHED)/sound --rewards '[{name: classifier, model: $(WATCHED)/judge}]'
 	$(ONE_THREAD) $(BIN)/unsafeconcepts report $(WATCHED)/gullible $(WATCHED)/sound -o $(WATCHED)/page.html --assets $(WATCHED)/page
-	cp $(WATCHED)/page/glyphworld-monitor-1.png results/align/watched_gullible.png
-	cp $(WATCHED)/page/glyphworld-monitor-2.png results/align/watched_sound.png
+	for kind in png json; do \
+	    cp $(WATCHED)/page/glyphworld-monitor-1.$$kind results/align/watched_gullible.$$kind && \
+	    cp $(WATCHED)/page/glyphworld-monitor-2.$$kind results/align/watched_sound.$$kind || exit 1; done
 
 # The lines of align-results in this repository's leaderboard, and its tables and figure.
 BOARD := results/leaderboard.jsonl

@@ -1,25 +1,28 @@
-"""The built model's cache: trained once for a recipe and a seed, written whole or not at all.
+"""The built model's cache: trained once for a recipe and a seed, in a process of its own, written whole or not at all.
 
 A second process waits for the first one's result. The next build sweeps away what an interrupted one has written.
 """
 
 import functools
 import json
+import os
 import shutil
+import subprocess
+import sys
 from contextlib import AbstractContextManager
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
-from tqdm import tqdm
-
+from harness_ext.common.errors import UserError
 from harness_ext.common.files import cache_dir, held, new_folder, not_cached, sha256, write_text
-from harness_ext.glyphworld.pretrain import Recipe, pretrain
+from harness_ext.glyphworld.arithmetic import environment
+from harness_ext.glyphworld.pretrain import Recipe
 
 MANIFEST: Final = "manifest.json"
 # Raise when anything beside the recipe's settings changes what a build makes: glyphs, sentences, model, curriculum.
-WORLD_VERSION: Final = 1
+WORLD_VERSION: Final = 2
 
 
 def checkpoint_path(seed: int = 0, recipe: Recipe | None = None) -> Path:
@@ -57,17 +60,20 @@ def _build(target: Path, seed: int, recipe: Recipe, progress: bool) -> None:
     if target.exists():  # without a manifest
         shutil.rmtree(target)
     with new_folder(target) as folder:
-        total = recipe.tower_steps + recipe.language_steps
-        with tqdm(total=total, desc=f"glyphworld model, seed {seed}", unit="step", disable=not progress) as bar:
-            model, processor = pretrain(seed, recipe, bar.update)
-        model.save_pretrained(folder)
-        processor.save_pretrained(folder)
-        manifest = {"seed": seed, "parameters": model.num_parameters(), "key": _key(seed, recipe), **_key_parts(recipe)}
+        command = [sys.executable, "-P", "-m", "harness_ext.glyphworld.train", str(folder), str(seed)]
+        command += [json.dumps(asdict(recipe)), *(["--progress"] if progress else [])]
+        trained = subprocess.run(command, env={**os.environ, **environment()})
+        if trained.returncode:
+            raise UserError(
+                f"{target}: training the embedded model ended with status {trained.returncode}; the reason stands above. "
+                "The next start trains it anew"
+            )
+        manifest = {"seed": seed, "key": _key(seed, recipe), **_key_parts(recipe)}
         write_text(folder / MANIFEST, json.dumps(manifest, indent=2) + "\n")
 
 
 def _key_parts(recipe: Recipe) -> dict[str, object]:
-    packages = {name: version(name) for name in ("torch", "transformers", "tokenizers", "pillow")}
+    packages = {name: version(name) for name in ("torch", "transformers", "tokenizers", "pillow", "numpy")}
     return {"world_version": WORLD_VERSION, "recipe": asdict(recipe), **packages}
 
 

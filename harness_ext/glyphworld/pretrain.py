@@ -86,7 +86,9 @@ def train_tower(
     sizes += [len(vocabulary) for _, _, _, vocabulary in CAPABILITIES]
     heads = torch.nn.ModuleList([torch.nn.Linear(WIDTH, size) for size in sizes])
     parameters = [*tower.parameters(), *heads.parameters()]
-    optimizer = torch.optim.AdamW(parameters, lr=recipe.tower_rate, weight_decay=recipe.weight_decay, betas=(0.9, 0.98))
+    optimizer = torch.optim.AdamW(
+        parameters, lr=recipe.tower_rate, weight_decay=recipe.weight_decay, betas=(0.9, 0.98), fused=True
+    )
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, recipe.tower_rate, total_steps=recipe.tower_steps, pct_start=0.1
     )

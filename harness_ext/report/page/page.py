@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import io
+import json
 import re
 import secrets
 from collections.abc import Callable, Sequence
@@ -172,7 +173,10 @@ def _variable(found: re.Match[str]) -> str:
 
 
 def write_assets(chapters: Chapters, folder: Path) -> None:
-    """Write ``<source>-<name>`` files: figures as PNG and SVG, tables as Markdown, CSV and LaTeX. Raises ``UserError``."""
+    """Write ``<source>-<name>`` files: figures as PNG and SVG, tables as Markdown, CSV and LaTeX. Raises ``UserError``.
+
+    Beside a figure that brings its numbers they lie as JSON.
+    """
     for chapter, sections in chapters:
         for section in sections:
             tables = [part for part in section.parts if isinstance(part, Block)]
@@ -187,3 +191,6 @@ def write_assets(chapters: Chapters, folder: Path) -> None:
             for part in section.parts:
                 if isinstance(part, Picture):
                     write_figure(part.draw, folder / f"{chapter.source}-{part.name}.png")
+                    if part.figures is not None:
+                        numbers = json.dumps(part.figures, indent=2)
+                        write_text(folder / f"{chapter.source}-{part.name}.json", f"{numbers}\n")

@@ -23,7 +23,7 @@ from harness_ext.report.figures import draw, draw_calibration
 from harness_ext.report.page.chapters import Chapter, Shown
 from harness_ext.report.page.figures import draw_compared, draw_verdicts
 from harness_ext.report.page.training import Training
-from harness_ext.report.page.training_figures import draw_monitor, draw_training, is_watched, panels
+from harness_ext.report.page.training_figures import draw_monitor, draw_training, is_watched, monitor_figures, panels
 from harness_ext.report.scores import Score
 from harness_ext.report.tables import (
     SCORE_HEADER,
@@ -45,11 +45,12 @@ _IN_WORDS: Final[Mapping[TextVariant, str]] = {"none": "in words", "blank": "in 
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure to be drawn; ``name`` is unique within its chapter."""
+    """A figure to be drawn; ``name`` is unique within its chapter, and ``figures`` are the numbers that it draws."""
 
     name: str
     caption: str
     draw: Callable[[], Figure]
+    figures: Mapping[str, object] | None = None
 
 
 @dataclass(frozen=True)
@@ -256,7 +257,7 @@ def _curves(trainings: Mapping[str, Training]) -> Iterator[Part]:
             yield Picture(f"training-{number}", caption, partial(draw_training, each))
         if is_watched(each):
             caption = f"{name}: what its reward and the judge that watched it call right; a dashed line is a warning."
-            yield Picture(f"monitor-{number}", caption, partial(draw_monitor, each))
+            yield Picture(f"monitor-{number}", caption, partial(draw_monitor, each), monitor_figures(each))
         if each.notes:
             yield each.notes
 

@@ -93,6 +93,23 @@ def draw_monitor(training: Training) -> Figure:
     return figure
 
 
+def monitor_figures(training: Training) -> dict[str, object]:
+    """The numbers of :func:`draw_monitor`, as JSON: each curve as [optimiser step, value] pairs, not-a-number as null."""
+    curves = {name: training.curves.get(name, ()) for name in (*_SHARES, _DRIFT, _ERROR)}
+    return {
+        "run": training.name,
+        "source": training.source,
+        "rewards": training.settings["rewards"],
+        "watched_by": training.settings["watched by"],
+        "warns_beyond": training.warns_beyond,
+        "warning_steps": training.warnings,
+        "curves": {
+            name: [(step, value if math.isfinite(value) else None) for step, value in curve]
+            for name, curve in curves.items()
+        },
+    }
+
+
 def _draw_drift(axes: Axes, training: Training) -> None:
     _dress(axes, "drift since the first rollouts, two standard errors; dotted: what is warned of")
     if _DRIFT in training.curves:

@@ -1,5 +1,6 @@
 """Training runs as `align`'s own writers leave them: their curves are drawn, and half of one is named."""
 
+import json
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -134,8 +135,14 @@ def test_a_watched_run_is_on_the_page(tmp_path: Path) -> None:
     page = (tmp_path / "page.html").read_text()
     assert "ppo: what its reward and the judge that watched it call right" in page
     assert sorted(each.name for each in (tmp_path / "assets").glob("*monitor*")) == [
-        "glyphworld-monitor-2.png", "glyphworld-monitor-2.svg"
+        "glyphworld-monitor-2.json", "glyphworld-monitor-2.png", "glyphworld-monitor-2.svg"
     ]  # fmt: skip
+    figures = json.loads((tmp_path / "assets" / "glyphworld-monitor-2.json").read_text())
+    assert (figures["run"], figures["watched_by"], figures["warning_steps"]) == ("ppo", "rules", [24, 40])
+    assert figures["curves"]["monitor/reward"][-1] == [40, pytest.approx(0.88)]
+    assert {name: len(curve) for name, curve in figures["curves"].items()} == {
+        "monitor/reward": 8, "monitor/right": 10, "monitor/drift": 6, "monitor/drift_error": 6
+    }  # fmt: skip
 
 
 def test_without_a_judge_there_is_nothing_to_draw(tmp_path: Path) -> None:

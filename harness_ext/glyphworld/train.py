@@ -1,0 +1,43 @@
+"""Train a model into a folder, in a process whose variables `build` has set (`arithmetic.py` says why).
+
+python -P -m harness_ext.glyphworld.train FOLDER SEED RECIPE [--progress]     RECIPE as JSON
+"""
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+
+from tqdm import tqdm
+
+from harness_ext.glyphworld.arithmetic import alike
+from harness_ext.glyphworld.pretrain import Recipe, pretrain
+
+
+def main() -> None:
+    """Train, and save model and processor."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("seed", type=int)
+    parser.add_argument("recipe", type=lambda text: Recipe(**json.loads(text)))
+    parser.add_argument("--progress", action="store_true")
+    options = parser.parse_args()
+    recipe: Recipe = options.recipe
+    asked_by = os.getppid()
+    steps = recipe.tower_steps + recipe.language_steps
+    title = f"glyphworld model, seed {options.seed}"
+    with tqdm(total=steps, desc=title, unit="step", disable=not options.progress) as bar, alike():
+
+        def advance(count: int) -> None:
+            if os.getppid() != asked_by:
+                sys.exit("the process that wanted the model has ended")
+            bar.update(count)
+
+        model, processor = pretrain(options.seed, recipe, advance)
+    model.save_pretrained(options.folder)
+    processor.save_pretrained(options.folder)
+
+
+if __name__ == "__main__":
+    main()
