@@ -1,5 +1,5 @@
 # What the methods came to on glyphworld, a stand-in and not the benchmark. Included by the Makefile; two things run at a time.
-.PHONY: align-demo align-tuning align-results align-ablations align-watched leaderboard
+.PHONY: align-demo align-tuning align-tuning-dpo align-results align-ablations align-watched leaderboard
 
 SEED ?= 0
 RENDERS ?= 32
@@ -54,9 +54,9 @@ CHANGED_ppo-twice-lr-1.5e-4 := --learning_rate 1.5e-4 $(TWICE)
 CHANGED_ppo-twice-lr-2e-4 := --learning_rate 2e-4 $(TWICE)
 CHANGED_ppo-twice-lr-1e-4-kl-0.2 := --learning_rate 1e-4 --kl_coef 0.2 $(TWICE)
 SCREENED := dpo-lr-3e-6 dpo-lr-1e-5 dpo-lr-1e-5-beta-0.5 dpo-lr-3e-5-beta-0.5 $(addprefix dpo-unnamed-lr-,3e-6 1e-5 3e-5 1e-4)
+TUNED_DPO := $(addprefix dpo-lr-,1e-6 3e-6 3e-5 1e-4) $(addprefix dpo-unnamed-lr-,3e-6 1e-5)
 # As many settings of SFT as of PPO.
 TUNED := $(addprefix sft-,$(addprefix lr-,1e-5 3e-5 5e-5 7e-5 1e-4 3e-4) two-passes-lr-5e-5) \
-    $(addprefix dpo-lr-,1e-6 3e-6 3e-5 1e-4) $(addprefix dpo-unnamed-lr-,3e-6 1e-5) \
     $(addprefix ppo-,$(addprefix once-lr-,1e-4 2e-4) $(addprefix twice-lr-,5e-5 1e-4 1.5e-4 2e-4 1e-4-kl-0.2))
 
 # One seed's comparison: the model of glyphworld seed $(SEED), renders of its own, every method, all evaluated alike.
@@ -88,10 +88,16 @@ tuned-%: trained-%
 align-tuning: install
 	mkdir -p results/align/tuning
 	$(ONE_THREAD) $(BIN)/unsafeconcepts glyphworld evaluate --seed 0 --development --json results/align/tuning/original.json
-	$(MAKE) --no-print-directory -j2 ALIGN_OUT=results/runs/align/screening RENDERS=16 $(addprefix tuned-,$(SCREENED))
 	$(MAKE) --no-print-directory -j2 ALIGN_OUT=results/runs/align/tuning RENDERS=64 $(addprefix tuned-,$(TUNED))
-	$(BIN)/python benchmarks/tuning.py results/align/screening --original results/align/tuning/original.json --markdown results/align/screening.md
 	$(BIN)/python benchmarks/tuning.py results/align/tuning --markdown results/align/tuning.md
+
+align-tuning-dpo: install
+	mkdir -p results/align/tuning_dpo
+	$(ONE_THREAD) $(BIN)/unsafeconcepts glyphworld evaluate --seed 0 --development --json results/align/tuning_dpo/original.json
+	$(MAKE) --no-print-directory -j2 ALIGN_OUT=results/runs/align/screening RENDERS=16 $(addprefix tuned-,$(SCREENED))
+	$(MAKE) --no-print-directory -j2 ALIGN_OUT=results/runs/align/tuning_dpo RENDERS=64 $(addprefix tuned-,$(TUNED_DPO))
+	$(BIN)/python benchmarks/tuning.py results/align/screening --original results/align/tuning_dpo/original.json --markdown results/align/screening.md
+	$(BIN)/python benchmarks/tuning.py results/align/tuning_dpo --markdown results/align/tuning_dpo.md
 
 # Every seed has its own model, its own renders to train on, and its own block of test renders. The recipes are what one rule chose
 # (benchmarks/tuning.py).
