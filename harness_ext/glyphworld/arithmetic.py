@@ -30,8 +30,13 @@ def environment() -> dict[str, str]:
 @contextmanager
 def alike() -> Iterator[None]:
     """Compute linear layers by NumPy, and nothing by oneDNN or NNPACK, whose blocks follow the processor's caches."""
-    with torch.backends.mkldnn.flags(enabled=False), torch.backends.nnpack.flags(enabled=False), _LinearByNumpy():
-        yield
+    # Not by mkldnn.flags, which sets TF32 too and warns that this processor has none.
+    before, *_ = torch.backends.mkldnn.set_flags(_enabled=False)
+    try:
+        with torch.backends.nnpack.flags(enabled=False), _LinearByNumpy():
+            yield
+    finally:
+        torch.backends.mkldnn.set_flags(_enabled=before)
 
 
 class _LinearByNumpy(TorchFunctionMode):
