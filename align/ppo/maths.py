@@ -55,10 +55,32 @@ def whiten(values: Tensor, mask: Tensor, over: Moments | None = None, epsilon: f
         over: The moments to whiten by, where the tokens of other processes count too; those of ``values`` otherwise.
         epsilon: Added to the standard deviation, so that equal values become 0.
     """
-    tokens, total, squares = over or moments(values, mask)
-    mean = total / tokens
-    deviation = (squares / tokens - mean.square()).clamp_min(0).sqrt()
+    mean, deviation = _spread(over or moments(values, mask))
     return _real((values - mean) / (deviation + epsilon), mask).to(values.dtype)
+
+
+def _spread(over: Moments) -> tuple[Tensor, Tensor]:
+    """The mean and the standard deviation, each of shape ()."""
+    mean = over.total / over.tokens
+    return mean, (over.squares / over.tokens - mean.square()).clamp_min(0).sqrt()
+
+
+def whiten_apart(values: Tensor, mask: Tensor, judged: Tensor, over: Moments, epsilon: float = 1e-8) -> Tensor:
+    """``values`` (B, T) with those of ``judged`` tokens whitened by their moments ``over``, and the others in their scale.
+
+    The others earn the KL alone. Taken together with the scores of the judged, they would move their mean and shrink their
+    spread; less the mean of the judged, each would be pushed up or down though its KL is 0. Divided by the same deviation,
+    a nat of KL weighs as much in both.
+
+    Args:
+        values: Advantages, shape (B, T).
+        mask: Shape (B, T).
+        judged: ``mask`` without the responses that have no score, shape (B, T).
+        over: The moments of the judged ones, of all processes.
+        epsilon: As in `whiten`.
+    """
+    scaled = _real(values / (_spread(over)[1] + epsilon), mask).to(values.dtype)
+    return torch.where(judged.bool(), whiten(values, judged, over, epsilon), scaled)
 
 
 def token_rewards(scores: Tensor, policy: Tensor, reference: Tensor, mask: Tensor, kl_coef: float) -> Tensor:

@@ -22,9 +22,11 @@ from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 from transformers import GenerationConfig, PreTrainedModel, ProcessorMixin
 from trl import GRPOTrainer
 
+from align.anchors import ANCHOR
 from align.monitor import Monitor
 from align.ppo.config import PPOConfig
 from align.ppo.critic import Critic, Trunk, ValueHead
+from align.ppo.drawn import Drawn
 from align.ppo.maths import (
     Moments,
     adapted_kl_coef,
@@ -32,7 +34,7 @@ from align.ppo.maths import (
     moments,
     policy_loss,
     token_rewards,
-    whiten,
+    whiten_apart,
 )
 from align.ppo.surface import FORWARD_KEYS, micro_batches
 from align.rewards.base import RULES, judged_rows, responses
@@ -52,7 +54,8 @@ class PPOTrainer(GRPOTrainer):
         model: The base model.
         reward_funcs: Functions of TRL's signature; a response's score is their sum, weighted by ``args.reward_weights``.
         args: The settings.
-        train_dataset: Rows with a ``prompt`` and an ``image``; their other columns go to the reward functions.
+        train_dataset: Rows with a ``prompt`` and an ``image``; their other columns go to the reward functions. Those whose
+            ``anchor`` is true earn the KL alone; every process has as many of them in a rollout (:mod:`align.anchors`).
         processing_class: The model's processor.
         peft_config: The LoRA to put on ``model``.
         judge: Watches the run; :func:`align.monitor.watching_judge` opens the one that ``args.monitor`` names. The rows then
@@ -113,9 +116,13 @@ class PPOTrainer(GRPOTrainer):
         self._critic = Critic(self._trunk.width, args, self.accelerator.device)
         self._sampling = _greedy(self.generation_config)
         self._kl_coef = args.kl_coef
-        # The rollout that is being drawn: this process's rows and responses as a stop reports them, and their scores.
+        is_read = {"question", "label", "concept"} <= set(train_dataset.column_names)
+        self._drawn = Drawn(RULES.name) if is_read else None
+        # The rollout that is being drawn: this process's rows and responses as a stop reports them, their scores, 0 for an
+        # anchor, and which are no anchors.
         self._samples: list[dict[str, Any]] = []
         self._scores = torch.empty(0)
+        self._judged = torch.empty(0, dtype=torch.bool)
         self._old: Tensor | None = None
         self._features: Tensor | None = None
         # The rollout that is optimised on: its parts, whether its passes are over, the sums of the update so far.
@@ -146,11 +153,16 @@ class PPOTrainer(GRPOTrainer):
         return self._micro_batches[self._step % self.args.steps_per_generation]
 
     def _count_tokens(self, batches: list[dict[str, Any]]) -> None:
-        """Note with every micro-batch the real tokens of its update, on all processes: what its loss is divided by."""
-        tokens = torch.stack([batch["completion_mask"].sum() for batch in batches])
-        tokens = self.accelerator.reduce(tokens, reduction="sum").view(-1, self.args.gradient_accumulation_steps).sum(1)
+        """Note with every micro-batch the real tokens of its update, on all processes: what its loss is divided by.
+
+        Also those of them that are no anchor's, 1 at least.
+        """
+        masks = [(batch["completion_mask"], batch["judged"][:, None]) for batch in batches]
+        tokens = torch.stack([torch.stack([mask.sum(), (mask * judged).sum()]) for mask, judged in masks])
+        parts = self.args.gradient_accumulation_steps
+        tokens = self.accelerator.reduce(tokens, reduction="sum").view(-1, parts, 2).sum(1)
         for at, batch in enumerate(batches):
-            batch["update_tokens"] = tokens[at // self.args.gradient_accumulation_steps]
+            batch["update_tokens"], batch["judged_tokens"] = tokens[at // parts].clamp_min(1).unbind()
 
     def _generate_single_turn(self, prompt_ids: list[Any], *args: Any, **kwargs: Any) -> Any:
         first = self.accelerator.process_index * len(prompt_ids)
@@ -176,19 +188,27 @@ class PPOTrainer(GRPOTrainer):
     def _calculate_rewards(
         self, inputs: list[dict[str, Any]], prompts: list[Any], completions: list[Any], completion_ids: list[list[int]]
     ) -> Tensor:
-        by_function = super()._calculate_rewards(inputs, prompts, completions, completion_ids)
-        weighted = (by_function * self.reward_weights.to(by_function.device)).nansum(dim=1)
-        weighted[by_function.isnan().all(dim=1)] = torch.nan
+        """Each function's rewards of all processes' responses; NaN for anchors, which no function and no judge reads."""
+        device = self.accelerator.device
+        self._judged = torch.tensor([not row.get(ANCHOR, False) for row in inputs], device=device)
+        judged = self._judged.nonzero()[:, 0].tolist()
+        rows, told = [inputs[at] for at in judged], [completions[at] for at in judged]
+        of_judged = super()._calculate_rewards(
+            rows, [prompts[at] for at in judged], told, [completion_ids[at] for at in judged]
+        )
+        everywhere = self.accelerator.gather(self._judged)
+        by_function = of_judged.new_full((len(everywhere), of_judged.shape[1]), torch.nan)
+        by_function[everywhere] = of_judged
+        weighted = (by_function * self.reward_weights.to(device)).nansum(dim=1)
+        weighted[by_function.isnan().all(dim=1) & everywhere] = torch.nan
         first = self.accelerator.process_index * len(prompts)
         self._scores = weighted[first : first + len(prompts)]
-        texts = responses(completions)
-        self._samples = [sample(row, text) for row, text in zip(inputs, texts, strict=True)]
+        self._samples = [sample(row, text) for row, text in zip(inputs, responses(completions), strict=True)]
         self._stop_if(~self._scores.isfinite(), "a response's reward is not a finite number")
-        if self.args.stop_on_na:
-            self._require_a_verdict(texts, inputs)
+        self._read(rows, responses(told), judged)
         if self._monitor is not None:
-            step = int(self.state.global_step)
-            for name, value in self._monitor.watch(self.rollout, step, inputs, completions, self._scores).items():
+            step, scores = int(self.state.global_step), self._scores[self._judged]
+            for name, value in self._monitor.watch(self.rollout, step, rows, told, scores).items():
                 self._log(name, value)
         return by_function
 
@@ -205,25 +225,33 @@ class PPOTrainer(GRPOTrainer):
         self._metrics["train"].pop("frac_reward_zero_std", None)
         wrong = (~(old.isfinite() & reference.isfinite()) & mask.bool()).any(1)
         self._stop_if(wrong, "a log-probability is not a finite number: the weights or the precision are at fault")
-        kl = self._mean_kl(old, reference, mask)
-        if not kl <= self.args.max_kl:
-            reason = f"the KL to the reference is {kl:.3g} nats a response, and max_kl is {self.args.max_kl:g}"
+        kl = self._mean_kl(old, reference, mask, self._judged)
+        of_anchors = self._mean_kl(old, reference, mask, ~self._judged)
+        if not kl <= self.args.max_kl or of_anchors > self.args.max_kl:
+            found = f"{kl:.3g} nats a response" + (
+                "" if not kl <= self.args.max_kl else f", {of_anchors:.3g} an anchor's"
+            )
+            reason = f"the KL to the reference is {found}, and max_kl is {self.args.max_kl:g}"
             raise self._stopped(f"{reason}: lower the learning rate, or raise kl_coef", range(len(self._samples)))
 
-        values = self._critic.values(features)
+        # Anchors have no score that a critic could foresee: their KL counts from 0.
+        judged = mask * self._judged[:, None]
+        values = torch.where(self._judged[:, None], self._critic.values(features), 0.0)
         rewards = token_rewards(self._scores, old, reference, mask, self._kl_coef)
         advantages = generalized_advantages(rewards, values, mask, self.args.gamma, self.args.lam)
         returns = generalized_advantages(rewards, values, mask, self.args.gamma, self.args.critic_lam) + values
         if self.args.whiten_advantages:
-            over = Moments(*self.accelerator.reduce(torch.stack(moments(advantages, mask)), reduction="sum"))
-            advantages = whiten(advantages, mask, over)
-        self._train_critic(features, returns, values, mask)
+            over = Moments(*self.accelerator.reduce(torch.stack(moments(advantages, judged)), reduction="sum"))
+            advantages = whiten_apart(advantages, mask, judged, over)
+        self._train_critic(features, returns, values, judged)
         self._log("ppo/kl", kl)
+        if isfinite(of_anchors):
+            self._log("ppo/anchor_kl", of_anchors)
         if self.args.kl_target is not None:
             self._log("ppo/kl_coef", self._kl_coef)
-            count = len(inputs) * self.accelerator.num_processes
+            count = int(self._judged.sum()) * self.accelerator.num_processes
             self._kl_coef = adapted_kl_coef(self._kl_coef, kl, self.args.kl_target, self.args.kl_horizon, count)
-        batch["advantages"], batch["old_per_token_logps"] = advantages, old
+        batch["advantages"], batch["old_per_token_logps"], batch["judged"] = advantages, old, self._judged
         return batch
 
     def _log_probabilities(self, model: Any, batch: dict[str, Any], compute_entropy: bool) -> tuple[Any, ...]:
@@ -256,23 +284,33 @@ class PPOTrainer(GRPOTrainer):
         tokens = self.accelerator.gather(self.accelerator.pad_across_processes(tokens.long(), dim=1)).bool()
         return part[tokens]
 
-    def _mean_kl(self, old: Tensor, reference: Tensor, mask: Tensor) -> float:
-        """The KL to the reference in nats a response, estimated over all processes."""
-        total = torch.stack([torch.where(mask.bool(), old - reference, 0.0).sum(), mask.new_tensor(len(mask)).float()])
+    def _mean_kl(self, old: Tensor, reference: Tensor, mask: Tensor, of: Tensor) -> float:
+        """The KL to the reference in nats a response, estimated over those ``of`` (B,) of all processes; nan without any."""
+        total = torch.stack(
+            [torch.where(mask.bool() & of[:, None], old - reference, 0.0).sum(), of.sum().to(old.dtype)]
+        )
         total = self.accelerator.reduce(total, reduction="sum")
         return float(total[0] / total[1])
 
     # --- stopping: every process together, with the samples of all --------------------------------------------------
 
-    def _require_a_verdict(self, texts: list[str], rows: list[dict[str, Any]]) -> None:
-        """Stop where no response of the rollout, of all processes, has a verdict."""
+    def _read(self, rows: list[dict[str, Any]], texts: list[str], at: list[int]) -> None:
+        """Count the right verdicts of the responses ``at`` these places, which are no anchors.
+
+        Stops where no response of the rollout, of all processes, has a verdict.
+        """
+        if self._drawn is None and not self.args.stop_on_na:
+            return
         verdicts = judged_rows(RULES, texts, rows)
-        unread = torch.tensor([verdict == "na" for verdict in verdicts], device=self.accelerator.device)
-        if bool(self.accelerator.gather(unread).all()):
-            self._stop_if(
-                unread,
+        if self._drawn is not None:
+            self._drawn.note(rows, verdicts, self.state.global_step / self.state.max_steps)
+        is_read = torch.tensor([verdict != "na" for verdict in verdicts], device=self.accelerator.device)
+        count = int(self.accelerator.reduce(is_read.sum(), reduction="sum"))
+        if self.args.stop_on_na and not count:
+            raise self._stopped(
                 f"none of the rollout's {len(verdicts) * self.accelerator.num_processes} responses could be read as a "
                 "verdict: the model no longer answers the question (stop_on_na: false to continue all the same)",
+                at,
             )
 
     def _stop_if(self, wrong: Tensor, reason: str) -> None:
@@ -313,7 +351,8 @@ class PPOTrainer(GRPOTrainer):
         mask, old = inputs["completion_mask"], inputs["old_per_token_logps"]
         new, entropies = self._log_probabilities(model, inputs, compute_entropy=True)
         loss = policy_loss(new, old, inputs["advantages"], mask, self.epsilon_low, self.epsilon_high)
-        entropy = torch.where(mask.bool(), entropies, 0.0).sum()
+        # Exploring verdicts is what the bonus is for: anchors get none.
+        entropy = torch.where(mask.bool() & inputs["judged"][:, None], entropies, 0.0).sum()
         # Processes' gradients are averaged, those of the micro-batches of an update are added up.
         weight = self.accelerator.num_processes / inputs["update_tokens"]
         total = (loss.loss - self.args.entropy_coef * entropy) * weight
@@ -323,7 +362,8 @@ class PPOTrainer(GRPOTrainer):
         if self._is_time_to_draw():
             deviation = torch.where(mask.bool(), (new.detach() - old).exp() - 1, 0.0).abs().max()
             self._log("ppo/first_ratio_deviation", float(deviation))
-        self._note(torch.stack([loss.kl, loss.clipped, entropy.detach()]) / inputs["update_tokens"])
+        tokens = inputs["update_tokens"], inputs["update_tokens"], inputs["judged_tokens"]
+        self._note(torch.stack([loss.kl, loss.clipped, entropy.detach()]) / torch.stack(tokens))
         return total
 
     def _note(self, sums: Tensor) -> None:
@@ -344,8 +384,10 @@ class PPOTrainer(GRPOTrainer):
     # --- checkpoints -------------------------------------------------------------------------------------------------
 
     def save_critic(self, folder: Path) -> None:
-        """Write the critic, the KL's weight and the monitor, for a resumed run to take the same steps."""
+        """Write the critic, the KL's weight, what was drawn and the monitor, for a resumed run to take the same steps."""
         self._critic.save(folder)
+        if self._drawn is not None:
+            self._drawn.save(folder)
         torch.save({"kl_coef": self._kl_coef}, folder / PPO_FILE)
         if self._monitor is not None:
             self._monitor.save(folder)
@@ -353,6 +395,8 @@ class PPOTrainer(GRPOTrainer):
     def load_critic(self, folder: Path) -> None:
         """Read what `save_critic` wrote."""
         self._critic.load(folder)
+        if self._drawn is not None:
+            self._drawn.load(folder)
         self._kl_coef = torch.load(folder / PPO_FILE, weights_only=True)["kl_coef"]
         if self._monitor is not None:
             self._monitor.load(folder)
