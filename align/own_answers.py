@@ -109,7 +109,7 @@ class _Asking:
     def _asked(
         self, rows: Dataset, light: Sequence[Mapping[str, Any]], left: Sequence[int], attempt: int
     ) -> dict[int, tuple[str, str]]:
-        """The answers of an attempt to the rows that are ``left``, with their verdicts, by position; asks what is not kept."""
+        """The answers of an attempt to the rows that are ``left``, with verdicts, by position; asks what is not kept."""
         size, args = self._args.per_device_eval_batch_size, self._args
         keys = {at: answer_key(light[at], attempt) for at in left}
         batches = [left[first : first + size] for first in range(0, len(left), size)]
