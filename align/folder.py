@@ -28,9 +28,9 @@ from transformers.trainer import OPTIMIZER_NAME, SCALER_NAME, SCHEDULER_NAME, TR
 
 from align.models import Base
 from align.monitor import MONITOR_FILE
+from align.ppo.credit import PPO_FILE
 from align.ppo.critic import CRITIC_FILE, HEAD_FILE
 from align.ppo.drawn import DRAWN_FILE
-from align.ppo.trainer import PPO_FILE
 from align.record import CARD_FILE, Record, bears_record, differences, read_record, write_card, write_record
 from align.stopped import FiniteSteps
 from harness_ext.common.errors import UserError, shown

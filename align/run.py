@@ -31,6 +31,7 @@ from align.record import (
 from align.rendering import Renderer, collated, fitting
 from align.rewards.base import Reward
 from align.rewards.build import build_rewards, try_reading
+from align.rollouts import draw_what_is_scored
 from align.settings import WITH_ROLLOUTS, RunSettings
 from align.stopped import TrainingStopped
 from harness_ext.common.errors import UserError
@@ -149,6 +150,7 @@ def _trainer(
     model, processor = load(base, settings.model, args.device)
     given: dict[str, Any] = {"judge": judge} if judge is not None else {}
     if rewards is not None:
+        draw_what_is_scored(model)
         given["reward_funcs"], args.reward_weights = rewards
         args.chat_template_kwargs = dict(base.template_options)
     trainer = TRAINERS[settings.method](

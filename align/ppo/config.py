@@ -36,8 +36,15 @@ class PPOConfig(GRPOConfig):
     """Arguments of :class:`align.ppo.trainer.PPOTrainer`.
 
     A rollout is ``per_device_train_batch_size * steps_per_generation`` responses a process, one to each prompt. It is then
-    optimised on for ``num_iterations`` passes of ``steps_per_generation / gradient_accumulation_steps`` updates each;
-    ``epsilon`` and ``epsilon_high`` clip the policy's ratio. ``entropy_coef`` weights the entropy bonus.
+    optimised on for ``num_iterations`` passes of ``steps_per_generation / gradient_accumulation_steps`` updates each; every
+    pass deals the responses anew. ``epsilon`` and ``epsilon_high`` clip the policy's ratio. ``entropy_coef`` weights the
+    entropy bonus.
+
+    ``target_kl``, ``kl_target`` and ``max_kl`` are in nats a response (the sum over its tokens). So are the logged figures
+    they are compared with: ``ppo/policy_kl``, from the rollout's policy to the new one on the responses of an update, and
+    ``ppo/kl``, from the rollout's policy to the reference. ``missing_eos_penalty`` acts before advantages are computed; the
+    logged ``reward`` and the judge that watches leave it out. The logged ``completions/clipped_ratio`` is the share of a
+    rollout's responses that ``max_completion_length`` cut off.
     """
 
     kl_coef: NonNegativeFloat = option(0.1, "Weight of the per-token KL to the reference, in the reward.")
@@ -49,10 +56,14 @@ class PPOConfig(GRPOConfig):
     lam: _Share = option(0.95, "Lambda of generalized advantage estimation.")
     whiten_advantages: bool = option(True, "Whiten advantages over a rollout's real tokens.")
     target_kl: PositiveFloat | None = option(
-        None, "Once the mean KL a token from the rollout's policy to the new one is above this, draw the next rollout."
+        None,
+        "Leave out a rollout's other updates after one with a KL, in nats a response, to the rollout's policy above this.",
     )
     max_kl: PositiveFloat = option(
         50.0, "Stop the run when the KL to the reference, in nats a response, is above this."
+    )
+    missing_eos_penalty: PositiveFloat | None = option(
+        None, "Taken from the score of a response that max_completion_length cut off."
     )
     stop_on_na: bool = option(True, "Stop the run when not one answer of a rollout can be read as a verdict.")
     critic_learning_rate: PositiveFloat = option(3e-3, "Learning rate of the value head's own Adam.")

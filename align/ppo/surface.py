@@ -15,7 +15,7 @@ Relied on: with ``beta`` other than 0 the reference's log-probabilities are comp
 from typing import Any, Final
 
 import torch
-from trl.trainer.utils import split_pixel_values_by_grid, split_tensor_dict, unsplit_pixel_values_by_grid
+from trl.trainer.utils import split_pixel_values_by_grid, unsplit_pixel_values_by_grid
 
 # Inputs of a forward pass beside tokens and masks, by their names in a rollout and as arguments alike.
 FORWARD_KEYS: Final = (
@@ -32,19 +32,17 @@ FORWARD_KEYS: Final = (
 )
 
 
-def micro_batches(rollout: dict[str, Any], count: int, updates: int) -> list[dict[str, Any]]:
-    """``rollout`` in ``count`` parts, as many for each of ``updates``: response i is of update i mod ``updates``.
-
-    So the updates of the same number on several processes make up the one that a single process would have, into however many
-    parts each is split.
-    """
-    samples = split_pixel_values_by_grid(rollout)
-    order = sorted(range(len(rollout["completion_ids"])), key=lambda i: i % updates)
-    dealt = {key: _ordered(value, order) for key, value in samples.items()}
-    return [unsplit_pixel_values_by_grid(part) for part in split_tensor_dict(dealt, count)]
+def apart(rollout: dict[str, Any]) -> dict[str, Any]:
+    """``rollout`` with the images' tensors as lists, one entry a response, for `together`; copies nothing."""
+    return dict(split_pixel_values_by_grid(rollout))
 
 
-def _ordered(value: Any, order: list[int]) -> Any:
+def together(samples: dict[str, Any], chosen: list[int]) -> dict[str, Any]:
+    """The ``chosen`` responses of ``samples``, from `apart`, as a batch; what is no tensor or list of responses stays."""
+    return dict(unsplit_pixel_values_by_grid({key: _chosen(value, chosen) for key, value in samples.items()}))
+
+
+def _chosen(value: Any, at: list[int]) -> Any:
     if isinstance(value, torch.Tensor):
-        return value[order] if value.ndim else value
-    return None if value is None else [value[i] for i in order]
+        return value[at] if value.ndim else value
+    return None if value is None else [value[i] for i in at]

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from math import isfinite
 from pathlib import Path
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar
 
 import torch
 from accelerate.utils import gather_object, is_peft_model
@@ -18,33 +18,27 @@ from datasets import Dataset
 from peft import PeftConfig
 from torch import Tensor
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LambdaLR, LRScheduler
+from torch.optim.lr_scheduler import LRScheduler
 from transformers import GenerationConfig, PreTrainedModel, ProcessorMixin
 from trl import GRPOTrainer
 
 from align.anchors import ANCHOR
 from align.monitor import Monitor
 from align.ppo.config import PPOConfig
+from align.ppo.credit import Credit, Scored
 from align.ppo.critic import Critic, Trunk, ValueHead
 from align.ppo.drawn import Drawn
-from align.ppo.maths import (
-    Moments,
-    adapted_kl_coef,
-    generalized_advantages,
-    moments,
-    policy_loss,
-    token_rewards,
-    whiten_apart,
-)
-from align.ppo.surface import FORWARD_KEYS, micro_batches
+from align.ppo.maths import policy_loss
+from align.ppo.passes import Passes
+from align.ppo.schedule import hold_back
+from align.ppo.surface import FORWARD_KEYS
 from align.rewards.base import RULES, judged_rows, responses
+from align.rollouts import draw_what_is_scored
 from align.stopped import TrainingStopped, sample
 from harness_ext.common.errors import UserError
 from harness_ext.judges.base import BatchJudge
 from harness_ext.models.generation import request_seed, seeded_sampling
 from harness_ext.models.settings import GenerationSettings
-
-PPO_FILE: Final = "ppo_state.pt"
 
 
 class PPOTrainer(GRPOTrainer):
@@ -100,6 +94,7 @@ class PPOTrainer(GRPOTrainer):
                 f"a rollout takes {args.generation_batch_size} rows, and there are {len(train_dataset)}: "
                 "lower per_device_train_batch_size or steps_per_generation"
             )
+        draw_what_is_scored(model)
         super().__init__(
             model,
             reward_funcs,
@@ -113,9 +108,9 @@ class PPOTrainer(GRPOTrainer):
         if self._monitor is not None:
             self.add_callback(self._monitor)
         self._trunk = Trunk(self.model)
-        self._critic = Critic(self._trunk.width, args, self.accelerator.device)
+        critic = Critic(self._trunk.width, args, self.accelerator.device)
+        self._credit = Credit(critic, args, self.accelerator)
         self._sampling = _greedy(self.generation_config)
-        self._kl_coef = args.kl_coef
         is_read = {"question", "label", "concept"} <= set(train_dataset.column_names)
         self._drawn = Drawn(RULES.name) if is_read else None
         # The rollout that is being drawn: this process's rows and responses as a stop reports them, their scores, 0 for an
@@ -125,10 +120,8 @@ class PPOTrainer(GRPOTrainer):
         self._judged = torch.empty(0, dtype=torch.bool)
         self._old: Tensor | None = None
         self._features: Tensor | None = None
-        # The rollout that is optimised on: its parts, whether its passes are over, the sums of the update so far.
-        self._micro_batches: list[dict[str, Any]] = []
-        self._over = False
-        self._update: list[Tensor] = []
+        # The passes over the rollout that is optimised on.
+        self._passes: Passes | None = None
 
     # --- drawing a rollout -------------------------------------------------------------------------------------------
 
@@ -143,26 +136,10 @@ class PPOTrainer(GRPOTrainer):
             raise UserError(
                 "PPO has no evaluation of its own: set eval_strategy to 'no', and evaluate through lmms_eval"
             )
-        if self._is_time_to_draw() or not self._micro_batches:
+        if self._is_time_to_draw() or self._passes is None:
             rollout = self._generate_and_score_completions(generation_batch)
-            rollout["sample"] = torch.arange(len(rollout["completion_ids"]), device=self.accelerator.device)
-            parts = self.args.steps_per_generation
-            self._micro_batches = micro_batches(rollout, parts, parts // self.args.gradient_accumulation_steps)
-            self._count_tokens(self._micro_batches)
-            self._over = False
-        return self._micro_batches[self._step % self.args.steps_per_generation]
-
-    def _count_tokens(self, batches: list[dict[str, Any]]) -> None:
-        """Note with every micro-batch the real tokens of its update, on all processes: what its loss is divided by.
-
-        Also those of them that are no anchor's, 1 at least.
-        """
-        masks = [(batch["completion_mask"], batch["judged"][:, None]) for batch in batches]
-        tokens = torch.stack([torch.stack([mask.sum(), (mask * judged).sum()]) for mask, judged in masks])
-        parts = self.args.gradient_accumulation_steps
-        tokens = self.accelerator.reduce(tokens, reduction="sum").view(-1, parts, 2).sum(1)
-        for at, batch in enumerate(batches):
-            batch["update_tokens"], batch["judged_tokens"] = tokens[at // parts].clamp_min(1).unbind()
+            self._passes = Passes(rollout, self.rollout, self.args, self.accelerator)
+        return self._passes.micro_batch(self._step % self._steps_per_rollout)
 
     def _generate_single_turn(self, prompt_ids: list[Any], *args: Any, **kwargs: Any) -> Any:
         first = self.accelerator.process_index * len(prompt_ids)
@@ -189,8 +166,7 @@ class PPOTrainer(GRPOTrainer):
         self, inputs: list[dict[str, Any]], prompts: list[Any], completions: list[Any], completion_ids: list[list[int]]
     ) -> Tensor:
         """Each function's rewards of all processes' responses; NaN for anchors, which no function and no judge reads."""
-        device = self.accelerator.device
-        self._judged = torch.tensor([not row.get(ANCHOR, False) for row in inputs], device=device)
+        self._judged = torch.tensor([not row.get(ANCHOR, False) for row in inputs], device=self.accelerator.device)
         judged = self._judged.nonzero()[:, 0].tolist()
         rows, told = [inputs[at] for at in judged], [completions[at] for at in judged]
         of_judged = super()._calculate_rewards(
@@ -199,7 +175,7 @@ class PPOTrainer(GRPOTrainer):
         everywhere = self.accelerator.gather(self._judged)
         by_function = of_judged.new_full((len(everywhere), of_judged.shape[1]), torch.nan)
         by_function[everywhere] = of_judged
-        weighted = (by_function * self.reward_weights.to(device)).nansum(dim=1)
+        weighted = (by_function * self.reward_weights.to(by_function.device)).nansum(dim=1)
         weighted[by_function.isnan().all(dim=1) & everywhere] = torch.nan
         first = self.accelerator.process_index * len(prompts)
         self._scores = weighted[first : first + len(prompts)]
@@ -210,6 +186,10 @@ class PPOTrainer(GRPOTrainer):
             step, scores = int(self.state.global_step), self._scores[self._judged]
             for name, value in self._monitor.watch(self.rollout, step, rows, told, scores).items():
                 self._log(name, value)
+        if self.args.missing_eos_penalty is not None:
+            ends = {*self.eos_token_ids, self._tokenizer.pad_token_id}
+            cut_off = torch.tensor([ids[-1] not in ends for ids in completion_ids], device=self._scores.device)
+            self._scores = self._scores - self.args.missing_eos_penalty * (cut_off & self._judged)
         return by_function
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
@@ -220,38 +200,22 @@ class PPOTrainer(GRPOTrainer):
             with torch.no_grad():
                 self._log_probabilities(self.model, batch, compute_entropy=False)
         assert self._old is not None and self._features is not None
-        mask, old, features = batch["completion_mask"], self._old, self._features
         reference = batch.pop("ref_per_token_logps")
         self._metrics["train"].pop("frac_reward_zero_std", None)
-        wrong = (~(old.isfinite() & reference.isfinite()) & mask.bool()).any(1)
-        self._stop_if(wrong, "a log-probability is not a finite number: the weights or the precision are at fault")
-        kl = self._mean_kl(old, reference, mask, self._judged)
-        of_anchors = self._mean_kl(old, reference, mask, ~self._judged)
-        if not kl <= self.args.max_kl or of_anchors > self.args.max_kl:
-            found = f"{kl:.3g} nats a response" + (
-                "" if not kl <= self.args.max_kl else f", {of_anchors:.3g} an anchor's"
-            )
-            reason = f"the KL to the reference is {found}, and max_kl is {self.args.max_kl:g}"
-            raise self._stopped(f"{reason}: lower the learning rate, or raise kl_coef", range(len(self._samples)))
-
-        # Anchors have no score that a critic could foresee: their KL counts from 0.
-        judged = mask * self._judged[:, None]
-        values = torch.where(self._judged[:, None], self._critic.values(features), 0.0)
-        rewards = token_rewards(self._scores, old, reference, mask, self._kl_coef)
-        advantages = generalized_advantages(rewards, values, mask, self.args.gamma, self.args.lam)
-        returns = generalized_advantages(rewards, values, mask, self.args.gamma, self.args.critic_lam) + values
-        if self.args.whiten_advantages:
-            over = Moments(*self.accelerator.reduce(torch.stack(moments(advantages, judged)), reduction="sum"))
-            advantages = whiten_apart(advantages, mask, judged, over)
-        self._train_critic(features, returns, values, judged)
-        self._log("ppo/kl", kl)
+        scored = Scored(self._scores, self._old, reference, batch["completion_mask"], self._features, self._judged)
+        reason = "a log-probability is not a finite number: the weights or the precision are at fault"
+        self._stop_if(scored.broken(), reason)
+        kl, of_anchors = (self._credit.kl(scored, judged) for judged in (True, False))
         if isfinite(of_anchors):
             self._log("ppo/anchor_kl", of_anchors)
-        if self.args.kl_target is not None:
-            self._log("ppo/kl_coef", self._kl_coef)
-            count = int(self._judged.sum()) * self.accelerator.num_processes
-            self._kl_coef = adapted_kl_coef(self._kl_coef, kl, self.args.kl_target, self.args.kl_horizon, count)
-        batch["advantages"], batch["old_per_token_logps"], batch["judged"] = advantages, old, self._judged
+        if not kl <= self.args.max_kl or of_anchors > self.args.max_kl:
+            found = f"{kl:.3g} nats a response" if not kl <= self.args.max_kl else f"{of_anchors:.3g} nats an anchor"
+            reason = f"the KL to the reference is {found}, and max_kl is {self.args.max_kl:g}"
+            raise self._stopped(f"{reason}: lower the learning rate, or raise kl_coef", range(len(self._samples)))
+        batch["advantages"], figures = self._credit.assign(scored, kl, self.rollout)
+        for name, value in figures.items():
+            self._log(name, value)
+        batch["old_per_token_logps"], batch["judged"] = scored.policy, self._judged
         return batch
 
     def _log_probabilities(self, model: Any, batch: dict[str, Any], compute_entropy: bool) -> tuple[Any, ...]:
@@ -265,32 +229,6 @@ class PPOTrainer(GRPOTrainer):
             compute_entropy=compute_entropy,
             **{key: batch.get(key) for key in FORWARD_KEYS},
         )[:2]
-
-    def _train_critic(self, features: Tensor, returns: Tensor, values: Tensor, mask: Tensor) -> None:
-        tokens = mask.bool()
-        features, returns, values = (self._gathered(part, tokens) for part in (features, returns, values))
-        self._log("ppo/value_loss", self._critic.learn(features, returns, values, self.rollout))
-        self._log("ppo/value", float(values.mean()))
-        explained = self._critic.explained_variance()
-        if isfinite(explained):
-            self._log("ppo/explained_variance", explained)
-
-    def _gathered(self, part: Tensor, tokens: Tensor) -> Tensor:
-        """The real tokens of all processes, response by response: ``part`` (B, T, …) becomes (N, …)."""
-        if self.accelerator.num_processes == 1:
-            return part[tokens]
-        part = self.accelerator.gather(self.accelerator.pad_across_processes(part, dim=1))
-        # As numbers: padding would turn truth values into them, on the processes that need it and on no other.
-        tokens = self.accelerator.gather(self.accelerator.pad_across_processes(tokens.long(), dim=1)).bool()
-        return part[tokens]
-
-    def _mean_kl(self, old: Tensor, reference: Tensor, mask: Tensor, of: Tensor) -> float:
-        """The KL to the reference in nats a response, estimated over those ``of`` (B,) of all processes; nan without any."""
-        total = torch.stack(
-            [torch.where(mask.bool() & of[:, None], old - reference, 0.0).sum(), of.sum().to(old.dtype)]
-        )
-        total = self.accelerator.reduce(total, reduction="sum")
-        return float(total[0] / total[1])
 
     # --- stopping: every process together, with the samples of all --------------------------------------------------
 
@@ -337,15 +275,23 @@ class PPOTrainer(GRPOTrainer):
 
         Without a gradient the optimiser leaves the weights alone; a loss of zero would not do, for momentum moves them.
         """
-        if self.rollout >= self.args.critic_warmup and not (self._over and not self._is_time_to_draw()):
+        if self.rollout >= self.args.critic_warmup and not (self._is_over and not self._is_time_to_draw()):
             return super().training_step(model, inputs, num_items_in_batch)
         model.train()
         self._prepare_inputs(inputs)
         self._step += 1
         return torch.zeros((), device=self.accelerator.device)
 
+    @property
+    def _is_over(self) -> bool:
+        return self._passes is not None and self._passes.over
+
     def _is_time_to_draw(self) -> bool:
-        return bool(self._step % (self.args.steps_per_generation * self.num_iterations) == 0)
+        return bool(self._step % self._steps_per_rollout == 0)
+
+    @property
+    def _steps_per_rollout(self) -> int:
+        return int(self.args.steps_per_generation * self.num_iterations)
 
     def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> Tensor:
         mask, old = inputs["completion_mask"], inputs["old_per_token_logps"]
@@ -362,21 +308,22 @@ class PPOTrainer(GRPOTrainer):
         if self._is_time_to_draw():
             deviation = torch.where(mask.bool(), (new.detach() - old).exp() - 1, 0.0).abs().max()
             self._log("ppo/first_ratio_deviation", float(deviation))
-        tokens = inputs["update_tokens"], inputs["update_tokens"], inputs["judged_tokens"]
-        self._note(torch.stack([loss.kl, loss.clipped, entropy.detach()]) / torch.stack(tokens))
+        tokens, of_responses = inputs["update_tokens"], inputs["update_responses"]
+        self._note(
+            torch.stack([loss.kl / of_responses, loss.clipped / tokens, entropy.detach() / inputs["judged_tokens"]])
+        )
         return total
 
-    def _note(self, sums: Tensor) -> None:
+    def _note(self, parts: Tensor) -> None:
         """Log an update once its last micro-batch is through, and end the rollout's passes where it went too far."""
-        self._update.append(sums)
-        if len(self._update) < self.args.gradient_accumulation_steps:
+        assert self._passes is not None
+        if (figures := self._passes.add(parts)) is None:
             return
-        kl, clipped, entropy = self.accelerator.reduce(torch.stack(self._update).sum(0), reduction="sum").tolist()
-        self._update = []
+        kl, clipped, entropy = figures
         self._log("ppo/policy_kl", kl)
         self._log("ppo/clipped", clipped)
         self._log("entropy", entropy)
-        self._over = self._over or (self.args.target_kl is not None and kl > self.args.target_kl)
+        self._passes.over |= self.args.target_kl is not None and kl > self.args.target_kl
 
     def _log(self, name: str, value: float) -> None:
         self._metrics["train"][name].append(value)
@@ -385,43 +332,24 @@ class PPOTrainer(GRPOTrainer):
 
     def save_critic(self, folder: Path) -> None:
         """Write the critic, the KL's weight, what was drawn and the monitor, for a resumed run to take the same steps."""
-        self._critic.save(folder)
+        self._credit.save(folder)
         if self._drawn is not None:
             self._drawn.save(folder)
-        torch.save({"kl_coef": self._kl_coef}, folder / PPO_FILE)
         if self._monitor is not None:
             self._monitor.save(folder)
 
     def load_critic(self, folder: Path) -> None:
         """Read what `save_critic` wrote."""
-        self._critic.load(folder)
+        self._credit.load(folder)
         if self._drawn is not None:
             self._drawn.load(folder)
-        self._kl_coef = torch.load(folder / PPO_FILE, weights_only=True)["kl_coef"]
         if self._monitor is not None:
             self._monitor.load(folder)
 
     @property
     def value_head(self) -> ValueHead:
         """The critic's head."""
-        return self._critic.head
-
-
-def hold_back(scheduler: LRScheduler, steps: int) -> None:
-    """Let ``scheduler``, which has not been stepped yet, begin after ``steps`` optimiser steps at its first rate.
-
-    Raises ``UserError`` where its rate is not a function of the step.
-    """
-    if not isinstance(scheduler, LambdaLR):
-        raise UserError(
-            f"critic_warmup_in_schedule: expected an lr_scheduler_type whose rate is a function of the step, found "
-            f"{type(scheduler).__name__}; take another, or let the warm-up count as steps of it"
-        )
-
-    def later(factor: Callable[[int], float]) -> Callable[[int], float]:
-        return lambda step: factor(max(0, step - steps))
-
-    scheduler.lr_lambdas = [later(factor) for factor in scheduler.lr_lambdas]
+        return self._credit.critic.head
 
 
 def _greedy(config: GenerationConfig) -> GenerationSettings:

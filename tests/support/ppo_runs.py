@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from datasets import Dataset
 from peft import LoraConfig
@@ -19,6 +20,7 @@ from harness_ext.benchmark.questions import IMAGE_QUESTIONS
 from harness_ext.glyphworld.concepts import CONCEPTS
 from harness_ext.glyphworld.render import ALIGNMENT_SEEDS, render
 from harness_ext.judges.base import Answer
+from harness_ext.models.generation import _GumbelNoise
 
 
 def rows(count: int) -> Dataset:
@@ -125,6 +127,34 @@ class Saving(PPOTrainer):
             self.load_critic(Path(checkpoint))
 
 
+class Noted(PPOTrainer):
+    """Keeps its last rollout, and from what distributions it was drawn."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self.batch: dict[str, Any] = {}
+        self._drawn_from: list[torch.Tensor] = []
+        super().__init__(*args, **kwargs)
+
+    def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
+        self._drawn_from = []
+        note = _GumbelNoise.__call__
+
+        def noting(noise: Any, input_ids: Any, scores: torch.Tensor) -> Any:
+            self._drawn_from.append(scores.log_softmax(-1))
+            return note(noise, input_ids, scores)
+
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(_GumbelNoise, "__call__", noting)
+            self.batch = super()._generate_and_score_completions(inputs)
+        return self.batch
+
+    def apart(self) -> float:
+        """The largest difference of a drawn token's log-probability when it was drawn from that of the score."""
+        ids, mask = self.batch["completion_ids"], self.batch["completion_mask"].bool()
+        drawn = torch.stack(self._drawn_from, dim=1).gather(-1, ids[..., None])[..., 0]
+        return float((drawn - self.batch["old_per_token_logps"])[mask].abs().max())
+
+
 def logged(run: PPOTrainer, name: str) -> list[float]:
     """A figure of the log, wherever it is."""
     return [entry[name] for entry in run.state.log_history if name in entry]
@@ -137,7 +167,7 @@ def weights(run: PPOTrainer) -> dict[str, torch.Tensor]:
 
 def trained(run: PPOTrainer) -> dict[str, torch.Tensor]:
     """The weights of the policy and of the critic."""
-    head = {f"value_head.{name}": each.detach().clone() for name, each in run._critic.head.named_parameters()}
+    head = {f"value_head.{name}": each.detach().clone() for name, each in run.value_head.named_parameters()}
     model = run.accelerator.unwrap_model(run.model)
     return {
         **{name: each.detach().clone() for name, each in model.named_parameters() if each.requires_grad},
@@ -165,7 +195,7 @@ def run_in_float64(checkpoint: Path, out: Path, processes: int, changes: dict[st
     args = settings(out, **{"max_grad_norm": 0.5, "num_iterations": 3, "optim": "sgd", "learning_rate": 0.1, **changes})
     watched = {"reward": paid_later, "judge": EvenLetters()} if args.monitor else {}
     run = trainer(checkpoint, args, dtype=torch.float64, **watched)
-    run._critic.head.double()
+    run.value_head.double()
     start = trained(run)
     assert {each.dtype for each in start.values()} == {torch.float64}
     assert run.accelerator.num_processes == processes

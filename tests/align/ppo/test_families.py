@@ -36,13 +36,15 @@ NAMES = sorted(FAMILIES.keys() - NOT_BY_TRL - NOT_HERE)
 
 @pytest.mark.parametrize("family", NAMES)
 def test_a_family_is_trained(family: str, tmp_path: Path) -> None:
-    """One rollout, two passes: only the language model's LoRA moves, and the first ratio is 1."""
+    """One rollout, two passes: only the language model's LoRA moves, the first ratio is 1, what was drawn is scored."""
     FAMILIES[family](tmp_path / "model")
     args = ppo_runs.settings(tmp_path / "out", max_steps=4, max_completion_length=4)
-    run = ppo_runs.trainer(tmp_path / "model", args, count=8)
+    run = ppo_runs.trainer(tmp_path / "model", args, count=8, kind=ppo_runs.Noted)
+    assert isinstance(run, ppo_runs.Noted)
     before: dict[str, Any] = {name: each.detach().clone() for name, each in run.model.named_parameters()}
     run.train()
     moved = [name for name, each in run.model.named_parameters() if not torch.equal(each, before[name])]
     assert moved and all("lora_" in name and "vision" not in name for name in moved)
     deviation = max(entry["ppo/first_ratio_deviation"] for entry in run.state.log_history if "ppo/kl" in entry)
     assert deviation < 1e-4
+    assert run.apart() < 1e-4

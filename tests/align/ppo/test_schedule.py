@@ -10,7 +10,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from transformers import get_scheduler
 
 from align.ppo.config import PPOConfig
-from align.ppo.trainer import hold_back
+from align.ppo.schedule import hold_back
 from align.settings import read_settings
 from harness_ext.common.errors import UserError
 

@@ -14,7 +14,7 @@ from ppo_runs import settings, trainer
 from trl import GRPOTrainer
 
 from align.ppo import surface
-from align.ppo.surface import FORWARD_KEYS, micro_batches
+from align.ppo.surface import FORWARD_KEYS
 from align.ppo.trainer import PPOTrainer
 
 
@@ -136,30 +136,3 @@ def test_rollouts_are_drawn_with_our_noise(untrained_vlm: Path, tmp_path: Path) 
     assert torch.equal(drawn[0], drawn[1])
     assert drawn[0].shape != drawn[2].shape or not torch.equal(drawn[0], drawn[2])
     assert not hasattr(vars(run.model), "generate")
-
-
-@pytest.mark.parametrize("accumulated", [(1, 1), (2, 2), (2, 1)])
-def test_updates_of_processes_make_up_those_of_one(accumulated: tuple[int, int]) -> None:
-    """On one process and on each of two; the last pair splits each update of the one into more parts."""
-    rollout = {
-        "completion_ids": torch.arange(16)[:, None],
-        "num_images": list(range(16)),
-        "num_items_in_batch": torch.tensor(3),
-    }
-    alone, shared = accumulated
-    whole = micro_batches(rollout, 2 * alone, 2)
-    halves = [
-        micro_batches(
-            {key: value[part] if key != "num_items_in_batch" else value for key, value in rollout.items()},
-            2 * shared,
-            2,
-        )
-        for part in (slice(0, 8), slice(8, 16))
-    ]
-    for update in range(2):
-        mine = torch.cat([part["completion_ids"] for part in whole[update * alone : (update + 1) * alone]])
-        parts = [part for half in halves for part in half[update * shared : (update + 1) * shared]]
-        rows = torch.cat([part["completion_ids"] for part in parts])
-        assert torch.equal(mine, rows) and rows[:, 0].tolist() == list(range(update, 16, 2))
-        assert [image for part in parts for image in part["num_images"]] == rows[:, 0].tolist()
-        assert {int(part["num_items_in_batch"]) for part in parts} == {3}

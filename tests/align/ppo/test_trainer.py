@@ -7,12 +7,15 @@ from typing import Any
 
 import pytest
 import torch
-from ppo_runs import Saving, even_length, logged, rows, settings, trainer, weights
+from own_settings import OWN_SETTINGS, with_generation_settings
+from ppo_runs import Noted, Saving, even_length, logged, rows, settings, trainer, weights
 from safetensors.torch import load_file
 
+from align.ppo.passes import deal
 from align.ppo.trainer import PPOTrainer
 from align.stopped import TrainingStopped
 from harness_ext.common.errors import UserError
+from harness_ext.models.generation import request_seed
 
 
 def test_a_run_trains_the_lora_and_nothing_else(untrained_vlm: Path, tmp_path: Path) -> None:
@@ -24,6 +27,26 @@ def test_a_run_trains_the_lora_and_nothing_else(untrained_vlm: Path, tmp_path: P
     assert any(not torch.equal(each, before[name]) for name, each in weights(run).items())
     assert all(torch.equal(dict(run.model.named_parameters())[name], each) for name, each in frozen.items())
     assert run.state.global_step == 8 and run.rollout == 2
+
+
+@pytest.mark.parametrize("own", [OWN_SETTINGS, {"num_beams": 3}], ids=["processors", "beams"])
+@pytest.mark.parametrize("temperature", [1.0, 0.6])
+def test_a_response_is_drawn_from_what_is_scored(
+    untrained_vlm: Path, tmp_path: Path, own: dict[str, Any], temperature: float
+) -> None:
+    """Whatever generation settings the checkpoint has: token by token, the same log-probabilities."""
+    checkpoint = with_generation_settings(untrained_vlm, tmp_path / "model", own)
+    args = settings(tmp_path / "out", temperature=temperature, max_completion_length=12, max_steps=1, max_kl=1e4)
+    run = trainer(checkpoint, args, kind=Noted)
+    assert isinstance(run, Noted)
+    with torch.no_grad():
+        run.model.get_input_embeddings().weight.mul_(3)  # untrained, it finds all words about as likely
+        for name, each in run.model.named_parameters():
+            if "lora_B" in name:
+                each.normal_(std=0.5)
+    run.train()
+    assert run.batch["completion_mask"].sum() > 8 * 6
+    assert run.apart() < 1e-4
 
 
 @pytest.mark.parametrize("parts", [{}, {"per_device_train_batch_size": 8, "steps_per_generation": 1}])
@@ -67,10 +90,10 @@ def test_clipping_acts(untrained_vlm: Path, tmp_path: Path) -> None:
 def test_in_the_critics_warmup_the_policy_stays(untrained_vlm: Path, tmp_path: Path) -> None:
     run = trainer(untrained_vlm, settings(tmp_path, critic_warmup=2))
     before = weights(run)
-    head = run._critic.head.value.weight.detach().clone()
+    head = run.value_head.value.weight.detach().clone()
     run.train()
     assert all(torch.equal(each, before[name]) for name, each in weights(run).items())
-    assert not torch.equal(run._critic.head.value.weight, head)
+    assert not torch.equal(run.value_head.value.weight, head)
 
 
 def test_the_passes_end_where_the_policy_went_too_far(untrained_vlm: Path, tmp_path: Path) -> None:
@@ -81,6 +104,45 @@ def test_the_passes_end_where_the_policy_went_too_far(untrained_vlm: Path, tmp_p
     # At the first update the new policy is the old one; the second of each rollout finds it too far, and is the last.
     assert len(logged(run, "ppo/policy_kl")) == 4
     assert len(logged(run, "ppo/first_ratio_deviation")) == 2
+
+
+def test_the_kl_of_an_update_is_in_nats_a_response(untrained_vlm: Path, tmp_path: Path) -> None:
+    parts = {"per_device_train_batch_size": 2, "steps_per_generation": 4, "gradient_accumulation_steps": 2}
+    run = trainer(untrained_vlm, settings(tmp_path, learning_rate=1e-2, **parts))
+    of_responses: list[torch.Tensor] = []
+    score = run._log_probabilities
+
+    def noting(model: Any, batch: dict[str, Any], compute_entropy: bool) -> Any:
+        scored = score(model, batch, compute_entropy)
+        change = scored[0].detach() - batch["old_per_token_logps"]
+        of_responses.append((torch.where(batch["completion_mask"].bool(), change.exp() - 1 - change, 0.0)).sum(1))
+        return scored
+
+    run._log_probabilities = noting
+    run.train()
+    of_updates = torch.cat(of_responses).view(-1, 4).mean(1).tolist()
+    assert max(of_updates) > 1e-3
+    # Float32: a difference of two nearly equal numbers.
+    assert logged(run, "ppo/policy_kl") == pytest.approx(of_updates, rel=1e-3, abs=1e-6)
+
+
+def test_a_response_that_was_cut_off_costs(untrained_vlm: Path, tmp_path: Path) -> None:
+    """Without a critic, a KL and whitening, a token's advantage is its response's score."""
+    plain = {"kl_coef": 0.0, "critic_steps": 0, "lam": 1.0, "whiten_advantages": False, "max_steps": 1}
+    args = settings(tmp_path, missing_eos_penalty=0.75, per_device_train_batch_size=16, **plain)
+    run = trainer(untrained_vlm, args, count=32, kind=Noted)
+    assert isinstance(run, Noted)
+    ends = list(range(0, len(run._tokenizer), 4))
+    run.eos_token_ids = run.generation_config.eos_token_id = ends
+    run.train()
+    mask = run.batch["completion_mask"].bool()
+    drawn = [ids[real].tolist() for ids, real in zip(run.batch["completion_ids"], mask, strict=True)]
+    cut_off = torch.tensor([ids[-1] not in ends for ids in drawn]).float()
+    assert 0 < cut_off.mean() < 1
+    assert logged(run, "completions/clipped_ratio") == [pytest.approx(float(cut_off.mean()))]
+    rewards = torch.tensor(even_length(drawn))
+    assert logged(run, "reward") == [pytest.approx(float(rewards.mean()))]
+    assert torch.equal(run.batch["advantages"][mask], (rewards - 0.75 * cut_off)[:, None].expand(mask.shape)[mask])
 
 
 def test_a_single_pass_gives_old_log_probabilities_too(untrained_vlm: Path, tmp_path: Path) -> None:
@@ -113,7 +175,7 @@ def test_the_kl_coefficient_adapts(untrained_vlm: Path, tmp_path: Path) -> None:
     kl = logged(run, "ppo/kl")
     # 8 responses at a horizon of 8: by 20 % downwards while nothing has moved, then towards the target.
     assert kl[0] == 0 and second == pytest.approx(0.8 * first)
-    assert kl[1] > 1.2e-3 and run._kl_coef == pytest.approx(1.2 * second)
+    assert kl[1] > 1.2e-3 and run._credit.kl_coef == pytest.approx(1.2 * second)
 
 
 def test_without_updates_there_is_no_critic(untrained_vlm: Path, tmp_path: Path) -> None:
@@ -172,7 +234,8 @@ def test_a_loss_that_is_no_number_names_its_rows(untrained_vlm: Path, tmp_path: 
     run._compute_loss = broken
     with pytest.raises(TrainingStopped, match="the loss is not a finite number") as stopped:
         run.train()
-    assert [sample["row"] for sample in stopped.value.samples] == [0, 2, 4, 6]
+    dealt = deal(8, 2, request_seed(run.args.seed, "pass", 0, 0))
+    assert [sample["row"] for sample in stopped.value.samples] == dealt[0].tolist()
 
 
 # --- bad input --------------------------------------------------------------------------------------------------------
@@ -202,6 +265,7 @@ def test_a_loss_that_is_no_number_names_its_rows(untrained_vlm: Path, tmp_path: 
         ({"use_vllm": True}, "use_vllm: PPO draws its rollouts itself"),
         ({"num_train_epochs": 3}, "say `passes` for how often each row is used"),
         ({"lam": 1.5}, "lam: Input should be less than or equal to 1, found 1.5"),
+        ({"missing_eos_penalty": -1.0}, "missing_eos_penalty: Input should be greater than 0, found -1.0"),
         ({"target_kl": 0}, "target_kl: Input should be greater than 0, found 0"),
         (
             {"gradient_accumulation_steps": 4},

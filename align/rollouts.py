@@ -1,0 +1,34 @@
+"""Makes a method with rollouts draw its responses from the distribution that its trainer scores.
+
+A checkpoint's ``generation_config.json`` changes what `generate` draws (beams, banned n-grams or tokens, penalties, a minimum
+length), but no trainer scores by it. The policy that is optimised would not be the one that answered.
+"""
+
+from typing import Final
+
+import torch
+from transformers import GenerationConfig, PreTrainedModel
+
+# A token with this bias has probability 0 in every precision; with minus infinity the entropy would be NaN.
+_NEVER: Final = -1e4
+
+
+def draw_what_is_scored(model: PreTrainedModel) -> None:
+    """Make rollouts of ``model`` depend on its weights and the trainer's settings alone. Changes ``model`` in place.
+
+    Replaces its generation settings by fresh ones that keep only the tokens which begin, pad and end a text: `generate` takes
+    from the checkpoint whatever the trainer does not set. TRL bans the image token when it draws, but not when it scores; a
+    bias of the output layer bans it in both. A second call changes nothing.
+    """
+    own = model.generation_config
+    model.generation_config = GenerationConfig(
+        bos_token_id=own.bos_token_id, pad_token_id=own.pad_token_id, eos_token_id=own.eos_token_id
+    )
+    output = model.get_output_embeddings()
+    if (
+        output.bias is None
+    ):  # as a buffer that is not kept: neither trained, nor saved, nor sent to a server of the weights
+        del output.bias
+        output.register_buffer("bias", torch.zeros_like(output.weight[:, 0]), persistent=False)
+    with torch.no_grad():
+        output.bias[model.config.image_token_id] = _NEVER
