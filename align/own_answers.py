@@ -142,13 +142,13 @@ class _Asking:
             row, answer = failed[0]
             raise UserError(f"targets own: the model cannot answer row {row['row']}: {reason_of(answer)}")
         labels, questions, prompts = ([row[name] for row in asked] for name in ("label", "question", "prompt"))
-        yes = [row.get("yes", SAFE) for row in asked]
-        verdicts = read_verdicts(self._judge, answers, labels, questions, None, prompts, yes)
+        yes, texts = [row.get("yes", SAFE) for row in asked], [answer.strip() for answer in answers]
+        verdicts: list[str] = [*read_verdicts(self._judge, texts, labels, questions, None, prompts, yes)]
         kept = []
-        for at, answer, verdict in zip(batch, answers, verdicts, strict=True):
-            whole = not (isinstance(answer, Generated) and answer.cut_short)
+        for at, answer, text, verdict in zip(batch, answers, texts, verdicts, strict=True):
+            is_cut = isinstance(answer, Generated) and answer.cut_short
             facts = {"row": light[at]["row"], "question": light[at]["question"], "attempt": attempt}
-            kept.append((keys[at], json.dumps([answer.strip(), verdict if whole else _CUT_SHORT]), facts))
+            kept.append((keys[at], json.dumps([text, _CUT_SHORT if is_cut else verdict]), facts))
         return kept
 
     def _ask(self, batch: Sequence[tuple[Conversation, int]]) -> list[str]:
