@@ -10,10 +10,13 @@ al., "Fine-Tuning Language Models from Human Preferences", 2019, arXiv 1909.0859
 "DAPO", 2025, arXiv 2503.14476 (a higher upper clip); Schulman, "Approximating KL Divergence", 2020 (k1, k3).
 """
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import torch
 from torch import Tensor
+
+# A standard deviation that is nothing but rounding.
+_ALIKE: Final = 1e-6
 
 
 class Moments(NamedTuple):
@@ -79,7 +82,9 @@ def whiten_apart(values: Tensor, mask: Tensor, judged: Tensor, over: Moments, ep
         over: The moments of the judged ones, of all processes.
         epsilon: As in `whiten`.
     """
-    scaled = _real(values / (_spread(over)[1] + epsilon), mask).to(values.dtype)
+    deviation = _spread(over)[1]
+    # Of judged advantages that are all alike nothing is left, and no scale: the others stay as they are.
+    scaled = _real(values / torch.where(deviation > _ALIKE, deviation, 1.0), mask).to(values.dtype)
     return torch.where(judged.bool(), whiten(values, judged, over, epsilon), scaled)
 
 
