@@ -49,6 +49,11 @@ CHANGED_ppo-two-passes-twice := --learning_rate 1e-4 $(TWICE)
 CHANGED_ppo-lr-2e-4 := --learning_rate 2e-4 $(ONCE)
 CHANGED_ppo-lr-2e-4-kl-0.2 := --learning_rate 2e-4 --kl_coef 0.2 $(ONCE)
 CHANGED_ppo-lr-2e-4-two-passes-twice := --learning_rate 2e-4 $(TWICE)
+# `make trained-NAME` trains one of these, `evaluated-NAME` and `tuned-NAME` ask it too.
+CHANGED_ppo-anchor := --anchor 0.2
+CHANGED_ppo-counterfactual := --counterfactual true
+CHANGED_sft-counterfactual := --counterfactual true
+CHANGED_sft-own := --targets own --per_device_eval_batch_size 32
 SCREENED := dpo-lr-3e-6 dpo-lr-1e-5 dpo-lr-1e-5-beta-0.5 dpo-lr-3e-5-beta-0.5 $(addprefix dpo-unnamed-lr-,3e-6 1e-5 3e-5 1e-4)
 TUNED := $(addprefix sft-lr-,1e-5 3e-5 1e-4 3e-4) \
     $(addprefix dpo-lr-,1e-6 3e-6 3e-5 1e-4) $(addprefix dpo-unnamed-lr-,3e-6 1e-5) \
