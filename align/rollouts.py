@@ -25,9 +25,8 @@ def draw_what_is_scored(model: PreTrainedModel) -> None:
         bos_token_id=own.bos_token_id, pad_token_id=own.pad_token_id, eos_token_id=own.eos_token_id
     )
     output = model.get_output_embeddings()
-    if (
-        output.bias is None
-    ):  # as a buffer that is not kept: neither trained, nor saved, nor sent to a server of the weights
+    if output.bias is None:
+        # A buffer that is not persistent is neither trained nor saved, nor sent to a server that draws.
         del output.bias
         output.register_buffer("bias", torch.zeros_like(output.weight[:, 0]), persistent=False)
     with torch.no_grad():

@@ -4,12 +4,13 @@ Overridden, and called by TRL in this order: ``training_step`` → ``_prepare_in
 (``_generate_single_turn``, ``_get_per_token_logps_and_entropies`` for the policy without gradient and for the reference,
 ``_calculate_rewards``) → ``_compute_loss``.
 
-Read: ``_step``, ``_metrics``, ``num_iterations``, ``epsilon_low``, ``epsilon_high``,
+Read: ``_step``, ``_metrics``, ``num_iterations``, ``epsilon_low``, ``epsilon_high``, ``eos_token_ids``, ``_tokenizer``,
 ``generation_config``, ``reward_weights``; of a rollout the keys ``prompt_ids``, ``prompt_mask``, ``completion_ids``,
 ``completion_mask``, ``ref_per_token_logps`` and `FORWARD_KEYS`. Written: ``advantages`` as (B, T), ``old_per_token_logps``.
 
 Relied on: with ``beta`` other than 0 the reference's log-probabilities are computed, with the adapter off; sampling is
-``model.generate(..., generation_config=self.generation_config)``; a loss is not divided by the number of micro-batches.
+``model.generate(..., generation_config=self.generation_config)``; a loss is not divided by the number of micro-batches; the
+fused head that scores reads the output layer's bias, and drawing bans no token but the image's (``align/rollouts.py``).
 """
 
 from typing import Any, Final
