@@ -51,7 +51,7 @@ def with_own_targets(rows: Dataset, settings: RunSettings, base: Base, folder: P
         found = _Asking(settings, base, judge, folder).right_answers(rows)
     kept = sorted(found)
     missing = Counter(concept for at, concept in enumerate(rows["concept"]) if at not in found)
-    told = {"right": len(kept), "missing": dict(sorted(missing.items()))}
+    told = {"judge": judge.name, "right": len(kept), "missing": dict(sorted(missing.items()))}
     if args.process_index == 0:
         say(f"own right answers: of {len(kept)} of {len(rows)} rows, by {judge.name}", file=sys.stderr)
     labels = rows["label"][:]

@@ -173,7 +173,7 @@ def _compared(record: Record) -> Iterator[tuple[str, Any]]:
     yield "method", record.get("method")
     # The weights' identity counts, not their name or their place on this machine.
     yield from ((name, value) for name, value in record.get("model", {}).items() if name not in ("model", "pretrained"))
-    yield from record.get("data", {}).items()
+    yield from _of_verdicts(record.get("data", {}), "own_judge_options").items()
     rewards = record.get("rewards")
     yield "rewards", [_of_verdicts(each, "judge_options") for each in rewards] if rewards else rewards
     arguments = _of_verdicts(record.get("arguments", {}), "monitor_options")
