@@ -140,7 +140,8 @@ def test_a_run_that_is_interrupted_asks_the_rest_and_ends_with_the_same_bits(
 
 
 def test_too_few_are_refused(model: Path, tmp_path: Path) -> None:
-    message = "a right answer to 0 of 120 rows, and none of an image that is safe or unsafe: raise own_samples"
+    """The rules find no verdict in what it says, but for an accident."""
+    message = r"a right answer to [01] of 120 rows, and none of an image that is safe( or unsafe)?: raise own_samples"
     with pytest.raises(UserError, match=message):
         found(model, tmp_path, own_judge="rules", own_samples=1)
 
