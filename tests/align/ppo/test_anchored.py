@@ -73,7 +73,9 @@ def test_anchors_hold_nothing_without_a_kl_and_critic_and_bonus_leave_them_out(
     ends = []
     for question in ("What does this image show?", "Where is the shape?"):
         rows = anchored(16, question)
-        run = trainer(untrained_vlm, settings(tmp_path, kl_coef=0.0, max_grad_norm=0.0), train_dataset=rows)
+        run = trainer(
+            untrained_vlm, settings(tmp_path, kl_coef=0.0, entropy_coef=1.0, max_grad_norm=0.0), train_dataset=rows
+        )
         run.train()
         ends.append((weights(run), run.value_head.state_dict()))
     # The tokens that a loss is divided by are those of all responses, and Adam takes no notice of a factor.
