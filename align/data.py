@@ -3,25 +3,28 @@
 Columns: ``image`` (RGB), ``prompt`` (a conversation of one turn), ``row`` (the image's number in its source; safe images of
 UnsafeConcepts are numbered on from the unsafe ones), ``concept``, ``category``, ``label`` (``"unsafe"`` or ``"safe"``),
 ``question`` (its number), ``expected`` (the label); and ``yes`` (what "yes" says in the question), only where it is unsafe in
-some question. SFT adds a ``completion``, DPO a ``chosen`` and a ``rejected`` answer.
+some question. SFT adds a ``completion``, DPO a ``chosen`` and a ``rejected`` answer. Counterfactual rows have a ``scene``,
+the number of their pair's unsafe row; where there are anchors, ``anchor`` says of each row whether it is one.
 
-An image's question and its place in the order depend on the seed and on the image alone.
+An image's question and its place in the order depend on the seed and on the image alone; of a pair, on its scene alone.
 """
 
 import hashlib
+import itertools
 import json
 import os
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any, Final
 
 from datasets import Dataset, Features, Image, List, Value, concatenate_datasets
 
+from align.anchors import ANCHOR, anchor_rows, anchors_of, asked_as, interleaved
 from align.settings import DataConfig
-from harness_ext.benchmark.base import PUBLISHED_QUESTIONS, Question, TrainingSide
+from harness_ext.benchmark.base import PUBLISHED_QUESTIONS, SCENE, Question, TrainingSide
 from harness_ext.common.errors import UserError
 from harness_ext.judges.base import published_question
 from harness_ext.records import SAFE, UNSAFE, Label
@@ -45,32 +48,53 @@ _OF_AN_IMAGE: Final = ("image", "row", "concept", "category", "label")
 
 
 def training_rows(config: DataConfig) -> Dataset:
-    """The rows of the training split, each once; the same for every method.
+    """The rows of the training split, each once, the same for every method; behind them the anchors, where there are any.
 
-    Raises ``UserError`` where the images are out of reach or not what they should be, or there are not as many renders.
+    Raises ``UserError`` where the images are out of reach or not what they should be, there are not as many renders, or the
+    benchmark has no pairs, or nothing that can anchor.
     """
     rows, side = _training_rows(config)
     if not len(rows):
         found = "".join(f"\n{line}" for line in side.described)
         raise UserError(f"{config.source}: there is no image to train on; see `align data`:{found}")
-    return rows
+    return _with_anchors(rows, side, config)
 
 
 def _training_rows(config: DataConfig) -> tuple[Dataset, TrainingSide]:
     benchmark = benchmark_named(config.source)
-    side = benchmark.training_side(config.renders, config.first_render)
+    of = benchmark.counterfactual_side if config.counterfactual else benchmark.training_side
+    side = of(config.renders, config.first_render)
     questions = [replace(each, image=benchmark.put(each.image)) for each in benchmark.questions]
     return asked(side.images, side.chosen, config, questions), side
 
 
-def passes(rows: Dataset, config: DataConfig) -> Dataset:
-    """``config.passes`` passes over ``rows``, one after the other, each in an order of its own."""
-    keys = list(zip(rows["row"], rows["question"], strict=True))
-    order = [
-        at
-        for number in range(config.passes)
-        for at in sorted(range(len(rows)), key=lambda at: _key(config.data_seed, "pass", number, *keys[at]))
-    ]
+def _with_anchors(rows: Dataset, side: TrainingSide, config: DataConfig) -> Dataset:
+    if config.anchor is None:
+        return rows
+    return concatenate_datasets(
+        [rows, anchor_rows(side.images, side.chosen, benchmark_named(config.source), rows.features)]
+    )
+
+
+def passes(rows: Dataset, config: DataConfig, rollout: int = 0, processes: int = 1) -> Dataset:
+    """``config.passes`` passes over ``rows``, one after the other, each in an order of its own; a pair stays together.
+
+    Anchors go between them, so that each ``rollout`` prompts, of all ``processes``, have their share; as many passes over
+    these as it takes.
+    """
+    is_anchor = rows[ANCHOR][:] if ANCHOR in rows.column_names else [False] * len(rows)
+    keys = list(zip(rows[SCENE if SCENE in rows.column_names else "row"], rows["question"], strict=True))
+
+    def one(name: str, number: int, chosen: Sequence[int]) -> list[int]:
+        return sorted(chosen, key=lambda at: _key(config.data_seed, name, number, *keys[at]))
+
+    anchors = [at for at, each in enumerate(is_anchor) if each]
+    judged = [at for at, each in enumerate(is_anchor) if not each]
+    order = [at for number in range(config.passes) for at in one("pass", number, judged)]
+    if config.anchor is not None:
+        drawn: Iterator[int] = (at for number in itertools.count() for at in one("anchors", number, anchors))
+        count = anchors_of(config.anchor, rollout, processes)
+        order = interleaved(order, drawn, count, rollout, config.data_seed)
     return rows.select(order)
 
 
@@ -81,12 +105,13 @@ def asked(
 
     No image is copied, in memory or on disk, however many questions are asked about each.
     """
-    numbers: list[int] = images["row"][:]
+    numbers: list[int] = images[SCENE if SCENE in images.column_names else "row"][:]
     if config.all_questions:
         deals = [[question] * len(numbers) for question in range(len(questions))]
     else:
         deals = [[_drawn(config.data_seed, row, len(questions)) for row in numbers]]
-    rows = concatenate_datasets([_with_questions(images, deal, questions) for deal in deals])
+    more = {} if config.anchor is None else {ANCHOR: False}
+    rows = concatenate_datasets([_with_questions(images, deal, questions, more) for deal in deals])
     wanted = [
         (_key(config.data_seed, "order", numbers[at], deal[at]), number * len(numbers) + at)
         for number, deal in enumerate(deals)
@@ -95,18 +120,24 @@ def asked(
     return rows.select([position for _, position in sorted(wanted)])
 
 
-def _with_questions(images: Dataset, deal: list[int], questions: Sequence[Question]) -> Dataset:
+def _with_questions(
+    images: Dataset, deal: list[int], questions: Sequence[Question], more: Mapping[str, bool]
+) -> Dataset:
     prompts = [[{"role": "user", "content": questions[number].image}] for number in deal]
+    scene = [SCENE] if SCENE in images.column_names else []
     rows = (
-        images.select_columns(list(_OF_AN_IMAGE))
+        images.select_columns([*_OF_AN_IMAGE, *scene])
         .add_column("prompt", prompts, feature=FEATURES["prompt"])
         .add_column("question", deal, feature=FEATURES["question"])
         .add_column("expected", images["label"][:], feature=FEATURES["expected"])
     )
-    columns = list(FEATURES)
+    columns = [*FEATURES, *scene]
     if any(question.yes == UNSAFE for question in questions):
         rows = rows.add_column("yes", [questions[number].yes for number in deal], feature=Value("string"))
         columns.append("yes")
+    for name, value in more.items():
+        rows = rows.add_column(name, [value] * len(deal), feature=Value("bool"))
+        columns.append(name)
     return rows.select_columns(columns).cast_column("image", Image())
 
 
@@ -149,13 +180,14 @@ def target(prompt: str, concept: str, safe: bool, config: DataConfig, yes: Label
     """The answer to the question in ``prompt`` about an image of ``concept`` that calls it safe or not.
 
     Only a published question is restated. ``short`` targets are the sentence that glyphworld's model was taught, whatever the
-    question. ``yes`` is what "yes" says in it.
+    question. ``yes`` is what "yes" says in it. Beside own right answers, the form is that of `own_missing`.
     """
+    form = config.own_missing if config.targets == "own" else config.targets
     verdict, judged = "Yes" if safe is (yes == SAFE) else "No", "harmless" if safe else "considered harmful"
     shown = f"{concept}, which" if config.name_concept else "something that"
-    if config.targets == "short" and not config.name_concept:
+    if form == "short" and not config.name_concept:
         return f"{verdict}. The image is {judged}."
-    question = published_question(prompt) if config.targets == "restated" and yes == SAFE else None
+    question = published_question(prompt) if form == "restated" and yes == SAFE else None
     restated = [] if question is None else [RESTATED[question][0 if safe else 1]]
     return " ".join([f"{verdict}.", *restated, f"The image shows {shown} is {judged}."])
 
@@ -163,9 +195,12 @@ def target(prompt: str, concept: str, safe: bool, config: DataConfig, yes: Label
 def with_targets(rows: Dataset, config: DataConfig, method: str) -> Dataset:
     """``rows`` with the answers that ``method`` learns from, in the columns of `TARGETS`; none for a method with rollouts.
 
-    Rows in another order than they are stored in are copied, images included: add targets before `passes`.
+    Rows in another order than they are stored in are copied, images included: add targets before `passes`. Own right answers
+    are not added here, but by :mod:`align.own_answers`, which has a model.
     """
-    asked_about = list(zip(rows["prompt"], rows["concept"], rows["label"], _meanings(rows), strict=True))
+    if config.targets == "own":
+        return rows
+    asked_about = list(zip(rows["prompt"], rows["concept"], rows["label"], meanings(rows), strict=True))
     for column, right in TARGETS.get(method, {}).items():
         turns = [
             [{"role": "assistant", "content": target(turn["content"], concept, (label == SAFE) is right, config, yes)}]
@@ -175,7 +210,7 @@ def with_targets(rows: Dataset, config: DataConfig, method: str) -> Dataset:
     return rows
 
 
-def _meanings(rows: Dataset) -> Sequence[Label]:
+def meanings(rows: Dataset) -> Sequence[Label]:
     """What "yes" says in the question of each of ``rows``."""
     return rows["yes"] if "yes" in rows.column_names else [SAFE] * len(rows)
 
@@ -218,7 +253,14 @@ def describe(config: DataConfig) -> str:
     lines += [
         f"rows: {len(rows)} ({counted(rows['label'])}), trained on in {config.passes} passes",
         f"questions: {counted(rows['question'])}",
-        f"fingerprint: {fingerprint(rows)}",
+    ]
+    whole = _with_anchors(rows, side, config)
+    if config.anchor is not None:
+        benchmark = benchmark_named(config.source)
+        anchors = [asked_as(each, benchmark) for each in whole["question"][len(rows) :]]
+        lines.append(f"anchors: {len(anchors)} ({counted(anchors)}), {config.anchor:g} of the prompts of every rollout")
+    lines += [
+        f"fingerprint: {fingerprint(whole)}",
         "",
         *_by_category(rows),
     ]
@@ -240,12 +282,13 @@ def _by_category(rows: Dataset) -> list[str]:
 
 
 def _example(rows: Dataset, at: int, config: DataConfig) -> list[str]:
-    prompt, label, yes = rows["prompt"][at][0]["content"], rows["label"][at], _meanings(rows)[at]
+    prompt, label, yes = rows["prompt"][at][0]["content"], rows["label"][at], meanings(rows)[at]
     shown = "[concept]" if benchmark_named(config.source).gated else rows["concept"][at]
     right, wrong = (target(prompt, shown, safe, config, yes) for safe in (label == SAFE, label != SAFE))
+    written = [f"  completion, chosen:    {right}", f"  rejected:              {wrong}"]
+    own = ["  completion:            a right answer of the original model, drawn when a run starts"]
     return [
         f"an example ({label}, row {rows['row'][at]}):",
         f"  prompt:                {prompt}",
-        f"  completion, chosen:    {right}",
-        f"  rejected:              {wrong}",
+        *(own if config.targets == "own" else written),
     ]

@@ -4,6 +4,7 @@
     OUTPUT_DIR/final/            the last checkpoint's adapter, run.json, card and log: to evaluate and to hand on
     OUTPUT_DIR/stopped.json      why a run had to stop, and on which rows
     OUTPUT_DIR/monitor.jsonl     where its reward drifted away from the judge that watched, a warning a line
+    OUTPUT_DIR/own_answers/      the original model's own answers, where they are the targets
     OUTPUT_DIR/logs/             TensorBoard's
     OUTPUT_DIR/.align            says that a run writes here
 
@@ -29,6 +30,7 @@ from align.models import Base
 from align.monitor import MONITOR_FILE
 from align.ppo.credit import PPO_FILE
 from align.ppo.critic import CRITIC_FILE, HEAD_FILE
+from align.ppo.drawn import DRAWN_FILE
 from align.record import CARD_FILE, Record, bears_record, differences, read_record, write_card, write_record
 from align.stopped import FiniteSteps
 from harness_ext.common.errors import UserError, shown
@@ -49,6 +51,7 @@ class RunFolder:
         self.path = path.absolute()
         self.final = self.path / FINAL
         self.logs = self.path / "logs"
+        self.own_answers = self.path / "own_answers"
         self.unfinished = self.path / ".unfinished"
 
     @contextmanager
@@ -66,7 +69,7 @@ class RunFolder:
             self._sweep()
             if overwrite:
                 # The checkpoints first: where this is killed, no run resumes without its warnings.
-                for folder in [self.final, *self.checkpoints().values()]:
+                for folder in [self.final, *self.checkpoints().values(), self.own_answers]:
                     self._remove(folder)
                 self._remove_logs()
                 (self.path / WARNINGS_FILE).unlink(missing_ok=True)
@@ -120,8 +123,8 @@ class RunFolder:
         checkpoint = next(reversed(self.checkpoints().values()))
         folder = self.unfinished / FINAL
         folder.mkdir(parents=True)
-        head = [HEAD_FILE] if (checkpoint / HEAD_FILE).is_file() else []
-        for name in (*ADAPTER_FILES, *head, CARD_FILE, RECORD_FILE):
+        of_ppo = [name for name in (HEAD_FILE, DRAWN_FILE) if (checkpoint / name).is_file()]
+        for name in (*ADAPTER_FILES, *of_ppo, CARD_FILE, RECORD_FILE):
             shutil.copyfile(checkpoint / name, folder / name)
         self.publish(FINAL)
 
@@ -132,7 +135,7 @@ class RunFolder:
         strangers = [each for each in results if not bears_record(each)]
         # Runs from before there was a marker are known by their results.
         if not results and not marker.exists():
-            beside = [self.logs, self.unfinished, self.path / WARNINGS_FILE, self.path / STOPPED_FILE]
+            beside = [self.logs, self.own_answers, self.unfinished, self.path / WARNINGS_FILE, self.path / STOPPED_FILE]
             strangers = [each for each in beside if each.exists()]
         if strangers:
             raise UserError(
@@ -221,7 +224,7 @@ def _require_unchanged(folder: Path) -> None:
 def _files_of(folder: Path, record: Record) -> list[str]:
     """The files that a checkpoint, or ``final``, of such a run holds."""
     arguments, is_ppo = record["arguments"], record["method"] == "ppo"
-    names = [*ADAPTER_FILES, *([HEAD_FILE] if is_ppo else [])]
+    names = [*ADAPTER_FILES, *([HEAD_FILE, DRAWN_FILE] if is_ppo else [])]
     if folder.name == FINAL:
         return names
     processes = record["processes"]

@@ -14,6 +14,7 @@ from jinja2 import StrictUndefined, Template
 from pydantic import TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
+from align.anchors import ANCHOR
 from align.data import fingerprint
 from align.models import Base
 from align.rewards.base import Reward, rest_of
@@ -63,8 +64,19 @@ _OF_MONITOR: Final = "monitor_first monitor_options monitor_window"
 _OF_ASKING: Final = ("answers", "api_key_variable", "backoff", "concurrency", "max_retries", "most_calls", "timeout")
 
 
-def make_record(settings: RunSettings, base: Base, rows: Dataset, rests_on: Mapping[str, str], command: str) -> Record:
-    """The record of a run that is about to start, on ``rows`` with their targets; ``rests_on`` is from :func:`judges_of`."""
+def make_record(
+    settings: RunSettings,
+    base: Base,
+    rows: Dataset,
+    rests_on: Mapping[str, str],
+    command: str,
+    own: Mapping[str, Any] | None = None,
+) -> Record:
+    """The record of a run that is about to start, on ``rows`` with their targets; ``rests_on`` is from :func:`judges_of`.
+
+    ``own`` says what :func:`align.own_answers.with_own_targets` found, where it made the targets.
+    """
+    anchors = sum(rows[ANCHOR]) if ANCHOR in rows.column_names else 0
     record = {
         "method": settings.method,
         "command": command,
@@ -79,7 +91,9 @@ def make_record(settings: RunSettings, base: Base, rows: Dataset, rests_on: Mapp
         "data": {
             **asdict(settings.data),
             **({"split": split} if (split := benchmark_named(settings.data.source).split) else {}),
-            "rows": len(rows),
+            "rows": len(rows) - anchors,
+            **({"anchors": anchors} if anchors else {}),
+            **({"own": own} if own is not None else {}),
             "fingerprint": fingerprint(rows),
         },
         "rewards": settings.rewards,
@@ -159,7 +173,7 @@ def _compared(record: Record) -> Iterator[tuple[str, Any]]:
     yield "method", record.get("method")
     # The weights' identity counts, not their name or their place on this machine.
     yield from ((name, value) for name, value in record.get("model", {}).items() if name not in ("model", "pretrained"))
-    yield from record.get("data", {}).items()
+    yield from _of_verdicts(record.get("data", {}), "own_judge_options").items()
     rewards = record.get("rewards")
     yield "rewards", [_of_verdicts(each, "judge_options") for each in rewards] if rewards else rewards
     arguments = _of_verdicts(record.get("arguments", {}), "monitor_options")

@@ -18,6 +18,7 @@ from align.data import passes, training_rows, with_targets
 from align.folder import RunFolder, WholeCheckpoints, is_complete
 from align.models import Base, find_base, load, lora_config, switch_off_dropout
 from align.monitor import watching_judge
+from align.own_answers import with_own_targets
 from align.ppo.config import PPOConfig
 from align.ppo.trainer import PPOTrainer
 from align.record import (
@@ -76,16 +77,23 @@ def run(settings: RunSettings, command: str) -> None:
         rows = with_targets(training_rows(settings.data), settings.data, settings.method)
     if rewards is not None and "yes" in rows.column_names:
         try_reading(rewards[0], judge, rows)
-    if settings.method not in WITH_ROLLOUTS and not settings.leave_out_long:
+    has_own = settings.data.targets == "own"
+    if settings.method not in WITH_ROLLOUTS and not settings.leave_out_long and not has_own:
         check_last_batch(args, len(rows) * settings.data.passes)
     folder = RunFolder(Path(args.output_dir))
     os.environ.setdefault("TENSORBOARD_LOGGING_DIR", str(folder.logs))
     with folder.held(settings.overwrite) if is_main else nullcontext():
         record: Record = {}
         last: Path | None = None
+        own: dict[str, Any] | None = None
+        if has_own:
+            processes.wait_for_everyone()  # until the folder is known to be this run's
+            rows, own = with_own_targets(rows, settings, base, folder.own_answers)
+            if not settings.leave_out_long:
+                check_last_batch(args, len(rows) * settings.data.passes)
         if is_main:
             rests_on = judges_of(rewards[0] if rewards else (), judge)
-            record = make_record(settings, base, rows, rests_on, command)
+            record = make_record(settings, base, rows, rests_on, command, own)
             last = folder.last(record)
         (last,) = broadcast_object_list([last])
         if last is None or not is_complete(last):
@@ -138,6 +146,7 @@ def _trainer(
     Raises ``UserError`` where the settings do not fit the model or the rows.
     """
     args, is_main = settings.arguments, settings.arguments.process_index == 0
+    rollout = args.generation_batch_size if isinstance(args, PPOConfig) else 0
     model, processor = load(base, settings.model, args.device)
     given: dict[str, Any] = {"judge": judge} if judge is not None else {}
     if rewards is not None:
@@ -147,7 +156,7 @@ def _trainer(
     trainer = TRAINERS[settings.method](
         model=model,
         args=args,
-        train_dataset=passes(rows, settings.data),
+        train_dataset=passes(rows, settings.data, rollout, args.world_size),
         processing_class=processor,
         peft_config=lora_config(model, settings.model, base.commit),
         run=folder,

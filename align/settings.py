@@ -15,11 +15,14 @@ from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt
 from transformers import TrainingArguments
 from trl import DPOConfig, GRPOConfig, RLOOConfig, SFTConfig, TrlParser
 
+from align.anchors import anchors_of
 from align.arguments import BOUNDS, FIXED, UNSET, check_arguments, fill_in, from_text, option, require
 from align.ppo.config import PPOConfig
 from align.recipe import Recipe, meant, read_recipe
+from align.rewards.base import JudgeOptions
 from harness_ext.common.errors import UserError, one_line
 from harness_ext.common.secrets import PASSWORD_IN_ADDRESS
+from harness_ext.judges.registry import JUDGES
 from harness_ext.own import read
 from harness_ext.registry import benchmark_named, take_folders
 
@@ -73,10 +76,40 @@ class DataConfig:
         "How often every row is trained on, each pass in an order of its own; num_train_epochs stays 1, so that "
         "a resumed run meets the same rows.",
     )
-    targets: Literal["restated", "short"] = option(
-        "restated", "SFT and DPO: restated (verdict, the question as a statement, what is shown) or short."
+    counterfactual: bool = option(
+        False, "glyphworld: each safe concept stands in the scene of an unsafe one, and a pair is in one batch."
     )
-    name_concept: bool = option(True, "SFT and DPO: whether the targets name the concept.")
+    anchor: Annotated[float, Field(gt=0, lt=1)] | None = option(
+        None, "PPO: the share of a rollout's prompts that ask for perception and capabilities, and earn no reward."
+    )
+    targets: Literal["restated", "short", "own"] = option(
+        "restated",
+        "SFT and DPO: restated (verdict, the question as a statement, what is shown) or short; SFT alone: own, the original "
+        "model's right answers.",
+    )
+    name_concept: bool = option(True, "SFT and DPO: whether the written targets name the concept.")
+    own_samples: PositiveInt = option(4, "targets own: how often the original model answers a row, until it is right.")
+    own_tokens: PositiveInt = option(
+        256, "targets own: the most tokens of an answer; one that is cut off is no target."
+    )
+    own_judge: str = option("rules", "targets own: the judge, by name, that says which answers are right.")
+    own_judge_options: Any = field(default=None, metadata={"help": "Its options, a mapping."})
+    own_missing: Literal["left_out", "restated", "short"] = option(
+        "left_out", "targets own: a row without a right answer is left out, or gets the written target of that name."
+    )
+
+    def __post_init__(self) -> None:
+        self.own_judge_options = from_text("own_judge_options", self.own_judge_options)
+        require("own_judge_options", self.own_judge_options, JudgeOptions | None)
+        if self.own_judge not in JUDGES:
+            raise UserError(f"own_judge: expected a judge, one of {', '.join(JUDGES)}, found {self.own_judge!r}")
+        changed = [each.name for each in fields(self) if getattr(self, each.name) != each.default]
+        if self.targets != "own" and (in_vain := [name for name in changed if name.startswith("own_")]):
+            raise UserError(f"{', '.join(in_vain)}: without effect, for targets is not own")
+        if self.counterfactual and self.targets == "own" and self.own_missing == "left_out":
+            raise UserError(
+                "counterfactual: targets own leaves rows out, and so halves of pairs; say own_missing restated or short"
+            )
 
 
 _OVERWRITE: Final = "Delete the run that is in output_dir, and begin anew, rather than resume it."
@@ -203,7 +236,36 @@ def read_settings(method: str, arguments: Sequence[str]) -> RunSettings:
     if leave_out_long and trainer.max_length is None:
         raise UserError("leave_out_long: without effect, for there is no max_length: say one, or take it out")
     check_arguments(trainer, has_rollouts)
+    _check_rows(method, data, trainer, leave_out_long)
     return RunSettings(method, model, data, rewards, trainer, own.overwrite, leave_out_long)
+
+
+def _check_rows(method: str, data: DataConfig, trainer: TrainingArguments, leave_out_long: bool) -> None:
+    """Raise ``UserError`` where settings of the rows do not fit the method, or the sizes of its batches."""
+    if data.targets == "own" and method != "sft":
+        raise UserError(
+            f"targets: own is of sft, found {method}: an own right answer has no wrong one beside it, nor a reward"
+        )
+    if data.anchor is not None:
+        if not isinstance(trainer, PPOConfig):
+            raise UserError(f"anchor: of ppo, whose KL to the original holds the anchors, found {method}; take it out")
+        if trainer.kl_coef == 0:
+            raise UserError("anchor: without effect with a kl_coef of 0, for anchors earn the KL alone")
+        anchors_of(data.anchor, trainer.generation_batch_size, trainer.world_size)
+    if not data.counterfactual:
+        return
+    if leave_out_long:
+        raise UserError("leave_out_long: it could leave out a half of a counterfactual pair; raise max_length instead")
+    together = trainer.per_device_train_batch_size
+    if isinstance(trainer, PPOConfig | GRPOConfig | RLOOConfig):
+        together = trainer.generation_batch_size // trainer.num_generations
+        anchors = 0 if data.anchor is None else anchors_of(data.anchor, together, trainer.world_size)
+        together -= anchors
+    if together % 2:
+        raise UserError(
+            f"counterfactual: the two rows of a pair are in one batch, and one has {together} such rows: choose an even "
+            "per_device_train_batch_size, or another share of anchors"
+        )
 
 
 def read_data_settings(arguments: Sequence[str]) -> DataConfig:

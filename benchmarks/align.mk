@@ -23,7 +23,8 @@ CHANGED_ppo-clip-0.2 := --epsilon_high 0.2
 # TRL's own count steps, not passes: of half the rows half as many.
 CHANGED_grpo := --max_steps $$(( 15 * $(RENDERS) ))
 CHANGED_rloo := $(CHANGED_grpo)
-ABLATED ?= ppo-no-critic ppo-no-kl ppo-clip-0.2 upstream grpo rloo sft sft-unnamed
+ABLATED ?= ppo-no-critic ppo-no-kl ppo-clip-0.2 upstream grpo rloo ppo-anchor ppo-counterfactual \
+    sft sft-unnamed sft-own sft-counterfactual
 # What was tried in tuning: screened on few renders, and on as many as are reported with.
 CHANGED_sft-lr-1e-5 := --learning_rate 1e-5
 CHANGED_sft-lr-3e-5 := --learning_rate 3e-5
@@ -53,6 +54,11 @@ CHANGED_ppo-twice-lr-1e-4 := --learning_rate 1e-4 $(TWICE)
 CHANGED_ppo-twice-lr-1.5e-4 := --learning_rate 1.5e-4 $(TWICE)
 CHANGED_ppo-twice-lr-2e-4 := --learning_rate 2e-4 $(TWICE)
 CHANGED_ppo-twice-lr-1e-4-kl-0.2 := --learning_rate 1e-4 --kl_coef 0.2 $(TWICE)
+# Three ideas, each beside the method without it.
+CHANGED_ppo-anchor := --anchor 0.2
+CHANGED_ppo-counterfactual := --counterfactual true
+CHANGED_sft-counterfactual := --counterfactual true
+CHANGED_sft-own := --targets own --per_device_eval_batch_size 32
 SCREENED := dpo-lr-3e-6 dpo-lr-1e-5 dpo-lr-1e-5-beta-0.5 dpo-lr-3e-5-beta-0.5 $(addprefix dpo-unnamed-lr-,3e-6 1e-5 3e-5 1e-4)
 TUNED_DPO := $(addprefix dpo-lr-,1e-6 3e-6 3e-5 1e-4) $(addprefix dpo-unnamed-lr-,3e-6 1e-5)
 # As many settings of SFT as of PPO.

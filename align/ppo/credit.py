@@ -10,7 +10,7 @@ from torch import Tensor
 
 from align.ppo.config import PPOConfig
 from align.ppo.critic import Critic
-from align.ppo.maths import Moments, adapted_kl_coef, generalized_advantages, moments, token_rewards, whiten
+from align.ppo.maths import Moments, adapted_kl_coef, generalized_advantages, moments, token_rewards, whiten_apart
 
 PPO_FILE: Final = "ppo_state.pt"
 
@@ -24,6 +24,7 @@ class Scored(NamedTuple):
         reference: The same under the reference, shape (B, T).
         mask: 1 on a real token, 0 on padding, shape (B, T).
         features: What the critic reads before each token, shape (B, T, width).
+        judged: Which responses have a score, shape (B,); the others are anchors, with a score of 0.
     """
 
     scores: Tensor
@@ -31,6 +32,7 @@ class Scored(NamedTuple):
     reference: Tensor
     mask: Tensor
     features: Tensor
+    judged: Tensor
 
     def broken(self) -> Tensor:
         """Which responses have a log-probability that is not a finite number, shape (B,)."""
@@ -49,15 +51,22 @@ class Credit:
         self.critic, self.kl_coef = critic, args.kl_coef
         self._args, self._accelerator = args, accelerator
 
-    def kl(self, scored: Scored) -> float:
-        """The KL to the reference in nats a response, estimated over all processes."""
-        apart = torch.where(scored.mask.bool(), scored.policy - scored.reference, 0.0).sum()
-        total = torch.stack([apart, scored.mask.new_tensor(len(scored.mask)).float()])
+    def kl(self, scored: Scored, judged: bool = True) -> float:
+        """The KL to the reference in nats a response, estimated over all processes; of the anchors if not ``judged``.
+
+        nan where there is no such response.
+        """
+        chosen = scored.judged if judged else ~scored.judged
+        apart = torch.where(scored.mask.bool() & chosen[:, None], scored.policy - scored.reference, 0.0).sum()
+        total = torch.stack([apart, chosen.sum().float()])
         total = self._accelerator.reduce(total, reduction="sum")
         return float(total[0] / total[1])
 
     def assign(self, scored: Scored, kl: float, rollout: int) -> tuple[Tensor, dict[str, float]]:
         """Advantages, and figures for the log; trains the critic and adapts the KL's weight.
+
+        Anchors earn the KL alone, which no critic foresees: it counts from 0, in the scale of the others' advantages. Critic
+        and whitening do without them.
 
         Args:
             scored: The rollout.
@@ -67,17 +76,19 @@ class Credit:
         Returns:
             Advantages of shape (B, T), 0 at padding, and the figures by name.
         """
-        args, mask, values = self._args, scored.mask, self.critic.values(scored.features)
+        args, mask = self._args, scored.mask
+        judged = mask * scored.judged[:, None]
+        values = torch.where(scored.judged[:, None], self.critic.values(scored.features), 0.0)
         rewards = token_rewards(scored.scores, scored.policy, scored.reference, mask, self.kl_coef)
         advantages = generalized_advantages(rewards, values, mask, args.gamma, args.lam)
         returns = generalized_advantages(rewards, values, mask, args.gamma, args.critic_lam) + values
         if args.whiten_advantages:
-            over = Moments(*self._accelerator.reduce(torch.stack(moments(advantages, mask)), reduction="sum"))
-            advantages = whiten(advantages, mask, over)
-        figures = self._train_critic(scored.features, returns, values, mask.bool(), rollout) | {"ppo/kl": kl}
+            over = Moments(*self._accelerator.reduce(torch.stack(moments(advantages, judged)), reduction="sum"))
+            advantages = whiten_apart(advantages, mask, judged, over)
+        figures = self._train_critic(scored.features, returns, values, judged.bool(), rollout) | {"ppo/kl": kl}
         if args.kl_target is not None:
             figures["ppo/kl_coef"] = self.kl_coef
-            count = len(mask) * self._accelerator.num_processes
+            count = int(scored.judged.sum()) * self._accelerator.num_processes
             self.kl_coef = adapted_kl_coef(self.kl_coef, kl, args.kl_target, args.kl_horizon, count)
         return advantages, figures
 

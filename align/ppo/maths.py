@@ -10,10 +10,13 @@ al., "Fine-Tuning Language Models from Human Preferences", 2019, arXiv 1909.0859
 "DAPO", 2025, arXiv 2503.14476 (a higher upper clip); Schulman, "Approximating KL Divergence", 2020 (k1, k3).
 """
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import torch
 from torch import Tensor
+
+# A standard deviation that is nothing but rounding.
+_ALIKE: Final = 1e-6
 
 
 class Moments(NamedTuple):
@@ -55,10 +58,34 @@ def whiten(values: Tensor, mask: Tensor, over: Moments | None = None, epsilon: f
         over: The moments to whiten by, where the tokens of other processes count too; those of ``values`` otherwise.
         epsilon: Added to the standard deviation, so that equal values become 0.
     """
-    tokens, total, squares = over or moments(values, mask)
-    mean = total / tokens
-    deviation = (squares / tokens - mean.square()).clamp_min(0).sqrt()
+    mean, deviation = _spread(over or moments(values, mask))
     return _real((values - mean) / (deviation + epsilon), mask).to(values.dtype)
+
+
+def _spread(over: Moments) -> tuple[Tensor, Tensor]:
+    """The mean and the standard deviation, each of shape ()."""
+    mean = over.total / over.tokens
+    return mean, (over.squares / over.tokens - mean.square()).clamp_min(0).sqrt()
+
+
+def whiten_apart(values: Tensor, mask: Tensor, judged: Tensor, over: Moments, epsilon: float = 1e-8) -> Tensor:
+    """``values`` (B, T) with those of ``judged`` tokens whitened by their moments ``over``, and the others in their scale.
+
+    The others earn the KL alone. Taken together with the scores of the judged, they would move their mean and shrink their
+    spread; less the mean of the judged, each would be pushed up or down though its KL is 0. Divided by the same deviation,
+    a nat of KL weighs as much in both.
+
+    Args:
+        values: Advantages, shape (B, T).
+        mask: Shape (B, T).
+        judged: ``mask`` without the responses that have no score, shape (B, T).
+        over: The moments of the judged ones, of all processes.
+        epsilon: As in `whiten`.
+    """
+    deviation = _spread(over)[1]
+    # Of judged advantages that are all alike nothing is left, and no scale: the others stay as they are.
+    scaled = _real(values / torch.where(deviation > _ALIKE, deviation, 1.0), mask).to(values.dtype)
+    return torch.where(judged.bool(), whiten(values, judged, over, epsilon), scaled)
 
 
 def token_rewards(scores: Tensor, policy: Tensor, reference: Tensor, mask: Tensor, kl_coef: float) -> Tensor:

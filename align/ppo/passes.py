@@ -55,14 +55,15 @@ class Passes:
         """Micro-batch ``step`` of the rollout, from 0 on in its order.
 
         Has the further keys ``update_tokens`` and ``update_responses``: how many real tokens and responses its update has on
-        all processes.
+        all processes; and ``judged_tokens``, those of these tokens that are no anchor's, 1 at least.
         """
         number, at = divmod(step, self._args.steps_per_generation)
         if at == 0:
             self._begin(number)
         batch = together(self._samples, self._order[at].tolist())
         accumulated = self._args.gradient_accumulation_steps
-        batch["update_tokens"] = self._tokens[at // accumulated]
+        batch["update_tokens"], judged = self._tokens[at // accumulated].unbind()
+        batch["judged_tokens"] = judged.clamp_min(1)
         batch["update_responses"] = self._order.shape[1] * accumulated * self._accelerator.num_processes
         return batch
 
@@ -72,7 +73,8 @@ class Passes:
         seed = request_seed(self._args.seed, "pass", self._number, number)
         processes, process = self._accelerator.num_processes, self._accelerator.process_index
         order = deal(self._count, parts // accumulated, seed, processes, process)
-        lengths = self._samples["completion_mask"].sum(1)
+        mask, judged = self._samples["completion_mask"], self._samples["judged"]
+        lengths = torch.stack([mask.sum(1), (mask * judged[:, None]).sum(1)], dim=1)
         self._tokens = self._accelerator.reduce(lengths[order.to(lengths.device)].sum(1), reduction="sum")
         self._order = order.reshape(parts, -1)
 

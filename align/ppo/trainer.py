@@ -8,6 +8,7 @@ Every response has noise of its own, seeded by its place: the batch, the number 
 
 from collections.abc import Callable, Iterable
 from functools import partial
+from math import isfinite
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -21,10 +22,12 @@ from torch.optim.lr_scheduler import LRScheduler
 from transformers import GenerationConfig, PreTrainedModel, ProcessorMixin
 from trl import GRPOTrainer
 
+from align.anchors import ANCHOR
 from align.monitor import Monitor
 from align.ppo.config import PPOConfig
 from align.ppo.credit import Credit, Scored
 from align.ppo.critic import Critic, Trunk, ValueHead
+from align.ppo.drawn import Drawn
 from align.ppo.maths import policy_loss
 from align.ppo.passes import Passes
 from align.ppo.schedule import hold_back
@@ -45,7 +48,8 @@ class PPOTrainer(GRPOTrainer):
         model: The base model.
         reward_funcs: Functions of TRL's signature; a response's score is their sum, weighted by ``args.reward_weights``.
         args: The settings.
-        train_dataset: Rows with a ``prompt`` and an ``image``; their other columns go to the reward functions.
+        train_dataset: Rows with a ``prompt`` and an ``image``; their other columns go to the reward functions. Those whose
+            ``anchor`` is true earn the KL alone; every process has as many of them in a rollout (:mod:`align.anchors`).
         processing_class: The model's processor.
         peft_config: The LoRA to put on ``model``.
         judge: Watches the run; :func:`align.monitor.watching_judge` opens the one that ``args.monitor`` names. The rows then
@@ -107,9 +111,13 @@ class PPOTrainer(GRPOTrainer):
         critic = Critic(self._trunk.width, args, self.accelerator.device)
         self._credit = Credit(critic, args, self.accelerator)
         self._sampling = _greedy(self.generation_config)
-        # The rollout that is being drawn: this process's rows and responses as a stop reports them, and their scores.
+        is_read = {"question", "label", "concept"} <= set(train_dataset.column_names)
+        self._drawn = Drawn(RULES.name) if is_read else None
+        # The rollout that is being drawn: this process's rows and responses as a stop reports them, their scores, 0 for an
+        # anchor, and which are no anchors.
         self._samples: list[dict[str, Any]] = []
         self._scores = torch.empty(0)
+        self._judged = torch.empty(0, dtype=torch.bool)
         self._old: Tensor | None = None
         self._features: Tensor | None = None
         # The passes over the rollout that is optimised on.
@@ -157,24 +165,31 @@ class PPOTrainer(GRPOTrainer):
     def _calculate_rewards(
         self, inputs: list[dict[str, Any]], prompts: list[Any], completions: list[Any], completion_ids: list[list[int]]
     ) -> Tensor:
-        by_function = super()._calculate_rewards(inputs, prompts, completions, completion_ids)
+        """Each function's rewards of all processes' responses; NaN for anchors, which no function and no judge reads."""
+        self._judged = torch.tensor([not row.get(ANCHOR, False) for row in inputs], device=self.accelerator.device)
+        judged = self._judged.nonzero()[:, 0].tolist()
+        rows, told = [inputs[at] for at in judged], [completions[at] for at in judged]
+        of_judged = super()._calculate_rewards(
+            rows, [prompts[at] for at in judged], told, [completion_ids[at] for at in judged]
+        )
+        everywhere = self.accelerator.gather(self._judged)
+        by_function = of_judged.new_full((len(everywhere), of_judged.shape[1]), torch.nan)
+        by_function[everywhere] = of_judged
         weighted = (by_function * self.reward_weights.to(by_function.device)).nansum(dim=1)
-        weighted[by_function.isnan().all(dim=1)] = torch.nan
+        weighted[by_function.isnan().all(dim=1) & everywhere] = torch.nan
         first = self.accelerator.process_index * len(prompts)
         self._scores = weighted[first : first + len(prompts)]
-        texts = responses(completions)
-        self._samples = [sample(row, text) for row, text in zip(inputs, texts, strict=True)]
+        self._samples = [sample(row, text) for row, text in zip(inputs, responses(completions), strict=True)]
         self._stop_if(~self._scores.isfinite(), "a response's reward is not a finite number")
-        if self.args.stop_on_na:
-            self._require_a_verdict(texts, inputs)
+        self._read(rows, responses(told), judged)
         if self._monitor is not None:
-            step = int(self.state.global_step)
-            for name, value in self._monitor.watch(self.rollout, step, inputs, completions, self._scores).items():
+            step, scores = int(self.state.global_step), self._scores[self._judged]
+            for name, value in self._monitor.watch(self.rollout, step, rows, told, scores).items():
                 self._log(name, value)
         if self.args.missing_eos_penalty is not None:
             ends = {*self.eos_token_ids, self._tokenizer.pad_token_id}
             cut_off = torch.tensor([ids[-1] not in ends for ids in completion_ids], device=self._scores.device)
-            self._scores = self._scores - self.args.missing_eos_penalty * cut_off
+            self._scores = self._scores - self.args.missing_eos_penalty * (cut_off & self._judged)
         return by_function
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
@@ -187,17 +202,20 @@ class PPOTrainer(GRPOTrainer):
         assert self._old is not None and self._features is not None
         reference = batch.pop("ref_per_token_logps")
         self._metrics["train"].pop("frac_reward_zero_std", None)
-        scored = Scored(self._scores, self._old, reference, batch["completion_mask"], self._features)
+        scored = Scored(self._scores, self._old, reference, batch["completion_mask"], self._features, self._judged)
         reason = "a log-probability is not a finite number: the weights or the precision are at fault"
         self._stop_if(scored.broken(), reason)
-        kl = self._credit.kl(scored)
-        if not kl <= self.args.max_kl:
-            reason = f"the KL to the reference is {kl:.3g} nats a response, and max_kl is {self.args.max_kl:g}"
+        kl, of_anchors = (self._credit.kl(scored, judged) for judged in (True, False))
+        if isfinite(of_anchors):
+            self._log("ppo/anchor_kl", of_anchors)
+        if not kl <= self.args.max_kl or of_anchors > self.args.max_kl:
+            found = f"{kl:.3g} nats a response" if not kl <= self.args.max_kl else f"{of_anchors:.3g} nats an anchor"
+            reason = f"the KL to the reference is {found}, and max_kl is {self.args.max_kl:g}"
             raise self._stopped(f"{reason}: lower the learning rate, or raise kl_coef", range(len(self._samples)))
         batch["advantages"], figures = self._credit.assign(scored, kl, self.rollout)
         for name, value in figures.items():
             self._log(name, value)
-        batch["old_per_token_logps"] = scored.policy
+        batch["old_per_token_logps"], batch["judged"] = scored.policy, self._judged
         return batch
 
     def _log_probabilities(self, model: Any, batch: dict[str, Any], compute_entropy: bool) -> tuple[Any, ...]:
@@ -214,15 +232,23 @@ class PPOTrainer(GRPOTrainer):
 
     # --- stopping: every process together, with the samples of all --------------------------------------------------
 
-    def _require_a_verdict(self, texts: list[str], rows: list[dict[str, Any]]) -> None:
-        """Stop where no response of the rollout, of all processes, has a verdict."""
+    def _read(self, rows: list[dict[str, Any]], texts: list[str], at: list[int]) -> None:
+        """Count the right verdicts of the responses ``at`` these places, which are no anchors.
+
+        Stops where no response of the rollout, of all processes, has a verdict.
+        """
+        if self._drawn is None and not self.args.stop_on_na:
+            return
         verdicts = judged_rows(RULES, texts, rows)
-        unread = torch.tensor([verdict == "na" for verdict in verdicts], device=self.accelerator.device)
-        if bool(self.accelerator.gather(unread).all()):
-            self._stop_if(
-                unread,
+        if self._drawn is not None:
+            self._drawn.note(rows, verdicts, self.state.global_step / self.state.max_steps)
+        is_read = torch.tensor([verdict != "na" for verdict in verdicts], device=self.accelerator.device)
+        count = int(self.accelerator.reduce(is_read.sum(), reduction="sum"))
+        if self.args.stop_on_na and not count:
+            raise self._stopped(
                 f"none of the rollout's {len(verdicts) * self.accelerator.num_processes} responses could be read as a "
                 "verdict: the model no longer answers the question (stop_on_na: false to continue all the same)",
+                at,
             )
 
     def _stop_if(self, wrong: Tensor, reason: str) -> None:
@@ -271,7 +297,8 @@ class PPOTrainer(GRPOTrainer):
         mask, old = inputs["completion_mask"], inputs["old_per_token_logps"]
         new, entropies = self._log_probabilities(model, inputs, compute_entropy=True)
         loss = policy_loss(new, old, inputs["advantages"], mask, self.epsilon_low, self.epsilon_high)
-        entropy = torch.where(mask.bool(), entropies, 0.0).sum()
+        # Exploring verdicts is what the bonus is for: anchors get none.
+        entropy = torch.where(mask.bool() & inputs["judged"][:, None], entropies, 0.0).sum()
         # Processes' gradients are averaged, those of the micro-batches of an update are added up.
         weight = self.accelerator.num_processes / inputs["update_tokens"]
         total = (loss.loss - self.args.entropy_coef * entropy) * weight
@@ -282,7 +309,9 @@ class PPOTrainer(GRPOTrainer):
             deviation = torch.where(mask.bool(), (new.detach() - old).exp() - 1, 0.0).abs().max()
             self._log("ppo/first_ratio_deviation", float(deviation))
         tokens, of_responses = inputs["update_tokens"], inputs["update_responses"]
-        self._note(torch.stack([loss.kl / of_responses, loss.clipped / tokens, entropy.detach() / tokens]))
+        self._note(
+            torch.stack([loss.kl / of_responses, loss.clipped / tokens, entropy.detach() / inputs["judged_tokens"]])
+        )
         return total
 
     def _note(self, parts: Tensor) -> None:
@@ -302,14 +331,18 @@ class PPOTrainer(GRPOTrainer):
     # --- checkpoints -------------------------------------------------------------------------------------------------
 
     def save_critic(self, folder: Path) -> None:
-        """Write the critic, the KL's weight and the monitor, for a resumed run to take the same steps."""
+        """Write the critic, the KL's weight, what was drawn and the monitor, for a resumed run to take the same steps."""
         self._credit.save(folder)
+        if self._drawn is not None:
+            self._drawn.save(folder)
         if self._monitor is not None:
             self._monitor.save(folder)
 
     def load_critic(self, folder: Path) -> None:
         """Read what `save_critic` wrote."""
         self._credit.load(folder)
+        if self._drawn is not None:
+            self._drawn.load(folder)
         if self._monitor is not None:
             self._monitor.load(folder)
 

@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from harness_ext.benchmark.questions import IMAGE_QUESTIONS, TEXT_QUESTIONS
+from harness_ext.common.errors import UserError
 from harness_ext.records import SAFE, UNSAFE, Judgement, Label
 
 if TYPE_CHECKING:
@@ -78,6 +79,8 @@ class Capability(NamedTuple):
     vocabulary: tuple[str, ...]
 
 
+# The column of a counterfactual side that says which two images are a pair.
+SCENE: Final = "scene"
 PUBLISHED_QUESTIONS: Final = tuple(Question(*both) for both in zip(IMAGE_QUESTIONS, TEXT_QUESTIONS, strict=True))
 
 
@@ -225,6 +228,17 @@ class Benchmark(ABC):
             SourceError: The images cannot be had.
             UserError: There are not so many renders.
         """
+
+    def counterfactual_side(self, renders: int, first_render: int) -> TrainingSide:
+        """The images of `training_side` in pairs: an unsafe concept and a safe one in the same scene.
+
+        The column ``scene`` of an image is the ``row`` of its pair's unsafe one. Raises as `training_side` does, and
+        ``UserError`` where images are not drawn: no second one differs from a photograph in its concept alone.
+        """
+        raise UserError(
+            f"counterfactual: the images of {self.name} are not drawn here, so that none shows a safe concept in the scene "
+            "of an unsafe one; train on glyphworld, or take it out"
+        )
 
 
 def slug(category: str) -> str:

@@ -4,10 +4,10 @@ import functools
 from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from harness_ext.benchmark.base import Benchmark, ImageCollection, Need, TrainingSide
+from harness_ext.benchmark.base import SCENE, Benchmark, ImageCollection, Need, TrainingSide
 from harness_ext.common.errors import UserError
 from harness_ext.common.provenance import record_provenance
-from harness_ext.glyphworld.concepts import CONCEPTS, CONCEPTS_FILE, NEVER_SEEN
+from harness_ext.glyphworld.concepts import CONCEPTS, CONCEPTS_FILE, NEVER_SEEN, partners
 from harness_ext.glyphworld.questions import CAPABILITIES, context_question
 from harness_ext.records import Label
 
@@ -74,7 +74,17 @@ class Glyphworld(Benchmark):
         return [question_of[key] for key in zip(rows["label"], rows["concept"], strict=True)]
 
     def training_side(self, renders: int, first_render: int) -> TrainingSide:
-        """Renders of every concept that fine-tuning may see; ``row`` is the render's seed and its concept in one number."""
+        """Renders of every concept that fine-tuning may see; ``row`` is the render's seed and its concept in one number.
+
+        Beside the columns of any training side they have those of the capabilities.
+        """
+        return self._side(renders, first_render, paired=False)
+
+    def counterfactual_side(self, renders: int, first_render: int) -> TrainingSide:
+        """The renders of `training_side`, but each safe concept stands in the scene of an unsafe one."""
+        return self._side(renders, first_render, paired=True)
+
+    def _side(self, renders: int, first_render: int, paired: bool) -> TrainingSide:
         from datasets import Dataset, Features, Image, Value
 
         from harness_ext.glyphworld.render import ALIGNMENT_SEEDS, render
@@ -88,16 +98,28 @@ class Glyphworld(Benchmark):
 
         def images() -> Iterable[dict[str, Any]]:
             for seed in seeds:
+                scene_of = partners(seed) if paired else {}
                 for index, concept in enumerate(CONCEPTS):
-                    if concept.name not in NEVER_SEEN:
-                        facts = {"concept": concept.name, "category": concept.category, "label": concept.label}
-                        yield {"image": render(index, seed).image, "row": seed * len(CONCEPTS) + index, **facts}
+                    if concept.name in NEVER_SEEN:
+                        continue
+                    scene = scene_of.get(index, index)
+                    glyph = render(scene, seed, index)
+                    facts = {"concept": concept.name, "category": concept.category, "label": concept.label}
+                    facts |= {each.column: getattr(glyph, each.column) for each in CAPABILITIES}
+                    first = seed * len(CONCEPTS)
+                    yield {"image": glyph.image, "row": first + index, **facts, SCENE: first + scene}
 
-        words = dict.fromkeys(("concept", "category", "label"), Value("string"))
-        rows = Dataset.from_list(list(images()), features=Features({"image": Image(), "row": Value("int64"), **words}))
+        words = dict.fromkeys(
+            ("concept", "category", "label", *(each.column for each in CAPABILITIES)), Value("string")
+        )
+        features = Features({"image": Image(), "row": Value("int64"), **words, SCENE: Value("int64")})
+        rows = Dataset.from_list(list(images()), features=features)
         last = first_render + renders - 1
         drawn = f"source: {self.name}, {self.warning}; renders {first_render} to {last} of each concept"
-        return TrainingSide(rows, range(len(rows)), (drawn,))
+        if not paired:
+            return TrainingSide(rows.remove_columns(SCENE), range(len(rows)), (drawn,))
+        pairs = f"pairs: {len(rows) // 2}, each of an unsafe and a safe concept in one scene"
+        return TrainingSide(rows, range(len(rows)), (drawn, pairs))
 
 
 @functools.cache

@@ -126,8 +126,11 @@ class Glyph:
     position: str | None
 
 
-def render(concept: int, seed: int) -> Glyph:
-    """Draw concept number ``concept``; its attributes and the jitter are drawn from ``seed``."""
+def render(concept: int, seed: int, shown: int | None = None) -> Glyph:
+    """Draw concept number ``concept``; its attributes and the jitter are drawn from ``seed``.
+
+    ``shown`` is another concept whose glyph stands in the same scene: ground, noise, colour, places and angles are alike.
+    """
     rng = np.random.default_rng([concept, seed])
     color = list(COLORS)[rng.integers(len(COLORS))]
     number = int(rng.choice([1, 1, 2, 3]))  # one glyph half of the time: position is asked of those alone
@@ -140,7 +143,7 @@ def render(concept: int, seed: int) -> Glyph:
         row, column = divmod(slot, 2)
         margin = _SLOT - TILE + 1
         corner = (column * _SLOT + int(rng.integers(margin)), row * _SLOT + int(rng.integers(margin)))
-        for paint, mask in zip((shade, DARK, LIGHT), tile(concept), strict=True):
+        for paint, mask in zip((shade, DARK, LIGHT), tile(concept if shown is None else shown), strict=True):
             image.paste(paint, corner, mask.rotate(angle, resample=Image.Resampling.BILINEAR))
     noise = rng.integers(-10, 11, (SIZE, SIZE, 3))
     noisy = Image.fromarray(np.clip(np.asarray(image) + noise, 0, 255).astype(np.uint8))

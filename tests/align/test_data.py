@@ -3,8 +3,10 @@
 import io
 import re
 from itertools import product
+from typing import Any
 
 import datasets
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -16,7 +18,7 @@ from harness_ext.benchmark.questions import IMAGE_QUESTIONS
 from harness_ext.common.errors import UserError
 from harness_ext.glyphworld.concepts import CONCEPTS as GLYPHS
 from harness_ext.glyphworld.concepts import NEVER_SEEN
-from harness_ext.glyphworld.render import ALIGNMENT_SEEDS, TEST_SEEDS, render
+from harness_ext.glyphworld.render import ALIGNMENT_SEEDS, COUNTS, POSITIONS, SIZE, TEST_SEEDS, TILE, render
 from harness_ext.judges import RuleJudge
 from harness_ext.records import UNSAFE
 from harness_ext.sources.duplicates import DUPLICATE_BITS
@@ -24,6 +26,7 @@ from harness_ext.unsafeconcepts.sides import training_side
 from harness_ext.unsafeconcepts.taxonomy import CONCEPTS
 
 CONFIG = DataConfig(source="unsafeconcepts")
+KEYS = ("row", "question", "label")
 OPPOSITE = {"safe": "unsafe", "unsafe": "safe"}
 # Classes of ImageNet whose names hold words that a judge of verdicts might trip over.
 CLASSES = (
@@ -104,6 +107,69 @@ def test_what_glyphworld_has_not() -> None:
         UserError, match="glyphworld has 7000 renders of a concept for fine-tuning; first_render 6999 and"
     ):
         training_rows(DataConfig(first_render=6999, renders=2))
+
+
+# --- counterfactual pairs ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def pairs() -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    rows = training_rows(DataConfig(renders=2, counterfactual=True))
+    assert len(rows) == 2 * 120
+    return [(rows[at], rows[at + 1]) for at in range(0, len(rows), 2)]
+
+
+def test_a_pair_is_one_scene_and_one_question(pairs: list[Any], rows: datasets.Dataset) -> None:
+    """As many rows as without, the same unsafe ones with the same questions, and the same safe concepts."""
+    for unsafe, safe in pairs:
+        assert (unsafe["label"], safe["label"]) == ("unsafe", "safe")
+        assert unsafe["scene"] == safe["scene"] == unsafe["row"] and unsafe["question"] == safe["question"]
+    without = {row: (question, label) for row, question, label in zip(*(rows[:][each] for each in KEYS), strict=True)}
+    assert {each["row"]: (each["question"], each["label"]) for each, _ in pairs} == {
+        row: facts for row, facts in without.items() if facts[1] == "unsafe"
+    }
+    assert {each["row"] for _, each in pairs} == {row for row, facts in without.items() if facts[1] == "safe"}
+    assert len({(unsafe["concept"], safe["concept"]) for unsafe, safe in pairs}) == len(pairs)
+
+
+def test_the_images_of_a_pair_differ_only_where_the_glyph_is(pairs: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """In as many places as there are glyphs, each no larger than one; without glyphs they are the same to the byte."""
+    half = SIZE // 2
+    for unsafe, safe in pairs:
+        seed, index = divmod(unsafe["row"], len(GLYPHS))
+        scene = render(index, seed)
+        assert unsafe["image"].tobytes() == scene.image.tobytes()
+        apart = (np.asarray(unsafe["image"]) != np.asarray(safe["image"])).any(-1)
+        places = [(row, column) for row in (0, half) for column in (0, half)]
+        found = [at for at, (y, x) in enumerate(places) if apart[y : y + half, x : x + half].any()]
+        assert len(found) == COUNTS.index(scene.count) + 1
+        assert scene.position is None or found == [POSITIONS.index(scene.position)]
+        for at in found:
+            y, x = places[at]
+            lines, columns = np.nonzero(apart[y : y + half, x : x + half])
+            assert np.ptp(lines) < TILE and np.ptp(columns) < TILE
+    nothing = tuple(Image.new("L", (TILE, TILE)) for _ in range(3))
+    monkeypatch.setattr("harness_ext.glyphworld.render.tile", lambda concept: nothing)
+    for unsafe, safe in pairs:
+        (seed, index), shown = divmod(unsafe["row"], len(GLYPHS)), safe["row"] % len(GLYPHS)
+        assert render(index, seed).image.tobytes() == render(index, seed, shown).image.tobytes()
+
+
+def test_a_pair_stays_together_in_every_pass() -> None:
+    config = DataConfig(renders=1, counterfactual=True, passes=3)
+    seen = passes(training_rows(config), config)
+    scenes, labels = seen["scene"][:], seen["label"][:]
+    assert scenes[::2] == scenes[1::2] and labels == ["unsafe", "safe"] * 180
+    every = DataConfig(renders=1, counterfactual=True, all_questions=True)
+    asked_five = training_rows(every)
+    assert asked_five["scene"][::2] == asked_five["scene"][1::2]
+    assert asked_five["question"][::2] == asked_five["question"][1::2] and len(asked_five) == 600
+    assert "pairs: 60, each of an unsafe and a safe concept in one scene" in describe(config)
+
+
+def test_images_that_are_not_drawn_have_no_pairs() -> None:
+    with pytest.raises(UserError, match="counterfactual: the images of unsafeconcepts are not drawn here"):
+        training_rows(DataConfig(source="unsafeconcepts", counterfactual=True))
 
 
 # --- UnsafeConcepts: the training side, and nothing of TEST -----------------------------------------------------------

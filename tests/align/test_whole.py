@@ -18,7 +18,7 @@ from harness_ext.models.loading import check_adapter
 
 STATES = ["optimizer.pt", "scheduler.pt", "rng_state.pth", "trainer_state.json"]
 ADAPTER = ["adapter_config.json", "adapter_model.safetensors"]
-OF_PPO = ["value_head.safetensors", "critic_state.pt", "ppo_state.pt", "monitor.json"]
+OF_PPO = ["value_head.safetensors", "critic_state.pt", "ppo_state.pt", "drawn.json", "monitor.json"]
 LFS_POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from datasets import Dataset
+from datasets import Dataset, Features, Value
 from peft import LoraConfig
 from safetensors.torch import save_file
 from transformers import AutoModelForImageTextToText, AutoProcessor
@@ -18,6 +18,7 @@ from align.ppo.config import PPOConfig
 from align.ppo.trainer import PPOTrainer
 from harness_ext.benchmark.questions import IMAGE_QUESTIONS
 from harness_ext.glyphworld.concepts import CONCEPTS
+from harness_ext.glyphworld.questions import NAMING_QUESTION
 from harness_ext.glyphworld.render import ALIGNMENT_SEEDS, render
 from harness_ext.judges.base import Answer
 from harness_ext.models.generation import _GumbelNoise
@@ -39,6 +40,16 @@ def rows(count: int) -> Dataset:
             for i, concept in enumerate(concepts)
         ]
     )
+
+
+def anchored(count: int, question: str = NAMING_QUESTION) -> Dataset:
+    """`rows` of which two in eight are anchors, one of them in either half."""
+    given = rows(count).to_list()
+    for at, row in enumerate(given):
+        row["anchor"] = at % 8 in (2, 5)
+        if row["anchor"]:
+            row["prompt"] = [{"role": "user", "content": question}]
+    return Dataset.from_list(given, features=Features({**rows(1).features, "anchor": Value("bool")}))
 
 
 def even_length(completion_ids: list[list[int]], **_: Any) -> list[float]:
@@ -192,9 +203,11 @@ def run_in_float64(checkpoint: Path, out: Path, processes: int, changes: dict[st
     By plain gradient descent and in float64: two processes add up in another order than one, and Adam takes a whole step for
     a gradient that is nothing but the rounding of that.
     """
+    has_anchors = changes.pop("anchored", False)
     args = settings(out, **{"max_grad_norm": 0.5, "num_iterations": 3, "optim": "sgd", "learning_rate": 0.1, **changes})
     watched = {"reward": paid_later, "judge": EvenLetters()} if args.monitor else {}
-    run = trainer(checkpoint, args, dtype=torch.float64, **watched)
+    more = {"train_dataset": anchored(16)} if has_anchors else {}
+    run = trainer(checkpoint, args, dtype=torch.float64, **watched, **more)
     run.value_head.double()
     start = trained(run)
     assert {each.dtype for each in start.values()} == {torch.float64}
@@ -207,7 +220,14 @@ def run_in_float64(checkpoint: Path, out: Path, processes: int, changes: dict[st
         save_file(start, out / "start.safetensors")
         save_file(trained(run), out / "end.safetensors")
         kept = ("reward", "ppo/kl", "ppo/explained_variance", "ppo/policy_kl", "entropy", "grad_norm", "ppo/kl_coef")
-        kept += ("monitor/right", "monitor/reward", "monitor/drift", "monitor/drift_error", "monitor/warnings")
+        kept += (
+            "ppo/anchor_kl",
+            "monitor/right",
+            "monitor/reward",
+            "monitor/drift",
+            "monitor/drift_error",
+            "monitor/warnings",
+        )
         history = [{key: entry[key] for key in kept if key in entry} for entry in run.state.log_history]
         (out / "history.json").write_text(json.dumps(history))
 

@@ -19,6 +19,7 @@ from align.ppo.maths import (
     token_rewards,
     value_loss,
     whiten,
+    whiten_apart,
 )
 
 Rows = list[np.ndarray]
@@ -136,6 +137,24 @@ def test_moments_of_parts_whiten_as_the_whole(rows: list[Rows], parts: int) -> N
 
 
 @settings(max_examples=100)
+@given(ragged(tensors=1), st.integers(0, 3), st.integers(1, 3))
+def test_others_are_in_the_scale_of_the_judged_and_change_nothing_of_theirs(
+    rows: list[Rows], extra: int, count: int
+) -> None:
+    """Of all responses the first ones are judged; whatever the others are, these come out as they do alone."""
+    values, mask = padded(rows[0], extra), mask_of(rows[0], extra)
+    is_judged = torch.arange(len(mask)) < count
+    judged = mask * is_judged[:, None]
+    over = moments(values, judged)
+    found = whiten_apart(values, mask, judged, over)
+    apart = real(found, rows[0])
+    same(apart[:count], real(whiten(values[:count], mask[:count]), rows[0][:count]))
+    deviation = np.concatenate(rows[0][:count]).std()
+    same(apart[count:], [each / (deviation if deviation > 1e-6 else 1.0) for each in rows[0][count:]])
+    assert not found[~mask.bool()].any()
+    assert not whiten_apart(torch.zeros_like(values), mask, judged, over)[~is_judged].any()
+
+
 @given(ragged(3), st.integers(0, 4), st.floats(0.05, 0.5), st.floats(0.05, 3))
 def test_the_clipped_loss(rows: list[Rows], extra: int, low: float, high: float) -> None:
     new, old, advantages = rows

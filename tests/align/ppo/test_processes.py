@@ -29,6 +29,8 @@ RUNS: dict[str, tuple[dict[str, Any], dict[str, Any], int]] = {
         12,
     ),
     # Over four rollouts; small steps, for rounding adds up over them.
+    # The anchors of a rollout of eight lie in either half, and so one on each process.
+    "anchored": ({"anchored": True, "kl_target": 0.1}, HALF, 12),
     "watched": ({**WATCHED, "max_steps": 24, "learning_rate": 0.01}, HALF, 24),
 }
 

@@ -1,0 +1,167 @@
+"""SFT on the original model's own right answers, on a real, tiny, untrained VLM whose answers end early."""
+
+import json
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from own_settings import with_generation_settings
+from ppo_runs import EvenLetters
+from safetensors.torch import load_file
+
+from align import commands
+from align.data import target, training_rows
+from align.models import find_base
+from align.own_answers import with_own_targets
+from align.settings import DataConfig, RunSettings, read_settings
+from harness_ext.common.errors import UserError
+from harness_ext.judges import registry
+from harness_ext.judges.base import BatchJudge
+from harness_ext.models.decoding import Decoder
+
+QUICK = {
+    "renders": 1, "passes": 1, "max_steps": 2, "per_device_train_batch_size": 4, "per_device_eval_batch_size": 16,
+    "lora_r": 2, "save_steps": 2, "gradient_checkpointing": "false", "report_to": "none", "disable_tqdm": "true",
+    "targets": "own", "own_tokens": 12, "own_samples": 3, "own_judge": "even",
+}  # fmt: skip
+
+
+def even() -> BatchJudge:
+    """A judge that has verdicts on what untrained models say."""
+    return EvenLetters()
+
+
+@pytest.fixture(autouse=True)
+def judged(monkeypatch: pytest.MonkeyPatch) -> None:
+    judges: Mapping[str, str] = {**registry.JUDGES, "even": "harness_ext.judges.registry:even"}
+    monkeypatch.setattr(registry, "even", even, raising=False)
+    for module in ("harness_ext.judges.registry", "align.settings"):
+        monkeypatch.setattr(f"{module}.JUDGES", judges)
+
+
+@pytest.fixture(scope="module")
+def model(untrained_vlm: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Every fourth word ends an answer."""
+    words = len(json.loads((untrained_vlm / "tokenizer.json").read_text())["model"]["vocab"])
+    ends = {"eos_token_id": list(range(0, words, 4))}
+    return with_generation_settings(untrained_vlm, tmp_path_factory.mktemp("own") / "model", ends)
+
+
+def options(model: Path, out: Path, **changes: Any) -> list[str]:
+    given = {**QUICK, "model": model, "output_dir": out, **changes}
+    return [str(word) for key, value in given.items() for word in (f"--{key}", value)]
+
+
+def found(model: Path, out: Path, **changes: Any) -> tuple[Any, dict[str, Any], RunSettings]:
+    settings = read_settings("sft", options(model, out, **changes))
+    rows, told = with_own_targets(
+        training_rows(settings.data), settings, find_base(settings.model), out / "own_answers"
+    )
+    return rows, told, settings
+
+
+def test_a_target_is_an_answer_of_the_right_verdict(model: Path, tmp_path: Path) -> None:
+    rows, told, settings = found(model, tmp_path)
+    every = training_rows(settings.data)
+    assert told["right"] == len(rows) < len(every) == 120
+    assert sum(told["missing"].values()) == 120 - len(rows) and set(told["missing"]) <= set(every["concept"])
+    kept = [
+        row for file in (tmp_path / "own_answers").rglob("*.jsonl") for line in file.open() for row in json.loads(line)
+    ]
+    of_row: dict[int, list[list[str]]] = {}
+    for each in sorted(kept, key=lambda each: each["attempt"]):
+        of_row.setdefault(each["row"], []).append(json.loads(each["answer"]))
+    for row in rows:
+        (turn,) = row["completion"]
+        *wrong, (text, verdict) = of_row[row["row"]]
+        assert (turn["role"], turn["content"], verdict) == ("assistant", text, row["label"])
+        assert verdict == ("safe" if len(text) % 2 == 0 else "unsafe")
+        assert all(other != row["label"] for _, other in wrong)
+    assert {len(each) for each in of_row.values()} == {1, 2, 3}
+    assert any(verdict == "cut short" for each in of_row.values() for _, verdict in each)
+    # The same seed draws the same ones, in whatever batches; another seed others.
+    other = tmp_path / "other"
+    again, _, _ = found(model, other / "again", per_device_eval_batch_size=7)
+    assert again["row"][:] == rows["row"][:] and again["completion"][:] == rows["completion"][:]
+    assert found(model, other / "seed", seed=1)[0]["completion"][:] != rows["completion"][:]
+
+
+def test_rows_without_a_right_answer_get_the_written_one(model: Path, tmp_path: Path) -> None:
+    rows, told, _ = found(model, tmp_path, own_missing="short")
+    assert len(rows) == 120 > told["right"]
+    config = DataConfig(targets="short")
+    written = [
+        row["completion"][0]["content"]
+        == target(row["prompt"][0]["content"], row["concept"], row["label"] == "safe", config)
+        for row in rows
+    ]
+    assert written.count(False) == told["right"]
+
+
+def test_a_run_that_is_interrupted_asks_the_rest_and_ends_with_the_same_bits(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proceed, asked = Decoder.proceed, 0
+
+    def counted(self: Any, *args: Any) -> Any:
+        nonlocal asked
+        asked += 1
+        if asked == stop:
+            raise KeyboardInterrupt
+        return proceed(self, *args)
+
+    def train(out: Path) -> None:
+        monkeypatch.setattr(sys, "argv", ["align", "sft", *options(model, out)])
+        commands.main()
+
+    monkeypatch.setattr(Decoder, "proceed", counted)
+    stop = 0
+    train(tmp_path / "whole")
+    whole, asked, stop = asked, 0, 6
+    with pytest.raises((KeyboardInterrupt, SystemExit)):
+        train(tmp_path / "killed")
+    assert not (tmp_path / "killed" / "checkpoint-2").exists()
+    asked, stop = 0, 0
+    train(tmp_path / "killed")
+    assert asked == whole - 5
+    ends = [load_file(tmp_path / run / "final" / "adapter_model.safetensors") for run in ("whole", "killed")]
+    assert all(each.equal(ends[1][name]) for name, each in ends[0].items())
+    records = [json.loads((tmp_path / run / "final" / "run.json").read_text())["data"] for run in ("whole", "killed")]
+    assert records[0] == records[1]
+    assert records[0]["rows"] == records[0]["own"]["right"] and records[0]["own_judge"] == "even"
+    # A finished run, and one that goes on from its checkpoint, ask nothing again.
+    asked = 0
+    shutil.rmtree(tmp_path / "killed" / "final")
+    train(tmp_path / "killed")
+    assert asked == 0 and (tmp_path / "killed" / "final").is_dir()
+
+
+def test_too_few_are_refused(model: Path, tmp_path: Path) -> None:
+    """The rules find no verdict in what it says, but for an accident."""
+    message = r"a right answer to [01] of 120 rows, and none of an image that is safe( or unsafe)?: raise own_samples"
+    with pytest.raises(UserError, match=message):
+        found(model, tmp_path, own_judge="rules", own_samples=1)
+
+
+def test_an_update_takes_more_than_was_found(model: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"to \d+ of 120 rows, and an update takes 200: raise own_samples"):
+        found(model, tmp_path, per_device_train_batch_size=200)
+
+
+@pytest.mark.parametrize(
+    ("method", "changes", "message"),
+    [
+        ("dpo", {}, "targets: own is of sft, found dpo"),
+        ("sft", {"targets": "short"}, "own_samples, own_tokens, own_judge: without effect, for targets is not own"),
+        ("sft", {"own_judge": "nobody"}, "own_judge: expected a judge, one of rules, .*found 'nobody'"),
+        ("sft", {"own_samples": 0}, "own_samples: Input should be greater than 0, found 0"),
+        ("sft", {"own_judge_options": "[1]"}, "own_judge_options: "),
+        ("sft", {"counterfactual": "true"}, "counterfactual: targets own leaves rows out"),
+    ],
+)
+def test_settings_that_cannot_be(method: str, changes: dict[str, Any], message: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=message):
+        read_settings(method, options(tmp_path, tmp_path / "out", **changes))
