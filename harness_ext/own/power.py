@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from harness_ext.benchmark.probes import TITLES
 from harness_ext.metrics.intervals import FEWEST, change_interval, ratio_estimate, smallest_difference
@@ -74,7 +75,7 @@ def measures(benchmark: OwnBenchmark) -> list[Measure]:
 
 def measure(title: str, label: Label, answers: Iterable[int]) -> Measure:
     """A measure of so many ``answers`` about each of its concepts."""
-    counts = np.array(list(answers))
+    counts = np.array(list(answers), dtype=np.int64)
     wide = change = None
     if len(counts) >= FEWEST:
         rng = np.random.default_rng(0)
@@ -90,14 +91,14 @@ def chances(rng: np.random.Generator, mean: float, concepts: int) -> Array:
     return found
 
 
-def _interval(counts: Array, rng: np.random.Generator) -> Interval:
+def _interval(counts: NDArray[np.int64], rng: np.random.Generator) -> Interval:
     right = rng.binomial(counts, chances(rng, ACCURACY, len(counts)))
     found = ratio_estimate(Ratio(float(k), int(n)) for k, n in zip(right, counts, strict=True))
     assert found.low is not None and found.high is not None
     return found.low, found.high
 
 
-def _change(counts: Array, rng: np.random.Generator) -> Interval | None:
+def _change(counts: NDArray[np.int64], rng: np.random.Generator) -> Interval | None:
     """The interval of a change between two models, of which either is right alone on half of the answers that differ."""
     right = rng.binomial(counts, ACCURACY)
     loses, gains = (chances(rng, DIFFERING, len(counts)) for _ in range(2))
