@@ -21,10 +21,9 @@ from typing import Any, Final
 ROOT: Final = Path(__file__).parents[1]
 sys.path += [str(ROOT / part) for part in ("benchmarks/hostile", "tests/golden", "tests/support")]
 
-from damaged_files import damaged, lay_out  # noqa: E402 - they lie in the folders named above
+from damaged_files import damaged  # noqa: E402 - they lie in the folders named above
 from forked import entry  # noqa: E402
 from kills import killed  # noqa: E402
-from make import lay_out as lay_out_runs  # noqa: E402
 from strings import fuzzed  # noqa: E402
 
 from harness_ext.common.files import write_text  # noqa: E402
@@ -52,7 +51,7 @@ def main() -> int:
     draw = random.Random(options.seed)
     parts: dict[str, Callable[[Path], dict[str, Any]]] = {
         "damaged": lambda folder: damaged(folder, draw, options.values, options.share, options.only),
-        "kills": lambda folder: killed(folder, _lay_out_killed, draw, options.moments, options.commands),
+        "kills": lambda folder: killed(folder, draw, options.moments, options.commands),
         "strings": lambda _: fuzzed(options.strings, options.seed),
     }
     _import_all()
@@ -60,8 +59,6 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as made:
         for part in options.parts:
             folder = Path(made) / part
-            if part == "damaged":
-                lay_out(folder)
             start = time.monotonic()
             of_part = parts[part](folder)
             found[part] = {"command": " ".join(["python", "benchmarks/campaign.py", *sys.argv[1:]]), **of_part,
@@ -71,11 +68,6 @@ def main() -> int:
         before = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.is_file() else {}
         write_text(RESULTS, json.dumps({**before, **found}, indent=1, ensure_ascii=False) + "\n")
     return int(any(each["failures"] for each in found.values()))
-
-
-def _lay_out_killed(folder: Path) -> None:
-    lay_out_runs(folder)
-    write_text(folder / "board.jsonl", (ROOT / "results/leaderboard.jsonl").read_text(encoding="utf-8"))
 
 
 def _import_all() -> None:
