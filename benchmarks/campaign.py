@@ -1,4 +1,4 @@
-"""What commands do with damaged files, when they are killed, and with strings that nobody expects.
+"""What commands do with damaged files, when they are killed, with servers that misbehave, and with strange strings.
 
     python benchmarks/campaign.py                 # all of it; writes results/campaign.json
     python benchmarks/campaign.py --quick         # a minute; nothing is written
@@ -24,11 +24,12 @@ sys.path += [str(ROOT / part) for part in ("benchmarks/hostile", "tests/golden",
 from damaged_files import damaged  # noqa: E402 - they lie in the folders named above
 from forked import entry  # noqa: E402
 from kills import killed  # noqa: E402
+from servers import misbehaved  # noqa: E402
 from strings import fuzzed  # noqa: E402
 
 from harness_ext.common.files import write_text  # noqa: E402
 
-PARTS: Final = ("damaged", "kills", "strings")
+PARTS: Final = ("damaged", "kills", "servers", "strings")
 RESULTS: Final = ROOT / "results" / "campaign.json"
 
 
@@ -39,7 +40,9 @@ def main() -> int:
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--values", type=int, default=60, help="of each file, so many of its values are replaced")
-    parser.add_argument("--share", type=float, default=1.0, help="of all damages, the share that is tried")
+    parser.add_argument(
+        "--share", type=float, default=1.0, help="of all damages and misbehaviours, the share that is tried"
+    )
     parser.add_argument("--only", default="*", help="damaged files: only cases of this name")
     parser.add_argument("--commands", default="*", help="kills: only commands of this name")
     parser.add_argument("--moments", type=int, default=15, help="at which each command is killed")
@@ -52,6 +55,7 @@ def main() -> int:
     parts: dict[str, Callable[[Path], dict[str, Any]]] = {
         "damaged": lambda folder: damaged(folder, draw, options.values, options.share, options.only),
         "kills": lambda folder: killed(folder, draw, options.moments, options.commands),
+        "servers": lambda folder: misbehaved(folder, draw, options.share),
         "strings": lambda _: fuzzed(options.strings, options.seed),
     }
     _import_all()

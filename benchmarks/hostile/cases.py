@@ -15,9 +15,10 @@ from judge_stub import MODEL
 from labelled_responses import verdict_rows, write_rows
 from make import lay_out as lay_out_runs
 from own_folders import own_folder
-from readers import adapter, classifier, labelled, names, plugin, recipe, warned
+from readers import adapter, classifier, labelled, names, plugin, recipe, warned, weights
 
 from harness_ext.common.files import write_text
+from harness_ext.glyphworld.build import ensure_model
 
 ROOT: Final = Path(__file__).parents[2]
 RETENTION: Final = (
@@ -45,6 +46,7 @@ class Case:
     Attributes:
         copied: A folder that the reader may change: it gets a copy, of the same name, in ``out``.
         expects: ``"refused"`` where any change has to be, ``"same"`` where what is read despite of one changes no result.
+        foreign: Whether it is a library that reads the files, and takes what we would not.
         weight: Of this case's damages, the share that is tried where all are: a command may take a second.
     """
 
@@ -54,6 +56,7 @@ class Case:
     environment: Mapping[str, str] = field(default_factory=dict)
     copied: str = ""
     expects: Literal["", "refused", "same"] = ""
+    foreign: bool = False
     weight: float = 1.0
 
 
@@ -65,6 +68,7 @@ _CHECKPOINT: Final = (
     *("value_head.safetensors", "optimizer.pt", "scheduler.pt", "rng_state.pth", "critic_state.pt", "ppo_state.pt"),
 )
 _CLASSIFIER: Final = ("config.json", "tokenizer.json", "tokenizer_config.json", "model.safetensors")
+_WEIGHTS: Final = (*_CLASSIFIER, "generation_config.json", "processor_config.json", "chat_template.jinja")
 _ADAPTER: Final = ("adapter_config.json", "adapter_model.safetensors")
 
 
@@ -122,7 +126,8 @@ CASES: Final = (
     Case("labelled responses", labelled, ["labelled.jsonl"]),
     Case("adapter", partial(adapter, "adapter"), _in("adapter", _ADAPTER)),
     Case("sealed adapter", partial(adapter, "sealed"), _in("sealed", _ADAPTER), expects="refused"),
-    Case("classifier", partial(classifier, "unsealed"), _in("unsealed", _CLASSIFIER)),
+    Case("classifier", partial(classifier, "unsealed"), _in("unsealed", _CLASSIFIER), foreign=True),
+    Case("weights", weights, _in("weights", _WEIGHTS), foreign=True),
     Case("sealed classifier", partial(classifier, "judge"), _in("judge", _CLASSIFIER), expects="refused"),
     Case("seal of a classifier", partial(classifier, "judge"), ["judge/digests.json"]),
 )  # fmt: skip
@@ -146,6 +151,7 @@ def lay_out(folder: Path, url: str) -> None:
         shutil.rmtree(folder / "run" / later)
     shutil.copytree(folder / "judge", folder / "unsealed")
     (folder / "unsealed/digests.json").unlink()
+    shutil.copytree(ensure_model(0), folder / "weights")
     for name in ("adapter", "sealed"):
         finish(run(partial(adapter, name, make=True), folder, {}))
     key = json.loads((folder / "sheet/key.json").read_text(encoding="utf-8"))

@@ -49,7 +49,8 @@ def damaged(folder: Path, draw: random.Random, values: int, part: float, only: s
                     outcome = "refused" if ended.status else read
                     counts.update(("damaged files", outcome))
                     longest = max(longest, *map(len, ended.err.splitlines() or [""]))
-                    problem = _problem(ended, file.relative_to(folder), each.reads == "never" and not case.expects)
+                    never = each.reads == "never" and not case.expects and not case.foreign
+                    problem = _problem(ended, file.relative_to(folder), never)
                     if problem := problem or _unexpected(case, outcome):
                         counts[problem.partition(":")[0]] += 1
                         failures.append({"case": case.name, "file": file.name, "damage": each.kind, "problem": problem})
@@ -59,7 +60,7 @@ def damaged(folder: Path, draw: random.Random, values: int, part: float, only: s
             print(f"{case.name}: {time.monotonic() - start:.0f} s", file=sys.stderr, flush=True)
     return {
         "kinds of files": len({each for case in CASES if case.name in found for each in case.files}),
-        **dict.fromkeys(("tracebacks", "hangs", "killed", "swallowed", "no file named"), 0),
+        **dict.fromkeys(("traceback", "hang", "killed", "swallowed", "no file named"), 0),
         **sum(found.values(), Counter()),
         "longest line": longest,
         "cases": found,

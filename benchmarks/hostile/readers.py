@@ -85,3 +85,11 @@ def warned() -> None:
 
     keep_before(Path("monitor.jsonl"), 2)
     print(Path("monitor.jsonl").read_text(encoding="utf-8"))
+
+
+def weights() -> None:
+    """A model of the user's own, with its processor."""
+    from harness_ext.models.loading import load_model, load_processor
+
+    load_processor("weights", None, False)
+    load_model("weights", revision=None, dtype="auto", device="cpu")

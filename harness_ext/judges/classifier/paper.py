@@ -23,7 +23,6 @@ from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase, Rob
 from transformers.models.roberta.modeling_roberta import RobertaPooler
 
 from harness_ext.common.errors import UserError, exit_status, one_line
-from harness_ext.common.failures import failure_reason
 from harness_ext.common.files import cache_dir, held, new_folder, not_cached, write_text
 from harness_ext.common.files import sha256 as digest_of
 from harness_ext.common.output import say
@@ -32,7 +31,7 @@ from harness_ext.common.seals import is_sealed, require_unchanged, seal
 from harness_ext.judges.classifier import LABELS, Kind, named_labels
 from harness_ext.judges.classifier.judge import ClassifierJudge
 from harness_ext.judges.classifier.text_classifier import FirstTokenClassifier, FirstTokenConfig, TextClassifier
-from harness_ext.models.checkpoint import commit_of, hub_file, locate, require_whole
+from harness_ext.models.checkpoint import commit_of, hub_file, locate, read_by_libraries, require_whole
 
 REPOSITORIES: Final[Mapping[Kind, str]] = {
     "alignment": "yiting/alignment_classifier",
@@ -236,11 +235,9 @@ def open_base(base: str, revision: str | None, kind: Kind) -> tuple[FirstTokenCo
     Raises ``UserError`` where they cannot be loaded, or are not a RoBERTa's.
     """
     locate(base, revision, _BASE)
-    try:
+    with read_by_libraries(f"base {base!r} cannot be loaded: "):
         config = AutoConfig.from_pretrained(base, revision=revision)
         tokenizer = AutoTokenizer.from_pretrained(base, revision=revision)
-    except (OSError, ValueError, ImportError) as error:
-        raise UserError(f"base {base!r} cannot be loaded: {failure_reason(error)}") from error
     if not isinstance(config, RobertaConfig) or len(tokenizer) != config.vocab_size:
         raise UserError(
             f"base {base!r}: expected roberta-base with its tokenizer, found a {config.model_type} of {config.vocab_size} "

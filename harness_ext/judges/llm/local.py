@@ -41,7 +41,7 @@ from harness_ext.judges.llm.prompt import (
     read_verdict,
     request,
 )
-from harness_ext.models.checkpoint import commit_of, weights_identity
+from harness_ext.models.checkpoint import commit_of, read_by_libraries, weights_identity
 from harness_ext.models.generation import by_halves, came_to_an_end, ending_tokens
 from harness_ext.models.likelihood import Candidates, Forced, Tokens
 from harness_ext.models.loading import load_model
@@ -213,10 +213,8 @@ class TextModel:
     ) -> None:
         commit = commit_of(named, revision, "weights")
         self._template_options = template_options
-        try:
+        with read_by_libraries(f"cannot load the tokenizer of {named!r}: "):
             self.tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(named, revision=commit)
-        except (OSError, ValueError, ImportError) as error:
-            raise UserError(f"cannot load the tokenizer of {named!r}: {failure_reason(error)}") from error
         self.tokenizer.padding_side = "left"
         if self.tokenizer.pad_token is None:
             self.tokenizer.pad_token = self.tokenizer.eos_token
