@@ -20,7 +20,7 @@ from rich.text import Text
 
 from harness_ext.common.errors import UserError
 from harness_ext.common.files import held, require_writable_folder
-from harness_ext.common.output import neutral, say
+from harness_ext.common.output import CommandParser, neutral, say
 from harness_ext.models.language_names import require_language_side
 from harness_ext.report.blocks import Block, console, print_lines, rich_table
 from harness_ext.report.compare import compare
@@ -49,9 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog=_PROG, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = CommandParser(prog=_PROG, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("--before", required=True, metavar="MODEL", help="the model before it was fine-tuned")
     add("--after", required=True, metavar="MODEL", help="the fine-tuned one")

@@ -1,8 +1,9 @@
 """Text from outside, as of a model, a server or a file, on its way to a terminal, a table or a page: it commands nothing."""
 
+import argparse
 import re
 import sys
-from typing import Any, Final, TextIO
+from typing import Any, Final, NoReturn, TextIO
 
 from harness_ext.common.secrets import hide
 
@@ -35,6 +36,14 @@ def neutral_text(value: object) -> object:
 def say(*said: object, file: TextIO | None = None, flush: bool = False) -> None:
     """``print`` of neutral text: the way of this project to stdout and stderr, beside Rich's tables and the log."""
     print(*(neutral(str(each)) for each in said), file=file or sys.stdout, flush=flush)
+
+
+class CommandParser(argparse.ArgumentParser):
+    """A parser whose errors are neutral: a word of a command line may be a file's name."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print the usage and ``message``, and exit with status 2."""
+        super().error(neutral(message))
 
 
 def guard_log() -> None:

@@ -6,7 +6,6 @@ here, so none of their figures was checked. Each pickle is converted once into a
 harness_ext.judges.classifier.paper KIND`` prints that folder, for a reward of ``align``.
 """
 
-import argparse
 import functools
 import json
 import pickle
@@ -25,7 +24,7 @@ from transformers.models.roberta.modeling_roberta import RobertaPooler
 from harness_ext.common.errors import UserError, exit_status, one_line
 from harness_ext.common.files import cache_dir, held, new_folder, not_cached, write_text
 from harness_ext.common.files import sha256 as digest_of
-from harness_ext.common.output import say
+from harness_ext.common.output import CommandParser, say
 from harness_ext.common.reading import read_json
 from harness_ext.common.seals import is_sealed, require_unchanged, seal
 from harness_ext.judges.classifier import LABELS, Kind, named_labels
@@ -106,7 +105,7 @@ def paper_judge(
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Print the folder of a converted classifier; returns 2, with a message, when the classifier cannot be had."""
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="python -m harness_ext.judges.classifier.paper",
         description="Converts one of the authors' classifiers, as the judge paper does, and prints its folder.",
     )
