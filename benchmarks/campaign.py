@@ -43,17 +43,18 @@ def main() -> int:
     parser.add_argument(
         "--share", type=float, default=1.0, help="of all damages and misbehaviours, the share that is tried"
     )
+    parser.add_argument("--most", type=int, default=10**6, help="of the damages of a case, so many are tried at most")
     parser.add_argument("--only", default="*", help="damaged files: only cases of this name")
     parser.add_argument("--commands", default="*", help="kills: only commands of this name")
     parser.add_argument("--moments", type=int, default=15, help="at which each command is killed")
     parser.add_argument("--strings", type=int, default=1_000_000)
     options = parser.parse_args()
     if options.quick:
-        options.moments = min(options.moments, 2)
+        options.moments, options.most = min(options.moments, 2), min(options.most, 4)
         options.share, options.strings = min(options.share, 0.05), min(options.strings, 5000)
     draw = random.Random(options.seed)
     parts: dict[str, Callable[[Path], dict[str, Any]]] = {
-        "damaged": lambda folder: damaged(folder, draw, options.values, options.share, options.only),
+        "damaged": lambda folder: damaged(folder, draw, options.values, options.share, options.most, options.only),
         "kills": lambda folder: killed(folder, draw, options.moments, options.commands),
         "servers": lambda folder: misbehaved(folder, draw, options.share),
         "strings": lambda _: fuzzed(options.strings, options.seed),

@@ -114,8 +114,8 @@ CASES: Final = (
     Case("report", "unsafeconcepts report runs/ppo -o out/page.html", _in("runs/ppo/final", _CHECKPOINT[:2]), weight=0.3),
     Case("align table", "align table runs/methods --methods original sft ppo --against original",
          ["runs/methods/ppo/final/run.json"], weight=0.5),
-    Case("checkpoint", PPO, _in("run/checkpoint-2", _CHECKPOINT), copied="run", expects="refused", weight=0.4),
-    Case("seal of a checkpoint", PPO, ["run/checkpoint-2/digests.json"], copied="run", weight=0.4),
+    Case("checkpoint", PPO, _in("run/checkpoint-4", _CHECKPOINT), copied="run", expects="refused", weight=0.4),
+    Case("seal of a checkpoint", PPO, ["run/checkpoint-4/digests.json"], copied="run", weight=0.4),
     Case("a monitor's warnings", warned, ["monitor.jsonl"]),
     Case("retention", RETENTION, ["retained/*/*/*/retention.json", "retained/*/*/*/*_results.json"], weight=0.5),
     Case("import", "unsafeconcepts import given -o out/imported --partial", ["given/*.json"]),
@@ -146,9 +146,9 @@ def lay_out(folder: Path, url: str) -> None:
     finish(run(shlex.split(ASK.format(url=url)), folder, {"UNSAFECONCEPTS_ANSWERS": "kept"}))
     for made in ("run", "judge"):
         (folder / "out" / made).rename(folder / made)
-    # As if it had been killed after its first checkpoint.
-    for later in ("checkpoint-4", "checkpoint-6", "final"):
-        shutil.rmtree(folder / "run" / later)
+    # As if it had been killed after its checkpoint-4, which alone is left.
+    for other in ("checkpoint-2", "checkpoint-6", "final"):
+        shutil.rmtree(folder / "run" / other)
     shutil.copytree(folder / "judge", folder / "unsealed")
     (folder / "unsealed/digests.json").unlink()
     shutil.copytree(ensure_model(0), folder / "weights")

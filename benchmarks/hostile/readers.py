@@ -84,7 +84,7 @@ def warned() -> None:
     from align.monitor import keep_before
 
     keep_before(Path("monitor.jsonl"), 2)
-    print(Path("monitor.jsonl").read_text(encoding="utf-8"))
+    print(*(file.read_text(encoding="utf-8") for file in Path().glob("monitor.jsonl")))
 
 
 def weights() -> None:

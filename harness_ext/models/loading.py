@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
-from jinja2 import TemplateError
 from loguru import logger
 from PIL import Image
 from transformers import AutoModelForMultimodalLM, AutoProcessor, PreTrainedModel, ProcessorMixin
@@ -16,7 +15,7 @@ from harness_ext.common.errors import UserError, one_line, shown
 from harness_ext.common.files import digest
 from harness_ext.common.reading import read_json
 from harness_ext.common.seals import SEAL, is_sealed, require_unchanged
-from harness_ext.common.time_limit import time_limit
+from harness_ext.common.time_limit import rendering, time_limit
 from harness_ext.models.checkpoint import (
     auto_map,
     hub_file,
@@ -91,16 +90,16 @@ def _take_template(processor: ProcessorMixin, template: Any, which: str) -> None
     turns = [{"role": "user", "content": parts}]
     problem = f"{which} does not format a prompt with an image: "
     try:
-        with time_limit(which):
+        with rendering(which):
             text = processor.apply_chat_template(turns, add_generation_prompt=True)
-        # A template for text alone shows the list of parts as Python does.
-        if _TRIAL not in text or "'type'" in text:
-            raise UserError(f"{problem}it makes {text[:200]!r} of one")
-        processor.apply_chat_template(
-            turns, add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt"
-        )
-    except (TemplateError, ValueError, TypeError, LookupError) as error:
-        raise UserError(problem + one_line(error)) from error
+            # A template for text alone shows the list of parts as Python does.
+            if _TRIAL not in text or "'type'" in text:
+                raise UserError(f"{problem}it makes {text[:200]!r} of one")
+            processor.apply_chat_template(
+                turns, add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt"
+            )
+    except ValueError as error:
+        raise UserError(f"{problem}{error}") from error
 
 
 def load_model(

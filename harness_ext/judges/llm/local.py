@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 import torch
-from jinja2 import TemplateError
 from loguru import logger
 from pydantic import Json
 from transformers import (
@@ -29,8 +28,8 @@ from transformers import (
 )
 
 from harness_ext.common.errors import UserError
-from harness_ext.common.failures import failure_reason, mark_failed
-from harness_ext.common.time_limit import time_limit
+from harness_ext.common.failures import mark_failed
+from harness_ext.common.time_limit import rendering
 from harness_ext.judges.base import Answer
 from harness_ext.judges.llm.keeping import MOST_TOKENS, KeepingJudge
 from harness_ext.judges.llm.prompt import (
@@ -238,10 +237,8 @@ class TextModel:
             )
         try:
             rendered = self.render(_TRIAL)
-        except (TemplateError, ValueError, TypeError, LookupError) as error:
-            raise UserError(
-                f"the chat template of {named!r} does not format a turn: {failure_reason(error)}"
-            ) from error
+        except ValueError as error:
+            raise UserError(f"the chat template of {named!r} does not format a turn: {error}") from error
         if _TRIAL not in rendered:
             raise UserError(
                 f"the chat template of {named!r} leaves out what is asked: it makes {rendered[:200]!r} of it"
@@ -250,7 +247,7 @@ class TextModel:
     def render(self, text: str) -> str:
         """The prompt for one turn of the user: some templates refuse a system turn, or leave it out."""
         turns = [{"role": "user", "content": text}]
-        with time_limit("the tokenizer's chat template"):
+        with rendering("the tokenizer's chat template"):
             return self.tokenizer.apply_chat_template(
                 turns, tokenize=False, add_generation_prompt=True, **self._template_options
             )
