@@ -10,7 +10,7 @@ from dataclasses import replace
 from fnmatch import fnmatch
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from cases import CASES, Case, lay_out
 from damage import damages
@@ -18,6 +18,8 @@ from forked import Ended, finish, run
 from judge_stub import judging
 
 from harness_ext.common.errors import exit_status
+
+_LONGEST_LINE: Final = 4000
 
 
 def damaged(folder: Path, draw: random.Random, values: int, part: float, most: int, only: str) -> dict[str, Any]:
@@ -62,7 +64,7 @@ def damaged(folder: Path, draw: random.Random, values: int, part: float, most: i
             print(f"{case.name}: {time.monotonic() - start:.0f} s", file=sys.stderr, flush=True)
     return {
         "kinds of files": len({each for case in CASES if case.name in found for each in case.files}),
-        **dict.fromkeys(("traceback", "hang", "killed", "swallowed", "no file named"), 0),
+        **dict.fromkeys(("traceback", "hang", "killed", "swallowed", "no file named", "long"), 0),
         **sum(found.values(), Counter()),
         "longest line": longest,
         "cases": found,
@@ -77,6 +79,8 @@ def _served(case: Case, url: str) -> Any:
 def _problem(ended: Ended, file: Path, unreadable: bool) -> str:
     said = ended.err + ended.out
     named = file.name in said or any(str(above) in said for above in file.parents if str(above) not in (".", "runs"))
+    if not ended.problem and max(map(len, ended.err.splitlines()), default=0) > _LONGEST_LINE:
+        return f"long: {ended.err[:200]}"
     if ended.problem or named:
         return ended.problem
     if ended.status:

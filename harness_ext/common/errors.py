@@ -12,6 +12,8 @@ from harness_ext.common.output import say
 
 # What a disk or a pipe says that takes no more.
 _NOT_WRITTEN: Final = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EPIPE)
+# Of a line of a message: what was found may be the whole of a file.
+_LONGEST_LINE: Final = 2000
 
 
 class UserError(Exception):
@@ -65,6 +67,9 @@ def exit_status(program: str, run: Callable[[], int | None]) -> int:
         _tell(f"{program}: {error}")
         return error.status
     except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            _tell(f"{program}: {shown(error.filename)}: {error.strerror}")
+            return UserError.status
         if error.errno not in _NOT_WRITTEN:
             raise
         if not error.filename:
@@ -82,6 +87,8 @@ def _flush() -> None:
 
 
 def _tell(message: str) -> None:
+    half = _LONGEST_LINE // 2
+    lines = [line if len(line) <= _LONGEST_LINE else f"{line[:half]} … {line[-half:]}" for line in message.split("\n")]
     # Where stderr is full too, there is nobody to tell; the status says it.
     with contextlib.suppress(OSError):
-        say(message, file=sys.stderr, flush=True)
+        say("\n".join(lines), file=sys.stderr, flush=True)

@@ -252,7 +252,8 @@ def _same_weights(base: str, pretrained: str) -> bool:
     if _repository(base) == _repository(pretrained):
         return True
     folders = Path(base), Path(pretrained)
-    if not all(folder.is_dir() for folder in folders):
+    # Unlike a Path's, os.path's takes any text for a name.
+    if not all(map(os.path.isdir, folders)):
         return False
     return folders[0].resolve() == folders[1].resolve() or _contents(folders[0]) == _contents(folders[1])
 
