@@ -55,6 +55,7 @@ def adapter(folder: str, make: bool = False) -> None:
     """An adapter on a tiny model; made first, if ``make``, with a seal where the folder is called so."""
     from peft import LoraConfig, get_peft_model
 
+    from harness_ext.common.output import guard_log
     from harness_ext.common.seals import seal
     from harness_ext.models.loading import check_adapter, put_adapter
 
@@ -67,6 +68,7 @@ def adapter(folder: str, make: bool = False) -> None:
         if folder == "sealed":
             seal(Path(folder))
         return
+    guard_log()  # as every command does
     check_adapter(folder, "somebody/base")
     put_adapter(_model(), folder, "somebody/base")
 

@@ -18,16 +18,16 @@ from rich.console import Console
 from rich.status import Status
 from rich.text import Text
 
-from harness_ext.common.errors import UserError
+from harness_ext.common.errors import UserError, exit_status
 from harness_ext.common.files import held, require_writable_folder
-from harness_ext.common.output import CommandParser, neutral, say
+from harness_ext.common.output import CommandParser, neutral
 from harness_ext.models.language_names import require_language_side
 from harness_ext.report.blocks import Block, console, print_lines, rich_table
 from harness_ext.report.compare import compare
 from harness_ext.report.compare.pairs import MARGIN, check_margin
 from harness_ext.report.compare.tables import print_tables
 from harness_ext.retention.benchmarks import JUDGED, METRICS, SUITES, TITLES, Suite, benchmarks
-from harness_ext.retention.evaluation import UNFINISHED, Evaluation, EvaluationFailed, Outcome
+from harness_ext.retention.evaluation import UNFINISHED, Evaluation, Outcome
 from harness_ext.retention.models import Judge, read_judge, read_model
 
 _PROG: Final = "unsafeconcepts retention"
@@ -40,12 +40,7 @@ _LIMIT_STEP: Final = 2
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns 2, with a message, when what was asked for cannot be, 1 when an evaluation failed."""
     options = _parser().parse_args(argv)
-    try:
-        _retention(options)
-    except UserError as error:
-        say(f"{_PROG}: {error}", file=sys.stderr)
-        return 1 if isinstance(error, EvaluationFailed) else 2
-    return 0
+    return exit_status(_PROG, lambda: _retention(options))
 
 
 def _parser() -> argparse.ArgumentParser:

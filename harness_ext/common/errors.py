@@ -8,12 +8,10 @@ import sys
 from collections.abc import Callable
 from typing import ClassVar, Final
 
-from harness_ext.common.output import say
+from harness_ext.common.output import say, with_short_lines
 
 # What a disk or a pipe says that takes no more.
 _NOT_WRITTEN: Final = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EPIPE)
-# Of a line of a message: what was found may be the whole of a file.
-_LONGEST_LINE: Final = 2000
 
 
 class UserError(Exception):
@@ -64,11 +62,11 @@ def exit_status(program: str, run: Callable[[], int | None]) -> int:
         _flush()
         return status
     except UserError as error:
-        _tell(f"{program}: {error}")
+        tell(f"{program}: {error}")
         return error.status
     except OSError as error:
         if error.errno == errno.ENAMETOOLONG:
-            _tell(f"{program}: {shown(error.filename)}: {error.strerror}")
+            tell(f"{program}: {shown(error.filename)}: {error.strerror}")
             return UserError.status
         if error.errno not in _NOT_WRITTEN:
             raise
@@ -77,7 +75,7 @@ def exit_status(program: str, run: Callable[[], int | None]) -> int:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             if error.errno == errno.EPIPE:
                 return 0
-        _tell(f"{program}: {error.filename or 'the output'} cannot be written: {error.strerror}")
+        tell(f"{program}: {error.filename or 'the output'} cannot be written: {error.strerror}")
         return UserError.status
 
 
@@ -86,9 +84,8 @@ def _flush() -> None:
         sys.stdout.flush()
 
 
-def _tell(message: str) -> None:
-    half = _LONGEST_LINE // 2
-    lines = [line if len(line) <= _LONGEST_LINE else f"{line[:half]} … {line[-half:]}" for line in message.split("\n")]
+def tell(message: str) -> None:
+    """Say to stderr why a command ends, in lines of a bounded length."""
     # Where stderr is full too, there is nobody to tell; the status says it.
     with contextlib.suppress(OSError):
-        say("\n".join(lines), file=sys.stderr, flush=True)
+        say(with_short_lines(message), file=sys.stderr, flush=True)
