@@ -2,6 +2,7 @@
 
 import json
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,13 @@ def test_a_word_of_the_command_line_is_told_as_its_escape(capsys):
     with pytest.raises(SystemExit, match=r"^2$"):
         table.main(["run", "--\x1b[2J"])
     assert capsys.readouterr().err.endswith("error: unrecognized arguments: --\\u001b[2J\n")
+
+
+def test_a_warning_of_a_library_is_told_as_its_escape(monkeypatch):
+    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)
+    guard_log()
+    told = warnings.formatwarning("\x1b[2J" + "x" * 10_000, UserWarning, "file.py", 1, "")
+    assert told.startswith("file.py:1: UserWarning: \\u001b[2Jxxx") and len(told) < 2100
 
 
 def test_no_command_has_another_parser():
