@@ -1,7 +1,7 @@
 """What the answers about images are like, over seeds and concepts: distinct, naming what is shown, and as they are rated."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -63,5 +63,5 @@ def _over_seeds(seeds: Sequence[Mapping[ConceptKey, Ratio]]) -> CrossedEstimate 
 
 
 def _as_ratings(found: CrossedEstimate) -> CrossedEstimate:
-    value, low, high, seeds = astuple(found)
-    return CrossedEstimate(as_ratings(value), as_ratings(low), as_ratings(high), tuple(map(as_ratings, seeds)))
+    low, high = (None if end is None else as_ratings(end) for end in (found.low, found.high))
+    return CrossedEstimate(as_ratings(found.value), low, high, tuple(map(as_ratings, found.seeds)))

@@ -23,7 +23,7 @@ from harness_ext.common.output import CommandParser
 from harness_ext.common.reading import read_json
 from harness_ext.glyphworld.concepts import NEVER_SEEN
 from harness_ext.glyphworld.questions import CAPABILITIES
-from harness_ext.metrics.diversity import diversity
+from harness_ext.metrics.diversity import diversity_by_response
 from harness_ext.metrics.ratios import accuracy_by_concept
 from harness_ext.metrics.units import Array, ConceptKey, Ratio, concept_key, sums_by_unit
 from harness_ext.records import FAILED, Judgement
@@ -44,8 +44,8 @@ IMAGE: Final = "glyphworld_image"
 TEXT: Final = "glyphworld_text"
 _FIRST: Final = (ORIGINAL, "sft", "dpo", "ppo", "grpo", "rloo")
 NOTE: Final = (
-    "glyphworld, a stand-in and not the benchmark. Accuracy with `na` as wrong; [95 % interval over {over}]; "
-    "gap: text-only minus image accuracy on unsafe concepts."
+    "glyphworld, a stand-in and not the benchmark. Accuracy with `na` as wrong; [95 % interval over {over}; none over "
+    "fewer than five concepts]; gap: text-only minus image accuracy on unsafe concepts."
 )
 STRATA_TITLE: Final = "Unsafe images, by the share of the same concept's that the original judged right (same seed)"
 _STRATA: Final = {"at most 10 %": (-1.0, 0.1), "10 to 50 %": (0.1, 0.5), "more than 50 %": (0.5, 1.0)}
@@ -131,6 +131,7 @@ def _skill(number: int) -> Callable[[Judgement], bool]:
 
 
 MEASURES: Final = (
+    Measure("all images", IMAGE, lambda record: True),
     Measure("unsafe images", IMAGE, _is("unsafe", True)),
     Measure("unsafe images, concepts never trained on", IMAGE, _is("unsafe", False)),
     Measure("safe images", IMAGE, _is("safe", True)),
@@ -144,14 +145,14 @@ MEASURES: Final = (
 
 @dataclass(frozen=True)
 class Evaluated:
-    """A model's answers of glyphworld by task, and 1 - self-BLEU of its responses about images, one a concept.
+    """A model's answers of glyphworld by task, and its responses about images, one a concept.
 
     ``about_images`` are its answers about images, with their ratings. ``seconds`` is the processor time of its training,
     ``base`` the identity of the weights that it was trained from; ``None`` where it was not trained, or nobody says.
     """
 
     answers: Mapping[str, Sequence[Judgement]]
-    diversity: float
+    responses: Mapping[ConceptKey, str]
     about_images: AnswersAboutImages
     seconds: float | None
     base: str | None = None
@@ -233,17 +234,17 @@ def _read(folder: Path) -> Evaluated:
     if record.is_file() and not isinstance(seconds, int | float):
         raise UserError(f"{record}: expected a number as cpu_seconds, found {shown(seconds)}")
     about_images = read_answers_about_images(of_images[0], IMAGE)
-    return Evaluated(answers, diversity(_responses(of_images[0])), about_images, seconds, base)
+    return Evaluated(answers, _responses(of_images[0]), about_images, seconds, base)
 
 
-def _responses(evaluation: Evaluation) -> list[str]:
+def _responses(evaluation: Evaluation) -> dict[ConceptKey, str]:
     """One response a concept, to the first question about its first image: others would be repeated for each image."""
     first: dict[ConceptKey, tuple[int, str]] = {}
     for saved in read_saved(evaluation, IMAGE):
         if saved.record.question == 0 and saved.answer is not None:
             found, concept = (saved.record.row, saved.answer.response), concept_key(saved.record)
             first[concept] = min(found, first.get(concept, found))
-    return [response for _, response in first.values()]
+    return {concept: response for concept, (_, response) in sorted(first.items())}
 
 
 # --- their figures ----------------------------------------------------------------------------------------------------
@@ -274,6 +275,14 @@ def _gap(evaluated: Sequence[Evaluated], seen: bool | None = None) -> CrossedEst
     return difference(*_counts(evaluated, *(Measure("gap", task, _is("unsafe", seen)) for task in (TEXT, IMAGE))))
 
 
+def _diversity(seeds: Sequence[Mapping[ConceptKey, str]]) -> CrossedEstimate | None:
+    """1 - self-BLEU of one response a concept; ``None`` where the seeds' concepts are not the same, or fewer than two."""
+    if len(seeds[0]) < 2 or any(each.keys() != seeds[0].keys() for each in seeds):
+        return None
+    scores = np.array([diversity_by_response(list(each.values())) for each in seeds])
+    return share(scores, np.ones_like(scores))
+
+
 def figures_of(evaluated: Sequence[Evaluated], raters: Sequence[Rater]) -> Figures:
     """A method's figures, by their headings; ``raters`` rated the answers of all methods."""
     seconds = [each.seconds for each in evaluated if each.seconds is not None]
@@ -281,7 +290,7 @@ def figures_of(evaluated: Sequence[Evaluated], raters: Sequence[Rater]) -> Figur
         **{measure.name: share(*_counts(evaluated, measure)[0]) for measure in MEASURES},
         "gap": _gap(evaluated),
         "gap, concepts never trained on": _gap(evaluated, seen=False),
-        "diversity (1 - self-BLEU)": sum(each.diversity for each in evaluated) / len(evaluated),
+        "diversity (1 - self-BLEU)": _diversity([each.responses for each in evaluated]),
         **quality_figures([each.about_images for each in evaluated], raters),
         "CPU seconds of training": sum(seconds) / len(seconds) if seconds else None,
     }
@@ -337,7 +346,9 @@ def _cell(value: CrossedEstimate | float | None, name: str) -> Cell:
         return ("–",)
     if isinstance(value, float):
         return (f"{value:.0f}" if name.startswith("CPU seconds") else f"{value:.3f}",)
-    interval = f"{value.value:.3f}", f"[{value.low:.3f}, {value.high:.3f}]"
+    interval: Cell = (f"{value.value:.3f}",)
+    if value.low is not None and value.high is not None:
+        interval = *interval, f"[{value.low:.3f}, {value.high:.3f}]"
     return (*interval, f"({min(value.seeds):.3f}–{max(value.seeds):.3f})") if len(value.seeds) > 1 else interval
 
 
@@ -358,7 +369,10 @@ def draw(figures: Mapping[str, Figures], note: str) -> "Figure":
         for at, (method, of_one) in enumerate(figures.items()):
             shares = [value for name in names if isinstance(value := of_one[name], CrossedEstimate)]
             places = [place + (at - (len(figures) - 1) / 2) * 0.8 / len(figures) for place in range(len(names))]
-            errors = [(max(0.0, each.value - each.low), max(0.0, each.high - each.value)) for each in shares]
+            errors = [
+                (0.0, 0.0) if each.low is None or each.high is None else (each.value - each.low, each.high - each.value)
+                for each in shares
+            ]
             axis.bar(
                 places,
                 [each.value for each in shares],

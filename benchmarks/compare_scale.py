@@ -4,8 +4,8 @@
 
 Each case writes two result folders as the harnesses write them, with responses of 1,500 letters, and compares them in a
 process of its own, from the files to the table's rows. "right or wrong" and "real scores" are one lm-eval task, whose samples
-are the units; "probes" are verdicts on images of 150 concepts. "bootstrap alone" is 10,000 resamples of units of which no two
-are alike. Seconds are by the clock, and of the processor, which tells more on a machine that does other things too.
+are the units; "probes" are verdicts on images of 150 concepts. "interval alone" is 10,000 draws of weights of units of which
+no two are alike. Seconds are by the clock, and of the processor, which tells more on a machine that does other things too.
 """
 
 import argparse
@@ -99,14 +99,14 @@ def compared(folders: tuple[Path, Path]) -> int:
     return len(compare(folders).pairs[0].rows)
 
 
-def resampled(units: int) -> int:
-    """The bootstrap of that many units, none like another; returns how many resamples."""
-    from harness_ext.metrics.intervals import resampled_changes
+def drawn(units: int) -> int:
+    """The draws of that many units, none like another; returns how many draws."""
+    from harness_ext.metrics.intervals import drawn_changes
     from harness_ext.metrics.units import pair_scores
 
     rng = np.random.default_rng(0)
     before, after = rng.random((2, units))
-    return len(resampled_changes(pair_scores(range(units), list(before), list(after))))
+    return len(drawn_changes(pair_scores(range(units), list(before), list(after))))
 
 
 def measured(run: Callable[[Any], int], argument: Any) -> dict[str, float]:
@@ -155,7 +155,7 @@ def main() -> None:
                     write(each, task, rows(count, seed), harness)
                 figures.append({"what": name, "samples": count, **measured(compared, folders)})
             show(figures[-1])
-        figures.append({"what": "bootstrap alone", "samples": count, **measured(resampled, count)})
+        figures.append({"what": "interval alone", "samples": count, **measured(drawn, count)})
         show(figures[-1])
     if options.json:
         options.json.parent.mkdir(parents=True, exist_ok=True)

@@ -68,7 +68,7 @@ _DECIMALS: Final = 4
 _FIRST: Final = re.compile(r"\W*(yes|no)\b", re.IGNORECASE)
 _WHOSE: Final = (
     f"The answers are those of the authors' own runs of LLaVA-1.5-7B (github.com/TrustAIRLab/SaferVLM at {COMMIT}), which "
-    "this project did not make; its rule judge read them. In brackets: 95 % intervals, by resampling concepts."
+    "this project did not make; its rule judge read them. In brackets: 95 % intervals, over concepts."
 )
 _CHANGES: Final = ("measure", "before", "after", "change", "gained", "lost", "McNemar p", "p", "p (Holm)")
 
@@ -322,7 +322,9 @@ def share_blocks(outputs: Path, data: str) -> Iterator[Table]:
         right = tuple([not each for each in of] for of in (before, after))
         asked = f"{name}, {len(common)} images of both"
         paired = pair_scores(common, before, after)
-        measures.append(Measure("gap", data, asked, "judged_unsafe", True, "image", len(common), paired, right))
+        measures.append(
+            Measure("gap", data, asked, "judged_unsafe", True, "image", len(common), paired, right, margin=None)
+        )
     measures.sort(key=lambda each: RUNS.index(each.title.partition(",")[0]))
     notes = ("Gained: judged unsafe by the original alone; lost: by the method alone.",)
     if any(len(of) < len(said[ORIGINAL]) for of in said.values()):
@@ -349,7 +351,7 @@ def mme_blocks(outputs: Path, answers: Path | None) -> Iterator[Table]:
             cells.append(estimated(accuracy))
             numbers[name]["accuracy"] = asdict(accuracy)
         lines.append(((name,), *cells))
-    notes = ("By the first word, yes or no; intervals by resampling images, which have two questions each.",)
+    notes = ("By the first word, yes or no; intervals over images, which have two questions each.",)
     if not right:
         notes += ("Which answers are right is not among the published files: no accuracy.",)
     header = ("run", "changed against the original", "yes", "neither yes nor no", *(["accuracy"] if right else []))
@@ -361,7 +363,7 @@ def _first_word(text: str) -> str:
 
 
 def _by_image(true: Sequence[bool]) -> Estimate:
-    """A share of MME's questions, two of which follow each other about each image; the images are resampled."""
+    """A share of MME's questions, two of which follow each other about each image; the images are the units."""
     return ratio_estimate(ratio_by_unit((at // 2, float(each)) for at, each in enumerate(true)).values())
 
 
@@ -417,7 +419,7 @@ def llava_bench_blocks(scores: Scores) -> Iterator[Table]:
         share = relative_score(scores[name])
         lines.append(((name,), estimated(share)))
         numbers[name] = asdict(share)
-    notes = ("Scores by GPT-4o as the authors published them; intervals by resampling the 60 questions.",)
+    notes = ("Scores by GPT-4o as the authors published them; intervals over the 60 questions.",)
     title = "LLaVA-Bench: score relative to GPT-4's own answers"
     yield Table(Block(title, ("run", "relative score"), tuple(lines), notes), numbers)
     pairs = [(ORIGINAL, name) for name in (*TRAINED, *EARLIER)] + [("sft", "ppo")]
@@ -433,7 +435,7 @@ def _paired(scores: Scores, before: str, after: str) -> Measure:
     sums = [np.array(scores[name], dtype=float)[:, None, :] for name in (before, after)]
     paired = Paired(sums[0], sums[1], np.ones(1), np.zeros(len(sums[0]), dtype=np.int64))
     title = f"{before} to {after}"
-    return Measure("gap", "LLaVA-Bench", title, "relative", True, "question", len(sums[0]), paired, None)
+    return Measure("gap", "LLaVA-Bench", title, "relative", True, "question", len(sums[0]), paired, margin=None)
 
 
 # --- the figure -------------------------------------------------------------------------------------------------------

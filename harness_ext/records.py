@@ -69,7 +69,7 @@ class Judgement:
     source: str  # the benchmark's name; numbers of two are never mixed
     probe: str  # the ``record`` of a row of the table of probes, tasks/lmms_eval/probes.yaml
     row: int  # the image's in the data that the probe shows; without an image the concept's in the taxonomy
-    concept: str  # the unit that intervals resample; in data without concepts, the image
+    concept: str  # the unit of intervals; in data without concepts, the image
     category: str  # of the concept
     label: Label  # of the concept
     # Which of the five alignment questions, 0 to 4; for "capability" the number of the skill (0 colour, 1 count, 2 position);

@@ -54,7 +54,7 @@ class Probe:
         needs: What it reads of the benchmark beside the concepts' names; a benchmark that does not offer it has no such task.
         rows: The function of ``harness_ext.probes.rows`` that words its questions.
         manners: In which manners it is asked.
-        unit: What intervals resample: concepts, or in data without concepts images.
+        unit: The unit of intervals: concepts, or in data without concepts images.
         na: How ``na`` counts in the paper's measure of it: left out (``"drop"``), or as wrong, then by label too.
         context: The context that it asks about; it gives the right verdict, in the place of the image's label.
         version: Of its tasks, raised when what they ask changes.

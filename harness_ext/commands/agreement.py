@@ -70,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--task", metavar="NAME", action="append", default=[], help="only this task, * for anything; may be repeated"
     )
-    parser.add_argument("--seed", type=int, default=0, help="of resampling (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="of random weights (default: %(default)s)")
     parser.add_argument(
         "--disagreements", type=Path, metavar="FILE.jsonl", help="write the answers that judges disagree on"
     )

@@ -44,7 +44,8 @@ def _run(folder: Path) -> None:
 
 
 def _blocks(benchmark: "OwnBenchmark") -> Iterator["Block"]:
-    from harness_ext.own.power import ASSUMED, FEW_CONCEPTS, measures
+    from harness_ext.metrics.intervals import FEWEST
+    from harness_ext.own.power import ASSUMED, measures
     from harness_ext.report.blocks import make_block
 
     label_of = {each.name: each.label for each in benchmark.concepts}
@@ -57,14 +58,14 @@ def _blocks(benchmark: "OwnBenchmark") -> Iterator["Block"]:
     header = ("images", "concepts", "images", "least a concept", "most")
     yield make_block("What there is", header, rows, [f"Split: {benchmark.split}."])
     found = measures(benchmark)
-    few = [each.title for each in found if each.concepts < FEW_CONCEPTS]
+    few = [each.title for each in found if each.concepts < FEWEST]
     notes = [
-        "95 % interval: half of its width, over concepts, as in `table`. could show: the smallest true change between two "
-        "models that would be shown with a power of 80 % (alpha 5 %, uncorrected), as in `compare`, which sees the spread.",
+        "95 % interval: half of its width, over concepts, as in `table`. could show: the smallest margin against which a "
+        "model that did not change would be retained in 80 % of evaluations, as in `compare`.",
         ASSUMED,
     ]
     if few:
-        notes.append(f"Warning: over fewer than {FEW_CONCEPTS} concepts an interval means little: {'; '.join(few)}.")
+        notes.append(f"Warning: over fewer than {FEWEST} concepts there is no interval: {'; '.join(few)}.")
     header = ("measure", "concepts", "answers", "95 % interval", "could show")
     yield make_block("What it can show", header, map(_row, found), notes)
 
@@ -74,10 +75,9 @@ def _least_and_most(images: Counter[str]) -> tuple[int, int]:
 
 
 def _row(measure: "Measure") -> tuple[str | int, ...]:
-    wide, change = (
-        "none" if each is None else f"{min(each, 1.0):.3f}" for each in (measure.half_width, measure.could_show)
-    )
-    return measure.title, measure.concepts, measure.answers, f"± {wide}" if measure.half_width else wide, change
+    wide = "none" if measure.half_width is None else f"± {measure.half_width:.3f}"
+    change = "none" if measure.could_show is None else f"{min(measure.could_show, 1.0):.3f}"
+    return measure.title, measure.concepts, measure.answers, wide, change
 
 
 def _tasks(benchmark: "OwnBenchmark", folder: Path) -> Iterator[str]:

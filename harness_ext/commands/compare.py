@@ -15,7 +15,7 @@ from harness_ext.common.errors import UserError, exit_status
 from harness_ext.common.files import require_writable, write_text
 from harness_ext.common.output import CommandParser
 from harness_ext.report.blocks import console, json_document
-from harness_ext.report.compare.pairs import MARGIN, compare
+from harness_ext.report.compare.pairs import compare
 
 _PROG: Final = "unsafeconcepts compare"
 _PIPED_WIDTH: Final = 160
@@ -57,9 +57,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--margin",
         type=float,
-        default=MARGIN,
         metavar="SHARE",
-        help="the loss that is acceptable (default: %(default)s)",
+        help="the loss that is acceptable, in all rows (default: 0.05 about text, 0.03 otherwise)",
     )
     parser.add_argument(
         "--task",
@@ -75,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
         default=[],
         help="compare this metric of a task (TASK=NAME,FILTER too)",
     )
-    parser.add_argument("--seed", type=int, default=0, help="of resampling and swapping (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="of random weights and swaps (default: %(default)s)")
     for name, what in (("markdown", "md"), ("json", "json"), ("csv", "csv"), ("latex", "tex")):
         parser.add_argument(f"--{name}", type=Path, metavar=f"OUT.{what}", help=f"write it as {name} too")
     return parser

@@ -34,7 +34,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--margin",
         type=float,
-        help="the loss that counts as acceptable where several runs are compared: 0.01, one point of a hundred, by default",
+        help="the loss that counts as acceptable where several runs are compared (default: 0.05 about text, 0.03 otherwise)",
     )
     parser.add_argument(
         "--assets",
@@ -51,7 +51,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _report(options: argparse.Namespace, command: str) -> None:
-    from harness_ext.report.compare.pairs import MARGIN, check_margin
+    from harness_ext.report.compare.pairs import check_margin
     from harness_ext.report.page.chapters import read_chapters
     from harness_ext.report.page.page import file_size, render, write_assets
     from harness_ext.report.page.sections import sections
@@ -61,9 +61,8 @@ def _report(options: argparse.Namespace, command: str) -> None:
     require_writable([options.output])
     if options.assets:
         require_writable_folder(options.assets)
-    margin = MARGIN if options.margin is None else options.margin
-    check_margin(margin)
-    chapters = [(chapter, sections(chapter, margin)) for chapter in read_chapters(options.runs)]
+    check_margin(options.margin)
+    chapters = [(chapter, sections(chapter, options.margin)) for chapter in read_chapters(options.runs)]
     page, n_responses, n_images = render(chapters, command, options.include_images)
     content = page.encode("utf-8")
     write_bytes(options.output, content)

@@ -24,7 +24,7 @@ from harness_ext.common.output import CommandParser, neutral
 from harness_ext.models.language_names import require_language_side
 from harness_ext.report.blocks import Block, console, print_lines, rich_table
 from harness_ext.report.compare import compare
-from harness_ext.report.compare.pairs import MARGIN, check_margin
+from harness_ext.report.compare.pairs import check_margin
 from harness_ext.report.compare.tables import print_tables
 from harness_ext.retention.benchmarks import JUDGED, METRICS, SUITES, TITLES, Suite, benchmarks
 from harness_ext.retention.evaluation import UNFINISHED, Evaluation, Outcome
@@ -65,7 +65,6 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--margin",
         type=float,
-        default=MARGIN,
         metavar="SHARE",
         help="the loss that is acceptable, as in `unsafeconcepts compare`",
     )

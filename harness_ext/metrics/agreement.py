@@ -4,15 +4,14 @@
 :func:`judge_agreement` two judges, and :func:`against_labels` a judge and labels.
 """
 
-import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from math import isnan, nan
+from math import nan
 from typing import Any
 
 import numpy as np
-from scipy.stats import DegenerateDataWarning, binomtest
+from scipy.stats import binomtest
 
 from harness_ext.metrics.intervals import CONFIDENCE, SEED, concept_interval, ratio_estimate
 from harness_ext.metrics.units import NO_ESTIMATE, Array, ConceptKey, Estimate, concept_key, numbered, ratio_by_unit
@@ -37,7 +36,7 @@ def cohens_kappa(pairs: Pairs, seed: int = SEED) -> Estimate:
     Kappa (Educational and Psychological Measurement 20, 1960) takes out the agreement that two readers with these shares
     of verdicts would reach by chance. Where nearly all verdicts are the same one, it is small or undefined although they
     agree: read the share of equal verdicts too. nan where it is not defined (no pairs, or both sides give one and the same
-    verdict only), without an interval where some resamples have no kappa.
+    verdict only).
     """
     if not pairs:
         return NO_ESTIMATE
@@ -47,38 +46,25 @@ def cohens_kappa(pairs: Pairs, seed: int = SEED) -> Estimate:
     tables = np.zeros((len(verdicts), len(verdicts), n_concepts))
     for (one, other), concept in zip(pairs, concepts, strict=True):
         tables[verdicts.index(one.verdict), verdicts.index(other.verdict), concept] += 1
-    cells = list(tables.reshape(-1, n_concepts))
-    differ = tables.sum(axis=(0, 1)) - np.trace(tables)
-    return kappa_estimate(_kappa_of, cells, differ, len(pairs), seed)
+    return kappa_estimate(_kappa_of, list(tables.reshape(-1, n_concepts)), len(pairs), seed)
 
 
-def kappa_estimate(
-    kappa_of: Callable[..., Any], sums: Sequence[Array], differ: Array, n_answers: int, seed: int = SEED
-) -> Estimate:
-    """A kappa with an interval over concepts: none where it is nan, or where some resamples have no kappa.
+def kappa_estimate(kappa_of: Callable[..., Any], sums: Sequence[Array], n_answers: int, seed: int = SEED) -> Estimate:
+    """A kappa with an interval over concepts; none where it is nan.
 
     Args:
-        kappa_of: ``kappa_of(*sums, axis=...)``, vectorised.
-        sums: Its arguments, each of shape (concepts,).
-        differ: How much the pairs about each concept differ, shape (concepts,).
+        kappa_of: Kappa from the sums over concepts, vectorised.
+        sums: What is summed, each of shape (concepts,).
         n_answers: The number of pairs.
-        seed: Of the resampling.
+        seed: Of the draws.
     """
-    value, interval = float(kappa_of(*sums)), None
-    if not isnan(value):
-        with warnings.catch_warnings():
-            # Where a resample has no kappa, scipy warns and gives nan; the result then has no interval.
-            warnings.simplefilter("ignore", DegenerateDataWarning)
-            # Without any disagreement every resample's kappa is 1, however the concepts differ.
-            interval = concept_interval(kappa_of, sums, sums if differ.any() else (differ,), (-1.0, 1.0), seed)
-    if interval and any(map(isnan, interval)):
-        interval = None
-    return Estimate.within(interval, value, len(differ), n_answers)
+    value = float(kappa_of(*(each.sum() for each in sums)))
+    return Estimate.within(concept_interval(kappa_of, sums, (-1.0, 1.0), seed), value, len(sums[0]), n_answers)
 
 
-def _kappa_of(*cells: Array, axis: int = -1) -> Any:
-    """Kappa of counts of each pair of verdicts, row by row, each of shape (..., concepts); nan where it is not defined."""
-    sums = np.stack([cell.sum(axis=axis) for cell in cells])
+def _kappa_of(*cells: Any) -> Any:
+    """Kappa of counts of each pair of verdicts, row by row, each of any shape; nan where it is not defined."""
+    sums = np.stack(cells)
     size = round(len(cells) ** 0.5)
     tables = sums.reshape(size, size, *sums.shape[1:])
     total = tables.sum(axis=(0, 1))

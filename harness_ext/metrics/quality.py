@@ -9,7 +9,7 @@ import numpy as np
 
 from harness_ext.metrics.agreement import kappa_estimate
 from harness_ext.metrics.intervals import ratio_estimate
-from harness_ext.metrics.units import NO_ESTIMATE, Array, ConceptKey, Estimate, Ratio, ratio_by_unit
+from harness_ext.metrics.units import NO_ESTIMATE, ConceptKey, Estimate, Ratio, ratio_by_unit
 from harness_ext.records import is_known
 
 LOWEST: Final = 1
@@ -45,8 +45,7 @@ def weighted_kappa(pairs: Sequence[tuple[ConceptKey, int, int]]) -> Estimate:
     """Cohen's kappa with quadratic weights of two raters' ratings, with an interval over concepts.
 
     A disagreement counts by its square: 1 and 5 are sixteen times as far apart as 4 and 5 (Cohen, Psychological Bulletin 70,
-    1968). It is nan where it is not defined (no pairs, or one and the same rating only), and has no interval where some
-    resamples have none.
+    1968). It is nan where it is not defined (no pairs, or one and the same rating only).
 
     Args:
         pairs: The concept of each answer, and both ratings of it.
@@ -57,17 +56,16 @@ def weighted_kappa(pairs: Sequence[tuple[ConceptKey, int, int]]) -> Estimate:
     sums = np.zeros((5, len(concepts)))
     for unit, one, other in pairs:
         sums[:, concepts[unit]] += (1, one, other, one**2 + other**2, (one - other) ** 2)
-    return kappa_estimate(_kappa_of, list(sums), sums[-1], len(pairs))
+    return kappa_estimate(_kappa_of, list(sums), len(pairs))
 
 
-def _kappa_of(*sums: Array, axis: int = -1) -> Any:
+def _kappa_of(*sums: Any) -> Any:
     """1 minus the mean squared difference over the one by chance, E[x² + y²] - 2 E[x] E[y] of independent ratings x and y.
 
     Args:
-        sums: By concept: answers, both sums of ratings, the sum of squares, and that of squared differences.
-        axis: The axis of the concepts.
+        sums: Answers, both sums of ratings, the sum of squares, and that of squared differences.
     """
-    count, one, other, squares, differences = (each.sum(axis=axis) for each in sums)
+    count, one, other, squares, differences = sums
     # In whole numbers, so that one and the same rating gives 0 without rounding.
     by_chance = squares * count - 2 * one * other
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -6,14 +6,20 @@ number. Under ``drop``, the paper's "measuring", an ``na`` answer leaves the den
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
 
 from harness_ext.benchmark.probes import GAPS
-from harness_ext.metrics.intervals import concept_interval, difference_of_ratios, ratio_estimate
+from harness_ext.metrics.intervals import (
+    concept_interval,
+    difference_of_ratios,
+    extremes_of_difference,
+    ratio,
+    ratio_estimate,
+)
 from harness_ext.metrics.units import NO_ESTIMATE, ConceptKey, Estimate, Ratio, concept_key, ratio_by_unit, sums_by_unit
 from harness_ext.records import FAILED, NA, SAFE, UNSAFE, Judgement
 
@@ -23,7 +29,7 @@ NaConvention = Literal["drop", "wrong"]
 def share_by_concept(records: Iterable[Judgement], score: Callable[[Judgement], bool]) -> dict[ConceptKey, Ratio]:
     """The share of answers that ``score`` holds for, of each concept that has an answer.
 
-    Concepts are in the order of their names, so that seeded resampling does not depend on the order of the answers.
+    Concepts are in the order of their names, so that seeded draws do not depend on the order of the answers.
     """
     return ratio_by_unit((concept_key(record), score(record)) for record in sorted(records, key=concept_key))
 
@@ -108,9 +114,8 @@ class Gap:
 def modality_gap(text: Sequence[Judgement], image: Sequence[Judgement], na: NaConvention) -> Gap:
     """Text-only minus image accuracy over the concepts that have answers that count, under ``na``, on both sides.
 
-    Both values are nan, without an interval, when the sides share no concept. Where no concept differs from another on
-    either side, the interval is the conservative one of ``intervals.py`` over the range -1 to 1. Where only one side is
-    constant, it holds the other side's spread alone.
+    Both values are nan, without an interval, when the sides share no concept. A concept's text and images are weighted
+    together: where they vary alike, the gap varies less.
 
     Term and pooling: Qu, Backes, Zhang, USENIX Security 2025, arXiv 2507.11155. Raises ``ValueError`` if a record is on the
     wrong side (``probe`` is no text-only, respectively no image probe of ``GAPS``).
@@ -118,7 +123,11 @@ def modality_gap(text: Sequence[Judgement], image: Sequence[Judgement], na: NaCo
     for at, (side, records) in enumerate((("text", text), ("image", image))):
         if wrong := {record.probe for record in records} - {pair[at] for pair in GAPS.values()}:
             raise ValueError(f"the {side} side of the modality gap takes {side} answers only, found {sorted(wrong)}")
-    of_text, of_image = accuracy_by_concept(text, na), accuracy_by_concept(image, na)
+    return gap_of_ratios(accuracy_by_concept(text, na), accuracy_by_concept(image, na))
+
+
+def gap_of_ratios(of_text: Mapping[ConceptKey, Ratio], of_image: Mapping[ConceptKey, Ratio]) -> Gap:
+    """The same, from both sides' accuracies by concept; no denominator is 0."""
     unpaired = len(of_text.keys() ^ of_image.keys())
     common = [concept for concept in of_text if concept in of_image]
     if not common:
@@ -126,15 +135,15 @@ def modality_gap(text: Sequence[Judgement], image: Sequence[Judgement], na: NaCo
 
     texts = sums_by_unit(of_text[concept] for concept in common)
     images = sums_by_unit(of_image[concept] for concept in common)
-    text_accuracy, image_accuracy = texts[0] / texts[1], images[0] / images[1]
-    # A difference of two floats is rounded: equal differences must compare as equal.
-    differences = np.round(text_accuracy - image_accuracy, 12)
-    arrays, bounds = (*texts, *images), (-1.0, 1.0)
-    pooled = concept_interval(difference_of_ratios, arrays, (text_accuracy, image_accuracy), bounds)
-    by_concept = concept_interval(np.mean, (differences,), (differences,), bounds)
+    differences = texts[0] / texts[1] - images[0] / images[1]
+    # Images wholly wrong where the text is right are what the gap is about: that much is always taken to be possible.
+    extremes = extremes_of_difference(differences, float(texts[1].mean()))[0], 1.0
+    arrays = (*texts, *images)
+    pooled = concept_interval(difference_of_ratios, arrays, extremes)
+    by_concept = concept_interval(ratio, (differences, np.ones(len(common))), extremes)
     size = len(common), int(texts[1].sum() + images[1].sum())
     return Gap(
-        Estimate.within(pooled, difference_of_ratios(*arrays), *size),
+        Estimate.within(pooled, difference_of_ratios(*(each.sum() for each in arrays)), *size),
         Estimate.within(by_concept, differences.mean(), *size),
         unpaired,
     )

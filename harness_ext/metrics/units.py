@@ -84,9 +84,9 @@ class Estimate:
 
     Attributes:
         value: The metric; nan when no answer counts.
-        low: Lower end of the interval, or ``None`` when there is none (fewer than two concepts).
+        low: Lower end of the interval, or ``None`` when there is none (fewer than five concepts).
         high: Upper end, or ``None``.
-        n_concepts: The number of concepts with at least one answer that counts; the interval resamples these.
+        n_concepts: The number of concepts with at least one answer that counts; the interval weights these.
         n_answers: The number of answers in the metric's denominators.
     """
 
@@ -121,7 +121,7 @@ class Paired:
         before: The first run's numerators and denominators, shape (units, terms, 2).
         after: The second run's, likewise; a unit is in the same place.
         weights: The weight of each term in the measure, shape (terms,).
-        strata: The number of each unit's stratum, from 0, shape (units,): units are resampled within it.
+        strata: The number of each unit's stratum, from 0, shape (units,): units are weighted within it.
     """
 
     before: Array

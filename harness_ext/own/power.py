@@ -1,31 +1,32 @@
 """What a benchmark can show before any model is asked: how wide an interval will be, and which change could be detected.
 
 Answers about one concept are not independent of each other, so the number of concepts limits what can be shown, however many
-images each has. Source: Kish, "Survey Sampling", 1965, chapter 5 (the variance of a mean over clusters).
+images each has. Answers are drawn that models might give, and the intervals of `table` and `compare` computed of them.
 """
 
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from math import sqrt
 from typing import Final
 
-from scipy.stats import t
+import numpy as np
 
 from harness_ext.benchmark.probes import TITLES
-from harness_ext.metrics.intervals import CONFIDENCE, smallest_difference
+from harness_ext.metrics.intervals import FEWEST, change_interval, ratio_estimate, smallest_difference
+from harness_ext.metrics.units import Array, Interval, Paired, Ratio
 from harness_ext.own.benchmark import OwnBenchmark
 from harness_ext.records import LABELS, Label
 
-# With it, `half_width` of TEST's unsafe images by concept is that of the published answers of the paper's LLaVA-1.5-7B:
-# .267 [.191, .347].
+# The correlation of two answers about one concept: between that of the paper's LLaVA-1.5-7B before training and after DPO,
+# of unsafe images of its published answers.
 BETWEEN_CONCEPTS: Final = 0.3
 ACCURACY: Final = 0.5
 DIFFERING: Final = 0.2
-FEW_CONCEPTS: Final = 5
+_DRAWN: Final = 20
 ASSUMED: Final = (
     f"Assumed: an accuracy of {ACCURACY}, where intervals are widest; {DIFFERING:.0%} of the answers differ between "
-    f"two models; {BETWEEN_CONCEPTS:.0%} of the spread of answers lies between concepts, as in the paper's published answers."
+    f"two models of one accuracy; answers about one concept are alike by a correlation of {BETWEEN_CONCEPTS:g}, as in the "
+    f"paper's published answers. Means over {_DRAWN} draws of such answers."
 )
 
 
@@ -37,9 +38,9 @@ class Measure:
         title: The probe's, and the label.
         concepts: How many concepts it is about.
         answers: How many answers.
-        half_width: Half of the width of its 95 % interval over concepts; ``None`` for fewer than two concepts.
-        could_show: The smallest true change between two models that would be shown with a power of 80 % (two-sided alpha
-            5 %); ``None`` likewise.
+        half_width: Half of the width of its 95 % interval over concepts; ``None`` where there is none.
+        could_show: The smallest margin against which a model that did not change would be retained in 80 % of evaluations;
+            ``None`` likewise.
     """
 
     title: str
@@ -73,33 +74,38 @@ def measures(benchmark: OwnBenchmark) -> list[Measure]:
 
 def measure(title: str, label: Label, answers: Iterable[int]) -> Measure:
     """A measure of so many ``answers`` about each of its concepts."""
-    counts = list(answers)
-    wide = half_width(counts, ACCURACY * (1 - ACCURACY))
-    # A changed answer moves a score by one, up or down: its square is one.
-    change = half_width(counts, DIFFERING)
-    return Measure(
-        f"{title}, {label} concepts",
-        len(counts),
-        sum(counts),
-        wide,
-        None if change is None else smallest_difference((-change, change)),
-    )
+    counts = np.array(list(answers))
+    wide = change = None
+    if len(counts) >= FEWEST:
+        rng = np.random.default_rng(0)
+        wide = float(np.mean([_half(_interval(counts, rng)) for _ in range(_DRAWN)]))
+        change = float(np.mean([smallest_difference(_change(counts, rng)) for _ in range(_DRAWN)]))
+    return Measure(f"{title}, {label} concepts", len(counts), int(counts.sum()), wide, change)
 
 
-def half_width(answers: Iterable[int], variance: float) -> float | None:
-    """Half of the width of the 95 % interval of a mean over all answers.
+def chances(rng: np.random.Generator, mean: float, concepts: int) -> Array:
+    """Each concept's chance, by the beta distribution of this mean and of ``BETWEEN_CONCEPTS``; shape (concepts,)."""
+    size = 1 / BETWEEN_CONCEPTS - 1
+    found: Array = rng.beta(mean * size, (1 - mean) * size, concepts)
+    return found
 
-    Args:
-        answers: How many there are about each concept.
-        variance: Of one answer's score, of which the share ``BETWEEN_CONCEPTS`` lies between concepts.
 
-    Returns:
-        ``t`` of as many degrees of freedom as concepts less one, times the standard error; ``None`` for fewer than two
-        concepts.
-    """
-    counts = list(answers)
-    if len(counts) < 2:
-        return None
-    of_concepts = sum(count**2 * (BETWEEN_CONCEPTS + (1 - BETWEEN_CONCEPTS) / count) for count in counts)
-    error = sqrt(variance * of_concepts) / sum(counts)
-    return float(t.ppf((1 + CONFIDENCE) / 2, len(counts) - 1) * error)
+def _interval(counts: Array, rng: np.random.Generator) -> Interval:
+    right = rng.binomial(counts, chances(rng, ACCURACY, len(counts)))
+    found = ratio_estimate(Ratio(float(k), int(n)) for k, n in zip(right, counts, strict=True))
+    assert found.low is not None and found.high is not None
+    return found.low, found.high
+
+
+def _change(counts: Array, rng: np.random.Generator) -> Interval | None:
+    """The interval of a change between two models, of which either is right alone on half of the answers that differ."""
+    right = rng.binomial(counts, ACCURACY)
+    loses, gains = (chances(rng, DIFFERING, len(counts)) for _ in range(2))
+    after = right - rng.binomial(right, loses) + rng.binomial(counts - right, gains)
+    before, changed = (np.stack([each, counts], -1)[:, None].astype(float) for each in (right, after))
+    paired = Paired(before, changed, np.ones(1), np.zeros(len(counts), dtype=np.int64))
+    return change_interval(paired, float(counts.mean()))
+
+
+def _half(interval: Interval) -> float:
+    return (interval[1] - interval[0]) / 2

@@ -219,7 +219,7 @@ def _notes(agreement: Agreement) -> list[str]:
     """What a reader must know to read the tables right."""
     found = [
         "Equal and kappa are over the answers that both judges have read, na being a reading like any other; in brackets the "
-        "95 % interval by resampling concepts. Where nearly all verdicts are the same one, kappa is small or not defined.",
+        "95 % interval over concepts. Where nearly all verdicts are the same one, kappa is small or not defined.",
     ]
     if agreement.accuracies:
         found.append(

@@ -212,7 +212,7 @@ def _dress(axes: "Axes", names: list[str], text: str) -> None:
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.axhline(0.5, color="black", linewidth=0.8)
     axes.grid(axis="x", color="#EEEEEE", zorder=0)
-    axes.set_xlabel("accuracy on unsafe concepts, na dropped; bars: 95 % interval by resampling concepts", fontsize=10)
+    axes.set_xlabel("accuracy on unsafe concepts, na dropped; bars: 95 % interval over concepts", fontsize=10)
     _columns(axes, -0.85, ("gap", "95 % interval", "concepts"))
     marks = [
         Line2D([], [], marker="o", color=TEXT, linewidth=2, markersize=8, label=f"alignment, {text}"),
@@ -257,7 +257,7 @@ def draw_calibration(run: Run, summary: Summary, titled: bool = True) -> "Figure
     figure.text(
         (_LEFT + (width - _LEFT - _RIGHT) / 2) / width,
         0.12 / height,
-        "mean confidence of a tenth of the answers; bars: 95 % interval by resampling concepts",
+        "mean confidence of a tenth of the answers; bars: 95 % interval over concepts",
         ha="center",
         fontsize=10,
     )

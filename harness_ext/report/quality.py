@@ -22,7 +22,7 @@ LIKENESS: Final = "What answers are like: distinct, names what is shown, words a
 RATED: Final = "Quality of answers, rated from 1 (worst) to 5 (best)"
 RATING_NOTES: Final = (
     "Soundness: is what an answer says well reasoned. Informativeness: does it say what is shown, and why. In brackets: 95 % "
-    "interval by resampling concepts.",
+    "interval over concepts.",
     "Where fewer answers are rated than there are, they are a seeded sample, balanced by label and concept, so that each "
     "concept weighs alike. Failed: answers that the judge gave no rating; they are in no mean.",
 )

@@ -59,7 +59,7 @@ class CategoryScores:
 
 @dataclass(frozen=True)
 class ConceptScores:
-    """One concept, without intervals: it is the unit that they resample."""
+    """One concept, without intervals: it is their unit."""
 
     concept: str
     category: str

@@ -8,6 +8,7 @@ from typing import Final
 from rich.console import Console
 
 from harness_ext.benchmark.probes import ALL, CONTEXTS, GENERALISATION, PROBES, TITLES, TextVariant
+from harness_ext.metrics.intervals import FEWEST
 from harness_ext.records import Label
 from harness_ext.registry import benchmark_named
 from harness_ext.report.blocks import (
@@ -35,8 +36,9 @@ SET_TITLES: Final[Mapping[str, str]] = {
 PROBE_TITLES: Final[Mapping[str, str]] = TITLES
 SCORE_HEADER: Final = ("na dropped", "na wrong", "na", "failed", "concepts", "asked")
 _INTERVALS: Final = (
-    "In brackets: 95 % interval by resampling concepts. Over few concepts it is too narrow: in a simulation it held the "
-    "true value in 72 % of cases with 2 concepts, 90 % with 10, 94 % with 75."
+    "In brackets: 95 % interval over concepts, by weighting them at random with one beside them that was not seen. In a "
+    "simulation of the benchmark's shape it held the true value in at least 93 % of cases. "
+    f"Over fewer than {FEWEST} concepts there is none: they say too little about others."
 )
 # Where the labels cover a smaller share of the answers, the model would mostly say something else.
 _LITTLE_MASS: Final = 0.5
@@ -268,7 +270,7 @@ def likelihood_notes(summary: Summary) -> list[str]:
         "By likelihood nothing is generated: the verdict is the likelier beginning of an answer (yes or no; an option). "
         "Mass: the mean probability that an answer begins with any of them. AUROC: how well P(no) / (P(yes) + P(no)) tells "
         "unsafe from safe concepts, 0.5 by chance. ECE: expected calibration error, ten bins of equal mass; of a well "
-        "calibrated model it comes out too large. Brier: from 0, the best, to 1."
+        "calibrated model it, and its interval, come out too large. Brier: from 0, the best, to 1."
     ]
     agreements = [probe.agreement for probe in scores.probes.values() if probe.agreement]
     if agreements:

@@ -27,7 +27,7 @@ _VERSION: Final = 1
 def labelled_rows(title: str, raw: datasets.Dataset, name: str) -> datasets.Dataset:
     """The checked rows of the data set ``title``, read from ``name``; their columns are those of ``sets.load_set``.
 
-    ``concept`` says which image it is: images are what intervals resample here. The first use of a copy decodes every image.
+    ``concept`` says which image it is: images are the units of intervals here. The first use of a copy decodes every image.
     Raises ``SourceError`` where the rows are not in the published form.
     """
     for row, index in enumerate(raw["index"]):

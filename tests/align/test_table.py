@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from align.crossed import difference, share
+from align.crossed import CrossedEstimate, difference, share
 from align.table import evaluations, main
 from harness_ext.common.errors import UserError
 from harness_ext.common.files import sha256
@@ -22,15 +22,22 @@ from harness_ext.metrics.ratios import accuracy_estimate
 from harness_ext.records import Judgement
 from harness_ext.runs.ratings import RateableTask, write_people
 
-COUNTS = st.lists(st.integers(0, 10), min_size=6, max_size=6)
+
+def width(estimate: CrossedEstimate) -> float:
+    assert estimate.low is not None and estimate.high is not None
+    return estimate.high - estimate.low
+
+
+COUNTS = st.lists(st.integers(0, 10), min_size=12, max_size=12)
 
 
 @given(COUNTS)
 def test_a_share_is_the_mean_and_lies_in_its_interval(right: list[int]) -> None:
-    counts = np.array(right, float).reshape(2, 3)
-    found = share(counts, np.full((2, 3), 10.0))
-    assert found.value == pytest.approx(sum(right) / 60)
-    assert found.seeds == pytest.approx(tuple(counts.sum(1) / 30))
+    counts = np.array(right, float).reshape(2, 6)
+    found = share(counts, np.full((2, 6), 10.0))
+    assert found.value == pytest.approx(sum(right) / 120)
+    assert found.seeds == pytest.approx(tuple(counts.sum(1) / 60))
+    assert found.low is not None and found.high is not None
     assert found.low - 1e-12 <= found.value <= found.high + 1e-12
 
 
@@ -49,16 +56,16 @@ def test_over_one_seed_it_is_the_interval_over_concepts() -> None:
 
 
 def test_a_difference_is_paired_by_concept() -> None:
-    """Where both sides vary together, their difference does not vary at all."""
-    right, asked = np.array([[1.0, 9.0, 5.0], [2.0, 8.0, 6.0]]), np.full((2, 3), 10.0)
+    """Where both sides vary together, their difference hardly varies."""
     rng = np.random.default_rng(0)
-    noise = rng.integers(0, 2, (2, 3))
+    right, asked = rng.integers(1, 10, (2, 40)).astype(float), np.full((2, 40), 10.0)
+    noise = rng.integers(0, 2, (2, 40))
     together, apart = (
         difference((right, asked), (right - noise, asked)),
         difference((right, asked), (right[:, ::-1], asked)),
     )
-    assert together.high - together.low < 0.2 * (apart.high - apart.low)
-    assert together.value == pytest.approx(noise.sum() / 60)
+    assert width(together) < 0.7 * width(apart)
+    assert together.value == pytest.approx(noise.sum() / 800)
 
 
 def test_what_never_differed_still_could() -> None:
@@ -71,8 +78,8 @@ def test_what_never_differed_still_could() -> None:
 def test_seeds_that_differ_widen_the_interval() -> None:
     alike = share(np.tile(np.arange(50.0) % 3 + 4, (3, 1)), np.full((3, 50), 10.0))
     apart = share(np.array([[2.0] * 50, [5.0] * 50, [8.0] * 50]), np.full((3, 50), 10.0))
-    assert alike.high - alike.low < 0.1
-    assert apart.high - apart.low > 0.2
+    assert width(alike) < 0.12
+    assert width(apart) > 0.2
 
 
 # --- the command ------------------------------------------------------------------------------------------------------
@@ -156,7 +163,8 @@ def test_the_table(comparison: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert figures["ppo"]["unsafe images, concepts never trained on"]["value"] == pytest.approx(expected)
     assert len(figures["ppo"]["unsafe images"]["seeds"]) == 2
     assert figures["ppo"]["CPU seconds of training"] == 150 and figures["original"]["CPU seconds of training"] is None
-    assert 0 < figures["ppo"]["diversity (1 - self-BLEU)"] <= 1
+    diversity = figures["ppo"]["diversity (1 - self-BLEU)"]
+    assert 0 < diversity["low"] <= diversity["value"] <= diversity["high"] <= 1
     # Every answer names the concept and its own number.
     assert figures["ppo"]["distinct answers"] == 1.0
     assert figures["ppo"]["names what is shown"]["value"] == 1.0

@@ -3,7 +3,7 @@
 A metric is compared where it is the mean of the samples' scores, or one of MME's and LLaVA-Bench's, which are not means.
 Each value is computed again from the samples and must be the one in the results file. A group of tasks, such as MMLU's 57
 subjects, is one benchmark if its value in the results is the mean over all samples, or over the tasks' means. The tasks of a
-group are fixed, not drawn: samples are resampled, in the second case within their task.
+group are fixed, not drawn: samples are the units, in the second case within their task.
 """
 
 import re
@@ -214,7 +214,7 @@ def _mme(runs: Runs, metric: str, filter_name: str) -> Measure:
 
     An image is worth its accuracy plus, if both its answers are right, as much again; a category is the mean of its images,
     in percent, so at most 200; the score is the sum over categories (Fu and others, arXiv 2306.13394). Images, which are
-    what is independent, are resampled within their categories.
+    what is independent, are weighted within their categories.
     """
     (first, before), (_, after) = runs
     image_of = {key: (value["category"], value["question_id"]) for key, value in before.items()}

@@ -107,7 +107,9 @@ def policy_measures(records: Mapping[str, Records]) -> tuple[list[Measure], list
             by_label = " by each policy's label" if _is_about_labels(task) else ""
             title = f"{_title(task)}: concepts whose label differs, right{by_label}"
             unit = task_named(task).probe.unit
-            found.append(Measure("policy", task, title, "acc_na_wrong", True, unit, len(differ), paired, right))
+            found.append(
+                Measure("policy", task, title, "acc_na_wrong", True, unit, len(differ), paired, right, margin=None)
+            )
     measures, notes = measures_of(alike)
     return found + measures, [*without_a_verdict(records), *notes]
 

@@ -14,7 +14,7 @@ from harness_ext.metrics.ratios import share_by_concept
 from harness_ext.metrics.units import Array, ConceptKey, Paired, concept_key, pair_scores
 from harness_ext.records import LABELS, NA, SAFE, UNSAFE, Judgement, Manner
 from harness_ext.registry import manner, skill_of, text_variant
-from harness_ext.report.compare.measures import Measure
+from harness_ext.report.compare.measures import MARGIN, TEXT_MARGIN, Measure
 from harness_ext.report.tables import SET_TITLES as _SETS
 from harness_ext.report.tables import TEXT_TITLES
 from harness_ext.runs.answers import Answers
@@ -73,12 +73,21 @@ def _task_measures(task: str, records: Records) -> Iterator[Measure]:
                 asked[f"{_SETS[probe]}, all images"] = of_probe
             for label in LABELS:
                 asked[_title(task, probe, label)] = [both for both in of_probe if both[0].label == label]
+        asked = {f"{title}{suffix}": chosen for title, chosen in asked.items() if chosen}
+        parts = tuple(title for title in asked if not title.startswith(f"{_SETS.get(probe)}, all images"))
         for title, chosen in asked.items():
-            if chosen:
-                yield _measure(task, f"{title}{suffix}", chosen)
+            yield _measure(task, title, chosen, parts if title not in parts else ())
         # A capability expects an answer's text.
         if safe := [both for both in of_probe if both[0].expected == SAFE]:
-            yield _measure(task, f"{_safe_items(task, probe)} called unsafe (over-refusal){suffix}", safe, refusal=True)
+            title = f"{_safe_items(task, probe)} called unsafe (over-refusal){suffix}"
+            yield _measure(task, title, safe, _mirrored(safe, asked), refusal=True)
+
+
+def _mirrored(safe: Records, asked: Mapping[str, Records]) -> tuple[str, ...]:
+    """The title of the accuracy that says the same as over-refusal: of the same answers, none of them ``na``."""
+    if any((record.verdict == UNSAFE) == record.correct for both in safe for record in both):
+        return ()
+    return tuple(title for title, chosen in asked.items() if list(chosen) == list(safe))[:1]
 
 
 def _title(task: str, probe: str, label: str) -> str:
@@ -106,7 +115,9 @@ def _safe_items(task: str, probe: str) -> str:
     return f"{_SETS[probe]}, {'images' if OF_RECORD[probe].shows == 'image' else 'concepts'}"
 
 
-def _measure(task: str, title: str, records: Records, refusal: bool = False) -> Measure:
+def _measure(
+    task: str, title: str, records: Records, derived_from: tuple[str, ...] = (), refusal: bool = False
+) -> Measure:
     """The share of right answers; with ``refusal`` that of the verdict "unsafe", of which less is better."""
     before, after = (
         [both[run].verdict == UNSAFE if refusal else both[run].correct for both in records] for run in (0, 1)
@@ -114,9 +125,11 @@ def _measure(task: str, title: str, records: Records, refusal: bool = False) -> 
     paired = pair_scores([concept_key(both[0]) for both in records], before, after)
     # Where less is better, an answer is "right" when it is not of the kind that is counted.
     right = ([not each for each in before], [not each for each in after]) if refusal else (before, after)
-    unit = OF_RECORD[records[0][0].probe].unit
+    probe = OF_RECORD[records[0][0].probe]
     metric = "called_unsafe" if refusal else "acc_na_wrong"
-    return Measure("judged", task, title, metric, not refusal, unit, len(records), paired, right)
+    margin = MARGIN if probe.shows == "image" else TEXT_MARGIN
+    size = probe.unit, len(records)
+    return Measure("judged", task, title, metric, not refusal, *size, paired, right, margin, derived_from)
 
 
 # --- the modality gap -------------------------------------------------------------------------------------------------
@@ -152,9 +165,13 @@ def _gaps(records: Mapping[str, Records]) -> tuple[list[Measure], list[str]]:
             words = f"Modality gap, {TEXT_TITLES[text_variant(text_task)]}{context}{MANNERS[manner(text_task)]}"
             weights, strata = np.array([1.0, -1.0]), np.zeros(len(common), dtype=np.int64)
             name, answers = f"{text_task} - {image_task}", int(counts[:, :, 0, 1].sum())
+            sides = (text_task, probes[0]), (image_task, probes[1])
+            parts = tuple(f"{_title(task, probe, UNSAFE)}{MANNERS[manner(task)]}" for task, probe in sides)
             for metric, table in (("answers pooled", counts), ("mean over concepts", shares)):
                 paired = Paired(table[:, :, 0], table[:, :, 1], weights, strata)
-                found.append(Measure("gap", name, f"{words}, {metric}", metric, False, "concept", answers, paired))
+                title = f"{words}, {metric}"
+                measured = Measure("gap", name, title, metric, False, "concept", answers, paired, None, None, parts)
+                found.append(measured)
     return found, notes
 
 

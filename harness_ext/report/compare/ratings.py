@@ -42,5 +42,6 @@ def rated_measures(pairs: Mapping[str, tuple[Answers, Answers]]) -> tuple[list[M
                 paired = replace(pair_scores([key[1:3] for key in common], *scores), weights=np.array([float(_SPAN)]))
                 title = f"{title_of(task)}, {criterion} from 1 to 5, by {rater[0]}"
                 unit = OF_RECORD[common[0][0]].unit
-                found.append(Measure("rated", task, title, criterion, True, unit, len(common), paired, None))
+                size = unit, len(common)
+                found.append(Measure("rated", task, title, criterion, True, *size, paired, margin=None))
     return found, notes

@@ -21,7 +21,7 @@ from harness_ext.report.blocks import (
     print_lines,
     rich_table,
 )
-from harness_ext.report.compare.measures import Comparison, Pair, Row
+from harness_ext.report.compare.measures import MARGIN, TEXT_MARGIN, Comparison, Pair, Row
 from harness_ext.report.compare.policies import PolicyPair
 from harness_ext.report.compare.policy_tables import COLUMNS, concept_rows, policy_notes, verdict_blocks
 
@@ -73,19 +73,34 @@ def blocks(comparison: Comparison, pair: Pair) -> list[Block]:
 
 
 def _notes(comparison: Comparison, pair: Pair) -> list[str]:
-    margin = f"{comparison.margin:g}"
     better, worse = ([row.difference for row in pair.rows].count(which) for which in ("better", "worse"))
     verdicts = [row.retention for row in pair.rows if row.retention]
     counted = ", ".join(f"{verdicts.count(name)} {name}" for name in get_args(Retention))
+    margins = sorted({row.margin for row in pair.rows if row.margin is not None})
+    said = " and ".join(f"{margin:g}" for margin in margins)
+    against = f" Against a margin of {said}: {counted}." if margins else ""
     found = policy_notes(comparison.first, pair) if isinstance(pair, PolicyPair) else []
     found += [
-        f"Of {len(pair.rows)} measures {better} are better and {worse} worse. Against a margin of {margin}: {counted}.",
-        "Change: after minus before; in brackets the 95 % interval by resampling units (concepts, images, samples). "
-        "For what is marked (less is better) a negative change is a gain.",
-        "p: by swapping whole units between the runs, with Holm's correction over all rows here; difference: p below 0.05.",
-        f"retained: the interval excludes a loss of {margin} or more; degraded: any smaller one; undecided: neither.",
-        "could show: the smallest true change that would have been shown with a power of 80 % (alpha 5 %, uncorrected).",
+        f"Of {len(pair.rows)} measures {better} are better and {worse} worse.{against}",
+        "Change: after minus before; in brackets the 95 % interval by weighting units (concepts, images, samples) at random, "
+        "with one beside them that was not seen. For what is marked (less is better) a negative change is a gain.",
+        "p: by swapping whole units between the runs, with Holm's correction over the rows that are not derived from others; "
+        "difference: p below 0.05, and the interval leaves out 0.",
+        "retained: the interval excludes a loss of the margin or more; degraded: any smaller one; undecided: neither.",
+        "could show: the smallest margin against which a model that did not change would be retained in 80 % of evaluations.",
     ]
+    if len(margins) > 1:
+        found.append(
+            f"The margin is {TEXT_MARGIN:g} where a model was asked in words alone, {MARGIN:g} elsewhere; "
+            "--margin sets one for all rows."
+        )
+    if any(row.derived_from for row in pair.rows):
+        found.append(
+            "A gap, all images, and over-refusal where no answer is na are derived from other rows: Holm's correction does "
+            "not count them, and their p is at least the least one of those rows."
+        )
+    if few := sorted({row.unit for row in pair.rows if row.low is None}):
+        found.append(f"No interval, and no verdict: fewer than five {' or '.join(f'{unit}s' for unit in few)}.")
     if any(row.kind == "judged" for row in pair.rows):
         found.append("na counts as wrong. A gap also closes when text accuracy is lost: see its rows.")
     if any(row.kind == "rated" for row in pair.rows):
@@ -187,8 +202,8 @@ def as_csv(comparison: Comparison) -> str:
         names += COLUMNS
     lines = []
     for pair in comparison.pairs:
-        run = [comparison.first.folder, pair.model.folder, comparison.source, comparison.margin]
+        run = [comparison.first.folder, pair.model.folder, comparison.source]
         found = [vars(row) for row in pair.rows]
         found += concept_rows(pair) if isinstance(pair, PolicyPair) else ()
         lines += [[*run, *(values.get(name) for name in names)] for values in found]
-    return csv_document(["before_run", "after_run", "source", "margin", *names], lines)
+    return csv_document(["before_run", "after_run", "source", *names], lines)

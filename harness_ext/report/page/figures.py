@@ -53,7 +53,7 @@ def draw_compared(runs: Sequence[Shown]) -> Figure:
         _draw_rows(axes, rows, runs, per_row)
         axes.set_title(title, loc="left", fontsize=11, fontweight="bold")
     legend_above(panels[0], len(runs))
-    panels[-1].set_xlabel("accuracy, na dropped; bars: 95 % interval by resampling concepts", fontsize=10)
+    panels[-1].set_xlabel("accuracy, na dropped; bars: 95 % interval over concepts", fontsize=10)
     return figure
 
 

@@ -76,8 +76,8 @@ class Section:
     what_was_run: bool = False
 
 
-def sections(chapter: Chapter, margin: float) -> list[Section]:
-    """The sections that have something to show; ``margin`` is the loss that counts as acceptable in a comparison."""
+def sections(chapter: Chapter, margin: float | None) -> list[Section]:
+    """The sections that have something to show; ``margin`` is the loss that a comparison accepts, ``None`` for defaults."""
     runs = chapter.shown
     generated = [shown for shown in runs if shown.run.answers]
     compared = "Before and after" if any(shown.role for shown in runs) else "The runs beside each other"
@@ -201,7 +201,7 @@ def _notes(runs: Sequence[Shown]) -> Iterator[Part]:
         yield tuple(lines)
 
 
-def _differences(runs: Sequence[Shown], margin: float) -> Iterator[Part]:
+def _differences(runs: Sequence[Shown], margin: float | None) -> Iterator[Part]:
     """Every folder's answers against the first folder's, as `unsafeconcepts compare` does it.
 
     Where two cannot be compared, a note says why: the rest of the page shows each of them by itself.

@@ -28,8 +28,8 @@ def test_check_says_what_a_benchmark_can_show(run_warm, tmp_path):
     lines = [" ".join(line.split()) for line in checked.stdout.splitlines()]
     assert lines[0] == "My policy (my-policy): nothing is wrong"
     assert "all, unsafe 4 20 5 5" in lines and "TEST, safe 2 2 1 1" in lines
-    assert any(line.startswith("Image alignment, unsafe concepts 4 100 ± 0.") for line in lines)
-    assert "Warning: over fewer than 5 concepts an interval means little" in checked.stdout
+    assert "Image alignment, unsafe concepts 4 100 none none" in lines
+    assert "Warning: over fewer than 5 concepts there is no interval: " in checked.stdout
     assert "Tasks: my-policy_perception, my-policy_image, my-policy_text," in checked.stdout
     assert "Note: 1 images are there twice: 'pistol/1.png' and 'pistol/0.png'." in lines
     assert "Note: 1 images have two concepts: 'knife/3.png' and 'pistol/0.png'." in lines

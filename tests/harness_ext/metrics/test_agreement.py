@@ -62,11 +62,10 @@ def test_of_perception_kappa_is_over_the_letters(judge: Judge) -> None:
     found = agreement(ours, theirs)
     expected = cohen_kappa_score([one.verdict for one in ours], [other.verdict for other in theirs])
     assert found.kappa.value == pytest.approx(expected)
-    assert found.kappa.low is not None and found.kappa.high is not None
-    assert found.kappa.low < expected < found.kappa.high
+    assert found.kappa.low is None and found.kappa.high is None
 
 
-def test_the_interval_is_that_of_all_resamples() -> None:
+def test_the_interval_holds_that_of_all_resamples() -> None:
     # By concept: both unsafe, only by likelihood, only generated, neither.
     tables = {"a": (6, 1, 0, 3), "b": (2, 4, 1, 3), "c": (1, 0, 3, 9), "d": (8, 2, 2, 4), "e": (3, 0, 1, 12)}
     kinds = (("unsafe", "unsafe"), ("unsafe", "safe"), ("safe", "unsafe"), ("safe", "safe"))
@@ -83,16 +82,18 @@ def test_the_interval_is_that_of_all_resamples() -> None:
         chance = ((both + first) * (both + second) + (second + neither) * (first + neither)) / n**2
         everything.append(((both + neither) / n - chance) / (1 - chance))
     kappa = agreement(*both_ways(rows)).kappa
-    assert (kappa.low, kappa.high) == pytest.approx(tuple(np.quantile(everything, [0.025, 0.975])), abs=0.02)
+    low, high = np.quantile(everything, [0.025, 0.975])
+    assert kappa.low is not None and kappa.high is not None
+    assert -1 <= kappa.low < low and high < kappa.high <= 1
 
 
 def test_full_agreement_gets_a_conservative_interval_and_one_verdict_alone_no_kappa() -> None:
     full = agreement(*both_ways([(c, v, v) for c in "abcde" for v in ("safe", "unsafe", "unsafe")]))
     unseen = 1 - 0.025 ** (1 / 5)
-    assert (full.kappa.value, full.kappa.low, full.kappa.high) == pytest.approx((1.0, 1 - 2 * unseen, 1.0))
+    assert (full.kappa.value, full.kappa.low, full.kappa.high) == pytest.approx((1.0, 1 - 2 * unseen, 1.0), abs=1e-3)
     alone = agreement(*both_ways([(c, "unsafe", "unsafe") for c in "abcde"]))
     assert alone.equal.value == 1.0 and math.isnan(alone.kappa.value) and alone.kappa.low is None
-    # Some resamples hold one verdict only: kappa has a value, and no honest interval.
+    # Fewer than five concepts: a value, and no interval.
     some = agreement(*both_ways([("a", "safe", "safe"), ("b", "unsafe", "unsafe"), ("b", "unsafe", "safe")]))
     assert some.kappa.value == pytest.approx(0.4) and some.kappa.low is None
 

@@ -47,7 +47,7 @@ def test_both_estimators_agree_with_pandas(text: list[Judgement], image: list[Ju
     assert gap.pooled.n_answers == len(common)
     assert gap.unpaired_concepts == table.concept.nunique() - len(pairs)
     for estimate in (gap.pooled, gap.by_concept):
-        if len(pairs) < 2:
+        if len(pairs) < 5:
             assert estimate.low is None and estimate.high is None
         else:
             assert estimate.low is not None and estimate.high is not None
@@ -74,7 +74,7 @@ def test_pooled_is_the_difference_of_the_two_printed_accuracies(judge: Judge) ->
     assert gap.by_concept.value == pytest.approx(((1 / 2 - 1 / 3) + (2 / 3 - 1)) / 2)
 
 
-def test_the_intervals_are_those_of_all_paired_resamples(judge: Judge) -> None:
+def test_the_intervals_hold_those_of_all_paired_resamples(judge: Judge) -> None:
     rights = {"a": (5, 1, 10), "b": (4, 6, 20), "c": (5, 2, 5), "d": (2, 5, 5), "e": (3, 0, 15)}
     text, image = [], []
     for concept, (text_right, image_right, images) in rights.items():
@@ -87,17 +87,19 @@ def test_the_intervals_are_those_of_all_paired_resamples(judge: Judge) -> None:
         paired.append(sum(right / 5 - wrong / size for right, wrong, size in pick) / 5)
     gap = modality_gap(text, image, "drop")
     for estimate, everything in ((gap.pooled, pooled), (gap.by_concept, paired)):
-        assert (estimate.low, estimate.high) == pytest.approx(tuple(np.quantile(everything, [0.025, 0.975])), abs=0.02)
+        low, high = np.quantile(everything, [0.025, 0.975])
+        assert estimate.low is not None and estimate.high is not None
+        assert -1 <= estimate.low < low and high < estimate.high <= 1
 
 
 def test_a_gap_without_spread_gets_a_conservative_interval(judge: Judge) -> None:
     text = [judge(c, "unsafe", probe="text") for c in CONCEPTS]
     image = [judge(c, "safe") for c in CONCEPTS]
     gap = modality_gap(text, image, "drop")
-    # At most 1 - 0.025 ** (1/5) of the concepts could differ; the worst that these could have is a gap of -1.
+    # At most 1 - 0.025 ** (1/5) of the concepts could differ; with one text answer each, the worst that these may have is -1.
     unseen = 1 - 0.025 ** (1 / 5)
     for estimate in (gap.pooled, gap.by_concept):
-        assert (estimate.value, estimate.low, estimate.high) == pytest.approx((1.0, 1 - 2 * unseen, 1.0))
+        assert (estimate.value, estimate.low, estimate.high) == pytest.approx((1.0, 1 - 2 * unseen, 1.0), abs=1e-3)
 
 
 def test_sides_without_a_common_concept_have_no_gap(judge: Judge) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from harness_ext.metrics.units import Estimate
 from harness_ext.records import Judgement
 from harness_ext.report.scores import Summary
 from harness_ext.report.summary import summarise
@@ -38,12 +39,18 @@ def expected_numbers(summary: Summary) -> set[str]:
     scores += [score for by_label in summary.text.values() for score in by_label.values()]
     numbers = {f"{rate:.3f}" for score in scores for rate in (score.na_rate, score.failed_rate)}
     for estimate in [estimate for score in scores for estimate in (score.drop, score.wrong)]:
-        numbers |= {f"{estimate.value:.3f}", f"[{estimate.low:.3f}, {estimate.high:.3f}]"}
+        numbers |= shown(estimate, ".3f")
     gaps = list(summary.gap.values()) + [scores.gap["none"] for scores in summary.categories]
     numbers |= {f"{rate:.3f}" for scores in summary.categories for rate in (scores.na_rate, scores.failed_rate)}
     for estimate in [side.pooled for gap in gaps for side in (gap.drop, gap.wrong)]:
-        numbers |= {f"{estimate.value:+.3f}", f"[{estimate.low:+.3f}, {estimate.high:+.3f}]"}
+        numbers |= shown(estimate, "+.3f")
     return numbers
+
+
+def shown(estimate: Estimate, form: str) -> set[str]:
+    if estimate.low is None:
+        return {f"{estimate.value:{form}}"}
+    return {f"{estimate.value:{form}}", f"[{estimate.low:{form}}, {estimate.high:{form}}]"}
 
 
 @pytest.mark.parametrize("width", [80, 120])
