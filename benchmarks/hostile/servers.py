@@ -69,8 +69,8 @@ ASKING: Final = (
 )  # fmt: skip
 
 
-def misbehaved(folder: Path, draw: random.Random, part: float) -> dict[str, Any]:
-    """What came of each misbehaviour, or of a ``part`` of them, through each command; ``folder`` is made here."""
+def misbehaved(folder: Path, draw: random.Random, part: float, most: int) -> dict[str, Any]:
+    """What came of the misbehaviours, a ``part`` of them and ``most`` through each command; ``folder`` is made here."""
     lay_out(folder)
     counts: Counter[str] = Counter({"servers": 0, "traceback": 0, "hang": 0, "memory": 0, "swallowed": 0, "lost": 0})
     failures: list[dict[str, str]] = []
@@ -79,9 +79,8 @@ def misbehaved(folder: Path, draw: random.Random, part: float) -> dict[str, Any]
         rows = each.rows(usual, folder)
         assert rows and None not in rows.values(), each.name
         with ApiStub() as other:
-            for name, fault in _faults(other.url):
-                if draw.random() > part * each.weight:
-                    continue
+            chosen = [fault for fault in _faults(other.url) if draw.random() < part * each.weight]
+            for name, fault in draw.sample(chosen, min(len(chosen), most)):
                 ended = _ask(each, folder, replace(fault, text=each.text))
                 found = each.rows(ended, folder) if not ended.status and not ended.problem else {}
                 failed = sum(row is None for row in found.values())
