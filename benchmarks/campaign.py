@@ -46,7 +46,7 @@ def main() -> int:
     )
     parser.add_argument("--most", type=int, default=10**6, help="of a case's damages, or a command's servers, so many")
     parser.add_argument("--only", default="*", help="damaged files: only cases of this name")
-    parser.add_argument("--commands", default="*", help="kills: only commands of this name")
+    parser.add_argument("--commands", default="*", help="kills, servers: only commands of this name")
     parser.add_argument("--moments", type=int, default=15, help="at which each command is killed")
     parser.add_argument("--strings", type=int, default=1_000_000)
     options = parser.parse_args()
@@ -57,7 +57,7 @@ def main() -> int:
     parts: dict[str, Callable[[Path], dict[str, Any]]] = {
         "damaged": lambda folder: damaged(folder, draw, options.values, options.share, options.most, options.only),
         "kills": lambda folder: killed(folder, draw, options.moments, options.commands),
-        "servers": lambda folder: misbehaved(folder, draw, options.share, options.most),
+        "servers": lambda folder: misbehaved(folder, draw, options.share, options.most, options.commands),
         "strings": lambda _: fuzzed(options.strings, options.seed),
     }
     _import_all()

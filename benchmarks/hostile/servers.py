@@ -12,6 +12,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, Final
 
@@ -62,19 +63,22 @@ def _evaluated(_: Ended, folder: Path) -> dict[Any, str | None]:
 
 _ARGUMENTS: Final = f"model={MODEL},base_url={{url}},answers=none,backoff=0.01,max_retries=1,timeout={{timeout}}"
 ASKING: Final = (
-    Asking("judge", f"unsafeconcepts judge runs/responses.jsonl --judge llm --judge_args {_ARGUMENTS}", judging, "SS-Runes",
-           _judged),
+    Asking("judge a file", f"unsafeconcepts judge runs/responses.jsonl --judge llm --judge_args {_ARGUMENTS}", judging,
+           "SS-Runes", _judged),
     Asking("evaluation", f"lmms_eval --model api-vlm --model_args {_ARGUMENTS},max_failed=1 --tasks glyphworld_image "
            "--limit 10 --log_samples --output_path out/runs", ApiStub, IMAGE_QUESTIONS[1], _evaluated, 0.3),
 )  # fmt: skip
 
 
-def misbehaved(folder: Path, draw: random.Random, part: float, most: int) -> dict[str, Any]:
-    """What came of the misbehaviours, a ``part`` of them and ``most`` through each command; ``folder`` is made here."""
+def misbehaved(folder: Path, draw: random.Random, part: float, most: int, only: str) -> dict[str, Any]:
+    """What came of the misbehaviours, a ``part`` of them and ``most`` through each command of this name.
+
+    ``folder`` is made here.
+    """
     lay_out(folder)
     counts: Counter[str] = Counter({"servers": 0, "traceback": 0, "hang": 0, "memory": 0, "swallowed": 0, "lost": 0})
     failures: list[dict[str, str]] = []
-    for each in ASKING:
+    for each in [one for one in ASKING if fnmatch(one.name, only)]:
         usual = finish(_ask(each, folder))
         rows = each.rows(usual, folder)
         assert rows and None not in rows.values(), each.name

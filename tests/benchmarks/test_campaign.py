@@ -14,13 +14,13 @@ CAMPAIGN = ROOT / "benchmarks" / "campaign.py"
 
 def test_nothing_ends_in_a_traceback_hangs_is_lost_or_swallowed() -> None:
     done = subprocess.run(
-        [sys.executable, CAMPAIGN, "--quick", "--commands", "leaderboard"], capture_output=True, text=True, check=False
+        [sys.executable, CAMPAIGN, "--quick", "--commands", "judge a *"], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr[-2000:]
     found = json.loads(done.stdout)
     assert not any(part["failures"] for part in found.values())
     assert found["damaged"]["damaged files"] > 40 and found["damaged"]["refused"] > 20
-    assert found["kills"]["commands"]["leaderboard"]["killed"] == 2 and found["servers"]["servers"] > 2
+    assert found["kills"]["commands"]["judge a run"]["killed"] and found["servers"]["servers"] == 2
 
 
 def test_it_counts_what_it_is_there_to_find(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
