@@ -69,14 +69,17 @@ def option(default: Any, text: str) -> Any:
     return field(default=default, metadata={"help": text})
 
 
-def require(name: str, value: Any, kind: Any) -> None:
-    """Raise ``UserError`` unless ``value``, of the setting ``name``, has the type ``kind`` and lies within its bounds."""
+def require(name: str, value: Any, kind: Any, where: str = "") -> None:
+    """Raise ``UserError`` unless ``value``, of the setting ``name``, has the type ``kind`` and lies within its bounds.
+
+    The message begins with ``where``.
+    """
     # A number is no boolean and a text is neither, but a list may stand for a tuple, and hold names of an enumeration.
     strict = not isinstance(value, list | dict)
     try:
         TypeAdapter(kind, config=ConfigDict(arbitrary_types_allowed=True)).validate_python(value, strict=strict)
     except ValidationError as error:
-        raise UserError(f"{name}: {error.errors()[0]['msg']}, found {shown(value)}") from error
+        raise UserError(f"{where}{name}: {error.errors()[0]['msg']}, found {shown(value)}") from error
 
 
 def from_text(name: str, value: Any) -> Any:

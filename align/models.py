@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jinja2 import TemplateError
 from peft import LoraConfig
 from PIL import Image
 from torch import nn
@@ -15,7 +14,7 @@ from transformers import PreTrainedModel, ProcessorMixin
 
 from align.rendering import asked_inputs
 from align.settings import ModelConfig
-from harness_ext.common.errors import UserError, one_line
+from harness_ext.common.errors import UserError
 from harness_ext.common.reading import read_json
 from harness_ext.glyphworld.build import ensure_model
 from harness_ext.models.catalogue import load_catalogue
@@ -113,8 +112,8 @@ def _require_image_slot(base: Base, processor: ProcessorMixin) -> None:
     remedy = "give it the template of its family (chat_template.jinja in its folder, or `prompt: …` in a models file)"
     try:
         asked_inputs(processor, "What is it?", Image.new("RGB", (64, 64)), base.template_options)
-    except (TemplateError, ValueError, TypeError, LookupError) as error:
-        raise UserError(f"{problem} ({one_line(error)}): {remedy}") from error
+    except ValueError as error:
+        raise UserError(f"{problem} ({error}): {remedy}") from error
 
 
 def lora_config(model: PreTrainedModel, config: ModelConfig, commit: str | None = None) -> LoraConfig:

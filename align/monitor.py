@@ -223,9 +223,13 @@ def keep_before(file: Path, step: int) -> None:
     """
     if not file.exists():
         return
+    kept = []
     try:
-        lines = [(line, parse_object(line, file, number)["step"]) for number, line in read_lines(file, whole=True)]
-        kept = [line for line, of in lines if of < step]
+        for number, line in read_lines(file):
+            if line.startswith("{") and not line.endswith("\n"):
+                break  # what was cut off; a rest of another kind is damage
+            if parse_object(line, file, number)["step"] < step:
+                kept.append(line)
     except (Unreadable, LookupError, TypeError) as error:
         raise UserError(f"{file}: expected a watched run's lines of JSON, each with a step: move it away") from error
     if kept:

@@ -18,7 +18,7 @@ from tqdm import tqdm
 from transformers import PreTrainedModel, ProcessorMixin
 
 from harness_ext.common.errors import UserError, one_line
-from harness_ext.common.time_limit import time_limit
+from harness_ext.common.time_limit import rendering
 from harness_ext.sources.images import FORMATS
 
 ANSWERS: Final = ("completion", "chosen", "rejected")
@@ -40,14 +40,15 @@ def asked_inputs(
     processor: ProcessorMixin, question: str, image: PIL.Image.Image, options: Mapping[str, Any]
 ) -> Mapping[str, Any]:
     """The model's inputs for ``question`` about ``image``, as an evaluation makes them."""
-    return processor.apply_chat_template(
-        [_turn("user", question, image=image)],
-        add_generation_prompt=True,
-        tokenize=True,
-        return_dict=True,
-        return_tensors="pt",
-        **options,
-    )
+    with rendering("the processor's chat template"):
+        return processor.apply_chat_template(
+            [_turn("user", question, image=image)],
+            add_generation_prompt=True,
+            tokenize=True,
+            return_dict=True,
+            return_tensors="pt",
+            **options,
+        )
 
 
 class Renderer:
@@ -106,7 +107,7 @@ class Renderer:
         """The chat template's text of a prompt, or of one with its answer."""
         turns = [_turn("user", question, image=True), *([] if answer is None else [_turn("assistant", answer)])]
         options = {"tokenize": False, "add_generation_prompt": answer is None, **self._options}
-        with time_limit("the processor's chat template"):
+        with rendering("the processor's chat template"):
             return str(self._processor.apply_chat_template(turns, **options))
 
     def _settle(self) -> None:

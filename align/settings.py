@@ -5,6 +5,7 @@ The dataclasses here are a recipe's keys, beside the trainer's own arguments. `a
 
 import argparse
 import importlib.util
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, fields
 from functools import partial
@@ -165,9 +166,16 @@ class _Parser(TrlParser):
                 action.type = str
         # Some of them do not fit their own annotation.
         self._own_defaults = {action.dest: action.default for action in self._actions}
+        # The settings that the command line leaves to a recipe, and its name.
+        self._of_recipe: set[str] = set()
+        self._recipe = ""
 
     def error(self, message: str) -> Any:
-        raise UserError(message)
+        named = re.match(r"argument --(\w+)", message)
+        raise UserError(f"{self._whose(named[1]) if named else ''}{message}")
+
+    def _whose(self, name: str) -> str:
+        return f"{self._recipe}: " if name in self._of_recipe else ""
 
     def read(
         self,
@@ -186,6 +194,8 @@ class _Parser(TrlParser):
         for key in recipe.values:
             if key not in known:
                 raise UserError(f"{recipe.name}: unknown key {key!r}{_of_other(key)}{meant(key, known)}")
+        given = {word.partition("=")[0].lstrip("-").replace("-", "_") for word in arguments if word.startswith("--")}
+        self._recipe, self._of_recipe = recipe.name, recipe.values.keys() - given
         self.set_defaults_with_config(**recipe.values)
         namespace, unknown = self.parse_known_args(list(arguments))
         if namespace.__dict__.get("output_dir", "") is None:
@@ -204,7 +214,7 @@ class _Parser(TrlParser):
         for name, value in values.items():
             default = self._own_defaults[name]
             if (type(value), value) != (type(default), default):  # True is 1, but no number
-                require(name, value, hints[name])
+                require(name, value, hints[name], self._whose(name))
         try:
             return kind(**values)
         except (ValueError, ImportError) as error:

@@ -4,7 +4,6 @@ FOLDER holds a folder for each method (original, sft, dpo, ppo, …), in which o
 or folders named seed0, seed1, … that hold those.
 """
 
-import argparse
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -20,6 +19,7 @@ from align.crossed import CrossedEstimate, difference, share
 from align.quality import AnswersAboutImages, Rater, common_raters, quality_figures, read_answers_about_images
 from harness_ext.common.errors import UserError, shown
 from harness_ext.common.files import require_writable, write_text
+from harness_ext.common.output import CommandParser
 from harness_ext.common.reading import read_json
 from harness_ext.glyphworld.concepts import NEVER_SEEN
 from harness_ext.glyphworld.questions import CAPABILITIES
@@ -68,7 +68,7 @@ _COLOURS: Final = ("#999999", "#E69F00", "#56B4E9", "#D55E00", "#009E73", "#0072
 
 def main(argv: Sequence[str]) -> int:
     """Read, print, and write what is asked for."""
-    parser = argparse.ArgumentParser(prog="align table", description=__doc__.splitlines()[0])
+    parser = CommandParser(prog="align table", description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--methods", nargs="+", metavar="METHOD", help="only these, in this order")
     parser.add_argument("--seeds", nargs="+", type=int, metavar="N", help="only the folders of these seeds")

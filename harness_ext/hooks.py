@@ -38,7 +38,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
-from harness_ext.common.errors import UserError
+from harness_ext.common.errors import UserError, tell
 from harness_ext.common.failures import failure_reason, writable
 from harness_ext.common.output import guard_log, say
 from harness_ext.models.catalogue import load_catalogue
@@ -383,7 +383,7 @@ def watch_lmms_eval(swallowed: Swallowed, failures: list[Exception], check: Call
                 check(args)
                 return evaluate(args)
             except UserError as error:
-                say(f"lmms_eval: {error}", file=sys.stderr)
+                tell(f"lmms_eval: {error}")
                 failures.append(error)
                 return None, None
             except Exception as error:

@@ -1,196 +1,86 @@
 """Every kind of file that this project reads, damaged in every way, through the commands that read it."""
 
-import json
 import random
 import shlex
 import shutil
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import replace
 from fnmatch import fnmatch
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+from cases import CASES, Case, lay_out
 from damage import damages
-from forked import Ended, run
-from make import lay_out as lay_out_runs
-from own_folders import own_folder
-from readers import adapter, labelled, names, plugin, recipe
+from forked import Ended, finish, run
+from judge_stub import judging
 
 from harness_ext.common.errors import exit_status
-from harness_ext.common.files import write_text
 
-ROOT: Final = Path(__file__).parents[2]
-RETENTION: Final = (
-    "unsafeconcepts retention --before hf-vlm,pretrained=runs/before --after hf-vlm,pretrained=runs/after "
-    "--suite glyphworld --output retained"
-)
+_LONGEST_LINE: Final = 4000
 
 
-@dataclass(frozen=True)
-class Case:
-    """What reads files, a command or a function, and these, each damaged by itself."""
-
-    name: str
-    reader: str | Callable[[], None]
-    files: Sequence[str]
-    environment: Mapping[str, str] = field(default_factory=dict)
-
-
-_RUN: Final = "runs/{}/generated/*/*"
-_MODELS: Final = {"UNSAFECONCEPTS_MODELS": "models.yaml"}
-CASES: Final = (
-    Case(
-        "table",
-        "unsafeconcepts table runs/original",
-        [_RUN.format("original") + "_results.json", _RUN.format("original") + "_glyphworld_image.jsonl"],
-    ),
-    Case(
-        "table of ratings",
-        "unsafeconcepts table runs/rated/ppo --task glyphworld_test",
-        ["runs/rated/ppo/*/*_quality_*.jsonl"],
-    ),
-    Case(
-        "compare",
-        "unsafeconcepts compare runs/original/generated runs/sft/generated",
-        [_RUN.format("sft") + "_results.json", _RUN.format("sft") + "_glyphworld_perception.jsonl"],
-    ),
-    Case(
-        "compare other benchmarks",
-        "unsafeconcepts compare runs/lm_eval/original runs/lm_eval/sft",
-        ["runs/lm_eval/sft/*/results_*.json", "runs/lm_eval/sft/*/samples_arc*.jsonl"],
-    ),
-    Case(
-        "quality",
-        "unsafeconcepts quality runs/rated/original runs/rated/ppo",
-        ["runs/rated/ppo/*/*_quality_*.jsonl", "runs/rated/ppo/*/*_results.json"],
-    ),
-    Case(
-        "a person's sheet",
-        "unsafeconcepts quality runs/rated/ppo --ratings sheet/clara.csv --key sheet/key.json",
-        ["sheet/key.json", "sheet/clara.csv"],
-    ),
-    Case(
-        "agreement",
-        "unsafeconcepts agreement runs/original/generated runs/rejudged --human runs/labels.jsonl",
-        ["runs/labels.jsonl", "runs/rejudged/*/*_glyphworld_image.jsonl"],
-    ),
-    Case("judge", "unsafeconcepts judge runs/responses.jsonl", ["runs/responses.jsonl"]),
-    Case(
-        "judge a run",
-        "unsafeconcepts judge runs/sampled --judge rules -o out/judged",
-        ["runs/sampled/*/*/*_results.json", "runs/sampled/*/*/*_samples_*.jsonl"],
-    ),
-    Case("leaderboard", "unsafeconcepts leaderboard board.jsonl --markdown out/board.md", ["board.jsonl"]),
-    Case(
-        "report",
-        "unsafeconcepts report runs/ppo -o out/page.html",
-        ["runs/ppo/final/run.json", "runs/ppo/final/trainer_state.json"],
-    ),
-    Case(
-        "align table",
-        "align table runs/methods --methods original sft ppo --against original",
-        ["runs/methods/ppo/final/run.json"],
-    ),
-    Case("retention", RETENTION, ["retained/*/*/*/retention.json", "retained/*/*/*/*_results.json"]),
-    Case("import", "unsafeconcepts import given -o out/imported --partial", ["given/*.json"]),
-    Case("check", "unsafeconcepts check own", ["own/benchmark.yaml", "own/images/metadata.jsonl"]),
-    Case("models by name", names, ["models.yaml"], _MODELS),
-    Case("plugin", plugin, ["models.yaml"], _MODELS),
-    Case("recipe", recipe, ["recipe.yaml"]),
-    Case("labelled responses", labelled, ["labelled.jsonl"]),
-    Case("adapter", adapter, ["adapter/adapter_config.json", "adapter/adapter_model.safetensors"]),
-)
-
-
-def lay_out(folder: Path) -> None:
-    """The files, undamaged."""
-    lay_out_runs(folder)
-    # Saved runs answer retention in the place of a harness, which it starts by the interpreter.
-    sys.executable = str(folder / "saved_harness")
-    for command in (RETENTION, "unsafeconcepts quality runs/rated/ppo --sheet sheet"):
-        finish(run(shlex.split(command), folder, {"UNSAFECONCEPTS_ANSWERS": "none"}))
-    key = json.loads((folder / "sheet/key.json").read_text(encoding="utf-8"))
-    rows = [f"{name},3,4" for name in list(key["answers"])[:5]]
-    write_text(folder / "sheet/clara.csv", "\n".join(["id,soundness,informativeness", *rows, ""]))
-    write_text(folder / "board.jsonl", (ROOT / "results/leaderboard.jsonl").read_text(encoding="utf-8"))
-    write_text(folder / "given/unsafeconcepts_text_result.json", json.dumps(_given()))
-    own_folder(folder / "own")
-    write_text(
-        folder / "models.yaml",
-        "mine:\n  weights: some/where\n  generation: {max_new_tokens: 5}\n"
-        "  needs:\n    memory_gib: 1.5\n    packages: [einops]\n",
-    )
-    lines = [{"question": at, "response": f"Yes, {at}.", "verdict": "safe"} for at in range(5)]
-    write_text(folder / "labelled.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
-    write_text(folder / "recipe.yaml", (ROOT / "align/recipes/glyphworld_sft.yaml").read_text(encoding="utf-8"))
-    finish(run(partial(adapter, make=True), folder, {}))
-
-
-def _given() -> list[dict[str, str]]:
-    from harness_ext.benchmark.questions import TEXT_QUESTIONS
-    from harness_ext.unsafeconcepts.taxonomy import CONCEPTS
-
-    asked = [question.format(concept=CONCEPTS[0].name) for question in TEXT_QUESTIONS]
-    return [
-        {"idx": str(at), "prompt": text, "image_fname": "blank.png", "output": "No."} for at, text in enumerate(asked)
-    ]
-
-
-def finish(ended: Ended) -> Ended:
-    """The same. Raises ``SystemExit`` where a command did not end well."""
-    if ended.status or ended.problem:
-        raise SystemExit(f"an undamaged file is refused: {ended.problem or ended.err[-500:]}")
-    return ended
-
-
-def damaged(folder: Path, draw: random.Random, values: int, part: float, only: str) -> dict[str, Any]:
+def damaged(folder: Path, draw: random.Random, values: int, part: float, most: int, only: str) -> dict[str, Any]:
     """What came of damaged copies of each file of each case.
 
     Args:
-        folder: As :func:`lay_out` made it.
+        folder: Made here, with the files.
         draw: Of the damages.
         values: Of each file, how many of its single values are replaced.
         part: Of all damages, the share that is tried.
+        most: Of a case's damages, how many are tried at most.
         only: Only cases of this name, ``*`` for anything.
     """
-    counts: Counter[str] = Counter({"tracebacks": 0, "hangs": 0, "killed": 0, "swallowed": 0, "no file named": 0})
+    found: dict[str, Counter[str]] = {}
     failures: list[dict[str, str]] = []
     longest = 0
-    for case in CASES:
-        if not fnmatch(case.name, only):
-            continue
-        start = time.monotonic()
-        for pattern in case.files:
-            file = sorted(folder.glob(pattern))[0]
-            whole = file.read_bytes()
-            usual = finish(_once(case, folder))
-            for each in damages(file.name, whole, draw, values):
-                if draw.random() > part:
-                    continue
-                file.write_bytes(each.content)
-                ended = _once(case, folder)
-                counts["damaged files"] += 1
-                counts[
-                    "refused" if ended.status else "read as before" if ended.out == usual.out else "read otherwise"
-                ] += 1
-                longest = max(longest, *map(len, ended.err.splitlines() or [""]))
-                if problem := _problem(ended, file.relative_to(folder), each.reads == "never"):
-                    counts[problem.partition(":")[0]] += 1
-                    failures.append({"case": case.name, "file": file.name, "damage": each.kind, "problem": problem})
-                    print(f"{case.name}, {file.name}, {each.kind}: {problem}", file=sys.stderr, flush=True)
-            file.write_bytes(whole)
-        print(f"{case.name}: {time.monotonic() - start:.0f} s", file=sys.stderr, flush=True)
-    return {"kinds of files": len({each for case in CASES for each in case.files}), **counts, "longest line": longest,
-            "failures": failures}  # fmt: skip
+    with judging() as server:
+        lay_out(folder, server.url)
+        for case in (replace(each, reader=_served(each, server.url)) for each in CASES if fnmatch(each.name, only)):
+            start, counts = time.monotonic(), Counter[str]()
+            # Where nothing damaged is taken, the case of the seal tries what is whole.
+            usual = finish(_once(case, folder)) if case.expects != "refused" else None
+            for file in (sorted(folder.glob(pattern))[0] for pattern in case.files):
+                whole = file.read_bytes()
+                for each in damages(file.name, whole, draw, values):
+                    if draw.random() > part * case.weight or each.content == whole or counts["damaged files"] == most:
+                        continue
+                    file.write_bytes(each.content)
+                    ended = _once(case, folder)
+                    read = "read as before" if usual and ended.out == usual.out else "read otherwise"
+                    outcome = "refused" if ended.status else read
+                    counts.update(("damaged files", outcome))
+                    longest = max(longest, *map(len, ended.err.splitlines() or [""]))
+                    never = each.reads == "never" and not case.expects and not case.foreign
+                    problem = _problem(ended, file.relative_to(folder), never)
+                    if problem := problem or _unexpected(case, outcome):
+                        counts[problem.partition(":")[0]] += 1
+                        failures.append({"case": case.name, "file": file.name, "damage": each.kind, "problem": problem})
+                        print(f"{case.name}, {file.name}, {each.kind}: {problem}", file=sys.stderr, flush=True)
+                file.write_bytes(whole)
+            found[case.name] = counts
+            print(f"{case.name}: {time.monotonic() - start:.0f} s", file=sys.stderr, flush=True)
+    return {
+        "kinds of files": len({each for case in CASES if case.name in found for each in case.files}),
+        **dict.fromkeys(("traceback", "hang", "killed", "swallowed", "no file named", "long"), 0),
+        **sum(found.values(), Counter()),
+        "longest line": longest,
+        "cases": found,
+        "failures": failures,
+    }
+
+
+def _served(case: Case, url: str) -> Any:
+    return case.reader.replace("{url}", url) if isinstance(case.reader, str) else case.reader
 
 
 def _problem(ended: Ended, file: Path, unreadable: bool) -> str:
     said = ended.err + ended.out
     named = file.name in said or any(str(above) in said for above in file.parents if str(above) not in (".", "runs"))
+    if not ended.problem and max(map(len, ended.err.splitlines()), default=0) > _LONGEST_LINE:
+        return f"long: {ended.err[:200]}"
     if ended.problem or named:
         return ended.problem
     if ended.status:
@@ -198,9 +88,17 @@ def _problem(ended: Ended, file: Path, unreadable: bool) -> str:
     return "swallowed: nothing can read it, and the command ended with status 0" if unreadable else ""
 
 
+def _unexpected(case: Case, outcome: str) -> str:
+    if (case.expects == "refused" and outcome != "refused") or (case.expects == "same" and outcome == "read otherwise"):
+        return f"swallowed: {outcome}, expected {case.expects}"
+    return ""
+
+
 def _once(case: Case, folder: Path) -> Ended:
     shutil.rmtree(folder / "out", ignore_errors=True)
     (folder / "out").mkdir()
+    if case.copied:
+        shutil.copytree(folder / case.copied, folder / "out" / case.copied)
     for written in folder.glob("runs/rated/*/*/*people-clara.jsonl"):
         written.unlink()
     environment = {"UNSAFECONCEPTS_ANSWERS": "none", "COLUMNS": "200", **case.environment}

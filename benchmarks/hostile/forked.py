@@ -22,12 +22,13 @@ _CRASHED: Final = 70
 
 @dataclass(frozen=True)
 class Ended:
-    """How a command ended: its exit status, negative for a signal, and what it printed to both streams."""
+    """How a command ended: its exit status, negative for a signal, what it printed to both streams, and the bytes it held."""
 
     status: int
     out: str
     err: str
     hung: bool
+    most_memory: int = 0
 
     @property
     def problem(self) -> str:
@@ -67,7 +68,7 @@ def run(
             os._exit(status)
     status, hung, start = 0, False, time.monotonic()
     while True:
-        ended, state = os.waitpid(child, os.WNOHANG)
+        ended, state, used = os.wait4(child, os.WNOHANG)
         if ended:
             status = os.waitstatus_to_exitcode(state)
             break
@@ -77,7 +78,14 @@ def run(
             os.kill(child, signal.SIGKILL)
         time.sleep(0.005)
     out, err = (path.read_text(encoding="utf-8", errors="replace") for path in printed)
-    return Ended(status, out, err, hung or status == -signal.SIGXCPU)
+    return Ended(status, out, err, hung or status == -signal.SIGXCPU, used.ru_maxrss * 1024)
+
+
+def finish(ended: Ended) -> Ended:
+    """The same. Raises ``SystemExit`` where a command did not end well."""
+    if ended.status or ended.problem:
+        raise SystemExit(f"an undamaged file is refused: {ended.problem or ended.err[-500:]}")
+    return ended
 
 
 def _redirect(folder: Path, printed: Sequence[Path], environment: Mapping[str, str]) -> None:

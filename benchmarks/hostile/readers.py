@@ -1,4 +1,4 @@
-"""What reads a file within a command that would go on for long; each in a folder as ``damaged_files.lay_out`` makes it."""
+"""What reads a file within a command that would go on for long; each in a folder as ``cases.lay_out`` makes it."""
 
 import json
 from functools import cache
@@ -51,18 +51,47 @@ def _model() -> Any:
     return LlamaForCausalLM(LlamaConfig(**sizes))
 
 
-def adapter(make: bool = False) -> None:
-    """An adapter on a tiny model; made first, if ``make``."""
+def adapter(folder: str, make: bool = False) -> None:
+    """An adapter on a tiny model; made first, if ``make``, with a seal where the folder is called so."""
     from peft import LoraConfig, get_peft_model
 
+    from harness_ext.common.output import guard_log
+    from harness_ext.common.seals import seal
     from harness_ext.models.loading import check_adapter, put_adapter
 
     if make:
         made = get_peft_model(_model(), LoraConfig(target_modules=r".*\.(q|v)_proj", rank_pattern={"v_proj": 4}))
-        made.save_pretrained("adapter")
-        file = Path("adapter/adapter_config.json")
+        made.save_pretrained(folder)
+        file = Path(folder, "adapter_config.json")
         content = {**json.loads(file.read_text(encoding="utf-8")), "base_model_name_or_path": "somebody/base"}
         file.write_text(json.dumps(content), encoding="utf-8")
+        if folder == "sealed":
+            seal(Path(folder))
         return
-    check_adapter("adapter", "somebody/base")
-    put_adapter(_model(), "adapter", "somebody/base")
+    guard_log()  # as every command does
+    check_adapter(folder, "somebody/base")
+    put_adapter(_model(), folder, "somebody/base")
+
+
+def classifier(folder: str) -> None:
+    """A judge that was trained, and its verdict on an answer."""
+    from harness_ext.judges.base import AlignmentAnswer
+    from harness_ext.judges.registry import open_judge
+
+    print(*open_judge("classifier", {"alignment": folder, "device": "cpu"}).judge([AlignmentAnswer(0, "Yes.")]))
+
+
+def warned() -> None:
+    """The warnings of a run that resumes from the checkpoint of step 2."""
+    from align.monitor import keep_before
+
+    keep_before(Path("monitor.jsonl"), 2)
+    print(*(file.read_text(encoding="utf-8") for file in Path().glob("monitor.jsonl")))
+
+
+def weights() -> None:
+    """A model of the user's own, with its processor."""
+    from harness_ext.models.loading import load_model, load_processor
+
+    load_processor("weights", None, False)
+    load_model("weights", revision=None, dtype="auto", device="cpu")

@@ -13,6 +13,7 @@ from typing import Final
 
 from harness_ext.common.errors import UserError, exit_status
 from harness_ext.common.files import require_writable, write_text
+from harness_ext.common.output import CommandParser
 from harness_ext.judges.registry import JUDGES, read_spec
 from harness_ext.report.agreement import agree, as_csv, markdown, print_tables
 from harness_ext.report.blocks import console, json_document
@@ -51,7 +52,7 @@ def _run(options: argparse.Namespace, command: Sequence[str]) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog=_PROG, description=__doc__)
+    parser = CommandParser(prog=_PROG, description=__doc__)
     parser.add_argument(
         "runs", type=Path, nargs="+", metavar="RUN", help="result folders of lmms-eval, of the same answers"
     )

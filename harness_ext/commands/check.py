@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from harness_ext.common.errors import exit_status
-from harness_ext.common.output import say
+from harness_ext.common.output import CommandParser, say
 
 if TYPE_CHECKING:
     from harness_ext.own import OwnBenchmark
@@ -24,9 +24,7 @@ _PIPED_WIDTH: Final = 100
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns 2, with a message, where anything is wrong."""
-    parser = argparse.ArgumentParser(
-        prog=_PROG, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = CommandParser(prog=_PROG, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, metavar="DIR", help="the folder with benchmark.yaml")
     options = parser.parse_args(argv)
     return exit_status(_PROG, lambda: _run(options.folder))

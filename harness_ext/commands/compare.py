@@ -13,6 +13,7 @@ from typing import Final
 
 from harness_ext.common.errors import UserError, exit_status
 from harness_ext.common.files import require_writable, write_text
+from harness_ext.common.output import CommandParser
 from harness_ext.report.blocks import console, json_document
 from harness_ext.report.compare.pairs import compare
 
@@ -45,7 +46,7 @@ def _run(options: argparse.Namespace, command: Sequence[str]) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog=_PROG, description=__doc__)
+    parser = CommandParser(prog=_PROG, description=__doc__)
     parser.add_argument(
         "runs",
         type=Path,

@@ -19,7 +19,7 @@ from tqdm import tqdm
 from harness_ext.benchmark.questions import IMAGE_QUESTIONS, NUM_QUESTIONS, perception_question, text_question
 from harness_ext.common.errors import UserError
 from harness_ext.common.files import require_writable, write_text
-from harness_ext.common.output import say
+from harness_ext.common.output import CommandParser, say
 from harness_ext.glyphworld.build import ensure_model, remove_model
 from harness_ext.glyphworld.concepts import CATEGORIES, CONCEPTS, NEVER_SEEN, items
 from harness_ext.glyphworld.questions import CAPABILITIES, NAMING_QUESTION, perception_options
@@ -33,7 +33,7 @@ _COLUMNS: Final = 10  # of the sheet: the concepts of the largest category
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Read the command line and run one of the three commands."""
-    parser = argparse.ArgumentParser(prog="unsafeconcepts glyphworld", description=__doc__.splitlines()[0])
+    parser = CommandParser(prog="unsafeconcepts glyphworld", description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(required=True, dest="command")
     build = commands.add_parser("build", help="train and cache the model of a seed")
     build.add_argument("--seed", type=int, default=0)

@@ -15,7 +15,7 @@ from typing import Any, Final
 import yaml
 
 from harness_ext.common.errors import UserError, exit_status, one_line
-from harness_ext.common.output import say
+from harness_ext.common.output import CommandParser, say
 
 _PROG: Final = "unsafeconcepts import"
 
@@ -27,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog=_PROG, description=__doc__.split(": ", 1)[1])
+    parser = CommandParser(prog=_PROG, description=__doc__.split(": ", 1)[1])
     parser.add_argument(
         "answers", type=Path, metavar="DIR", help="a folder of *_result.json files, or a folder of such folders"
     )

@@ -10,16 +10,14 @@ from pathlib import Path
 from typing import Final
 
 from harness_ext.common.errors import exit_status
-from harness_ext.common.output import say
+from harness_ext.common.output import CommandParser, say
 
 _PROG: Final = "unsafeconcepts init"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns 2, with a message, when what was asked for cannot be."""
-    parser = argparse.ArgumentParser(
-        prog=_PROG, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = CommandParser(prog=_PROG, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "folder", type=Path, metavar="DIR", help="the benchmark's folder; its name becomes the benchmark's"
     )

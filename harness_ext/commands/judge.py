@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from harness_ext.common.errors import UserError, exit_status
 from harness_ext.common.failures import writable
-from harness_ext.common.output import say
+from harness_ext.common.output import CommandParser, say
 from harness_ext.common.reading import Unreadable, decoded, read_lines
 from harness_ext.judges.base import AlignmentAnswer, Answer, BatchJudge, verdicts
 from harness_ext.judges.lines import BadInputError, read_answer
@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog=_PROG, description=__doc__.split("\n\n")[1])
+    parser = CommandParser(prog=_PROG, description=__doc__.split("\n\n")[1])
     parser.add_argument(
         "answers",
         metavar="RUN|FILE.jsonl",

@@ -9,7 +9,7 @@ from typing import Final
 
 from harness_ext.common.errors import UserError, exit_status
 from harness_ext.common.files import alone_with, require_writable, write_text
-from harness_ext.common.output import say
+from harness_ext.common.output import CommandParser, say
 from harness_ext.report.leaderboard.file import METRICS, ORIGINS, Entry, read_leaderboard, write_leaderboard
 
 _PROG: Final = "unsafeconcepts leaderboard"
@@ -26,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog=_PROG, description=__doc__)
+    parser = CommandParser(prog=_PROG, description=__doc__)
     parser.add_argument(
         "file", type=Path, nargs="?", metavar="FILE.jsonl", help="the leaderboard, one JSON object a line"
     )

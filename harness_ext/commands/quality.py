@@ -14,7 +14,7 @@ from typing import Final
 
 from harness_ext.common.errors import UserError, exit_status
 from harness_ext.common.files import require_writable, without_nan, write_text
-from harness_ext.common.output import say
+from harness_ext.common.output import CommandParser, say
 from harness_ext.judges.registry import RATERS, add_judge_options, rater_spec
 from harness_ext.registry import task_named
 from harness_ext.report.blocks import console, json_document, markdown_document, markdown_text, print_blocks
@@ -35,9 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog=_PROG, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = CommandParser(prog=_PROG, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "runs", type=Path, nargs="+", metavar="RUN", help="result folders of lmms-eval with samples, one model each"
     )

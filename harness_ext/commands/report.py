@@ -9,7 +9,7 @@ from typing import Final
 
 from harness_ext.common.errors import UserError, exit_status
 from harness_ext.common.files import require_writable, require_writable_folder, write_bytes
-from harness_ext.common.output import say
+from harness_ext.common.output import CommandParser, say
 
 _PROG: Final = "unsafeconcepts report"
 
@@ -22,7 +22,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog=_PROG, description=__doc__)
+    parser = CommandParser(prog=_PROG, description=__doc__)
     parser.add_argument(
         "runs",
         type=Path,

@@ -18,16 +18,16 @@ from rich.console import Console
 from rich.status import Status
 from rich.text import Text
 
-from harness_ext.common.errors import UserError
+from harness_ext.common.errors import UserError, exit_status
 from harness_ext.common.files import held, require_writable_folder
-from harness_ext.common.output import neutral, say
+from harness_ext.common.output import CommandParser, neutral
 from harness_ext.models.language_names import require_language_side
 from harness_ext.report.blocks import Block, console, print_lines, rich_table
 from harness_ext.report.compare import compare
 from harness_ext.report.compare.pairs import check_margin
 from harness_ext.report.compare.tables import print_tables
 from harness_ext.retention.benchmarks import JUDGED, METRICS, SUITES, TITLES, Suite, benchmarks
-from harness_ext.retention.evaluation import UNFINISHED, Evaluation, EvaluationFailed, Outcome
+from harness_ext.retention.evaluation import UNFINISHED, Evaluation, Outcome
 from harness_ext.retention.models import Judge, read_judge, read_model
 
 _PROG: Final = "unsafeconcepts retention"
@@ -40,18 +40,11 @@ _LIMIT_STEP: Final = 2
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns 2, with a message, when what was asked for cannot be, 1 when an evaluation failed."""
     options = _parser().parse_args(argv)
-    try:
-        _retention(options)
-    except UserError as error:
-        say(f"{_PROG}: {error}", file=sys.stderr)
-        return 1 if isinstance(error, EvaluationFailed) else 2
-    return 0
+    return exit_status(_PROG, lambda: _retention(options))
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog=_PROG, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = CommandParser(prog=_PROG, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("--before", required=True, metavar="MODEL", help="the model before it was fine-tuned")
     add("--after", required=True, metavar="MODEL", help="the fine-tuned one")

@@ -9,6 +9,7 @@ from typing import Final
 
 from harness_ext.common.errors import UserError, exit_status
 from harness_ext.common.files import require_writable, without_nan, write_text
+from harness_ext.common.output import CommandParser
 from harness_ext.report.blocks import console, json_document
 from harness_ext.report.quality import Quality, quality_blocks, quality_of
 from harness_ext.report.scores import Summary
@@ -28,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog=_PROG, description=__doc__)
+    parser = CommandParser(prog=_PROG, description=__doc__)
     parser.add_argument("run", type=Path, metavar="RUN", help="the folder given to lmms_eval as --output_path")
     parser.add_argument("--model", metavar="NAME", help="only this model (default: the newest run of each)")
     parser.add_argument("--task", metavar="NAME", action="append", default=[], help="only this task; may be repeated")

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from harness_ext.common.errors import UserError, exit_status
 from harness_ext.common.options import problem
-from harness_ext.common.output import say
+from harness_ext.common.output import CommandParser, say
 from harness_ext.judges.classifier import LABELS
 from harness_ext.report.blocks import console
 from harness_ext.runs.labelled import read_labelled
@@ -27,9 +27,7 @@ _PIPED_WIDTH: Final = 100
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns 2, with a message, when what was asked for cannot be."""
-    parser = argparse.ArgumentParser(
-        prog=_PROG, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = CommandParser(prog=_PROG, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, nargs="+", metavar="DATA", help="labelled responses, or runs")
     parser.add_argument(
         "--base",

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from typing import ClassVar, Final
 
-from harness_ext.common.output import say
+from harness_ext.common.output import say, with_short_lines
 
 # What a disk or a pipe says that takes no more.
 _NOT_WRITTEN: Final = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EPIPE)
@@ -62,9 +62,12 @@ def exit_status(program: str, run: Callable[[], int | None]) -> int:
         _flush()
         return status
     except UserError as error:
-        _tell(f"{program}: {error}")
+        tell(f"{program}: {error}")
         return error.status
     except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            tell(f"{program}: {shown(error.filename)}: {error.strerror}")
+            return UserError.status
         if error.errno not in _NOT_WRITTEN:
             raise
         if not error.filename:
@@ -72,7 +75,7 @@ def exit_status(program: str, run: Callable[[], int | None]) -> int:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             if error.errno == errno.EPIPE:
                 return 0
-        _tell(f"{program}: {error.filename or 'the output'} cannot be written: {error.strerror}")
+        tell(f"{program}: {error.filename or 'the output'} cannot be written: {error.strerror}")
         return UserError.status
 
 
@@ -81,7 +84,8 @@ def _flush() -> None:
         sys.stdout.flush()
 
 
-def _tell(message: str) -> None:
+def tell(message: str) -> None:
+    """Say to stderr why a command ends, in lines of a bounded length."""
     # Where stderr is full too, there is nobody to tell; the status says it.
     with contextlib.suppress(OSError):
-        say(message, file=sys.stderr, flush=True)
+        say(with_short_lines(message), file=sys.stderr, flush=True)

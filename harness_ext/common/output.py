@@ -1,8 +1,10 @@
 """Text from outside, as of a model, a server or a file, on its way to a terminal, a table or a page: it commands nothing."""
 
+import argparse
 import re
 import sys
-from typing import Any, Final, TextIO
+import warnings
+from typing import Any, Final, NoReturn, TextIO
 
 from harness_ext.common.secrets import hide
 
@@ -17,6 +19,10 @@ IGNORABLE: Final = (
     "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f"
     "\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
 )
+
+_LONGEST: Final = 2000
+_HALF: Final = _LONGEST // 2
+_FORMAT_WARNING: Final = warnings.formatwarning
 
 
 def neutral(text: str) -> str:
@@ -37,9 +43,32 @@ def say(*said: object, file: TextIO | None = None, flush: bool = False) -> None:
     print(*(neutral(str(each)) for each in said), file=file or sys.stdout, flush=flush)
 
 
+class CommandParser(argparse.ArgumentParser):
+    """A parser whose errors are neutral: a word of a command line may be a file's name."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print the usage and ``message``, and exit with status 2."""
+        super().error(neutral(message))
+
+
+def with_short_lines(text: str) -> str:
+    """``text`` without the middle of a line of more than 2,000 characters: what a message shows may be all of a file."""
+    return "\n".join(
+        line if len(line) <= _LONGEST else f"{line[:_HALF]} … {line[-_HALF:]}" for line in text.split("\n")
+    )
+
+
 def guard_log() -> None:
-    """Let loguru, by which this project and lmms-eval log, write neutral text, without a token of the hub."""
+    """Let loguru, by which this project and lmms-eval log, write neutral text, without a token of the hub.
+
+    Warnings of libraries, which may show what a file holds, are neutral too.
+    """
     from loguru import logger
+
+    def warned(*about: Any, **more: Any) -> str:
+        return with_short_lines(neutral(_FORMAT_WARNING(*about, **more)))
+
+    warnings.formatwarning = warned
 
     def patch(record: Any) -> None:
         record["message"] = neutral(hide(record["message"], name="[HF_TOKEN]"))

@@ -7,11 +7,12 @@ write the seal. Folders from before there were seals have none, and the caller s
 import json
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Final
 
 from harness_ext.common.errors import UserError, shown
 from harness_ext.common.files import sha256, write_text
+from harness_ext.common.reading import Unreadable, read_json
 
 SEAL: Final = "digests.json"
 # A card, to be edited by people, is read by no program.
@@ -19,9 +20,10 @@ _NOT_SEALED: Final = {SEAL, "README.md"}
 
 
 def seal(folder: Path, leave_out: Iterable[str] = ()) -> None:
-    """Write the seal of the files directly in ``folder``, but for cards and those to ``leave_out``: a writer's last step."""
-    files = sorted(each for each in folder.iterdir() if each.is_file() and each.name not in {*_NOT_SEALED, *leave_out})
-    digests = dict(zip((file.name for file in files), _digests(files), strict=True))
+    """Write the seal of the files in and below ``folder``, but for cards and those to ``leave_out``: a writer's last step."""
+    every = {file.relative_to(folder).as_posix(): file for file in folder.rglob("*") if file.is_file()}
+    names = sorted(every.keys() - {*_NOT_SEALED, *leave_out})
+    digests = dict(zip(names, _digests([every[name] for name in names]), strict=True))
     write_text(folder / SEAL, json.dumps(digests, indent=1) + "\n")
 
 
@@ -37,14 +39,15 @@ def require_unchanged(folder: Path, cannot: str, remedy: str, names: Iterable[st
     """
     file = folder / SEAL
     try:
-        sealed = json.loads(file.read_text(encoding="utf-8"))
-        if not isinstance(sealed, dict) or not all(isinstance(each, str) for each in sealed.values()):
-            raise ValueError(f"expected a mapping from file to sha256, found {shown(repr(sealed))}")
-        looked_at = sorted(set(sealed) & set(names) if names is not None else set(sealed))
-        if wrong := [name for name in looked_at if Path(name).name != name]:
-            raise ValueError(f"expected names of files in the folder, found {shown(wrong[0])}")
-    except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"{cannot}{file} cannot be read ({error}); {remedy}") from error
+        sealed = read_json(file)
+    except Unreadable as error:
+        raise UserError(f"{cannot}{error}; {remedy}") from error
+    if wrong := [name for name, digest in sealed.items() if not isinstance(digest, str) or not _is_within(name)]:
+        raise UserError(
+            f"{cannot}{file}: expected the sha256 of each file in the folder, by name, found {shown(wrong[0])}: "
+            f"{shown(sealed[wrong[0]])}; {remedy}"
+        )
+    looked_at = sorted(set(sealed) & set(names) if names is not None else set(sealed))
     try:
         found = _digests([folder / name for name in looked_at])
     except OSError as error:
@@ -53,6 +56,11 @@ def require_unchanged(folder: Path, cannot: str, remedy: str, names: Iterable[st
         raise UserError(
             f"{cannot}{folder / changed[0]} is not what was written there (another sha256 than in {SEAL}); {remedy}"
         )
+
+
+def _is_within(name: str) -> bool:
+    path = PurePosixPath(name)
+    return bool(path.parts) and not path.is_absolute() and ".." not in path.parts and "\0" not in name
 
 
 def _digests(files: list[Path]) -> list[str]:

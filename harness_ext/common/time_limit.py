@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Final
 
-from harness_ext.common.errors import UserError
+from harness_ext.common.errors import UserError, one_line
 
 SECONDS: Final = 20.0
 
@@ -34,3 +34,18 @@ def time_limit(what: str, seconds: float | None = None) -> Iterator[None]:
     finally:
         signal.setitimer(signal.ITIMER_REAL, remaining)
         signal.signal(signal.SIGALRM, handler)
+
+
+@contextmanager
+def rendering(what: str) -> Iterator[None]:
+    """Within it, a template of a model's files is rendered: a :func:`time_limit`, and ``ValueError`` for all that it raises.
+
+    A template is a program, of which any operation may fail: a division, a range, an attribute, a memory that is too small.
+    """
+    try:
+        with time_limit(what):
+            yield
+    except UserError:
+        raise
+    except Exception as error:
+        raise ValueError(one_line(error)) from error

@@ -1,9 +1,9 @@
 """Where a checkpoint's files are, whether they are all there, and what they are: found out before anything is loaded."""
 
-import pickle
-import struct
 import zipfile
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,8 +25,6 @@ from harness_ext.common.provenance import record_provenance
 from harness_ext.common.reading import read_json
 from harness_ext.common.seals import SEAL
 
-# What libraries raise, beside OSError, ValueError and RuntimeError, of a file of tensors that is not one.
-UNREADABLE: Final = (SafetensorError, pickle.UnpicklingError, struct.error, EOFError, LookupError)
 # In the order in which transformers looks for them.
 _WEIGHTS: Final = (
     "model.safetensors",
@@ -51,6 +49,22 @@ _ZIP, _PICKLE = b"PK\x03\x04", b"\x80"
 _SUFFIXES: Final = {".safetensors", ".bin", ".pt", ".json", ".jinja", ".model", ".txt", ".py", ".gguf"}
 # What a trainer names the folders of its steps.
 _STEPS: Final = "checkpoint-"
+
+
+@contextmanager
+def read_by_libraries(cannot: str, instead: str = "") -> Iterator[None]:
+    """Within it, libraries read files of a checkpoint, any of which may be damaged; what they raise becomes ``UserError``.
+
+    Its message is ``cannot`` and what they say, or ``instead``, if given, unless a package is missing. No list of types would
+    do: transformers takes a wrong value for what it should be until something fails, and tokenizers raises ``Exception``.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        told = one_line(error) if isinstance(error, ImportError) or not instead else instead
+        raise UserError(f"{cannot}{told}") from error
 
 
 def locate(pretrained: str, revision: str | None, what: str) -> Path:

@@ -9,7 +9,7 @@ import torch
 from transformers import BatchFeature, LogitsProcessorList, PreTrainedModel, ProcessorMixin
 from transformers.image_utils import make_flat_list_of_images
 
-from harness_ext.common.time_limit import time_limit
+from harness_ext.common.time_limit import rendering
 from harness_ext.models.answering import Conversation, image_digest, images_of
 from harness_ext.models.generation import WatchFinite, came_to_an_end, ending_tokens, seeded_sampling
 from harness_ext.models.likelihood import Forced, Tokens
@@ -67,7 +67,7 @@ class Decoder:
 
     def render(self, turns: Conversation) -> str:
         """The prompt as text, with the processor's own marks where images are."""
-        with time_limit("the processor's chat template"):
+        with rendering("the processor's chat template"):
             return self.processor.apply_chat_template(turns, add_generation_prompt=True, **self._template_options)
 
     def encode(self, conversations: Sequence[Conversation]) -> BatchFeature:

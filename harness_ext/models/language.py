@@ -20,7 +20,7 @@ from harness_ext.common.errors import UserError
 from harness_ext.common.failures import failure_reason
 from harness_ext.common.processes import processes_of_run
 from harness_ext.common.provenance import forget_model, provenance
-from harness_ext.common.time_limit import time_limit
+from harness_ext.common.time_limit import rendering
 from harness_ext.models.checkpoint import commit_of, record_model
 from harness_ext.models.generation import NOT_FINITE, WatchFinite, no_distributions
 from harness_ext.models.loading import load_model, load_processor
@@ -127,7 +127,7 @@ class LanguageSide(HFLM):
         """
         turns = [{**turn, "content": [{"type": "text", "text": turn["content"]}]} for turn in chat_history]
         try:
-            with time_limit("the processor's chat template"):
+            with rendering("the processor's chat template"):
                 return self._processor.apply_chat_template(
                     turns,
                     tokenize=False,
@@ -135,8 +135,8 @@ class LanguageSide(HFLM):
                     continue_final_message=not add_generation_prompt,
                     **self.chat_template_args,
                 )
-        except (ValueError, TypeError, LookupError) as error:
-            raise UserError(f"the chat template does not format text alone: {failure_reason(error)}") from error
+        except ValueError as error:
+            raise UserError(f"the chat template does not format text alone: {error}") from error
 
     def get_model_info(self) -> dict[str, Any]:
         """What lm-eval writes into the result file about the model, and what its name stood for."""

@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
-from huggingface_hub.errors import HfHubHTTPError
-from jinja2 import TemplateError
 from loguru import logger
 from PIL import Image
 from transformers import AutoModelForMultimodalLM, AutoProcessor, PreTrainedModel, ProcessorMixin
@@ -17,13 +15,13 @@ from harness_ext.common.errors import UserError, one_line, shown
 from harness_ext.common.files import digest
 from harness_ext.common.reading import read_json
 from harness_ext.common.seals import SEAL, is_sealed, require_unchanged
-from harness_ext.common.time_limit import time_limit
+from harness_ext.common.time_limit import rendering, time_limit
 from harness_ext.models.checkpoint import (
-    UNREADABLE,
     auto_map,
     hub_file,
     locate,
     processor_files_missing,
+    read_by_libraries,
     require_whole,
     weight_files,
 )
@@ -56,12 +54,8 @@ def load_processor(
     if missing and not (folder / "tokenizer_config.json").is_file():
         # Transformers would guess, and some tokenizers would read other tokens.
         raise UserError(cannot + missing)
-    try:
+    with read_by_libraries(cannot, instead=missing):
         processor = AutoProcessor.from_pretrained(pretrained, revision=revision, trust_remote_code=trust_remote_code)
-    except ImportError as error:
-        raise UserError(cannot + one_line(error)) from error
-    except (OSError, ValueError, AttributeError, LookupError, TypeError) as error:
-        raise UserError(cannot + (missing or one_line(error))) from error
     if not isinstance(processor, ProcessorMixin):
         found = f"expected one for images and text, found a {type(processor).__name__}"
         raise UserError(cannot + "; ".join(filter(None, [found, missing])))
@@ -96,16 +90,16 @@ def _take_template(processor: ProcessorMixin, template: Any, which: str) -> None
     turns = [{"role": "user", "content": parts}]
     problem = f"{which} does not format a prompt with an image: "
     try:
-        with time_limit(which):
+        with rendering(which):
             text = processor.apply_chat_template(turns, add_generation_prompt=True)
-        # A template for text alone shows the list of parts as Python does.
-        if _TRIAL not in text or "'type'" in text:
-            raise UserError(f"{problem}it makes {text[:200]!r} of one")
-        processor.apply_chat_template(
-            turns, add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt"
-        )
-    except (TemplateError, ValueError, TypeError, LookupError) as error:
-        raise UserError(problem + one_line(error)) from error
+            # A template for text alone shows the list of parts as Python does.
+            if _TRIAL not in text or "'type'" in text:
+                raise UserError(f"{problem}it makes {text[:200]!r} of one")
+            processor.apply_chat_template(
+                turns, add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt"
+            )
+    except ValueError as error:
+        raise UserError(f"{problem}{error}") from error
 
 
 def load_model(
@@ -139,7 +133,7 @@ def load_model(
         )
     require_memory(pretrained, folder, revision=revision, dtype=dtype, device=target, device_map=device_map)
     options: dict[str, Any] = {"attn_implementation": attn_implementation} if attn_implementation else {}
-    try:
+    with read_by_libraries(f"cannot load the weights of {pretrained!r}: "):
         model, report = auto_class.from_pretrained(
             pretrained,
             revision=revision,
@@ -149,8 +143,6 @@ def load_model(
             output_loading_info=True,
             **options,
         )
-    except (OSError, ValueError, ImportError, RuntimeError, *UNREADABLE) as error:
-        raise UserError(f"cannot load the weights of {pretrained!r}: {one_line(error)}") from error
     if lacking := sorted(map(str, [*report["missing_keys"], *report["mismatched_keys"]])):
         # Transformers fills them at random, and says so in a table.
         raise UserError(
@@ -235,10 +227,8 @@ def _require_sound(adapter: str, cannot: str) -> None:
     named = [file for file in (Path(adapter) / name for name in _FILES) if file.is_file()]
     if named:
         require_whole(named[0], cannot)
-    try:
+    with read_by_libraries(f"{cannot}its tensors cannot be read: "):
         tensors = load_peft_weights(adapter, device="cpu")
-    except (OSError, ValueError, RuntimeError, HfHubHTTPError, *UNREADABLE) as error:
-        raise UserError(f"{cannot}its tensors cannot be read: {one_line(error)}") from error
     if not isinstance(tensors, dict) or not all(isinstance(value, torch.Tensor) for value in tensors.values()):
         raise UserError(f"{cannot}expected tensors by name in {named[0] if named else adapter}, found something else")
     if wrong := [name for name, value in tensors.items() if not value.float().isfinite().all()]:
@@ -262,7 +252,8 @@ def _same_weights(base: str, pretrained: str) -> bool:
     if _repository(base) == _repository(pretrained):
         return True
     folders = Path(base), Path(pretrained)
-    if not all(folder.is_dir() for folder in folders):
+    # Unlike a Path's, os.path's takes any text for a name.
+    if not all(map(os.path.isdir, folders)):
         return False
     return folders[0].resolve() == folders[1].resolve() or _contents(folders[0]) == _contents(folders[1])
 
@@ -305,13 +296,11 @@ def put_adapter(model: PreTrainedModel, adapter: str, pretrained: str) -> PreTra
     _require_quick_patterns(model, read_json(_configuration(adapter, cannot)), cannot)
     # Names of an older transformers; PEFT translates them the first time, and keeps no record of what did not fit.
     renamed = getattr(model, "_checkpoint_conversion_mapping", {})
-    try:
+    with read_by_libraries(cannot):
         adapted = PeftModel.from_pretrained(model, adapter)
         config = adapted.peft_config["default"]
         mapping = None if config.is_prompt_learning else renamed
         result = adapted.load_adapter(adapter, "default", torch_device="cpu", key_mapping=mapping)
-    except (OSError, ValueError, RuntimeError, LookupError, TypeError, AttributeError) as error:
-        raise UserError(cannot + one_line(error)) from error
     missing = [name for name in result.missing_keys if not any(part in name for part in _SHARED)]
     for names, problem in ((missing, "lacks"), (list(result.unexpected_keys), "has, without a place in the model,")):
         if names:

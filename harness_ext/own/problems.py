@@ -12,6 +12,9 @@ from harness_ext.sources.access import is_inside
 
 # Of one kind of problem: so many lines and so many things found are named, the others counted.
 _NAMED: Final = 5
+# Characters of a path here, and bytes of each of its parts, of which a file system takes no more.
+_LONGEST: Final = 1000
+_LONGEST_PART: Final = 255
 
 
 class FaultyBenchmarkError(SourceError):
@@ -97,9 +100,11 @@ def read_text(path: Path, problems: Problems) -> str | None:
 
 
 def is_within(written: str) -> bool:
-    """Whether ``written`` is a relative path that leads nowhere up; symbolic links are not followed."""
+    """Whether ``written`` is a relative path that leads nowhere up, and can be one; symbolic links are not followed."""
     absolute = written.startswith(("/", "~")) or re.match("[A-Za-z]:/", written)
-    return bool(written) and not absolute and "\\" not in written and ".." not in written.split("/")
+    parts = written.split("/")
+    fits = len(written) <= _LONGEST and all(len(part.encode("utf-8", "replace")) <= _LONGEST_PART for part in parts)
+    return bool(written) and fits and not absolute and "\\" not in written and ".." not in parts
 
 
 def outside(folder: Path, written: str) -> str:

@@ -41,6 +41,8 @@ _LATEX: Final = {
 _MARKDOWN: Final = re.compile(r"<(?=[A-Za-z/!?])|\](?=[(\[:])|\\(?=[^\w\s])")
 # What makes a cell a formula to a spreadsheet; the apostrophe too, so that a reader takes off one and no more.
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "'", "＝", "＋", "－", "＠")
+# A sheet that takes another separator than the comma ends a cell here, quotes or not.
+_FORMULA_WITHIN: Final = re.compile(r'(?<=[;|\t\n])([ "]*)(?=[=+\-@＝＋－＠])')
 _SIGNED: Final = re.compile(r"[+-]\d[\d,.]*(?:e[+-]?\d+)?%?")
 
 
@@ -247,8 +249,9 @@ def json_document(command: Sequence[str], content: Mapping[str, Any]) -> str:
 
 
 def csv_document(header: Iterable[str], rows: Iterable[Iterable[Any]], signed: bool = False) -> str:
-    """Values as CSV, in which no spreadsheet takes a text for a formula: such a text has an apostrophe before it.
+    """Values as CSV, in which no spreadsheet takes a text, or a part of one, for a formula: it has an apostrophe before it.
 
+    A part is what follows a semicolon, a bar, a tab or a line feed, each of which ends a cell where it is the separator.
     ``signed`` leaves a text that is a number with a sign as it is.
     """
     written = io.StringIO()
@@ -261,7 +264,7 @@ def csv_document(header: Iterable[str], rows: Iterable[Iterable[Any]], signed: b
 def _csv_cell(text: str, signed: bool) -> str:
     shown = neutral(text)
     is_formula = shown.startswith(_FORMULA) and not (signed and _SIGNED.fullmatch(shown))
-    return f"'{shown}" if is_formula else shown
+    return ("'" if is_formula else "") + _FORMULA_WITHIN.sub(r"\1'", shown)
 
 
 def block_csv(block: Block) -> str:

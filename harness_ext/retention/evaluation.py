@@ -18,7 +18,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Final, NotRequired
+from typing import Annotated, Any, ClassVar, Final, NotRequired
 
 from pydantic import Field, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
@@ -74,6 +74,8 @@ _JUDGED_ROW: Final = TypeAdapter(_JudgedRow)
 
 class EvaluationFailed(UserError):
     """A harness failed, or what it wrote is not what was asked for."""
+
+    status: ClassVar[int] = 1
 
 
 @dataclass(frozen=True)

@@ -54,12 +54,12 @@ def read_labelled(paths: Sequence[Path], kind: Kind | None) -> LabelledResponses
         raise UserError(
             f"expected answers from one source, found {' and '.join(sorted(sources))}: train a judge for each"
         )
+    if not counts:
+        raise UserError(f"expected labelled responses, found none in {', '.join(map(str, paths))}")
     kinds = list(dict.fromkeys(found for found, _, _ in counts))
     if kind is None:
         if len(kinds) != 1:
-            raise UserError(
-                f"found rows of {' and '.join(kinds) or 'no kind'}: say which by --probe {'|'.join(LABELS)}"
-            )
+            raise UserError(f"found rows of {' and '.join(kinds)}: say which by --probe {'|'.join(LABELS)}")
         kind = kinds[0]
     examples = sorted(Example(text, label, count) for (of, text, label), count in counts.items() if of == kind)
     if not examples:

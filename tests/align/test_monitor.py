@@ -220,14 +220,15 @@ def test_of_a_run_that_begins_nothing_is_left(tmp_path: Path) -> None:
     keep_before(file, 0)
 
 
-def test_another_file_of_that_name_is_left_alone(tmp_path: Path) -> None:
+@pytest.mark.parametrize("text", ["my notes\n", "my notes", "\0" * 100])
+def test_another_file_of_that_name_is_left_alone(text: str, tmp_path: Path) -> None:
     file = tmp_path / "monitor.jsonl"
-    file.write_text("my notes\n")
+    file.write_text(text)
     with pytest.raises(
         UserError, match=r"monitor\.jsonl: expected a watched run.s lines of JSON, each with a step: move it away"
     ):
         keep_before(file, 0)
-    assert file.read_text() == "my notes\n"
+    assert file.read_text() == text
 
 
 # --- the judge that watches: any with its options, and never the one that alone gives the reward ----------------------

@@ -129,6 +129,16 @@ def test_what_a_recipe_cannot_say(method: str, text: str, message: str, tmp_path
             read(method, tmp_path, text)
 
 
+@pytest.mark.parametrize("setting", ["max_steps: many", "passes: null"])
+def test_the_recipe_is_named_where_it_says_what_is_wrong(setting: str, tmp_path: Path) -> None:
+    file = written(tmp_path, setting)
+    with pytest.raises(UserError, match=f"^{file}: "):
+        read_settings("sft", ["--config", file, "--output_dir", str(tmp_path)])
+    name = setting.partition(":")[0]
+    with pytest.raises(UserError, match=rf"^(argument --)?{name}"):
+        read_settings("sft", ["--config", file, "--output_dir", str(tmp_path), f"--{name}", "-x"])
+
+
 @pytest.mark.parametrize(
     ("method", "setting", "message"),
     [

@@ -12,15 +12,15 @@ ROOT = Path(__file__).parents[2]
 CAMPAIGN = ROOT / "benchmarks" / "campaign.py"
 
 
-@pytest.mark.parametrize("part", ["damaged", "strings"])
-def test_nothing_ends_in_a_traceback_hangs_or_is_swallowed(part: str) -> None:
+def test_nothing_ends_in_a_traceback_hangs_is_lost_or_swallowed() -> None:
     done = subprocess.run(
-        [sys.executable, CAMPAIGN, "--quick", "--parts", part], capture_output=True, text=True, check=False
+        [sys.executable, CAMPAIGN, "--quick", "--commands", "judge a *"], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    found = json.loads(done.stdout)[part]
-    assert not found["failures"]
-    assert found.get("damaged files", 100) > 50 and found.get("refused", 30) > 20
+    found = json.loads(done.stdout)
+    assert not any(part["failures"] for part in found.values())
+    assert found["damaged"]["damaged files"] > 40 and found["damaged"]["refused"] > 20
+    assert found["kills"]["commands"]["judge a run"]["killed"] and found["servers"]["servers"] == 2
 
 
 def test_it_counts_what_it_is_there_to_find(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

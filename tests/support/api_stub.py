@@ -13,6 +13,7 @@ import time
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from threading import Event, Lock
 
 from loopback import Handler, Loopback, until_interrupted
@@ -54,6 +55,17 @@ BROKEN = (*SLOW, "dropped", "half", "bad json", "html", "no choices")
 # Ways to send more than anybody can read: with a length that is claimed, without one, packed once and twice.
 ENDLESS = ("claimed", "chunked", "packed", "packed twice")
 MIB = 2**20
+DEEP = "[" * 100_000
+ANSWERED = '{"choices": [{"message": {"content": %s}, "finish_reason": %s}]}'
+# Bodies of any form, none of which holds an answer; half a surrogate pair stands for a byte that is no UTF-8.
+ANY_BODY = (
+    *("null", "3", "[]", "true", '"a"', "{}", '{"choices": 3}', '{"choices": [[]]}', '{"choices": {"0": 1}}'),
+    *('{"choices": [null]}', '{"choices": [{"message": 1}]}', '{"error": [[]]}', '{"choices": [{"error": {"a": []}}]}'),
+    *(ANSWERED % (content, '"stop"') for content in ("3", "{}", '[{"type": []}]', "[[[]]]", '[{"type": {"text": 1}}]')),
+    ANSWERED % (DEEP + "]" * 100_000, "1"),
+    *(DEEP, '{"error":' * 900 + "1" + "}" * 900, "9" * 5000, "\udcff", "NaN"),
+    '{"choices": [{"message": {"content": ' + "9" * 5000 + "}}]}",
+)
 
 
 def answer_to(asked: Asked) -> str:
@@ -136,6 +148,7 @@ class ApiStub(Loopback):
             return self.answered > self.holds_after
 
 
+@cache
 def _packed(wbits: int) -> bytes:
     """Half a GiB of spaces in one stream of zlib, half a MiB."""
     packing = zlib.compressobj(1, wbits=wbits)

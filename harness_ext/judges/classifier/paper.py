@@ -6,7 +6,6 @@ here, so none of their figures was checked. Each pickle is converted once into a
 harness_ext.judges.classifier.paper KIND`` prints that folder, for a reward of ``align``.
 """
 
-import argparse
 import functools
 import json
 import pickle
@@ -23,16 +22,15 @@ from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase, Rob
 from transformers.models.roberta.modeling_roberta import RobertaPooler
 
 from harness_ext.common.errors import UserError, exit_status, one_line
-from harness_ext.common.failures import failure_reason
 from harness_ext.common.files import cache_dir, held, new_folder, not_cached, write_text
 from harness_ext.common.files import sha256 as digest_of
-from harness_ext.common.output import say
+from harness_ext.common.output import CommandParser, say
 from harness_ext.common.reading import read_json
 from harness_ext.common.seals import is_sealed, require_unchanged, seal
 from harness_ext.judges.classifier import LABELS, Kind, named_labels
 from harness_ext.judges.classifier.judge import ClassifierJudge
 from harness_ext.judges.classifier.text_classifier import FirstTokenClassifier, FirstTokenConfig, TextClassifier
-from harness_ext.models.checkpoint import commit_of, hub_file, locate, require_whole
+from harness_ext.models.checkpoint import commit_of, hub_file, locate, read_by_libraries, require_whole
 
 REPOSITORIES: Final[Mapping[Kind, str]] = {
     "alignment": "yiting/alignment_classifier",
@@ -107,7 +105,7 @@ def paper_judge(
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Print the folder of a converted classifier; returns 2, with a message, when the classifier cannot be had."""
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="python -m harness_ext.judges.classifier.paper",
         description="Converts one of the authors' classifiers, as the judge paper does, and prints its folder.",
     )
@@ -236,11 +234,9 @@ def open_base(base: str, revision: str | None, kind: Kind) -> tuple[FirstTokenCo
     Raises ``UserError`` where they cannot be loaded, or are not a RoBERTa's.
     """
     locate(base, revision, _BASE)
-    try:
+    with read_by_libraries(f"base {base!r} cannot be loaded: "):
         config = AutoConfig.from_pretrained(base, revision=revision)
         tokenizer = AutoTokenizer.from_pretrained(base, revision=revision)
-    except (OSError, ValueError, ImportError) as error:
-        raise UserError(f"base {base!r} cannot be loaded: {failure_reason(error)}") from error
     if not isinstance(config, RobertaConfig) or len(tokenizer) != config.vocab_size:
         raise UserError(
             f"base {base!r}: expected roberta-base with its tokenizer, found a {config.model_type} of {config.vocab_size} "

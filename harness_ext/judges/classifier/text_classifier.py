@@ -13,7 +13,7 @@ from transformers.models.roberta.modeling_roberta import RobertaPreTrainedModel
 from harness_ext.common.errors import UserError, one_line
 from harness_ext.common.seals import SEAL, is_sealed, require_unchanged
 from harness_ext.judges.classifier import LABELS, Kind
-from harness_ext.models.checkpoint import UNREADABLE, locate
+from harness_ext.models.checkpoint import locate, read_by_libraries
 from harness_ext.models.loading import default_device, load_model
 
 # A tokenizer without a limit states a huge number.
@@ -81,23 +81,17 @@ class TextClassifier:
         cannot = f"cannot load the classifier {model!r}: "
         if is_sealed(Path(model)):
             require_unchanged(Path(model), cannot, f"make it again, or remove {SEAL} if the change is yours")
-        try:
+        with read_by_libraries(cannot):
             self._columns = _columns(AutoConfig.from_pretrained(model).id2label, self.labels, cannot)
             self._tokenizer = _checked_tokenizer(AutoTokenizer.from_pretrained(model), cannot)
-        except (OSError, ValueError, ImportError, RuntimeError, *UNREADABLE) as error:
-            raise UserError(cannot + one_line(error)) from error
         loaded = load_model(
             model, revision=None, dtype="float32", device="cpu", auto_class=AutoModelForSequenceClassification
         )
         self._model = loaded.double().requires_grad_(False)
         # A text too long for the table of positions would crash on a GPU, much later.
         longest = self._tokenizer.model_max_length
-        try:
+        with read_by_libraries(f"{cannot}of an empty text, or one of {longest} tokens (model_max_length), it makes "):
             tried = self.log_probabilities(["", "a " * longest])
-        except (IndexError, RuntimeError, ValueError) as error:
-            raise UserError(
-                f"{cannot}of an empty text, or one of {longest} tokens (model_max_length), it makes {one_line(error)}"
-            ) from error
         if not tried.isfinite().all():
             raise UserError(f"{cannot}its log-probabilities are not finite numbers")
         try:

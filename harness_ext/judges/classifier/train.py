@@ -35,7 +35,6 @@ from transformers.trainer_utils import get_last_checkpoint
 from transformers.utils import logging
 
 from harness_ext.common.errors import UserError
-from harness_ext.common.failures import failure_reason
 from harness_ext.common.files import OF_RESUMING, resumed_folder, sha256, write_text
 from harness_ext.common.reading import read_json
 from harness_ext.common.seals import seal
@@ -45,7 +44,7 @@ from harness_ext.judges.classifier.examples import Example, LabelledResponses, c
 from harness_ext.judges.classifier.measures import Measures, card, measure
 from harness_ext.judges.classifier.paper import BASE, BASE_REVISION
 from harness_ext.judges.classifier.text_classifier import TextClassifier
-from harness_ext.models.checkpoint import commit_of, require_weights, weights_identity
+from harness_ext.models.checkpoint import commit_of, read_by_libraries, require_weights, weights_identity
 
 TINY: Final = "tiny"
 # Unless they are given.
@@ -95,7 +94,7 @@ def _load(base: str, revision: str | None, kind: Kind, texts: Sequence[str]) -> 
     if base == TINY:
         return _tiny(kind, texts)
     cannot = f"cannot load the base {base!r}: "
-    try:
+    with read_by_libraries(cannot):
         tokenizer = AutoTokenizer.from_pretrained(base, revision=revision)
         model, report = AutoModelForSequenceClassification.from_pretrained(
             base,
@@ -105,8 +104,6 @@ def _load(base: str, revision: str | None, kind: Kind, texts: Sequence[str]) -> 
             ignore_mismatched_sizes=True,  # a head of other labels is trained from nothing
             **named_labels(kind),
         )
-    except (OSError, ValueError, ImportError, RuntimeError) as error:
-        raise UserError(f"{cannot}{failure_reason(error)}") from error
     encoder = f"{model.base_model_prefix}."
     found = sorted(map(str, [*report["missing_keys"], *report["mismatched_keys"]]))
     if lacking := [name for name in found if name.startswith(encoder) and ".pooler." not in name]:

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 import torch
-from jinja2 import TemplateError
 from loguru import logger
 from pydantic import Json
 from transformers import (
@@ -29,8 +28,8 @@ from transformers import (
 )
 
 from harness_ext.common.errors import UserError
-from harness_ext.common.failures import failure_reason, mark_failed
-from harness_ext.common.time_limit import time_limit
+from harness_ext.common.failures import mark_failed
+from harness_ext.common.time_limit import rendering
 from harness_ext.judges.base import Answer
 from harness_ext.judges.llm.keeping import MOST_TOKENS, KeepingJudge
 from harness_ext.judges.llm.prompt import (
@@ -41,7 +40,7 @@ from harness_ext.judges.llm.prompt import (
     read_verdict,
     request,
 )
-from harness_ext.models.checkpoint import commit_of, weights_identity
+from harness_ext.models.checkpoint import commit_of, read_by_libraries, weights_identity
 from harness_ext.models.generation import by_halves, came_to_an_end, ending_tokens
 from harness_ext.models.likelihood import Candidates, Forced, Tokens
 from harness_ext.models.loading import load_model
@@ -213,10 +212,8 @@ class TextModel:
     ) -> None:
         commit = commit_of(named, revision, "weights")
         self._template_options = template_options
-        try:
+        with read_by_libraries(f"cannot load the tokenizer of {named!r}: "):
             self.tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(named, revision=commit)
-        except (OSError, ValueError, ImportError) as error:
-            raise UserError(f"cannot load the tokenizer of {named!r}: {failure_reason(error)}") from error
         self.tokenizer.padding_side = "left"
         if self.tokenizer.pad_token is None:
             self.tokenizer.pad_token = self.tokenizer.eos_token
@@ -240,10 +237,8 @@ class TextModel:
             )
         try:
             rendered = self.render(_TRIAL)
-        except (TemplateError, ValueError, TypeError, LookupError) as error:
-            raise UserError(
-                f"the chat template of {named!r} does not format a turn: {failure_reason(error)}"
-            ) from error
+        except ValueError as error:
+            raise UserError(f"the chat template of {named!r} does not format a turn: {error}") from error
         if _TRIAL not in rendered:
             raise UserError(
                 f"the chat template of {named!r} leaves out what is asked: it makes {rendered[:200]!r} of it"
@@ -252,7 +247,7 @@ class TextModel:
     def render(self, text: str) -> str:
         """The prompt for one turn of the user: some templates refuse a system turn, or leave it out."""
         turns = [{"role": "user", "content": text}]
-        with time_limit("the tokenizer's chat template"):
+        with rendering("the tokenizer's chat template"):
             return self.tokenizer.apply_chat_template(
                 turns, tokenize=False, add_generation_prompt=True, **self._template_options
             )

@@ -23,7 +23,7 @@ from transformers.models.auto.auto_factory import add_generation_mixin_to_remote
 
 from harness_ext.common.errors import UserError, one_line
 from harness_ext.common.reading import read_json
-from harness_ext.models.checkpoint import UNREADABLE, commit_of, locate, require_weights, weights_identity
+from harness_ext.models.checkpoint import commit_of, locate, read_by_libraries, require_weights, weights_identity
 from harness_ext.models.loading import checked_device, put_adapter
 from harness_ext.models.resources import require_memory
 
@@ -160,14 +160,12 @@ def load_model(
     places = {"": target}
     if device_map:
         places = infer_auto_device_map(model, no_split_module_classes=model._no_split_modules)
-    try:
+    where = ", ".join(sorted(set(map(str, places.values()))))
+    with read_by_libraries(f"cannot put the weights of {repository.name!r} on {where}: "):
         for file in files:
             load_checkpoint_in_model(model, str(file), device_map=places)
         _check_complete(model, repository)
         model = dispatch_model(model, places) if device_map else model.to(target)
-    except (OSError, ValueError, RuntimeError, AssertionError, *UNREADABLE) as error:
-        where = ", ".join(sorted(set(map(str, places.values()))))
-        raise UserError(f"cannot put the weights of {repository.name!r} on {where}: {one_line(error)}") from error
     return model.eval()
 
 

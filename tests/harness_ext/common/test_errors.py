@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness_ext.common.errors import UserError, shown
+from harness_ext.common.errors import UserError, exit_status, shown
 
 PRINTS = """
 import sys
@@ -46,6 +46,21 @@ def test_an_encoding_of_few_characters_loses_none(tmp_path: Path) -> None:
     with (tmp_path / "out").open("w") as out:
         assert ended(out.fileno(), PYTHONIOENCODING="ascii") == (0, "")
     assert (tmp_path / "out").read_bytes().startswith(rb"\xe9 xxxxxxxxxx\ud800yy")
+
+
+def test_a_message_has_no_line_that_fills_a_screen(capsys: pytest.CaptureFixture[str]) -> None:
+    def fails() -> None:
+        raise UserError(f"expected a word, found {'x' * 100_000}.\nChoose another")
+
+    assert exit_status("name", fails) == 2
+    first, second = capsys.readouterr().err.splitlines()
+    assert first.startswith("name: expected a word, found xxx") and first.endswith("xxx.") and len(first) < 2100
+    assert second == "Choose another"
+
+
+def test_a_name_that_is_too_long_is_told_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert exit_status("name", lambda: print(Path("x" * 10_000).is_dir())) == 2
+    assert capsys.readouterr().err == f"name: {'x' * 57!r}: File name too long\n".replace("xx'", "xx...'")
 
 
 def test_what_was_found_is_shown_shortly() -> None:

@@ -2,15 +2,19 @@
 
 import json
 import sys
+import warnings
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from loguru import logger
 
+from harness_ext.commands import table
 from harness_ext.common.errors import UserError, exit_status
 from harness_ext.common.output import guard_log, neutral, say
 
+ROOT = Path(__file__).parents[3]
 # A command to a terminal, one of one byte in C1, a title of its window, a turn of direction, and a line that only some know.
 COMMANDS = [
     "\x1b[2J",
@@ -32,6 +36,26 @@ def test_what_commands_is_shown_as_its_escape(text, capsys):
         assert said.isascii() and said.isprintable()
     say(text, file=sys.stderr)
     assert capsys.readouterr().err == f"{neutral(text)}\n"
+
+
+def test_a_word_of_the_command_line_is_told_as_its_escape(capsys):
+    with pytest.raises(SystemExit, match=r"^2$"):
+        table.main(["run", "--\x1b[2J"])
+    assert capsys.readouterr().err.endswith("error: unrecognized arguments: --\\u001b[2J\n")
+
+
+def test_a_warning_of_a_library_is_told_as_its_escape(monkeypatch):
+    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)
+    guard_log()
+    told = warnings.formatwarning("\x1b[2J" + "x" * 10_000, UserWarning, "file.py", 1, "")
+    assert told.startswith("file.py:1: UserWarning: \\u001b[2Jxxx") and len(told) < 2100
+
+
+def test_no_command_has_another_parser():
+    """Those that take their own words out of a harness's pass the rest on."""
+    files = [file for folder in ("harness_ext", "align") for file in (ROOT / folder).rglob("*.py")]
+    made = [line.strip() for file in files for line in file.read_text().splitlines() if "ArgumentParser(" in line]
+    assert made and all("add_help=False" in line or line.startswith("class CommandParser") for line in made), made
 
 
 @given(st.text(st.characters(exclude_categories=("Cc", "Cf", "Cs", "Zl", "Zp"), include_characters="\n\t\u200d")))

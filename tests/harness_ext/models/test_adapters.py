@@ -78,6 +78,9 @@ def test_weights_of_one_shape_are_told_apart_by_what_is_in_them(untrained_vlm, a
     (other / "model.safetensors").write_bytes(weights)
     with pytest.raises(UserError, match="its base is"):
         check_adapter(str(adapter), str(other))
+    rebase(adapter, "x" * 100_000)
+    with pytest.raises(UserError, match=r"its base is 'x+\.\.\.'"):
+        check_adapter(str(adapter), str(other))
 
 
 def test_what_is_no_adapter_is_said_to_be_none(untrained_vlm, adapter, tmp_path):

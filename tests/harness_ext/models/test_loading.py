@@ -145,6 +145,22 @@ def test_a_merged_model_without_files_of_its_processor_is_told_which_to_copy(tmp
         load_processor(str(tmp_path), None, False)
 
 
+@pytest.mark.parametrize(
+    ("file", "change"),
+    [
+        ("tokenizer.json", {"model": None}),
+        ("tokenizer_config.json", {"eos_token": 2}),
+        ("processor_config.json", {"image_processor": "zebra"}),
+    ],
+)
+def test_what_a_library_cannot_read_of_a_processor_is_one_line(untrained_vlm, tmp_path, file, change):
+    folder = shutil.copytree(untrained_vlm, tmp_path / "model")
+    (folder / file).write_text(json.dumps(json.loads((folder / file).read_text()) | change))
+    with pytest.raises(UserError, match=f"cannot load the processor of '{folder}': ") as error:
+        load_processor(str(folder), None, False)
+    assert "\n" not in str(error.value)
+
+
 def test_faults_are_found_before_the_weights_are_read(untrained_vlm, tmp_path):
     """The weights here are such that reading them would fail, and in another way."""
     folder = shutil.copytree(untrained_vlm, tmp_path / "model")

@@ -178,6 +178,13 @@ def test_images_that_are_missing_broken_or_unlisted(tmp_path):
         read(folder).require(["images"])
 
 
+def test_a_name_that_no_file_can_have(tmp_path):
+    folder = own_folder(tmp_path / "own")
+    write_lines(folder / "images" / "metadata.jsonl", [*listed(), {"file_name": "x" * 256, "concept": "cup"}])
+    (told,) = faults(folder, examine)
+    assert told.startswith("images/metadata.jsonl, line 31: expected a path within the folder")
+
+
 def test_links_out_of_the_folder(tmp_path):
     lines = listed()
     folder = own_folder(tmp_path / "own", lines=lines)

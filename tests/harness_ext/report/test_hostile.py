@@ -14,7 +14,16 @@ import pytest
 
 from harness_ext.commands import compare, leaderboard, report, table
 from harness_ext.records import FAILED
-from harness_ext.report.blocks import Block, block_csv, block_latex, block_markdown, console, print_block, print_boxed
+from harness_ext.report.blocks import (
+    Block,
+    block_csv,
+    block_latex,
+    block_markdown,
+    console,
+    csv_document,
+    print_block,
+    print_boxed,
+)
 
 ESCAPES = "\x1b[31m\x9b2J\x07\u202e"
 NAME = f"[red]x[/red]:smile:{ESCAPES}$\\frac$|<b>[a](javascript:b)"
@@ -100,6 +109,16 @@ def test_a_cell_is_no_formula_and_a_number_stays_one():
     rows = list(csv.reader(io.StringIO(block_csv(BLOCK))))
     assert [row[0] for row in rows[2:]] == ["'=1+1", "'@x", "'\tx"]
     assert [row[1] for row in rows[1:]] == ["-0.308", "+0.616", "'-x", "<0.001"]
+
+
+@pytest.mark.parametrize("separator", [",", ";", "|", "\t"])
+def test_no_cell_is_a_formula_whatever_a_sheet_takes_for_the_separator(separator):
+    texts = ("=1", "a;=1", "b\n=1", 'c; "=1"', "d|+1", "e\t@x", "f\n\n-x", "g ;=;=1", "h;＝1")
+    written = csv_document(["name", *texts], [["row", *texts], *([text] for text in texts)], signed=True)
+    cells = [cell for row in csv.reader(io.StringIO(written), delimiter=separator) for cell in row]
+    assert len(cells) >= 2 * len(texts)
+    assert not [cell for cell in cells if cell.lstrip(' "').startswith(("=", "+", "-", "@", "＝"))]
+    assert "a: 1; b = 2\nc" in csv_document(["a: 1; b = 2\nc"], [])
 
 
 def test_a_row_of_markdown_and_of_latex_stays_one_row():

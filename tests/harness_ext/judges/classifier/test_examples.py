@@ -44,6 +44,8 @@ def test_rows_of_both_kinds_need_a_probe(tmp_path: Path) -> None:
         read_labelled([file], None)
     with pytest.raises(UserError, match="expected rows of perception, found none among 3"):
         read_labelled([write_rows(tmp_path / "safe", [SAFE] * 3)], "perception")
+    with pytest.raises(UserError, match=r"expected labelled responses, found none in .*nothing\.jsonl$"):
+        read_labelled([write_rows(tmp_path / "nothing.jsonl", [])], None)
 
 
 def test_the_benchmark_and_its_stand_in_never_get_into_one_judge(tmp_path: Path) -> None:

@@ -1,7 +1,9 @@
 """A classifier's folder that is not whole, or whose numbers are not finite."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -40,6 +42,24 @@ def test_weights_that_are_not_whole_are_refused(folder: Path) -> None:
     weights.write_bytes(weights.read_bytes()[:-40])
     with pytest.raises(UserError, match=f"{weights} is not a whole safetensors file"):
         classifier_judge(alignment=str(folder), device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("file", "change"),
+    [
+        ("tokenizer.json", lambda content: content.pop("model")),
+        ("tokenizer.json", lambda content: content["added_tokens"][0].update(special=None)),
+        ("tokenizer_config.json", lambda content: content.update(cls_token=2)),
+        ("config.json", lambda content: content.update(hidden_size="zebra")),
+    ],
+)
+def test_what_a_library_cannot_read_is_one_line(folder: Path, file: str, change: Callable[[Any], object]) -> None:
+    content = json.loads((folder / file).read_text())
+    change(content)
+    (folder / file).write_text(json.dumps(content))
+    with pytest.raises(UserError, match=r"cannot load the (classifier|weights)") as error:
+        classifier_judge(alignment=str(folder), device="cpu")
+    assert "\n" not in str(error.value)
 
 
 def test_weights_that_are_not_finite_are_refused(folder: Path) -> None:
