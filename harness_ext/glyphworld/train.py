@@ -3,7 +3,6 @@
 python -P -m harness_ext.glyphworld.train FOLDER SEED RECIPE [--progress]     RECIPE as JSON
 """
 
-import argparse
 import json
 import os
 import sys
@@ -11,13 +10,14 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from harness_ext.common.output import CommandParser
 from harness_ext.glyphworld.arithmetic import alike
 from harness_ext.glyphworld.pretrain import Recipe, pretrain
 
 
 def main() -> None:
     """Train, and save model and processor."""
-    parser = argparse.ArgumentParser()
+    parser = CommandParser()
     parser.add_argument("folder", type=Path)
     parser.add_argument("seed", type=int)
     parser.add_argument("recipe", type=lambda text: Recipe(**json.loads(text)))

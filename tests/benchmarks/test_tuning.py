@@ -68,7 +68,8 @@ def test_no_original(tmp_path: Path) -> None:
 
 def test_the_recipes_hold_what_is_chosen() -> None:
     """What is reported is what was chosen: the chosen setting changes nothing in its method's packaged recipe."""
-    found = tuning.chosen(tuning.read(REPOSITORY / "results" / "align" / "tuning"))
+    folders = [REPOSITORY / "results" / "align" / name for name in ("tuning", "tuning_dpo")]
+    found = {method: name for folder in folders for method, name in tuning.chosen(tuning.read(folder)).items()}
     assert set(found) == {"sft", "dpo", "ppo"}
     for method, name in found.items():
         assert name is not None
