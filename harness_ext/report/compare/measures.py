@@ -71,7 +71,8 @@ class Row(Measured):
         n_units: How many units the answers are of.
         before: The first run's value; shares are between 0 and 1.
         change: After minus before.
-        low: Lower end of the change's 95 % interval; ``None`` for fewer than five units.
+        low: Lower end of the change's 95 % interval; ``None`` for fewer than five units, or for a task or a
+            category of a single one, where each weighs alike.
         gained: Answers that are right after and were wrong before; ``None`` where answers are not right or wrong.
         lost: Answers that were right before and are wrong after.
         mcnemar_p: McNemar's exact p of these two numbers, which takes every answer for independent.
