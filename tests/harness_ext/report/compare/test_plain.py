@@ -1,4 +1,4 @@
-"""Other benchmarks: each value is the harness's own, and what is resampled is what is independent."""
+"""Other benchmarks: each value is the harness's own, and units are what is independent."""
 
 from collections.abc import Callable
 from pathlib import Path
