@@ -44,7 +44,7 @@ def anchor_rows(images: Dataset, chosen: Sequence[int], benchmark: Benchmark, fe
         words = images[capability.column][:]
         asked = {at: (capability.question, words[at]) for at in shown if words[at] is not None}
         parts.append(_asked(images, number, asked, benchmark, features))
-    if not parts:
+    if not any(map(len, parts)):
         raise UserError(
             f"anchor: {benchmark.name} has no perception questions (they need three concepts outside each category) and no "
             "capabilities, so that there is nothing to anchor; take it out"
