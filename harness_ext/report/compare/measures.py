@@ -10,8 +10,8 @@ from harness_ext.metrics.paired_tests import holm, mcnemar, retention, swap_test
 from harness_ext.metrics.units import Paired, values
 from harness_ext.records import Retention
 
-# The losses that are accepted where no other margin is given: small enough to matter, large enough that 75 concepts, the
-# benchmark's, can tell. Text has five answers about a concept, images a hundred.
+# The losses that are accepted where no other margin is given: small enough to matter, and above what 75 concepts, the
+# benchmark's, leave open where no answer changes. Text has five answers about a concept, images a hundred.
 MARGIN: Final = 0.03
 TEXT_MARGIN: Final = 0.05
 _ALPHA: Final = 1 - CONFIDENCE
