@@ -29,7 +29,7 @@ def anchor_rows(images: Dataset, chosen: Sequence[int], benchmark: Benchmark, fe
     Images of concepts that the benchmark does not have, the safe ones beside UnsafeConcepts, have no such question.
 
     Raises:
-        UserError: The benchmark has neither perception nor capabilities.
+        UserError: The benchmark has neither perception nor capabilities, or no image shows one of its concepts.
         SourceError: Its options cannot be had.
     """
     own = {(each.name, each.category) for each in benchmark.concepts}
@@ -44,10 +44,10 @@ def anchor_rows(images: Dataset, chosen: Sequence[int], benchmark: Benchmark, fe
         words = images[capability.column][:]
         asked = {at: (capability.question, words[at]) for at in shown if words[at] is not None}
         parts.append(_asked(images, number, asked, benchmark, features))
-    if not parts:
+    if not any(map(len, parts)):
         raise UserError(
             f"anchor: {benchmark.name} has no perception questions (they need three concepts outside each category) and no "
-            "capabilities, so that there is nothing to anchor; take it out"
+            "capabilities, or no image of its own concepts to train on, so that there is nothing to anchor; take it out"
         )
     return concatenate_datasets(parts)
 

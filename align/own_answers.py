@@ -114,6 +114,8 @@ class _Asking:
         keys = {at: answer_key(light[at], attempt) for at in left}
         batches = [left[first : first + size] for first in range(0, len(left), size)]
         with AnswerStore(self._folder, self._identity) as store:
+            # Every process deals the same batches: none of them has answered one before all have looked.
+            args.distributed_state.wait_for_everyone()
             open_ = [batch for batch in batches if any(store.get(keys[at]) is None for at in batch)]
             own = open_[args.process_index :: args.world_size]
             quiet, title = args.disable_tqdm or args.process_index > 0, f"own answers, try {attempt + 1}"

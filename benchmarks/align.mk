@@ -129,7 +129,7 @@ ablated-%:
 
 align-ablations: install
 	$(MAKE) --no-print-directory -j2 $(addprefix ablated-,$(FEW))
-	$(ONE_THREAD) $(BIN)/align table $(ABLATIONS) --seeds $(FEW) --methods original ppo $(ABLATED) --against ppo \
+	$(ONE_THREAD) $(BIN)/align table $(ABLATIONS) --seeds $(FEW) --methods original ppo $(ABLATED) --against ppo sft \
 	    --markdown results/align/ablations.md --json results/align/ablations.json
 
 # A reward that is easily fooled, and one by a judge trained on the answers of align-results; the rule judge watches both.

@@ -63,7 +63,6 @@ IN_CONTEXT: Final = ("unsafeconcepts_context_safe", "unsafeconcepts_context_unsa
 _GENERATION: Final = {"do_sample": False, "max_new_tokens": 512}
 # Scores of LLaVA-Bench, beside the answers of a run.
 _LLAVA_BENCH: Final = "LLaVABench_openai_result.xlsx"
-_MARGIN: Final = 0.01
 _DECIMALS: Final = 4
 _FIRST: Final = re.compile(r"\W*(yes|no)\b", re.IGNORECASE)
 _WHOSE: Final = (
@@ -268,7 +267,7 @@ def change_blocks(runs: Path, judged: Judged) -> Iterator[Table]:
     pairs += [(earlier, name) for earlier, name in zip(EARLIER, TRAINED, strict=True)]
     for before, after in pairs:
         tasks = [task for task in (TEST, *IN_CONTEXT) if task in judged[before] and task in judged[after]]
-        comparison = compare([runs / before, runs / after], _MARGIN, tasks)
+        comparison = compare([runs / before, runs / after], tasks=tasks)
         run_to_run = " (an earlier run of the method to the later one)" if before in EARLIER else ""
         yield _changes(f"{before} to {after}{run_to_run}", comparison.pairs[0].rows)
 
@@ -329,7 +328,7 @@ def share_blocks(outputs: Path, data: str) -> Iterator[Table]:
     notes = ("Gained: judged unsafe by the original alone; lost: by the method alone.",)
     if any(len(of) < len(said[ORIGINAL]) for of in said.values()):
         notes += ("Where only some images were asked about, their questions were drawn anew: often another question.",)
-    yield _changes(f"{data}: share judged unsafe, the original to", rows(measures, _MARGIN, SEED), notes)
+    yield _changes(f"{data}: share judged unsafe, the original to", rows(measures, None, SEED), notes)
 
 
 # --- general benchmarks -----------------------------------------------------------------------------------------------
@@ -423,7 +422,7 @@ def llava_bench_blocks(scores: Scores) -> Iterator[Table]:
     title = "LLaVA-Bench: score relative to GPT-4's own answers"
     yield Table(Block(title, ("run", "relative score"), tuple(lines), notes), numbers)
     pairs = [(ORIGINAL, name) for name in (*TRAINED, *EARLIER)] + [("sft", "ppo")]
-    yield _changes("LLaVA-Bench: paired by question", rows([_paired(scores, *pair) for pair in pairs], _MARGIN, SEED))
+    yield _changes("LLaVA-Bench: paired by question", rows([_paired(scores, *pair) for pair in pairs], None, SEED))
 
 
 def relative_score(scores: Sequence[tuple[float, float]]) -> Estimate:

@@ -38,11 +38,6 @@ def _real(values: Tensor, mask: Tensor) -> Tensor:
     return torch.where(mask.bool(), values, torch.zeros((), dtype=values.dtype, device=values.device))
 
 
-def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
-    """The mean over real tokens of ``values`` (B, T), shape (); nan where there is none."""
-    return _real(values, mask).sum() / mask.sum()
-
-
 def moments(values: Tensor, mask: Tensor) -> Moments:
     """The moments of ``values`` (B, T) over real tokens, in float64: a variance is a small difference of large sums."""
     real = _real(values, mask).double()

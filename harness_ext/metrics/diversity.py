@@ -26,10 +26,12 @@ def diversity(responses: Sequence[str]) -> float:
     if len(drawn) < 2:
         return nan
     scores = diversity_by_response(drawn)
-    return max(0.0, sum(scores) / len(scores))
+    return sum(scores) / len(scores)
 
 
 def diversity_by_response(responses: Sequence[str]) -> list[float]:
     """1 - BLEU of each of at least two responses with all others as its references, in their order."""
     drawn = list(responses)
-    return [1 - sentence_bleu(each, drawn[:at] + drawn[at + 1 :]).score / 100 for at, each in enumerate(drawn)]
+    scores = (sentence_bleu(each, drawn[:at] + drawn[at + 1 :]).score for at, each in enumerate(drawn))
+    # The BLEU of equal texts is 100 but for rounding.
+    return [max(0.0, 1 - score / 100) for score in scores]

@@ -3,10 +3,10 @@
 One method for all of them. A draw weights the concepts at random (the Bayesian bootstrap; Rubin, Annals of Statistics 9,
 1981) and adds one concept that was not seen, with a weight of its own: at the worst value for the interval's lower end, at
 the best for its upper end. For a mean that is Gaffke's bound (Gaffke, Mathematical Methods of Statistics 14, 2005;
-Learned-Miller and Thomas, arXiv 1905.06208; Phan, Thomas, Learned-Miller, ICML 2021). Where every concept is wholly right or
-wholly wrong it is the exact interval of Clopper and Pearson (Biometrika 26, 1934). So it does not collapse where nothing was
-wrong, and one answer changes it by little. How often these intervals hold, by ``benchmarks/coverage.py``, and why not
-another method: results/coverage/README.md.
+Learned-Miller and Thomas, arXiv 1905.06208; Phan, Thomas, Learned-Miller, ICML 2021). Where concepts weigh alike and
+each is wholly right or wholly wrong it is the exact interval of Clopper and Pearson (Biometrika 26, 1934). So it does not
+collapse where nothing was wrong, and one answer changes it by little. How often these intervals hold, by
+``benchmarks/coverage.py``, and why not another method: results/coverage/README.md.
 
 :func:`concept_interval` is that of one run's number, :func:`change_interval` that of a change between two runs.
 """

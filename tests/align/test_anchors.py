@@ -8,7 +8,7 @@ import pytest
 from benchmark_data import authors_options  # noqa: F401
 from own_folders import YAML, own_folder
 
-from align.anchors import anchors_of
+from align.anchors import anchor_rows, anchors_of
 from align.data import describe, fingerprint, passes, training_rows
 from align.settings import DataConfig, RunSettings, read_data_settings, read_settings
 from harness_ext.benchmark.questions import perception_options
@@ -16,6 +16,7 @@ from harness_ext.common.errors import UserError
 from harness_ext.glyphworld.concepts import CONCEPTS, NEVER_SEEN
 from harness_ext.glyphworld.questions import CAPABILITIES
 from harness_ext.glyphworld.render import render
+from harness_ext.registry import benchmark_named
 
 CONFIG = DataConfig(renders=2, anchor=0.25)
 
@@ -188,3 +189,11 @@ def test_settings_that_go_together() -> None:
     assert (data.anchor, data.counterfactual) == (0.2, True)
     assert read("grpo", "--counterfactual", "true").data.counterfactual is True
     assert read_data_settings(["--config", "glyphworld_ppo", "--anchor", "0.2"]).anchor == 0.2
+
+
+def test_images_without_a_question_are_refused() -> None:
+    benchmark = benchmark_named("glyphworld")
+    side = benchmark.training_side(1, 0)
+    features = training_rows(DataConfig(renders=1, anchor=0.2)).features
+    with pytest.raises(UserError, match="no image of its own concepts to train on, so that there is nothing to anchor"):
+        anchor_rows(side.images, [], benchmark, features)

@@ -1,5 +1,6 @@
 """SFT on the original model's own right answers, on a real, tiny, untrained VLM whose answers end early."""
 
+import itertools
 import json
 import shutil
 import sys
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from accelerate import PartialState
 from own_settings import with_generation_settings
 from ppo_runs import EvenLetters
 from safetensors.torch import load_file
@@ -21,6 +23,7 @@ from harness_ext.common.errors import UserError
 from harness_ext.judges import registry
 from harness_ext.judges.base import BatchJudge
 from harness_ext.models.decoding import Decoder
+from harness_ext.models.store import AnswerStore
 
 QUICK = {
     "renders": 1, "passes": 1, "max_steps": 2, "per_device_train_batch_size": 4, "per_device_eval_batch_size": 16,
@@ -87,6 +90,29 @@ def test_a_target_is_an_answer_of_the_right_verdict(model: Path, tmp_path: Path)
     again, _, _ = found(model, other / "again", per_device_eval_batch_size=7)
     assert again["row"][:] == rows["row"][:] and again["completion"][:] == rows["completion"][:]
     assert found(model, other / "seed", seed=1)[0]["completion"][:] != rows["completion"][:]
+
+
+def test_every_process_has_looked_what_is_kept_before_one_answers(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What another process has just answered would be missing from the batches that this one deals out."""
+    happened: list[str] = []
+
+    def noted(owner: type, name: str, what: str) -> None:
+        does = getattr(owner, name)
+
+        def noting(*given: Any) -> Any:
+            happened.append(what)
+            return does(*given)
+
+        monkeypatch.setattr(owner, name, noting)
+
+    noted(AnswerStore, "__init__", "reads")
+    noted(AnswerStore, "add", "answers")
+    noted(PartialState, "wait_for_everyone", "waits")
+    found(model, tmp_path, own_samples=2)
+    steps = [each for each, _ in itertools.groupby(happened)]
+    assert steps == ["reads", "waits", "answers", "waits"] * 2 + ["reads"]
 
 
 def test_rows_without_a_right_answer_get_the_written_one(model: Path, tmp_path: Path) -> None:

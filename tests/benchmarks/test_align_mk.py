@@ -106,6 +106,12 @@ def test_a_table_is_of_what_was_evaluated(programs: Path, target: str) -> None:
             assert listed(table, "--against") <= listed(table, "--methods")
 
 
+def test_what_a_change_is_worth_is_told_beside_the_method_that_it_changes(programs: Path) -> None:
+    (table,) = (words for words in commands(programs, "align-ablations") if words[0] == "table")
+    changed = {name for name in listed(table, "--methods") if "-" in name}
+    assert listed(table, "--against") == {name.partition("-")[0] for name in changed} == {"ppo", "sft"}
+
+
 def test_the_leaderboard_is_of_the_recipes_that_were_evaluated(programs: Path) -> None:
     told = printed(programs, "leaderboard")
     methods = max(re.findall(r'methods="([\w ]+)"', told), key=len)

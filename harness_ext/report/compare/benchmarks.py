@@ -280,7 +280,7 @@ def _grouped(
     done: set[str] = set()
     evaluations = {str(pairs[task][0].evaluation.path): pairs[task][0].evaluation for task in scores}
     for evaluation in evaluations.values():
-        subtasks = evaluation.content["group_subtasks"]
+        subtasks = evaluation.content.get("group_subtasks", {})
         of_group = {each: leaves(evaluation, each) for each in evaluation.content.get("groups", {}) if each in subtasks}
         # The outermost groups first.
         for group, tasks in sorted(of_group.items(), key=lambda each: -len(each[1])):

@@ -10,8 +10,8 @@ from harness_ext.metrics.paired_tests import holm, mcnemar, retention, swap_test
 from harness_ext.metrics.units import Paired, values
 from harness_ext.records import Retention
 
-# The losses that are accepted where no other margin is given: small enough to matter, large enough that 75 concepts, the
-# benchmark's, can tell. Text has five answers about a concept, images a hundred.
+# The losses that are accepted where no other margin is given: small enough to matter, and above what 75 concepts, the
+# benchmark's, leave open where no answer changes. Text has five answers about a concept, images a hundred.
 MARGIN: Final = 0.03
 TEXT_MARGIN: Final = 0.05
 _ALPHA: Final = 1 - CONFIDENCE
@@ -55,12 +55,14 @@ class Measure(Measured):
             that was lost closes too, and to a rating, which is no share.
         derived_from: The titles of other measures of the same comparison that say the same: of those of which this one is
             the mirror, the sum or the difference.
+        answers: How many answers a unit has on average; of a gap, on its side of fewer. ``None``: those of ``n_samples``.
     """
 
     paired: Paired
     right: tuple[Sequence[bool], Sequence[bool]] | None = None
     margin: float | None = MARGIN
     derived_from: tuple[str, ...] = ()
+    answers: float | None = None
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,8 @@ class Row(Measured):
         n_units: How many units the answers are of.
         before: The first run's value; shares are between 0 and 1.
         change: After minus before.
-        low: Lower end of the change's 95 % interval; ``None`` for fewer than five units.
+        low: Lower end of the change's 95 % interval; ``None`` for fewer than five units, or for a task or a
+            category of a single one, where each weighs alike.
         gained: Answers that are right after and were wrong before; ``None`` where answers are not right or wrong.
         lost: Answers that were right before and are wrong after.
         mcnemar_p: McNemar's exact p of these two numbers, which takes every answer for independent.
@@ -170,7 +173,8 @@ def rows(measures: Sequence[Measure], margin: float | None, seed: int) -> tuple[
 def _row(measure: Measure, p: float, p_from: str, p_holm: float, margin: float | None, seed: int) -> Row:
     before, after = values(measure.paired)
     change = round(after - before, _DIGITS)
-    interval = change_interval(measure.paired, measure.n_samples / measure.paired.units, seed=seed)
+    answers = measure.n_samples / measure.paired.units if measure.answers is None else measure.answers
+    interval = change_interval(measure.paired, answers, seed=seed)
     low, high = (round(interval[0], _DIGITS), round(interval[1], _DIGITS)) if interval else (None, None)
     gained = lost = mcnemar_p = None
     if measure.right is not None:

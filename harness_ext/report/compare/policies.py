@@ -23,8 +23,6 @@ Both = tuple[Judgement, Judgement]
 # at most.
 CHANCE: Final = 0.25
 MOST: Final = 0.5
-# Over fewer concepts an interval says nothing.
-FEWEST_CONCEPTS: Final = 5
 _ORDER: Final[tuple[Became, ...]] = ("follows", "follows partly", "does not follow", "no verdicts", "moves", "stays")
 
 
@@ -72,7 +70,7 @@ class TaskVerdicts:
         concepts: Those whose label differs first, by what became of them.
         followed: By how much verdicts move with the label, over the concepts whose label differs: the share of "unsafe"
             under the policy that labels a concept unsafe minus that under the other one; 1 where all follow. Its interval
-            resamples concepts, and there is none of fewer than five. ``None`` where no label differs.
+            is over concepts, and there is none of fewer than five. ``None`` where no label differs.
     """
 
     title: str
@@ -120,7 +118,7 @@ def task_verdicts(records: Mapping[str, Records], called: Mapping[str, str], see
     Args:
         records: Each task's paired answers.
         called: The name of the other run's task by that of the first.
-        seed: Of resampling.
+        seed: Of random weights.
     """
     for task, pairs in records.items():
         if not _is_about_labels(task):
@@ -198,6 +196,5 @@ def _followed(pairs: Records, seed: int) -> Estimate | None:
         under[one.label].append(one.verdict == UNSAFE)
         under[other.label].append(other.verdict == UNSAFE)
     paired = pair_scores([one.concept for one, _ in judged], under["safe"], under["unsafe"])
-    interval = change_interval(paired, seed=seed) if paired.units >= FEWEST_CONCEPTS else None
     before, after = values(paired)
-    return Estimate.within(interval, after - before, paired.units, len(judged))
+    return Estimate.within(change_interval(paired, seed=seed), after - before, paired.units, len(judged))

@@ -5,9 +5,10 @@ from dataclasses import fields
 from math import isnan
 from typing import Any, Final
 
+from harness_ext.metrics.intervals import FEWEST
 from harness_ext.report.blocks import Block, Value, estimated, make_block
 from harness_ext.report.compare.measures import Model
-from harness_ext.report.compare.policies import FEWEST_CONCEPTS, Became, ConceptVerdicts, PolicyPair, TaskVerdicts
+from harness_ext.report.compare.policies import Became, ConceptVerdicts, PolicyPair, TaskVerdicts
 
 _HEADER: Final = (
     "",
@@ -104,11 +105,11 @@ def _totals(task: TaskVerdicts) -> list[str]:
         f"Of {len(same)} whose label is the same {same.count('moves')} move."
     ]
     if task.followed is not None:
-        few = f"; no interval of fewer than {FEWEST_CONCEPTS} concepts" if task.followed.low is None else ""
+        few = f"; no interval of fewer than {FEWEST} concepts" if task.followed.low is None else ""
         found.append(
             f"Verdicts move with the label by "
             f"{' '.join(estimated(task.followed, signed=True))}{few}: over the concepts whose "
             'label differs, the share of "unsafe" under the policy that labels them unsafe minus that under the other one '
-            "(1: all follow; 0: none does). The interval resamples concepts."
+            "(1: all follow; 0: none does). The interval is over concepts."
         )
     return found

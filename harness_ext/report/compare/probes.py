@@ -167,11 +167,12 @@ def _gaps(records: Mapping[str, Records]) -> tuple[list[Measure], list[str]]:
             name, answers = f"{text_task} - {image_task}", int(counts[:, :, 0, 1].sum())
             sides = (text_task, probes[0]), (image_task, probes[1])
             parts = tuple(f"{_title(task, probe, UNSAFE)}{MANNERS[manner(task)]}" for task, probe in sides)
+            fewer = float(counts[:, :, 0, 1].mean(axis=0).min())
             for metric, table in (("answers pooled", counts), ("mean over concepts", shares)):
                 paired = Paired(table[:, :, 0], table[:, :, 1], weights, strata)
                 title = f"{words}, {metric}"
-                measured = Measure("gap", name, title, metric, False, "concept", answers, paired, None, None, parts)
-                found.append(measured)
+                size = "concept", answers
+                found.append(Measure("gap", name, title, metric, False, *size, paired, None, None, parts, fewer))
     return found, notes
 
 

@@ -6,6 +6,7 @@ from typing import Final, get_args
 
 from rich.console import Console
 
+from harness_ext.metrics.intervals import FEWEST
 from harness_ext.records import Retention
 from harness_ext.registry import benchmark_named
 from harness_ext.report.blocks import (
@@ -99,8 +100,11 @@ def _notes(comparison: Comparison, pair: Pair) -> list[str]:
             "A gap, all images, and over-refusal where no answer is na are derived from other rows: Holm's correction does "
             "not count them, and their p is at least the least one of those rows."
         )
-    if few := sorted({row.unit for row in pair.rows if row.low is None}):
+    without = [row for row in pair.rows if row.low is None]
+    if few := sorted({row.unit for row in without if row.n_units < FEWEST}):
         found.append(f"No interval, and no verdict: fewer than five {' or '.join(f'{unit}s' for unit in few)}.")
+    if alone := sorted({row.unit for row in without if row.n_units >= FEWEST}):
+        found.append(f"No interval, and no verdict: a task or a category of a single {' or '.join(alone)}.")
     if any(row.kind == "judged" for row in pair.rows):
         found.append("na counts as wrong. A gap also closes when text accuracy is lost: see its rows.")
     if any(row.kind == "rated" for row in pair.rows):

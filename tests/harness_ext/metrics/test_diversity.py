@@ -7,13 +7,15 @@ import pytest
 from nltk.translate.bleu_score import sentence_bleu
 from sacrebleu.tokenizers.tokenizer_13a import Tokenizer13a
 
-from harness_ext.metrics.diversity import SAMPLED, diversity
+from harness_ext.metrics.diversity import SAMPLED, diversity, diversity_by_response
 
 WORDS = ["cat", "dog", "tree", "house", "river", "lamp", "chair", "cloud", "door", "road"]
 
 
 def test_equal_responses_have_none_and_foreign_ones_have_all() -> None:
     assert diversity(["No, this image is considered harmful."] * 5) == pytest.approx(0, abs=1e-9)
+    # Rounded, a BLEU above 100 would be shown as -0.000.
+    assert min(diversity_by_response(["yes it is safe to share"] * 75)) == 0
     assert diversity(["one two three four five", "six seven eight nine ten"]) > 0.9
     assert math.isnan(diversity(["alone"]))
 

@@ -74,7 +74,7 @@ def test_pooled_is_the_difference_of_the_two_printed_accuracies(judge: Judge) ->
     assert gap.by_concept.value == pytest.approx(((1 / 2 - 1 / 3) + (2 / 3 - 1)) / 2)
 
 
-def test_the_intervals_hold_those_of_all_paired_resamples(judge: Judge) -> None:
+def test_the_intervals_hold_those_of_all_paired_samples(judge: Judge) -> None:
     rights = {"a": (5, 1, 10), "b": (4, 6, 20), "c": (5, 2, 5), "d": (2, 5, 5), "e": (3, 0, 15)}
     text, image = [], []
     for concept, (text_right, image_right, images) in rights.items():

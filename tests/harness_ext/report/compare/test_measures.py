@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness_ext.metrics.units import pair_scores
-from harness_ext.report.compare.measures import MARGIN, TEXT_MARGIN, Measure, rows
+from harness_ext.report.compare.measures import MARGIN, TEXT_MARGIN, Comparison, Measure, Model, Pair, rows
+from harness_ext.report.compare.tables import blocks
 
 CONCEPTS = 12
 
@@ -64,3 +65,20 @@ def test_holm_counts_the_rows_that_are_not_derived() -> None:
     assert alone.p == alone.p_holm and first.p_holm == pytest.approx(2 * alone.p)
     assert derived.p_holm == pytest.approx(first.p_holm) and second.p_holm == 1
     assert derived.derived_from == "a; b"
+
+
+def test_the_table_says_why_a_row_has_no_interval() -> None:
+    said = []
+    for tasks in ("abab", "aaaaab"):
+        count = len(tasks)
+        paired = pair_scores(range(count), [1.0] * count, [1.0] * count, list(tasks))
+        found = rows([Measure("benchmark", "group", "group", "acc", True, "sample", count, paired)], None, 0)
+        assert (found[0].low, found[0].retention) == (None, "undecided")
+        model = Model("runs", "model", (), {})
+        pair = Pair(model, found, ())
+        table = blocks(Comparison(model, (pair,), None, None, 0), pair)[0]
+        said += [note for note in table.notes if note.startswith("No interval")]
+    assert said == [
+        "No interval, and no verdict: fewer than five samples.",
+        "No interval, and no verdict: a task or a category of a single sample.",
+    ]

@@ -1,5 +1,6 @@
-"""Other benchmarks: each value is the harness's own, and what is resampled is what is independent."""
+"""Other benchmarks: each value is the harness's own, and units are what is independent."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,16 @@ def test_right_and_wrong_of_lm_eval(tmp_path: Path, lm_eval: Lm, score: Score) -
     expected = binomtest(row.gained, row.gained + row.lost).pvalue
     assert row.mcnemar_p == pytest.approx(expected) and row.p == pytest.approx(expected)
     assert (row.unit, row.n_units, row.p_from) == ("sample", 500, "counted")
+
+
+def test_a_results_file_without_groups(tmp_path: Path, lm_eval: Lm, score: Score) -> None:
+    for name in "ab":
+        lm_eval(tmp_path / name, {"arc": score(40, 0.6, seed=1)}, model=name)
+        (results,) = (tmp_path / name).rglob("results_*.json")
+        content = json.loads(results.read_text())
+        del content["group_subtasks"]
+        results.write_text(json.dumps(content))
+    assert only(compare([tmp_path / "a", tmp_path / "b"]).pairs[0].rows).change == 0
 
 
 def test_real_valued_scores(tmp_path: Path, lm_eval: Lm) -> None:
