@@ -101,7 +101,10 @@ class VllmVLM(LocalModel):
         folder = locate(pretrained, commit, "weights")
         require_weights(pretrained, folder)
         check_adapter(adapter, pretrained, adapter_base)
-        adapter_options, self._adapter = _lora(adapter) if adapter else ({}, None)
+        adapter_options: dict[str, Any] = {}
+        self._adapter: Any = None
+        if adapter:
+            adapter_options, self._adapter = _lora(adapter)
         target = precision_of(folder) or "float32" if dtype == "auto" else dtype
         self._generates = _generation_config(pretrained, commit)
         self._ends = ending_tokens(self._generates, self._prompts.processor.tokenizer)
