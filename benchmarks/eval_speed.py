@@ -26,6 +26,7 @@ from PIL import Image
 from shapes import SHAPES, llava, noise_images
 
 from harness_ext.benchmark.questions import IMAGE_QUESTIONS, perception_question
+from harness_ext.common.provenance import provenance
 from harness_ext.glyphworld.build import ensure_model
 from harness_ext.glyphworld.rows import test_rows
 from harness_ext.models.hf import HuggingFaceVLM
@@ -41,8 +42,9 @@ GREEDY = {"max_new_tokens": NEW_TOKENS, "do_sample": False}
 WAYS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "one question at a time": ({"batch_size": 1, "share_prefix": False}, GREEDY),
     "plain batches": ({"share_prefix": False}, GREEDY),
-    "prefix sharing": ({}, GREEDY),
-    "likelihood": ({}, {"likelihood": True}),
+    "prefix sharing": ({"share_prefix": True}, GREEDY),
+    "the faster way by itself": ({}, GREEDY),
+    "likelihood": ({"share_prefix": True}, {"likelihood": True}),
 }
 
 
@@ -121,6 +123,7 @@ def compare(folder: Path, images: list[Image.Image], options: argparse.Namespace
         "images": len(images),
         "answers": count,
         "same answers with and without sharing": same,
+        "chosen by itself": provenance()["prefix_sharing"],
         "ways": {
             way: {
                 "answers per second": count / statistics.median(taken),
@@ -142,7 +145,12 @@ def compare(folder: Path, images: list[Image.Image], options: argparse.Namespace
 def growth(folder: Path, options: argparse.Namespace) -> dict[int, float]:
     """Seconds of prefix sharing for more and more images."""
     model = HuggingFaceVLM(
-        str(folder), dtype=options.dtype, device=options.device, answers="none", batch_size=options.batch_size
+        str(folder),
+        dtype=options.dtype,
+        device=options.device,
+        answers="none",
+        batch_size=options.batch_size,
+        share_prefix=True,
     )
     ask(model, glyphs(2), GREEDY)
     return {count: timed(model, glyphs(count), GREEDY)[0] for count in options.growth}

@@ -63,22 +63,27 @@ SHAPES: dict[str, tuple[dict[str, int], dict[str, int]]] = {
 }
 
 
-def llava(shapes: str, folder: Path, dtype: torch.dtype, device: str) -> None:
-    """Write a LLaVA of LLaVA-1.5's shapes with random weights."""
+PATCH = 14
+
+
+def llava(shapes: str, folder: Path, dtype: torch.dtype, device: str, image_size: int = 336) -> None:
+    """Write a LLaVA of LLaVA-1.5's shapes with random weights; images of ``image_size`` pixels a side, 576 tokens for 336."""
     # Glyphworld's tokenizer: any text, about as many tokens as LLaVA's own takes for the questions.
     tokenizer = build_processor().tokenizer
     tokenizer.model_max_length = 4096
     processor = LlavaProcessor(
-        image_processor=CLIPImageProcessor(size={"shortest_edge": 336}, crop_size={"height": 336, "width": 336}),
+        image_processor=CLIPImageProcessor(
+            size={"shortest_edge": image_size}, crop_size={"height": image_size, "width": image_size}
+        ),
         tokenizer=tokenizer,
-        patch_size=14,
+        patch_size=PATCH,
         vision_feature_select_strategy="default",
         num_additional_image_tokens=1,
         chat_template=build_processor().chat_template,
     )
     vision, text = SHAPES[shapes]
     config = LlavaConfig(
-        vision_config=CLIPVisionConfig(**vision, image_size=336, patch_size=14, projection_dim=768),
+        vision_config=CLIPVisionConfig(**vision, image_size=image_size, patch_size=PATCH, projection_dim=768),
         text_config=LlamaConfig(
             **text,
             max_position_embeddings=4096,
@@ -87,7 +92,7 @@ def llava(shapes: str, folder: Path, dtype: torch.dtype, device: str) -> None:
             pad_token_id=tokenizer.pad_token_id,
         ),
         image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
-        image_seq_length=576,
+        image_seq_length=(image_size // PATCH) ** 2,
     )
     torch.manual_seed(0)
     with torch.device(device):

@@ -317,12 +317,24 @@ class LocalModel(AnsweringModel):
         this backend's answers depend on.
         """
         self._model = model
+        self.identified(pretrained, commit, adapter, model.dtype, model.device, rests_on)
+
+    def identified(
+        self,
+        pretrained: str,
+        commit: str | None,
+        adapter: str | None,
+        dtype: torch.dtype,
+        device: torch.device,
+        rests_on: Mapping[str, str],
+    ) -> None:
+        """As :meth:`loaded`, where another engine has the model: its precision and its device by themselves."""
         # The harness deletes every module of this object once generation is over, and asks for the device after that.
-        self._device = model.device
+        self._device = device
         self._identity = {
-            **record_model(pretrained, commit, adapter, model.dtype),
-            "dtype": str(model.dtype),
-            "device": self._device.type,
+            **record_model(pretrained, commit, adapter, dtype),
+            "dtype": str(dtype),
+            "device": device.type,
             **rests_on,
             "torch": torch.__version__,
             "transformers": importlib.metadata.version("transformers"),

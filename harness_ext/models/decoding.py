@@ -41,16 +41,41 @@ def _nesting(images: Any) -> Any:
     return [_nesting(part) for part in images] if isinstance(images, list | tuple) else None
 
 
-class Decoder:
+class Prompts:
+    """A processor, and what its chat template is given beside the conversation."""
+
+    def __init__(self, processor: ProcessorMixin, template_options: Mapping[str, Any] | None) -> None:
+        self.processor = processor
+        own = type(processor.image_processor)
+        processor.image_processor.__class__ = type(own.__name__, (_Remembering, own), {})
+        self._template_options = dict(template_options or {})
+
+    def render(self, turns: Conversation) -> str:
+        """The prompt as text, with the processor's own marks where images are."""
+        with rendering("the processor's chat template"):
+            return self.processor.apply_chat_template(turns, add_generation_prompt=True, **self._template_options)
+
+    def inputs(self, conversations: Sequence[Conversation]) -> BatchFeature:
+        """Prompts as a model's inputs, padded to one length, on the CPU."""
+        return self.processor.apply_chat_template(
+            list(conversations),
+            add_generation_prompt=True,
+            tokenize=True,
+            return_dict=True,
+            return_tensors="pt",
+            processor_kwargs={"padding": True},
+            **self._template_options,
+        )
+
+
+class Decoder(Prompts):
     """A model, in evaluation mode, on its device; its processor; and what the chat template is given further."""
 
     def __init__(
         self, model: PreTrainedModel, processor: ProcessorMixin, template_options: Mapping[str, Any] | None
     ) -> None:
-        self.model, self.processor = model, processor
-        own = type(processor.image_processor)
-        processor.image_processor.__class__ = type(own.__name__, (_Remembering, own), {})
-        self._template_options = dict(template_options or {})
+        super().__init__(processor, template_options)
+        self.model = model
         # Also under an adapter; the outer configuration of InstructBLIP does not say that its language model is a T5.
         self.is_encoder_decoder = bool(model.config.get_text_config().is_encoder_decoder)
         # Without the adapter, whose methods take whatever they are given.
@@ -65,11 +90,6 @@ class Decoder:
             # Its answer does not follow the prompt's last token, and padding before the text would move it from the image.
             processor.tokenizer.padding_side = "right"
 
-    def render(self, turns: Conversation) -> str:
-        """The prompt as text, with the processor's own marks where images are."""
-        with rendering("the processor's chat template"):
-            return self.processor.apply_chat_template(turns, add_generation_prompt=True, **self._template_options)
-
     def encode(self, conversations: Sequence[Conversation]) -> BatchFeature:
         """Prompts as the model's inputs, padded on the left, on its device and in its precision.
 
@@ -78,15 +98,7 @@ class Decoder:
         """
         if self._needs_image and any(len(images_of(turns)) > 1 for turns in conversations):
             raise ValueError("this model takes one image a question")
-        inputs = self.processor.apply_chat_template(
-            list(conversations),
-            add_generation_prompt=True,
-            tokenize=True,
-            return_dict=True,
-            return_tensors="pt",
-            processor_kwargs={"padding": True},
-            **self._template_options,
-        ).to(self.model.device, self.model.dtype)
+        inputs = self.inputs(conversations).to(self.model.device, self.model.dtype)
         longest = int(inputs["attention_mask"].sum(1).max())
         if self._positions and longest >= self._positions:
             raise ValueError(f"a prompt of {longest} tokens, and the model has {self._positions} positions")
@@ -152,4 +164,4 @@ class Decoder:
         return 1 if self.is_encoder_decoder else inputs["input_ids"].shape[1]
 
     def _ends(self) -> list[int]:
-        return ending_tokens(self.base, self.processor.tokenizer)
+        return ending_tokens(self.base.generation_config, self.processor.tokenizer)

@@ -19,6 +19,7 @@ from harness_ext.models.settings import Flag, GenerationSettings, Number
 # By name, each with its class, imported only when it is used: each brings its own libraries.
 BACKENDS: Final = {
     "huggingface": "harness_ext.models.hf.HuggingFaceVLM",
+    "vllm": "harness_ext.models.vllm.VllmVLM",
     "api": "harness_ext.models.api.OpenAICompatible",
     "cogvlm": "harness_ext.models.remote.families.CogVLM",
     "xcomposer2": "harness_ext.models.remote.families.XComposer2",

@@ -12,9 +12,9 @@ from typing import Final, TypeVar
 
 import torch
 from transformers import (
+    GenerationConfig,
     LogitsProcessor,
     LogitsProcessorList,
-    PreTrainedModel,
     PreTrainedTokenizerBase,
     TemperatureLogitsWarper,
     TopKLogitsWarper,
@@ -53,9 +53,9 @@ def by_halves(ask: Callable[[Sequence[_Item]], list[str]], batch: Sequence[_Item
     return by_halves(ask, batch[:middle]) + by_halves(ask, batch[middle:])
 
 
-def ending_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    """The tokens that end what ``model`` generates, one at least."""
-    named = model.generation_config.eos_token_id
+def ending_tokens(config: GenerationConfig, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """The tokens that end what a model with the generation settings ``config`` says, one at least."""
+    named = config.eos_token_id
     if named is None:
         named = tokenizer.pad_token_id if tokenizer.eos_token_id is None else tokenizer.eos_token_id
     return named if isinstance(named, list) else [named]

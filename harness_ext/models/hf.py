@@ -21,7 +21,7 @@ from harness_ext.models.decoding import Decoder, Row
 from harness_ext.models.generation import NOT_FINITE, REQUEST_ERRORS, by_halves, request_seed
 from harness_ext.models.likelihood import Candidates
 from harness_ext.models.loading import load_model, load_processor
-from harness_ext.models.sharing import NotShareable, SharedPrefixes, reason_not_to_share
+from harness_ext.models.sharing import NotShareable, SharedPrefixes, pays, reason_not_to_share
 
 # Questions about one image that are planned together; more of them (a blank image has hundreds) are more than one plan, so
 # that not too many answers wait to be written.
@@ -53,7 +53,8 @@ class HuggingFaceVLM(LocalModel):
         attn_implementation: As in transformers (``"sdpa"``, ``"flash_attention_2"``, ``"eager"``).
         prompt: A chat template (Jinja) for a processor that has none.
         template_options: What the chat template is given beside the conversation.
-        share_prefix: Answer the questions about one image from one encoding of it, where the model allows.
+        share_prefix: Answer the questions about one image from one encoding of it, where the model allows; by default where
+            the numbers of tokens say that it is faster.
         trust_remote_code: Run code from the model's repository; never unless you say so.
         shared: See :class:`AnsweringModel`; a batch is halved where memory does not suffice.
 
@@ -76,7 +77,7 @@ class HuggingFaceVLM(LocalModel):
         attn_implementation: str | None = None,
         prompt: str | None = None,
         template_options: Mapping[str, Any] | None = None,
-        share_prefix: bool = True,
+        share_prefix: bool | None = None,
         trust_remote_code: bool = False,
         **shared: Any,
     ) -> None:
@@ -96,10 +97,9 @@ class HuggingFaceVLM(LocalModel):
         )
         self._decoder = Decoder(model, processor, template_options)
         self._asker = Asker(self._decoder, batch_size=self.batch_size, seed=self._seed, share_prefix=share_prefix)
-        self._shares = self._asker.shares
         rests_on = {
             "attention": str(model.config._attn_implementation),
-            "share_prefix": str(self._shares),
+            "share_prefix": str(self._asker.shares and share_prefix is not False),
             # Some of them reach the processor, and change what an image becomes without changing the rendered prompt.
             "template_options": json.dumps(dict(template_options or {}), sort_keys=True, default=str),
         }
@@ -116,14 +116,15 @@ class HuggingFaceVLM(LocalModel):
 
     def plan(self, questions: Sequence[Question]) -> list[list[Question]]:
         """Questions about one image together, images together up to the batch size; the rest by length, longest first."""
-        shared = [question for question in questions if self._shares and question.images]
+        about_images = grouped([each for each in questions if each.images], lambda question: question.images)
+        parts = [part for group in about_images for part in _pieces(group, max(self.batch_size, _MOST_TOGETHER))]
+        self._asker.choose(parts, self.conversation)
         batches: list[list[Question]] = [[]]
-        for group in grouped(shared, lambda question: question.images):
-            for part in _pieces(group, max(self.batch_size, _MOST_TOGETHER)):
-                if batches[-1] and len(batches[-1]) + len(part) > self.batch_size:
-                    batches.append([])
-                batches[-1].extend(part)
-        alone = [question for question in questions if not (self._shares and question.images)]
+        for part in parts if self._asker.shares else []:
+            if batches[-1] and len(batches[-1]) + len(part) > self.batch_size:
+                batches.append([])
+            batches[-1].extend(part)
+        alone = [question for question in questions if not (self._asker.shares and question.images)]
         # Few processors take prompts with an image and prompts without at once.
         for group in grouped(alone, lambda question: (question.settings, bool(question.images))):
             group.sort(key=lambda question: -len(question.prompt))
@@ -146,15 +147,39 @@ class Asker:
         shares: Whether the questions about one image are answered from one encoding; turned off, with a warning, if not.
     """
 
-    def __init__(self, decoder: Decoder, *, batch_size: int, seed: int, share_prefix: bool) -> None:
+    def __init__(self, decoder: Decoder, *, batch_size: int, seed: int, share_prefix: bool | None) -> None:
         self._decoder, self._batch_size, self._seed = decoder, batch_size, seed
+        self._chooses = share_prefix is None
         self._told: set[str] = set()
         self._checked: set[str] = set()
         self._unshared = 0
-        self.shares = share_prefix
-        record_provenance(prefix_sharing="on" if share_prefix else "off: share_prefix=False")
-        if share_prefix and (reason := reason_not_to_share(decoder)):
+        self.shares = share_prefix is not False
+        record_provenance(prefix_sharing="on" if self.shares else "off: share_prefix=False")
+        if self.shares and (reason := reason_not_to_share(decoder)):
             self._do_not_share(reason)
+
+    def choose(self, parts: Sequence[Sequence[Question]], conversation: Callable[[Question], Conversation]) -> None:
+        """Turn sharing off, in a line of the log, where it would not be faster to answer each of ``parts`` from one encoding.
+
+        ``parts`` are all questions of a run about images. Nothing changes where ``share_prefix`` was given.
+        """
+        if not self._chooses:
+            return
+        self.shares = True
+        several = [part for part in parts if len(part) > 1]
+        # The prompts of one image stand for all: of one in the middle, where no single blank image is. A group that cannot
+        # be read or shared says nothing of others.
+        for part in several[len(several) // 2 :][:_MOST_TRIED]:
+            try:
+                group = [conversation(question) for question in part[: self._batch_size + 1]]
+                shares, arithmetic = pays(self._decoder, group, sum(map(len, parts)), len(parts))
+            except (NotShareable, *REQUEST_ERRORS):
+                continue
+            self.shares = shares
+            record_provenance(prefix_sharing="on" if shares else f"off: {arithmetic}")
+            way = "share one encoding of it" if shares else "are asked in plain batches"
+            logger.info(f"the questions about an image {way}: {arithmetic} (share_prefix={not shares} overrules it)")
+            return
 
     def ask(self, batch: Sequence[Question], conversations: Sequence[Conversation]) -> list[str]:
         """The answers to a batch, in which the questions about one image stand together.
@@ -270,7 +295,7 @@ class Asker:
             )
 
     def _do_not_share(self, reason: str) -> None:
-        self.shares = False
+        self.shares = self._chooses = False
         record_provenance(prefix_sharing=f"off: {reason}")
         self._tell_once(f"every question is answered from its own encoding of its image: {reason}")
 

@@ -7,8 +7,10 @@ say a spelling of several tokens. A spelling that begins with another one is cou
 
 import json
 import math
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import torch
 from transformers import LogitsProcessor, PreTrainedTokenizerBase
@@ -67,6 +69,33 @@ class Candidates:
         for row, tokens in enumerate(forced):
             if tokens:
                 known[tokens] = sum(float(steps[step][row][token]) for step, token in enumerate(tokens))
+        return self.answer(known)
+
+    def beginnings(self) -> dict[Tokens, list[int]]:
+        """What a spelling may begin with, nothing at first, and the tokens that may follow each beginning in a spelling."""
+        following: dict[Tokens, set[int]] = defaultdict(set)
+        for tokens in chain(*self.labels.values()):
+            for at, token in enumerate(tokens):
+                following[tokens[:at]].add(token)
+        return {begun: sorted(next_ones) for begun, next_ones in following.items()}
+
+    def score_beginnings(self, found: Mapping[Tokens, Mapping[int, float]]) -> str:
+        """As :meth:`score`, from the log-probabilities of the tokens that :meth:`beginnings` names after each beginning.
+
+        Raises:
+            ValueError: They are no log-probabilities.
+        """
+        if any(math.isnan(value) for of_one in found.values() for value in of_one.values()):
+            raise ValueError(NOT_FINITE)
+        return self.answer(
+            {
+                tokens: sum(found[tokens[:at]][token] for at, token in enumerate(tokens))
+                for tokens in chain(*self.labels.values())
+            }
+        )
+
+    def answer(self, known: Mapping[Tokens, float]) -> str:
+        """The answer to a question, as JSON, from the log-probability of each spelling."""
         scores = {
             label: _log_sum([self._alone(tokens, known) for tokens in spelt]) for label, spelt in self.labels.items()
         }

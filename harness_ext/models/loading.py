@@ -170,13 +170,18 @@ def _let_the_tower_look_both_ways(model: PreTrainedModel) -> None:
             module.is_causal = False
 
 
+def checked_dtype(dtype: str) -> None:
+    """Raise ``UserError`` unless ``dtype`` is known here."""
+    if dtype not in _DTYPES:
+        raise UserError(f"dtype must be one of {', '.join(_DTYPES)}, found {dtype!r}")
+
+
 def checked_device(dtype: str, device: str | None, device_map: str | None) -> str:
     """The device named, or the default one.
 
     Raises ``UserError`` where it cannot be used, the model's place is named twice, or ``dtype`` is not known here.
     """
-    if dtype not in _DTYPES:
-        raise UserError(f"dtype must be one of {', '.join(_DTYPES)}, found {dtype!r}")
+    checked_dtype(dtype)
     if device and device_map:
         raise UserError("give either device or device_map, not both")
     target = device or default_device()

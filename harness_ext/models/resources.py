@@ -103,7 +103,7 @@ def require_memory(
         lacking = "the size of its weights is" if elements is None else "the free memory is"
         logger.info(f"whether {pretrained!r} fits into memory is not checked beforehand: {lacking} not known")
         return
-    target = _precision(folder) if dtype == "auto" else dtype
+    target = precision_of(folder) if dtype == "auto" else dtype
     needed = bytes_needed(elements, target)
     if needed > available:
         place = f"all devices (device_map={device_map})" if device_map else device
@@ -113,7 +113,7 @@ def require_memory(
         )
 
 
-def _precision(folder: Path) -> str | None:
+def precision_of(folder: Path) -> str | None:
     """What ``dtype="auto"`` means: what the checkpoint's configuration names, if it names any."""
     config = read_json(folder / "config.json", last_wins=True)
     named = str(config.get("dtype") or config.get("torch_dtype")).removeprefix("torch.")

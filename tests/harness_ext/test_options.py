@@ -67,11 +67,11 @@ def test_what_would_be_ignored_is_refused(options, message):
     [
         (
             {"tasks": "glyphworld_gap_likelihood", "model": "llava_hf"},
-            "scored by this project's Hugging Face backend only",
+            "scored by this project's backends for weights only",
         ),
         (
             {"tasks": "glyphworld_image_likelihood", "model": "gpt-4v"},
-            "scored by this project's Hugging Face backend only",
+            "scored by this project's backends for weights only",
         ),
         ({"tasks": "glyphworld_likelihood", "gen_kwargs": "max_new_tokens=8"}, "nothing is generated"),
     ],

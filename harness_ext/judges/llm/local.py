@@ -308,7 +308,9 @@ class TextModel:
         inputs = self._padded(prompts)
         new = self._generate(inputs, max_new_tokens)[:, inputs["input_ids"].shape[1] :]
         texts = self.tokenizer.batch_decode(new, skip_special_tokens=True)
-        return list(zip(texts, came_to_an_end(new, ending_tokens(self.model, self.tokenizer)), strict=True))
+        return list(
+            zip(texts, came_to_an_end(new, ending_tokens(self.model.generation_config, self.tokenizer)), strict=True)
+        )
 
     def _padded(self, rows: Prompts) -> Mapping[str, torch.Tensor]:
         padded = self.tokenizer.pad({"input_ids": [list(row) for row in rows]}, return_tensors="pt")

@@ -147,7 +147,7 @@ served:
         ("- a\n", "expected a mapping"),
         ("a: {", r"line 2: is not YAML"),
         ("a: {weights: !mine x}\n", r"line 1: is not YAML: could not determine a constructor"),
-        ("a:\n  backend: vllm\n", "line 2: .*backend must be one of huggingface, api"),
+        ("a:\n  backend: sglang\n", "line 2: .*backend must be one of huggingface, vllm, api"),
         (
             "a:\n  needs:\n    memory: 3\n",
             "line 3: model 'a': needs: unknown key memory; allowed are access, licence, mem",

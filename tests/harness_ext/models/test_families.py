@@ -61,7 +61,7 @@ def vlm(checkpoint):
 
     def vlm(family, batch_size, **options):
         options |= {"dtype": "float32", "device": "cpu", "prompt": PROMPTS.get(family)}
-        return HuggingFaceVLM(str(checkpoint(family)), batch_size=batch_size, **options)
+        return HuggingFaceVLM(str(checkpoint(family)), batch_size=batch_size, **({"share_prefix": True} | options))
 
     return vlm
 

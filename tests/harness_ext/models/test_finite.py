@@ -56,7 +56,9 @@ def assert_failed_alone(found, expected, questions):
 
 @pytest.mark.parametrize("settings", [GREEDY, SAMPLED, BEAMS], ids=["greedy", "sampled", "beams"])
 @pytest.mark.parametrize(
-    "options", [{"batch_size": 4}, {"batch_size": 4, "share_prefix": False}], ids=["shared", "apart"]
+    "options",
+    [{"batch_size": 4, "share_prefix": True}, {"batch_size": 4, "share_prefix": False}],
+    ids=["shared", "apart"],
 )
 def test_answers_whose_scores_are_not_finite_fail_and_their_neighbours_do_not(healthy, spoilt, settings, options):
     expected, found = (ask(load(folder, **options), PROMPTS, settings) for folder in (healthy, spoilt))

@@ -65,6 +65,11 @@ def test_an_answer_is_what_generate_says_to_that_prompt_alone(untrained_vlm, vlm
     assert ask(vlm, [(None, "Another prompt, much longer than the one that counts."), (image, text)])[1] == expected
 
 
+def test_a_model_that_is_spread_over_all_devices_answers_the_same(untrained_vlm, vlm):
+    spread = HuggingFaceVLM(str(untrained_vlm), dtype="float32", device_map="auto", batch_size=16)
+    assert ask(spread, mixed()) == ask(vlm, mixed())
+
+
 def test_sampling_depends_on_the_seed_and_on_the_request(untrained_vlm):
     answers = {
         seed: ask(

@@ -88,7 +88,9 @@ def test_a_template_that_thinks_first_is_refused(glyph_vlm):
 
 @pytest.mark.parametrize("candidates", [VERDICTS, MIXED], ids=["verdicts", "mixed"])
 @pytest.mark.parametrize(
-    "options", [{"batch_size": 8}, {"batch_size": 1, "share_prefix": False}], ids=["shared", "alone"]
+    "options",
+    [{"batch_size": 8, "share_prefix": True}, {"batch_size": 1, "share_prefix": False}],
+    ids=["shared", "alone"],
 )
 def test_scores_are_the_probabilities_of_every_spelling(glyph_vlm, candidates, options):
     vlm = HuggingFaceVLM(glyph_vlm, dtype="float32", device="cpu", **options)

@@ -20,7 +20,7 @@ def folder(tmp_path):
 
 def answers(folder, **options):
     options = {"dtype": "float32", "device": "cpu", "prompt": PROMPTS["phi4_multimodal"], **options}
-    return ask(HuggingFaceVLM(str(folder), **options), PROMPT)
+    return ask(HuggingFaceVLM(str(folder), **({"share_prefix": True} | options)), PROMPT)
 
 
 def test_its_vision_tower_sees_the_whole_image(folder):

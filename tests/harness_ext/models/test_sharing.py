@@ -2,13 +2,14 @@ import pytest
 import torch
 from asking import ask, picture
 from loguru import logger
+from shapes import llava
 from transformers import DynamicCache
 
 from harness_ext.benchmark.questions import IMAGE_QUESTIONS
 from harness_ext.common.provenance import provenance
 from harness_ext.glyphworld.build import ensure_model
 from harness_ext.models.hf import HuggingFaceVLM
-from harness_ext.models.sharing import CACHE, SharedPrefixes, repeated
+from harness_ext.models.sharing import CACHE, SharedPrefixes, repeated, times_fewer_tokens
 
 SAMPLED = {"max_new_tokens": 12, "do_sample": True, "temperature": 1.0, "top_p": 0.9}
 
@@ -24,7 +25,7 @@ def told():
 
 
 def load(weights, **options):
-    return HuggingFaceVLM(str(weights), dtype="float32", device="cpu", **options)
+    return HuggingFaceVLM(str(weights), dtype="float32", device="cpu", **({"share_prefix": True} | options))
 
 
 def _continues(given):
@@ -64,6 +65,42 @@ def test_an_image_is_read_once_for_all_its_questions(untrained_vlm):
         ask(vlm, questions(6))
         seen[name] = sum(counted)
     assert seen == {"shared": 6, "alone": 30}
+
+
+def test_fewer_tokens_are_read_the_longer_the_prefix_and_the_more_questions_share_it():
+    # LLaVA's six questions an image, 600 tokens before them and 20 after: 6 * 620 against 600 + 6 * 20.
+    assert times_fewer_tokens(600, 20, 6, 1) == pytest.approx(3720 / 720)
+    assert times_fewer_tokens(17, 19, 6, 1) == pytest.approx(216 / 131)
+    assert times_fewer_tokens(600, 20, 6, 6) == 1
+
+
+def seen_images(vlm, prompts):
+    """The images that the vision tower reads while ``prompts`` are answered, after one round that checks the first image."""
+    counted = []
+    hook = vlm._model.model.vision_tower.register_forward_hook(lambda *of: counted.append(len(of[2].last_hidden_state)))
+    ask(vlm, prompts)
+    counted.clear()
+    ask(vlm, prompts)
+    hook.remove()
+    return sum(counted)
+
+
+def test_few_image_tokens_are_read_again_and_many_are_shared_unless_it_is_said(tmp_path, untrained_vlm):
+    assert seen_images(load(untrained_vlm, batch_size=8, share_prefix=None), questions(3)) == 15
+    assert provenance()["prefix_sharing"].startswith("off: 17 tokens before the questions part")
+    assert seen_images(load(untrained_vlm, batch_size=8, share_prefix=True), questions(3)) == 3
+    llava("tiny", tmp_path, torch.float32, "cpu")
+    assert seen_images(load(tmp_path, batch_size=8, share_prefix=None), questions(3)) == 3
+    assert provenance()["prefix_sharing"] == "on"
+    assert seen_images(load(tmp_path, batch_size=8, share_prefix=False), questions(3)) == 15
+
+
+def test_each_set_of_questions_is_chosen_for_by_itself(tmp_path):
+    llava("tiny", tmp_path, torch.float32, "cpu")
+    vlm = load(tmp_path, batch_size=8, share_prefix=None)
+    alone = [(picture(0), "Is this safe? " + "Please think of it twice. " * 60 + mark) for mark in ("A", "B")]
+    assert seen_images(vlm, alone) == 2
+    assert seen_images(vlm, questions(3)) == 3
 
 
 def test_a_model_whose_answers_would_change_is_not_shared_and_says_so(untrained_vlm, told):
