@@ -42,6 +42,7 @@ from harness_ext.common.errors import UserError, tell
 from harness_ext.common.failures import failure_reason, writable
 from harness_ext.common.output import guard_log, say
 from harness_ext.models.catalogue import load_catalogue
+from harness_ext.models.entries import LANGUAGE_BACKEND
 
 Function: TypeAlias = Callable[..., Any]
 # Where lmms-eval 0.7.3 catches an error that costs a result which was asked for, and continues: in saving, pushing to the
@@ -418,14 +419,20 @@ def watch_lm_eval(swallowed: Swallowed) -> None:
 
 
 def register_language_sides() -> None:
-    """Make lm-eval know every name of the catalogue. Raises ``UserError`` for a name that it uses for a model of its own."""
+    """Make lm-eval know every name of the catalogue.
+
+    Raises ``UserError`` for one with a language side that lm-eval uses for a model of its own; one without leaves it to
+    lm-eval, as ``vllm-vlm``, which both harnesses have.
+    """
     from lm_eval.api.registry import model_registry
 
     # Importing it fills the registry with lm-eval's own names.
     from lm_eval.models import MODEL_MAPPING
 
-    for name in load_catalogue():
+    for name, entry in load_catalogue().items():
         if name in MODEL_MAPPING:
+            if entry.backend != LANGUAGE_BACKEND:
+                continue
             raise UserError(
                 f"{name!r} is the name of a model of lm-eval's own; give the entry of the catalogue another"
             )

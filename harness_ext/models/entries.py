@@ -25,6 +25,8 @@ BACKENDS: Final = {
     "xcomposer2": "harness_ext.models.remote.families.XComposer2",
     "minicpmv": "harness_ext.models.remote.families.MiniCPMV",
 }
+# The one whose models have a language side for lm-eval.
+LANGUAGE_BACKEND: Final = "huggingface"
 TEMPLATES: Final = Path(__file__).with_name("templates")
 
 Text = Annotated[str, Field(description="text (quote it if it is a number)")]

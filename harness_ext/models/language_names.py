@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from harness_ext.common.errors import UserError
 from harness_ext.models.catalogue import load_catalogue
+from harness_ext.models.entries import LANGUAGE_BACKEND
 from harness_ext.models.names import class_of
 
 
@@ -24,7 +25,7 @@ def __getattr__(name: str) -> type:
 def require_language_side(name: str) -> None:
     """Raise ``UserError`` for a name of the catalogue whose model cannot be asked by lm-eval; not for one that is none."""
     entry = load_catalogue().get(name)
-    if entry and entry.backend != "huggingface":
+    if entry and entry.backend != LANGUAGE_BACKEND:
         raise UserError(
             f"model {name!r} (backend {entry.backend}) has no language side for lm-eval: text is scored by its likelihood, "
             "which needs a model of this project's Hugging Face backend"
