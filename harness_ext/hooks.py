@@ -42,7 +42,6 @@ from harness_ext.common.errors import UserError, tell
 from harness_ext.common.failures import failure_reason, writable
 from harness_ext.common.output import guard_log, say
 from harness_ext.models.catalogue import load_catalogue
-from harness_ext.models.entries import LANGUAGE_BACKEND
 
 Function: TypeAlias = Callable[..., Any]
 # Where lmms-eval 0.7.3 catches an error that costs a result which was asked for, and continues: in saving, pushing to the
@@ -428,6 +427,9 @@ def register_language_sides() -> None:
 
     # Importing it fills the registry with lm-eval's own names.
     from lm_eval.models import MODEL_MAPPING
+
+    # Here, for it brings pydantic, which lmms-eval's start has no need of.
+    from harness_ext.models.entries import LANGUAGE_BACKEND
 
     for name, entry in load_catalogue().items():
         if name in MODEL_MAPPING:

@@ -51,7 +51,9 @@ def test_seed_and_recipe_each_have_a_folder_of_their_own():
 
 @pytest.mark.parametrize("at", ["training", "saving"])
 def test_an_interrupted_build_leaves_nothing_and_the_next_one_succeeds(cache, at):
-    code = f"from harness_ext.glyphworld.build import Recipe, ensure_model; ensure_model(3, recipe={SHORT!r})"
+    # A run of the tests in the background would have it ignore the interrupt.
+    code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
+    code += f"from harness_ext.glyphworld.build import Recipe, ensure_model; ensure_model(3, recipe={SHORT!r})"
     process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, start_new_session=True)
     # The bar's first output, or its last.
     read = b""
