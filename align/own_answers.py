@@ -26,7 +26,7 @@ from harness_ext.common.output import say
 from harness_ext.judges.base import BatchJudge
 from harness_ext.models.answering import Conversation
 from harness_ext.models.checkpoint import weights_identity
-from harness_ext.models.decoding import Decoder, Row
+from harness_ext.models.decoding import Decoder, Row, options_text
 from harness_ext.models.generation import NOT_FINITE, by_halves, request_seed
 from harness_ext.models.settings import Generated, GenerationSettings
 from harness_ext.models.store import AnswerStore, answer_key
@@ -86,7 +86,7 @@ class _Asking:
         self._identity = {
             "weights": weights_identity(base.pretrained, base.commit),
             "prompt": base.prompt or "",
-            "template_options": json.dumps(dict(base.template_options), sort_keys=True, default=str),
+            "template_options": options_text(base.template_options),
             "dtype": settings.model.dtype,
             "attention": str(settings.model.attn_implementation),
             "seed": str(self._args.seed),

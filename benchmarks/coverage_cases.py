@@ -21,7 +21,8 @@ from harness_ext.metrics.diversity import diversity_by_response
 from harness_ext.metrics.intervals import change_interval, ratio_estimate
 from harness_ext.metrics.likelihood import auroc, calibration_error
 from harness_ext.metrics.ratios import gap_of_ratios
-from harness_ext.metrics.units import Paired, Ratio
+from harness_ext.metrics.units import Ratio, pair_sums
+from harness_ext.own.power import chances
 from harness_ext.records import LIKELIHOOD, NO, YES, Judgement
 from harness_ext.unsafeconcepts.taxonomy import CATEGORIES, CONCEPTS
 
@@ -67,13 +68,6 @@ def of_category(name: str) -> NDArray[np.int64]:
 
 
 # --- one run ----------------------------------------------------------------------------------------------------------
-
-
-def chances(rng: np.random.Generator, mean: float, correlation: float, concepts: int) -> Array:
-    """Each concept's chance."""
-    size = 1 / correlation - 1
-    found: Array = rng.beta(mean * size, (1 - mean) * size, concepts)
-    return found
 
 
 def right_answers(rng: np.random.Generator, mean: float, correlation: float, asked: NDArray[np.int64]) -> list[Ratio]:
@@ -195,8 +189,8 @@ def change(
             chances(rng, share, correlation, concepts) if share else np.zeros(concepts) for share in (lost, gained)
         )
         after = right - rng.binomial(right, loses) + rng.binomial(asked - right, gains)
-        sums = [np.stack([each, asked], -1)[:, None].astype(float) for each in (right, after)]
-        return change_interval(Paired(sums[0], sums[1], np.ones(1), np.zeros(concepts, dtype=np.int64)), asked.mean())
+        sums = [np.stack([each, asked], -1).astype(float) for each in (right, after)]
+        return change_interval(pair_sums(*sums), asked.mean())
 
     return Case("compare", name, (1 - before) * gained - before * lost, draw, **rest)
 

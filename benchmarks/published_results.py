@@ -35,7 +35,7 @@ from harness_ext.metrics.diversity import SAMPLED, diversity
 from harness_ext.metrics.intervals import SEED
 from harness_ext.metrics.quality import named_shares
 from harness_ext.metrics.ratios import accuracy_estimate, na_rate, ratio_estimate
-from harness_ext.metrics.units import ConceptKey, Estimate, Paired, Ratio, pair_scores, ratio_by_unit
+from harness_ext.metrics.units import ConceptKey, Estimate, Ratio, pair_scores, pair_sums, ratio_by_unit
 from harness_ext.records import LABELS, SAFE, UNSAFE, Judgement
 from harness_ext.report.blocks import Block, Cell, estimated, json_document, markdown_document, number
 from harness_ext.report.compare.measures import Measure, Row, rows
@@ -431,10 +431,9 @@ def relative_score(scores: Sequence[tuple[float, float]]) -> Estimate:
 
 
 def _paired(scores: Scores, before: str, after: str) -> Measure:
-    sums = [np.array(scores[name], dtype=float)[:, None, :] for name in (before, after)]
-    paired = Paired(sums[0], sums[1], np.ones(1), np.zeros(len(sums[0]), dtype=np.int64))
+    paired = pair_sums(*(np.array(scores[name], dtype=float) for name in (before, after)))
     title = f"{before} to {after}"
-    return Measure("gap", "LLaVA-Bench", title, "relative", True, "question", len(sums[0]), paired, margin=None)
+    return Measure("gap", "LLaVA-Bench", title, "relative", True, "question", paired.units, paired, margin=None)
 
 
 # --- the figure -------------------------------------------------------------------------------------------------------

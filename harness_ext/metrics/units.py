@@ -174,6 +174,11 @@ def contributions(paired: Paired) -> Array:
     return change
 
 
+def pair_sums(before: Array, after: Array) -> Paired:
+    """Two runs' ratios of sums, from each unit's numerator and denominator in both, each of shape (units, 2)."""
+    return Paired(before[:, None], after[:, None], np.ones(1), np.zeros(len(before), dtype=np.int64))
+
+
 def pair_scores(
     units: Sequence[Hashable],
     before: Sequence[float],

@@ -1,6 +1,7 @@
 """Prompts in, tokens out: one call of ``generate`` for rows that share their settings, whatever their inputs come from."""
 
 import inspect
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -39,6 +40,11 @@ class _Remembering:
 
 def _nesting(images: Any) -> Any:
     return [_nesting(part) for part in images] if isinstance(images, list | tuple) else None
+
+
+def options_text(template_options: Mapping[str, Any] | None) -> str:
+    """What a chat template is given, as an identity of answers holds it; the order in which it was given is no difference."""
+    return json.dumps(dict(template_options or {}), sort_keys=True, default=str)
 
 
 class Prompts:

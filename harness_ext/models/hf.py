@@ -4,7 +4,6 @@ Those of lmms-eval answer one request at a time, know no adapters, cannot mix pr
 error into an empty answer. Here an error is an error, and the questions about one image share one encoding of it.
 """
 
-import json
 import math
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
@@ -17,7 +16,7 @@ from harness_ext.common.failures import failure_reason, mark_failed
 from harness_ext.common.provenance import record_provenance
 from harness_ext.models.answering import Conversation, LocalModel, Question
 from harness_ext.models.checkpoint import commit_of
-from harness_ext.models.decoding import Decoder, Row
+from harness_ext.models.decoding import Decoder, Row, options_text
 from harness_ext.models.generation import NOT_FINITE, REQUEST_ERRORS, by_halves, request_seed
 from harness_ext.models.likelihood import Candidates
 from harness_ext.models.loading import load_model, load_processor
@@ -101,7 +100,7 @@ class HuggingFaceVLM(LocalModel):
             "attention": str(model.config._attn_implementation),
             "share_prefix": str(self._asker.shares and share_prefix is not False),
             # Some of them reach the processor, and change what an image becomes without changing the rendered prompt.
-            "template_options": json.dumps(dict(template_options or {}), sort_keys=True, default=str),
+            "template_options": options_text(template_options),
         }
         self.loaded(model, pretrained, commit, adapter, rests_on)
 

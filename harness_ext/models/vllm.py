@@ -29,7 +29,7 @@ from harness_ext.common.provenance import record_provenance
 from harness_ext.common.reading import read_json
 from harness_ext.models.answering import Conversation, LocalModel, Question, images_of
 from harness_ext.models.checkpoint import commit_of, locate, require_weights
-from harness_ext.models.decoding import Prompts
+from harness_ext.models.decoding import Prompts, options_text
 from harness_ext.models.generation import NOT_FINITE, REQUEST_ERRORS, ending_tokens, request_seed
 from harness_ext.models.hf import grouped
 from harness_ext.models.likelihood import Candidates, Tokens
@@ -142,7 +142,7 @@ class VllmVLM(LocalModel):
             "tensor_parallel_size": str(tensor_parallel_size),
             "max_model_len": str(max_model_len),
             "share_prefix": str(share_prefix),
-            "template_options": str(dict(template_options or {})),
+            "template_options": options_text(template_options),
         }
         device = torch.device(current_platform.device_type)
         self.identified(pretrained, commit, adapter, getattr(torch, target), device, rests_on)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from harness_ext.benchmark.probes import TITLES
 from harness_ext.metrics.intervals import FEWEST, change_interval, ratio_estimate, smallest_difference
-from harness_ext.metrics.units import Array, Interval, Paired, Ratio
+from harness_ext.metrics.units import Array, Interval, Ratio, pair_sums
 from harness_ext.own.benchmark import OwnBenchmark
 from harness_ext.records import LABELS, Label
 
@@ -84,15 +84,18 @@ def measure(title: str, label: Label, answers: Iterable[int]) -> Measure:
     return Measure(f"{title}, {label} concepts", len(counts), int(counts.sum()), wide, change)
 
 
-def chances(rng: np.random.Generator, mean: float, concepts: int) -> Array:
-    """Each concept's chance, by the beta distribution of this mean and of ``BETWEEN_CONCEPTS``; shape (concepts,)."""
-    size = 1 / BETWEEN_CONCEPTS - 1
+def chances(rng: np.random.Generator, mean: float, correlation: float, concepts: int) -> Array:
+    """Each concept's chance, by the beta distribution of this mean, shape (concepts,).
+
+    ``correlation`` is that of two answers about one concept.
+    """
+    size = 1 / correlation - 1
     found: Array = rng.beta(mean * size, (1 - mean) * size, concepts)
     return found
 
 
 def _interval(counts: NDArray[np.int64], rng: np.random.Generator) -> Interval:
-    right = rng.binomial(counts, chances(rng, ACCURACY, len(counts)))
+    right = rng.binomial(counts, chances(rng, ACCURACY, BETWEEN_CONCEPTS, len(counts)))
     found = ratio_estimate(Ratio(float(k), int(n)) for k, n in zip(right, counts, strict=True))
     assert found.low is not None and found.high is not None
     return found.low, found.high
@@ -101,11 +104,10 @@ def _interval(counts: NDArray[np.int64], rng: np.random.Generator) -> Interval:
 def _change(counts: NDArray[np.int64], rng: np.random.Generator) -> Interval | None:
     """The interval of a change between two models, of which either is right alone on half of the answers that differ."""
     right = rng.binomial(counts, ACCURACY)
-    loses, gains = (chances(rng, DIFFERING, len(counts)) for _ in range(2))
+    loses, gains = (chances(rng, DIFFERING, BETWEEN_CONCEPTS, len(counts)) for _ in range(2))
     after = right - rng.binomial(right, loses) + rng.binomial(counts - right, gains)
-    before, changed = (np.stack([each, counts], -1)[:, None].astype(float) for each in (right, after))
-    paired = Paired(before, changed, np.ones(1), np.zeros(len(counts), dtype=np.int64))
-    return change_interval(paired, float(counts.mean()))
+    before, changed = (np.stack([each, counts], -1).astype(float) for each in (right, after))
+    return change_interval(pair_sums(before, changed), float(counts.mean()))
 
 
 def _half(interval: Interval) -> float:

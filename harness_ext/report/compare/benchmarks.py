@@ -16,7 +16,7 @@ from typing import Any, Final
 import numpy as np
 
 from harness_ext.common.errors import UserError
-from harness_ext.metrics.units import Paired, pair_scores, values
+from harness_ext.metrics.units import pair_scores, pair_sums, values
 from harness_ext.report.compare.measures import Measure
 from harness_ext.runs.answers import Answers, Key
 from harness_ext.runs.evaluations import Evaluation, leaves
@@ -261,8 +261,7 @@ def _llava_bench(runs: Runs, metric: str, filter_name: str) -> Measure:
             "Evaluate both with one judge, or leave the task out with --task."
         )
     # The judge's two scores are the reference answer's, then the model's.
-    sums = [np.array([[judged[key]["scores"][::-1]] for key in keys], dtype=float) for _, judged in runs]
-    paired = Paired(sums[0], sums[1], np.ones(1), np.zeros(len(keys), dtype=np.int64))
+    paired = pair_sums(*(np.array([judged[key]["scores"][::-1] for key in keys], dtype=float) for _, judged in runs))
     _check_reported(runs, metric, filter_name, [100 * ratio for ratio in values(paired)], _LLAVA_TOLERANCE)
     title = f"{first.task} ({metric}, ratio to the reference answers)"
     return Measure("benchmark", first.task, title, metric, True, "sample", len(keys), paired)
