@@ -71,9 +71,17 @@ align-demo: install
 	$(MAKE) --no-print-directory -j2 $(addprefix evaluated-,original $(METHODS))
 	$(ONE_THREAD) $(BIN)/align table $(ALIGN_OUT) --methods original $(METHODS) --markdown $(ALIGN_OUT)/table.md --json $(ALIGN_OUT)/table.json --figure $(ALIGN_OUT)/table.png
 
+# The recipes that are not named after their method.
+METHOD_upstream := ppo
+METHOD_text := sft
+METHOD_sft_hard := sft
+METHOD_distil := sft
+METHOD_expert := sft
+recipe = $(firstword $(subst -, ,$*))
+
 .PRECIOUS: trained-%
 trained-%:
-	$(ONE_THREAD) $(BIN)/align $(subst upstream,ppo,$(firstword $(subst -, ,$*))) --config glyphworld_$(firstword $(subst -, ,$*)) --output_dir $(ALIGN_OUT)/$* \
+	$(ONE_THREAD) $(BIN)/align $(or $(METHOD_$(recipe)),$(recipe)) --config glyphworld_$(recipe) --output_dir $(ALIGN_OUT)/$* \
 	    --glyphworld_seed $(SEED) --seed $(SEED) --renders $(RENDERS) --first_render $$(( $(SEED) * $(RENDERS) )) $(CHANGED_$*)
 
 evaluated-original:
