@@ -1,5 +1,5 @@
 # What the methods came to on glyphworld, a stand-in and not the benchmark. Included by the Makefile; two things run at a time.
-.PHONY: align-demo align-tuning align-tuning-dpo align-results align-ablations align-watched leaderboard
+.PHONY: align-demo align-tuning align-tuning-dpo align-results align-ablations align-watched ways leaderboard
 
 SEED ?= 0
 RENDERS ?= 32
@@ -139,6 +139,27 @@ align-ablations: install
 	$(MAKE) --no-print-directory -j2 $(addprefix ablated-,$(FEW))
 	$(ONE_THREAD) $(BIN)/align table $(ABLATIONS) --seeds $(FEW) --methods original ppo $(ABLATED) --against ppo sft \
 	    --markdown results/align/ablations.md --json results/align/ablations.json
+
+# Every way to close the gap on one instrument, on the first seeds of align-results and beside its models: the recipes that it
+# lacks, and the defences at inference, which train nothing.
+RECIPES := text sft_hard distil expert grpo rloo
+DEFENCES := principle caption caption-if-harmful name-then-judge coca steer
+WAYS := original $(DEFENCES) sft $(RECIPES) dpo ppo
+defended-%:
+	rm -rf $(ALIGN_OUT)/$*
+	$(ASKED) $(BIN)/lmms_eval --model hf-vlm --model_args pretrained=$$($(BIN)/unsafeconcepts glyphworld build --seed $(SEED)),defence=$*,device=cpu \
+	    --tasks $(ALIGN_TASKS) --batch_size $(BATCH) --log_samples --output_path $(ALIGN_OUT)/$*/eval
+
+ways-of-%:
+	$(ONE_THREAD) $(BIN)/unsafeconcepts glyphworld build --seed $*
+	$(MAKE) --no-print-directory SEED=$* BLOCK=$* ALIGN_OUT=$(RESULTS)/seed$* RENDERS=64 \
+	    $(addprefix defended-,$(DEFENCES)) $(addprefix evaluated-,$(RECIPES))
+
+ways: install
+	$(MAKE) --no-print-directory -j2 $(addprefix ways-of-,$(FEW))
+	mkdir -p results/ways
+	$(ONE_THREAD) $(BIN)/align ways $(RESULTS) --seeds $(FEW) --methods $(WAYS) \
+	    --markdown results/ways/table.md --json results/ways/table.json --figure results/ways/ways.png
 
 # A reward that is easily fooled, and one by a judge trained on the answers of align-results; the rule judge watches both.
 WATCHED := results/runs/align/watched
