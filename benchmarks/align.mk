@@ -1,5 +1,5 @@
 # What the methods came to on glyphworld, a stand-in and not the benchmark. Included by the Makefile; two things run at a time.
-.PHONY: align-demo align-tuning align-tuning-dpo align-results align-ablations align-watched ways leaderboard
+.PHONY: align-demo align-tuning align-tuning-dpo align-tuning-ways align-results align-ablations align-watched ways leaderboard
 
 SEED ?= 0
 RENDERS ?= 32
@@ -104,6 +104,15 @@ align-tuning: install
 	$(ONE_THREAD) $(BIN)/unsafeconcepts glyphworld evaluate --seed 0 --development --json results/align/tuning/original.json
 	$(MAKE) --no-print-directory -j2 ALIGN_OUT=results/runs/align/tuning RENDERS=64 $(addprefix tuned-,$(TUNED))
 	$(BIN)/python benchmarks/tuning.py results/align/tuning --markdown results/align/tuning.md
+
+# The recipes of `make ways` that SFT lends its updates to.
+TUNED_WAYS := $(foreach recipe,text sft_hard distil expert,$(addprefix $(recipe)-lr-,1e-5 3e-5 1e-4))
+$(foreach lr,1e-5 3e-5 1e-4,$(foreach recipe,text sft_hard distil expert,$(eval CHANGED_$(recipe)-lr-$(lr) := --learning_rate $(lr))))
+align-tuning-ways: install
+	mkdir -p results/align/tuning_ways
+	$(ONE_THREAD) $(BIN)/unsafeconcepts glyphworld evaluate --seed 0 --development --json results/align/tuning_ways/original.json
+	$(MAKE) --no-print-directory -j2 ALIGN_OUT=results/runs/align/tuning_ways RENDERS=64 $(addprefix tuned-,$(TUNED_WAYS))
+	$(BIN)/python benchmarks/tuning.py results/align/tuning_ways --markdown results/align/tuning_ways.md
 
 align-tuning-dpo: install
 	mkdir -p results/align/tuning_dpo
