@@ -23,6 +23,7 @@ help:
 	@echo "make align-tuning    what was tried of SFT and PPO on seed 0 before, into results/align/tuning (align-tuning-dpo: of DPO)"
 	@echo "make align-results   the same on SEEDS, into results/align"
 	@echo "make align-ablations what each part of PPO, and of SFT, is worth, on the first three of them, into results/align"
+	@echo "make ways            every way to close the gap, defences too: after align-results, into results/ways"
 	@echo "make align-watched   reward hacking, and a judge that sees it: after align-results, into results/align"
 	@echo "make leaderboard     the lines of align-results in results/leaderboard.jsonl, its tables and figure"
 	@echo "make lock     resolve requirements.lock anew from setup.cfg, and constraints.txt from it"

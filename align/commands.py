@@ -23,6 +23,7 @@ _USAGE: Final = """usage: align METHOD --config RECIPE [--key value ...]
   align sft|dpo|ppo|grpo|rloo --config RECIPE   train; the same command again resumes where it was cut off
   align data --config RECIPE                    show what would be trained on
   align table FOLDER                            the table of a comparison
+  align ways FOLDER                             what each way to close the gap gains, keeps and costs
 
 RECIPE is a YAML file, or a packaged one:
   {recipes}
@@ -56,12 +57,18 @@ def _make_table(arguments: Sequence[str]) -> None:
     table(arguments)
 
 
+def _make_ways(arguments: Sequence[str]) -> None:
+    from align.ways import main as ways
+
+    ways(arguments)
+
+
 def main() -> None:
     """Run one command; exits 2 for a request that cannot be met, 1 when a run had to stop."""
     name, *arguments = sys.argv[1:] or ["--help"]
     usage = _USAGE.format(recipes=", ".join(packaged_recipes()))
     commands: dict[str, Callable[[Sequence[str]], None]] = {method: partial(_train, method) for method in METHODS}
-    commands |= {"data": _show_data, "table": _make_table}
+    commands |= {"data": _show_data, "table": _make_table, "ways": _make_ways}
 
     def run() -> None:
         if name in ("-h", "--help"):

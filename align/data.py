@@ -1,10 +1,11 @@
 """The rows that are trained on: an image and one alignment question each, and the answers that SFT and DPO learn from.
 
-Columns: ``image`` (RGB), ``prompt`` (a conversation of one turn), ``row`` (the image's number in its source; safe images of
-UnsafeConcepts are numbered on from the unsafe ones), ``concept``, ``category``, ``label`` (``"unsafe"`` or ``"safe"``),
-``question`` (its number), ``expected`` (the label); and ``yes`` (what "yes" says in the question), only where it is unsafe in
-some question. SFT adds a ``completion``, DPO a ``chosen`` and a ``rejected`` answer. Counterfactual rows have a ``scene``,
-the number of their pair's unsafe row; where there are anchors, ``anchor`` says of each row whether it is one.
+Columns: ``image`` (RGB; in words only, ``images``, an empty list, in its place), ``prompt`` (a conversation of one turn),
+``row`` (the image's number in its source; safe images of UnsafeConcepts are numbered on from the unsafe ones), ``concept``,
+``category``, ``label`` (``"unsafe"`` or ``"safe"``), ``question`` (its number), ``expected`` (the label); and ``yes`` (what
+"yes" says in the question), only where it is unsafe in some question. SFT adds a ``completion``, DPO a ``chosen`` and a
+``rejected`` answer. Counterfactual rows have a ``scene``, the number of their pair's unsafe row; where there are anchors,
+``anchor`` says of each row whether it is one.
 
 An image's question and its place in the order depend on the seed and on the image alone; of a pair, on its scene alone.
 """
@@ -18,12 +19,12 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from datasets import Dataset, Features, Image, List, Value, concatenate_datasets
 
 from align.anchors import ANCHOR, anchor_rows, anchors_of, asked_as, interleaved
-from align.settings import DataConfig
+from align.settings import OF_ORIGINAL, DataConfig
 from harness_ext.benchmark.base import PUBLISHED_QUESTIONS, SCENE, Question, TrainingSide
 from harness_ext.common.errors import UserError
 from harness_ext.judges.base import published_question
@@ -64,7 +65,9 @@ def _training_rows(config: DataConfig) -> tuple[Dataset, TrainingSide]:
     benchmark = benchmark_named(config.source)
     of = benchmark.counterfactual_side if config.counterfactual else benchmark.training_side
     side = of(config.renders, config.first_render)
-    questions = [replace(each, image=benchmark.put(each.image)) for each in benchmark.questions]
+    questions = [
+        replace(each, image=benchmark.put(each.image), text=benchmark.put(each.text)) for each in benchmark.questions
+    ]
     return asked(side.images, side.chosen, config, questions), side
 
 
@@ -111,7 +114,7 @@ def asked(
     else:
         deals = [[_drawn(config.data_seed, row, len(questions)) for row in numbers]]
     more = {} if config.anchor is None else {ANCHOR: False}
-    rows = concatenate_datasets([_with_questions(images, deal, questions, more) for deal in deals])
+    rows = concatenate_datasets([_with_questions(images, deal, questions, more, config.modality) for deal in deals])
     wanted = [
         (_key(config.data_seed, "order", numbers[at], deal[at]), number * len(numbers) + at)
         for number, deal in enumerate(deals)
@@ -121,9 +124,20 @@ def asked(
 
 
 def _with_questions(
-    images: Dataset, deal: list[int], questions: Sequence[Question], more: Mapping[str, bool]
+    images: Dataset,
+    deal: list[int],
+    questions: Sequence[Question],
+    more: Mapping[str, bool],
+    modality: Literal["image", "text"],
 ) -> Dataset:
-    prompts = [[{"role": "user", "content": questions[number].image}] for number in deal]
+    shown = modality == "image"
+    about = [questions[number] for number in deal]
+    asked = (
+        [each.image for each in about]
+        if shown
+        else [each.about(concept) for each, concept in zip(about, images["concept"][:], strict=True)]
+    )
+    prompts = [[{"role": "user", "content": text}] for text in asked]
     scene = [SCENE] if SCENE in images.column_names else []
     rows = (
         images.select_columns([*_OF_AN_IMAGE, *scene])
@@ -138,7 +152,13 @@ def _with_questions(
     for name, value in more.items():
         rows = rows.add_column(name, [value] * len(deal), feature=Value("bool"))
         columns.append(name)
-    return rows.select_columns(columns).cast_column("image", Image())
+    rows = rows.select_columns(columns)
+    # TRL takes a row with an empty list of images for one in words, beside a processor of images too.
+    return (
+        rows.cast_column("image", Image())
+        if shown
+        else rows.remove_columns("image").add_column("images", [[]] * len(deal), feature=List(Image()))
+    )
 
 
 def _drawn(seed: int, row: int, questions: int) -> int:
@@ -182,7 +202,7 @@ def target(prompt: str, concept: str, safe: bool, config: DataConfig, yes: Label
     Only a published question is restated. ``short`` targets are the sentence that glyphworld's model was taught, whatever the
     question. ``yes`` is what "yes" says in it. Beside own right answers, the form is that of `own_missing`.
     """
-    form = config.own_missing if config.targets == "own" else config.targets
+    form = config.own_missing if config.targets in OF_ORIGINAL else config.targets
     verdict, judged = "Yes" if safe is (yes == SAFE) else "No", "harmless" if safe else "considered harmful"
     shown = f"{concept}, which" if config.name_concept else "something that"
     if form == "short" and not config.name_concept:
@@ -198,7 +218,7 @@ def with_targets(rows: Dataset, config: DataConfig, method: str) -> Dataset:
     Rows in another order than they are stored in are copied, images included: add targets before `passes`. Own right answers
     are not added here, but by :mod:`align.own_answers`, which has a model.
     """
-    if config.targets == "own":
+    if config.targets in OF_ORIGINAL:
         return rows
     asked_about = list(zip(rows["prompt"], rows["concept"], rows["label"], meanings(rows), strict=True))
     for column, right in TARGETS.get(method, {}).items():
@@ -219,15 +239,18 @@ def meanings(rows: Dataset) -> Sequence[Label]:
 
 
 def fingerprint(rows: Dataset) -> str:
-    """A sha256, in hexadecimal, of the rows in their order: pixels, prompts, labels and targets, if any.
+    """A sha256, in hexadecimal, of the rows in their order: pixels (if shown), prompts, labels and targets, if any.
 
     Pixels, not files: the same image compressed by another version of a library is the same row.
     """
-    undecoded = rows.cast_column("image", Image(decode=False))
+    shown = "image" in rows.column_names
+    undecoded = rows.cast_column("image", Image(decode=False)) if shown else rows
     seen: dict[bytes, str] = {}
 
     def row_digest(at: int) -> str:
         row: dict[str, Any] = undecoded[at]
+        if not shown:
+            return json.dumps(row, sort_keys=True)
         content: bytes = row.pop("image")["bytes"]
         own = hashlib.sha256(content).digest()
         if own not in seen:
@@ -254,6 +277,11 @@ def describe(config: DataConfig) -> str:
         f"rows: {len(rows)} ({counted(rows['label'])}), trained on in {config.passes} passes",
         f"questions: {counted(rows['question'])}",
     ]
+    if config.difficulty is not None:
+        least, most = config.difficulty
+        lines.append(
+            f"difficulty: {least:g} to {most:g} of each label's rows, the original's easiest first, when a run starts"
+        )
     whole = _with_anchors(rows, side, config)
     if config.anchor is not None:
         benchmark = benchmark_named(config.source)
@@ -286,9 +314,13 @@ def _example(rows: Dataset, at: int, config: DataConfig) -> list[str]:
     shown = "[concept]" if benchmark_named(config.source).gated else rows["concept"][at]
     right, wrong = (target(prompt, shown, safe, config, yes) for safe in (label == SAFE, label != SAFE))
     written = [f"  completion, chosen:    {right}", f"  rejected:              {wrong}"]
-    own = ["  completion:            a right answer of the original model, drawn when a run starts"]
+    drawn = {
+        "own": "a right answer of the original model",
+        "told": "the original model's answer to the question in words",
+    }
+    own = [f"  completion:            {drawn.get(config.targets)}, drawn when a run starts"]
     return [
         f"an example ({label}, row {rows['row'][at]}):",
         f"  prompt:                {prompt}",
-        *(own if config.targets == "own" else written),
+        *(own if config.targets in OF_ORIGINAL else written),
     ]

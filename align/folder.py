@@ -4,7 +4,7 @@
     OUTPUT_DIR/final/            the last checkpoint's adapter, run.json, card and log: to evaluate and to hand on
     OUTPUT_DIR/stopped.json      why a run had to stop, and on which rows
     OUTPUT_DIR/monitor.jsonl     where its reward drifted away from the judge that watched, a warning a line
-    OUTPUT_DIR/own_answers/      the original model's own answers, where they are the targets
+    OUTPUT_DIR/own_answers/      what the original model answered to the rows before training, where it was asked
     OUTPUT_DIR/logs/             TensorBoard's
     OUTPUT_DIR/.align            says that a run writes here
 

@@ -70,11 +70,11 @@ def make_record(
     rows: Dataset,
     rests_on: Mapping[str, str],
     command: str,
-    own: Mapping[str, Any] | None = None,
+    found: Mapping[str, Any],
 ) -> Record:
     """The record of a run that is about to start, on ``rows`` with their targets; ``rests_on`` is from :func:`judges_of`.
 
-    ``own`` says what :func:`align.own_answers.with_own_targets` found, where it made the targets.
+    ``found`` says what the original model, asked before training, had to say of the rows.
     """
     anchors = sum(rows[ANCHOR]) if ANCHOR in rows.column_names else 0
     record = {
@@ -93,7 +93,7 @@ def make_record(
             **({"split": split} if (split := benchmark_named(settings.data.source).split) else {}),
             "rows": len(rows) - anchors,
             **({"anchors": anchors} if anchors else {}),
-            **({"own": own} if own is not None else {}),
+            **found,
             "fingerprint": fingerprint(rows),
         },
         "rewards": settings.rewards,

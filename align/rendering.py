@@ -37,9 +37,9 @@ def collated(
 
 
 def asked_inputs(
-    processor: ProcessorMixin, question: str, image: PIL.Image.Image, options: Mapping[str, Any]
+    processor: ProcessorMixin, question: str, image: PIL.Image.Image | None, options: Mapping[str, Any]
 ) -> Mapping[str, Any]:
-    """The model's inputs for ``question`` about ``image``, as an evaluation makes them."""
+    """The model's inputs for ``question``, about ``image`` where there is one, as an evaluation makes them."""
     with rendering("the processor's chat template"):
         return processor.apply_chat_template(
             [_turn("user", question, image=image)],
@@ -52,22 +52,26 @@ def asked_inputs(
 
 
 class Renderer:
-    """Conversations about an image as text for TRL's collators.
+    """Conversations about an image, or in words only, as text for TRL's collators.
 
-    ``model`` names the tokens that end an answer; ``options`` are the chat template's arguments beside the conversation.
-    Raises ``UserError`` where the texts would not become the tokens that the model is asked with.
+    ``model`` names the tokens that end an answer; ``options`` are the chat template's arguments beside the conversation;
+    ``shown`` is whether there is an image. Raises ``UserError`` where the texts would not become the tokens that the model
+    is asked with.
     """
 
-    def __init__(self, model: PreTrainedModel, processor: ProcessorMixin, options: Mapping[str, Any]) -> None:
+    def __init__(
+        self, model: PreTrainedModel, processor: ProcessorMixin, options: Mapping[str, Any], shown: bool = True
+    ) -> None:
         self._processor = processor
         self._options = dict(options)
         self._ends = _ends(model, processor)
-        self._image = PIL.Image.new("RGB", (64, 64), (127, 127, 127))
+        self._image = PIL.Image.new("RGB", (64, 64), (127, 127, 127)) if shown else None
+        self._with_image = {"images": [[self._image]]} if shown else {}
         self._begin, self._strips = "", False
         self._settle()
 
     def prompt(self, question: str) -> str:
-        """The prompt that asks ``question`` about an image, with the processor's mark where the image is."""
+        """The prompt that asks ``question``, with the processor's mark where the image is."""
         return self._begin + self._text(question)
 
     def completion(self, question: str, answer: str) -> str:
@@ -86,11 +90,12 @@ class Renderer:
         return text.lstrip(" ") if self._strips else text
 
     def example(self, row: Mapping[str, Any]) -> dict[str, Any]:
-        """A row's image, with text for its ``prompt`` and for each of its targets."""
+        """A row's image, or its empty list of them, with text for its ``prompt`` and for each of its targets."""
         question = row["prompt"][0]["content"]
         answers = {name: row[name][0]["content"] for name in ANSWERS if name in row}
         texts = {name: self.completion(question, answer) for name, answer in answers.items()}
-        return {"image": row["image"], "prompt": self.prompt(question), **texts}
+        shown = {name: row[name] for name in ("image", "images") if name in row}
+        return {**shown, "prompt": self.prompt(question), **texts}
 
     def tokens(self, text: str, **more: Any) -> list[int]:
         """The tokens of ``text``, as TRL's collators ask for them; ``more`` are arguments of the processor."""
@@ -105,7 +110,10 @@ class Renderer:
 
     def _text(self, question: str, answer: str | None = None) -> str:
         """The chat template's text of a prompt, or of one with its answer."""
-        turns = [_turn("user", question, image=True), *([] if answer is None else [_turn("assistant", answer)])]
+        turns = [
+            _turn("user", question, image=self._image is not None),
+            *([] if answer is None else [_turn("assistant", answer)]),
+        ]
         options = {"tokenize": False, "add_generation_prompt": answer is None, **self._options}
         with rendering("the processor's chat template"):
             return str(self._processor.apply_chat_template(turns, **options))
@@ -115,7 +123,7 @@ class Renderer:
         asked = asked_inputs(self._processor, _PROBES[0], self._image, self._options)["input_ids"][0].tolist()
         bos = self._processor.tokenizer.bos_token
         for self._begin in ("", bos or ""):
-            if self.tokens(self.prompt(_PROBES[0]), images=[[self._image]]) == asked:
+            if self.tokens(self.prompt(_PROBES[0]), **self._with_image) == asked:
                 break
         else:
             raise UserError(
@@ -134,8 +142,8 @@ class Renderer:
         prompt, completion = self.prompt(_PROBES[0]), self.completion(_PROBES[0], answer)
         whole = self._text(_PROBES[0], answer)
         behind = self._begin + whole[: whole.rindex(answer) + len(answer)]
-        apart = self.tokens(prompt, images=[[self._image]]) + self.tokens(completion)
-        together = self.tokens(behind, images=[[self._image]])
+        apart = self.tokens(prompt, **self._with_image) + self.tokens(completion)
+        together = self.tokens(behind, **self._with_image)
         return apart[: len(together)] == together
 
 
@@ -185,10 +193,11 @@ def lengths(rows: Dataset, renderer: Renderer) -> Iterator[int]:
         images = {} if size is None else {"images": [[PIL.Image.new("RGB", size)]]}
         return len(renderer.tokens(text, **images))
 
-    for row in rows.cast_column("image", Image(decode=False)):
+    shown = "image" in rows.column_names
+    for row in rows.cast_column("image", Image(decode=False)) if shown else rows:
         text = renderer.example(row)
         answers = [tokens(text[name], None) for name in ANSWERS if name in text]
-        yield tokens(text["prompt"], _size(row["image"])) + max(answers)
+        yield tokens(text["prompt"], _size(row["image"]) if shown else None) + max(answers)
 
 
 def _size(stored: dict[str, Any]) -> tuple[int, int]:

@@ -15,6 +15,7 @@ from trl import DPOTrainer, GRPOTrainer, RLOOTrainer, SFTTrainer
 
 from align.arguments import check_last_batch, check_reporting
 from align.data import passes, training_rows, with_targets
+from align.difficulty import of_difficulty
 from align.folder import RunFolder, WholeCheckpoints, is_complete
 from align.models import Base, find_base, load, lora_config, switch_off_dropout
 from align.monitor import watching_judge
@@ -32,7 +33,7 @@ from align.rendering import Renderer, collated, fitting
 from align.rewards.base import Reward
 from align.rewards.build import build_rewards, try_reading
 from align.rollouts import draw_what_is_scored
-from align.settings import WITH_ROLLOUTS, RunSettings
+from align.settings import OF_ORIGINAL, WITH_ROLLOUTS, RunSettings, asks_original
 from align.stopped import TrainingStopped
 from harness_ext.common.errors import UserError
 from harness_ext.common.output import say
@@ -77,23 +78,27 @@ def run(settings: RunSettings, command: str) -> None:
         rows = with_targets(training_rows(settings.data), settings.data, settings.method)
     if rewards is not None and "yes" in rows.column_names:
         try_reading(rewards[0], judge, rows)
-    has_own = settings.data.targets == "own"
-    if settings.method not in WITH_ROLLOUTS and not settings.leave_out_long and not has_own:
+    has_own, asks_first = settings.data.targets in OF_ORIGINAL, asks_original(settings.data)
+    is_dealt = settings.method not in WITH_ROLLOUTS and not settings.leave_out_long
+    if is_dealt and not asks_first:
         check_last_batch(args, len(rows) * settings.data.passes)
     folder = RunFolder(Path(args.output_dir))
     os.environ.setdefault("TENSORBOARD_LOGGING_DIR", str(folder.logs))
     with folder.held(settings.overwrite) if is_main else nullcontext():
         record: Record = {}
         last: Path | None = None
-        own: dict[str, Any] | None = None
-        if has_own:
+        found: dict[str, Any] = {}
+        if asks_first:
             processes.wait_for_everyone()  # until the folder is known to be this run's
-            rows, own = with_own_targets(rows, settings, base, folder.own_answers)
-            if not settings.leave_out_long:
+            if settings.data.difficulty is not None:
+                rows, found["by_difficulty"] = of_difficulty(rows, settings, base, folder.own_answers)
+            if has_own:
+                rows, found["own"] = with_own_targets(rows, settings, base, folder.own_answers)
+            if is_dealt:
                 check_last_batch(args, len(rows) * settings.data.passes)
         if is_main:
             rests_on = judges_of(rewards[0] if rewards else (), judge)
-            record = make_record(settings, base, rows, rests_on, command, own)
+            record = make_record(settings, base, rows, rests_on, command, found)
             last = folder.last(record)
         (last,) = broadcast_object_list([last])
         if last is None or not is_complete(last):
@@ -166,7 +171,7 @@ def _trainer(
     )
     record["left_out"] = 0
     if rewards is None:
-        renderer = Renderer(model, processor, base.template_options)
+        renderer = Renderer(model, processor, base.template_options, settings.data.modality == "image")
         trainer.data_collator = partial(collated, trainer.data_collator, renderer)
         if args.max_length is not None:
             bar = is_main and not args.disable_tqdm

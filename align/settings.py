@@ -35,6 +35,9 @@ ARGUMENTS: Final[dict[str, type[TrainingArguments]]] = {
     "rloo": RLOOConfig,
 }
 WITH_ROLLOUTS: Final = ("ppo", "grpo", "rloo")
+# Targets that the original model gives itself.
+OF_ORIGINAL: Final = ("own", "told")
+Share = Annotated[float, Field(ge=0, le=1)]
 
 
 @dataclass
@@ -83,20 +86,31 @@ class DataConfig:
     anchor: Annotated[float, Field(gt=0, lt=1)] | None = option(
         None, "PPO: the share of a rollout's prompts that ask for perception and capabilities, and earn no reward."
     )
-    targets: Literal["restated", "short", "own"] = option(
+    modality: Literal["image", "text"] = option(
+        "image", "text: the same rows in words only, each concept named in the question and not shown."
+    )
+    difficulty: Annotated[list[Share], Field(min_length=2, max_length=2)] | None = option(
+        None,
+        "Two shares, easiest first: [0.5, 1] trains on the half of each label's rows whose right verdict the original model "
+        "finds least likely, [0, 0.7] leaves out the hardest 30 %.",
+    )
+    targets: Literal["restated", "short", "own", "told"] = option(
         "restated",
         "SFT and DPO: restated (verdict, the question as a statement, what is shown) or short; SFT alone: own, the original "
-        "model's right answers.",
+        "model's right answers; or told, its answers to the same question in words, whatever their verdict.",
     )
     name_concept: bool = option(True, "SFT and DPO: whether the written targets name the concept.")
-    own_samples: PositiveInt = option(4, "targets own: how often the original model answers a row, until it is right.")
+    own_samples: PositiveInt = option(
+        4, "targets own, told: how often the original model answers a row, until it has one."
+    )
     own_tokens: PositiveInt = option(
-        256, "targets own: the most tokens of an answer; one that is cut off is no target."
+        256, "targets own, told: the most tokens of an answer; one that is cut off is no target."
     )
     own_judge: str = option("rules", "targets own: the judge, by name, that says which answers are right.")
     own_judge_options: Any = field(default=None, metadata={"help": "Its options, a mapping."})
     own_missing: Literal["left_out", "restated", "short"] = option(
-        "left_out", "targets own: a row without a right answer is left out, or gets the written target of that name."
+        "left_out",
+        "targets own, told: a row without such an answer is left out, or gets the written target of that name.",
     )
 
     def __post_init__(self) -> None:
@@ -105,12 +119,45 @@ class DataConfig:
         if self.own_judge not in JUDGES:
             raise UserError(f"own_judge: expected a judge, one of {', '.join(JUDGES)}, found {self.own_judge!r}")
         changed = [each.name for each in fields(self) if getattr(self, each.name) != each.default]
-        if self.targets != "own" and (in_vain := [name for name in changed if name.startswith("own_")]):
-            raise UserError(f"{', '.join(in_vain)}: without effect, for targets is not own")
-        if self.counterfactual and self.targets == "own" and self.own_missing == "left_out":
+        in_vain = [name for name in changed if name.startswith("own_judge" if self.targets == "told" else "own_")]
+        if self.targets != "own" and in_vain:
+            raise UserError(f"{', '.join(in_vain)}: without effect, for targets is {self.targets}")
+        if self.counterfactual and self.targets in OF_ORIGINAL and self.own_missing == "left_out":
             raise UserError(
-                "counterfactual: targets own leaves rows out, and so halves of pairs; say own_missing restated or short"
+                f"counterfactual: targets {self.targets} leaves rows out, and so halves of pairs; say own_missing restated "
+                "or short"
             )
+        self._check_difficulty()
+        self._check_modality()
+
+    def _check_difficulty(self) -> None:
+        if self.difficulty is None:
+            return
+        least, most = self.difficulty
+        if not least < most or (least, most) == (0, 1):
+            raise UserError(
+                f"difficulty: expected two shares, the lower one first, that leave something out, found [{least:g}, {most:g}]"
+            )
+        if self.counterfactual:
+            raise UserError(
+                "difficulty: it leaves rows out, and so halves of counterfactual pairs; take one of them out"
+            )
+
+    def _check_modality(self) -> None:
+        if self.modality == "image":
+            return
+        if self.targets == "told":
+            raise UserError(
+                "modality: targets told are answers in words, to be learnt about images; take one of them out"
+            )
+        for name in ("counterfactual", "anchor"):
+            if getattr(self, name):
+                raise UserError(f"{name}: it is about images, and modality is text; take one of them out")
+
+
+def asks_original(config: DataConfig) -> bool:
+    """Whether the original model is asked about the rows before training."""
+    return config.difficulty is not None or config.targets in OF_ORIGINAL
 
 
 _OVERWRITE: Final = "Delete the run that is in output_dir, and begin anew, rather than resume it."
@@ -252,9 +299,9 @@ def read_settings(method: str, arguments: Sequence[str]) -> RunSettings:
 
 def _check_rows(method: str, data: DataConfig, trainer: TrainingArguments, leave_out_long: bool) -> None:
     """Raise ``UserError`` where settings of the rows do not fit the method, or the sizes of its batches."""
-    if data.targets == "own" and method != "sft":
+    if data.targets in OF_ORIGINAL and method != "sft":
         raise UserError(
-            f"targets: own is of sft, found {method}: an own right answer has no wrong one beside it, nor a reward"
+            f"targets: {data.targets} is of sft, found {method}: such an answer has no wrong one beside it, nor a reward"
         )
     if data.anchor is not None:
         if not isinstance(trainer, PPOConfig):

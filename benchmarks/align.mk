@@ -1,5 +1,5 @@
 # What the methods came to on glyphworld, a stand-in and not the benchmark. Included by the Makefile; two things run at a time.
-.PHONY: align-demo align-tuning align-tuning-dpo align-results align-ablations align-watched leaderboard
+.PHONY: align-demo align-tuning align-tuning-dpo align-tuning-ways align-results align-ablations align-watched ways leaderboard
 
 SEED ?= 0
 RENDERS ?= 32
@@ -71,9 +71,17 @@ align-demo: install
 	$(MAKE) --no-print-directory -j2 $(addprefix evaluated-,original $(METHODS))
 	$(ONE_THREAD) $(BIN)/align table $(ALIGN_OUT) --methods original $(METHODS) --markdown $(ALIGN_OUT)/table.md --json $(ALIGN_OUT)/table.json --figure $(ALIGN_OUT)/table.png
 
+# The recipes that are not named after their method.
+METHOD_upstream := ppo
+METHOD_text := sft
+METHOD_sft_hard := sft
+METHOD_distil := sft
+METHOD_expert := sft
+recipe = $(firstword $(subst -, ,$*))
+
 .PRECIOUS: trained-%
 trained-%:
-	$(ONE_THREAD) $(BIN)/align $(subst upstream,ppo,$(firstword $(subst -, ,$*))) --config glyphworld_$(firstword $(subst -, ,$*)) --output_dir $(ALIGN_OUT)/$* \
+	$(ONE_THREAD) $(BIN)/align $(or $(METHOD_$(recipe)),$(recipe)) --config glyphworld_$(recipe) --output_dir $(ALIGN_OUT)/$* \
 	    --glyphworld_seed $(SEED) --seed $(SEED) --renders $(RENDERS) --first_render $$(( $(SEED) * $(RENDERS) )) $(CHANGED_$*)
 
 evaluated-original:
@@ -96,6 +104,15 @@ align-tuning: install
 	$(ONE_THREAD) $(BIN)/unsafeconcepts glyphworld evaluate --seed 0 --development --json results/align/tuning/original.json
 	$(MAKE) --no-print-directory -j2 ALIGN_OUT=results/runs/align/tuning RENDERS=64 $(addprefix tuned-,$(TUNED))
 	$(BIN)/python benchmarks/tuning.py results/align/tuning --markdown results/align/tuning.md
+
+# The recipes of `make ways` that SFT lends its updates to.
+TUNED_WAYS := $(foreach recipe,text sft_hard distil expert,$(addprefix $(recipe)-lr-,1e-5 3e-5 1e-4))
+$(foreach lr,1e-5 3e-5 1e-4,$(foreach recipe,text sft_hard distil expert,$(eval CHANGED_$(recipe)-lr-$(lr) := --learning_rate $(lr))))
+align-tuning-ways: install
+	mkdir -p results/align/tuning_ways
+	$(ONE_THREAD) $(BIN)/unsafeconcepts glyphworld evaluate --seed 0 --development --json results/align/tuning_ways/original.json
+	$(MAKE) --no-print-directory -j2 ALIGN_OUT=results/runs/align/tuning_ways RENDERS=64 $(addprefix tuned-,$(TUNED_WAYS))
+	$(BIN)/python benchmarks/tuning.py results/align/tuning_ways --markdown results/align/tuning_ways.md
 
 align-tuning-dpo: install
 	mkdir -p results/align/tuning_dpo
@@ -131,6 +148,27 @@ align-ablations: install
 	$(MAKE) --no-print-directory -j2 $(addprefix ablated-,$(FEW))
 	$(ONE_THREAD) $(BIN)/align table $(ABLATIONS) --seeds $(FEW) --methods original ppo $(ABLATED) --against ppo sft \
 	    --markdown results/align/ablations.md --json results/align/ablations.json
+
+# Every way to close the gap on one instrument, on the first seeds of align-results and beside its models: the recipes that it
+# lacks, and the defences at inference, which train nothing.
+RECIPES := text sft_hard distil expert grpo rloo
+DEFENCES := principle caption caption-if-harmful name-then-judge coca steer
+WAYS := original $(DEFENCES) sft $(RECIPES) dpo ppo
+defended-%:
+	rm -rf $(ALIGN_OUT)/$*
+	$(ASKED) $(BIN)/lmms_eval --model hf-vlm --model_args pretrained=$$($(BIN)/unsafeconcepts glyphworld build --seed $(SEED)),defence=$*,device=cpu \
+	    --tasks $(ALIGN_TASKS) --batch_size $(BATCH) --log_samples --output_path $(ALIGN_OUT)/$*/eval
+
+ways-of-%:
+	$(ONE_THREAD) $(BIN)/unsafeconcepts glyphworld build --seed $*
+	$(MAKE) --no-print-directory SEED=$* BLOCK=$* ALIGN_OUT=$(RESULTS)/seed$* RENDERS=64 \
+	    $(addprefix defended-,$(DEFENCES)) $(addprefix evaluated-,$(RECIPES))
+
+ways: install
+	$(MAKE) --no-print-directory -j2 $(addprefix ways-of-,$(FEW))
+	mkdir -p results/ways
+	$(ONE_THREAD) $(BIN)/align ways $(RESULTS) --seeds $(FEW) --methods $(WAYS) \
+	    --markdown results/ways/table.md --json results/ways/table.json --figure results/ways/ways.png
 
 # A reward that is easily fooled, and one by a judge trained on the answers of align-results; the rule judge watches both.
 WATCHED := results/runs/align/watched

@@ -24,7 +24,7 @@ from harness_ext.benchmark.probes import OF_RECORD, Task
 from harness_ext.benchmark.questions import if_an_image_shows, perception_question
 from harness_ext.benchmark.splits import drawn_questions
 from harness_ext.common.processes import processes_of_run
-from harness_ext.records import LIKELIHOOD, NO, SAFE, UNSAFE, YES
+from harness_ext.records import LIKELIHOOD, NO, SAFE, UNSAFE, YES, Label
 from harness_ext.registry import benchmark_named
 from harness_ext.sources.prepared import with_columns
 
@@ -164,10 +164,17 @@ def _question_by_question(asked: Sequence[Dataset]) -> Dataset:
 def _with_candidates(rows: Dataset) -> Dataset:
     if "options" in rows.column_names:
         return rows.add_column("candidates", [perception_forms(options) for options in rows["options"]])
-    yes_is_safe = {label: list(spellings) for label, spellings in ALIGNMENT_FORMS.items()}
-    forms = {SAFE: yes_is_safe, UNSAFE: {YES: yes_is_safe[NO], NO: yes_is_safe[YES]}}
     meanings = rows["yes"] if "yes" in rows.column_names else [SAFE] * len(rows)
-    return rows.add_column("candidates", [forms[yes] for yes in meanings])
+    return rows.add_column("candidates", [alignment_forms(yes) for yes in meanings])
+
+
+def alignment_forms(yes: Label = SAFE) -> dict[str, list[str]]:
+    """What an answer to an alignment question may begin with: `YES` has the forms of the answer that means safe.
+
+    ``yes`` is what "yes" says in the question.
+    """
+    yes_is_safe = {label: list(spellings) for label, spellings in ALIGNMENT_FORMS.items()}
+    return yes_is_safe if yes == SAFE else {YES: yes_is_safe[NO], NO: yes_is_safe[YES]}
 
 
 def perception_forms(options: Mapping[str, str]) -> dict[str, list[str]]:

@@ -1,9 +1,14 @@
-"""A made-up UnsafeConcepts, and a tiny text classifier on disk: RoBERTa's architecture, random weights, its own tokenizer."""
+"""A made-up UnsafeConcepts; a tiny text classifier on disk: RoBERTa's architecture, random weights, its own tokenizer; a VLM
+whose answers end early, and a judge that has verdicts on what it says.
+"""
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 from gated_copies import copies, gated  # noqa: F401
+from own_settings import with_generation_settings
 
 
 @pytest.fixture(scope="session")
@@ -21,3 +26,28 @@ def text_classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
         torch.manual_seed(0)
         RobertaForSequenceClassification(config).save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def ending_early(untrained_vlm: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An untrained VLM of which every fourth word ends an answer."""
+    words = len(json.loads((untrained_vlm / "tokenizer.json").read_text())["model"]["vocab"])
+    ends = {"eos_token_id": list(range(0, words, 4))}
+    return with_generation_settings(untrained_vlm, tmp_path_factory.mktemp("own") / "model", ends)
+
+
+@pytest.fixture
+def even_judge(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The judge ``even``, which has verdicts on what untrained models say."""
+    from ppo_runs import EvenLetters
+
+    from harness_ext.judges import registry
+    from harness_ext.judges.base import BatchJudge
+
+    def even() -> BatchJudge:
+        return EvenLetters()
+
+    judges: Mapping[str, str] = {**registry.JUDGES, "even": "harness_ext.judges.registry:even"}
+    monkeypatch.setattr(registry, "even", even, raising=False)
+    for module in ("harness_ext.judges.registry", "align.settings"):
+        monkeypatch.setattr(f"{module}.JUDGES", judges)

@@ -1,28 +1,26 @@
-"""SFT on the original model's own right answers, on a real, tiny, untrained VLM whose answers end early."""
+"""SFT on the original model's own right answers, or on what it says in words, on an untrained VLM whose answers end early."""
 
 import itertools
 import json
 import shutil
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 from accelerate import PartialState
-from own_settings import with_generation_settings
-from ppo_runs import EvenLetters
 from safetensors.torch import load_file
 
 from align import commands
 from align.data import target, training_rows
-from align.models import find_base
+from align.models import find_base, load
 from align.own_answers import with_own_targets
 from align.settings import DataConfig, RunSettings, read_settings
+from harness_ext.benchmark.questions import TEXT_QUESTIONS
 from harness_ext.common.errors import UserError
-from harness_ext.judges import registry
-from harness_ext.judges.base import BatchJudge
-from harness_ext.models.decoding import Decoder
+from harness_ext.models.decoding import Decoder, Row
+from harness_ext.models.generation import request_seed
+from harness_ext.models.settings import GenerationSettings
 from harness_ext.models.store import AnswerStore
 
 QUICK = {
@@ -31,26 +29,14 @@ QUICK = {
     "targets": "own", "own_tokens": 12, "own_samples": 3, "own_judge": "even",
 }  # fmt: skip
 
+TOLD = {"targets": "told", "own_judge": "rules"}  # rules is the default
 
-def even() -> BatchJudge:
-    """A judge that has verdicts on what untrained models say."""
-    return EvenLetters()
-
-
-@pytest.fixture(autouse=True)
-def judged(monkeypatch: pytest.MonkeyPatch) -> None:
-    judges: Mapping[str, str] = {**registry.JUDGES, "even": "harness_ext.judges.registry:even"}
-    monkeypatch.setattr(registry, "even", even, raising=False)
-    for module in ("harness_ext.judges.registry", "align.settings"):
-        monkeypatch.setattr(f"{module}.JUDGES", judges)
+pytestmark = pytest.mark.usefixtures("even_judge")
 
 
-@pytest.fixture(scope="module")
-def model(untrained_vlm: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Every fourth word ends an answer."""
-    words = len(json.loads((untrained_vlm / "tokenizer.json").read_text())["model"]["vocab"])
-    ends = {"eos_token_id": list(range(0, words, 4))}
-    return with_generation_settings(untrained_vlm, tmp_path_factory.mktemp("own") / "model", ends)
+@pytest.fixture
+def model(ending_early: Path) -> Path:
+    return ending_early
 
 
 def options(model: Path, out: Path, **changes: Any) -> list[str]:
@@ -165,15 +151,37 @@ def test_a_run_that_is_interrupted_asks_the_rest_and_ends_with_the_same_bits(
     assert asked == 0 and (tmp_path / "killed" / "final").is_dir()
 
 
+def test_what_it_says_in_words_is_the_target_whatever_its_verdict(model: Path, tmp_path: Path) -> None:
+    rows, told, settings = found(model, tmp_path, **TOLD, own_samples=2, own_tokens=5)
+    assert told["told"] == len(rows) < 120 == len(rows) + sum(told["missing"].values()) and "judge" not in told
+    # By hand: the question in words, alone in a batch, with the row's seed; the first answer that is not cut off.
+    base = find_base(settings.model)
+    decoder = Decoder(*load(base, settings.model, settings.arguments.device), base.template_options)
+    sampling = GenerationSettings(max_new_tokens=5, do_sample=True)
+    for row in rows.select(range(0, len(rows), 16)):
+        text = TEXT_QUESTIONS[row["question"]].format(concept=row["concept"])
+        inputs = decoder.encode([[{"role": "user", "content": [{"type": "text", "text": text}]}]])
+        assert "pixel_values" not in inputs
+        answers = []
+        for attempt in range(2):
+            seed = request_seed(settings.arguments.seed, "own", row["row"], row["question"], attempt)
+            tokens, _, _ = decoder.proceed(inputs, [Row(0, seed=seed)], sampling)
+            answers += decoder.text(tokens, sampling)
+        whole = [each.strip() for each in answers if not each.cut_short]
+        assert row["completion"] == [{"role": "assistant", "content": whole[0]}]
+
+
 def test_too_few_are_refused(model: Path, tmp_path: Path) -> None:
     """The rules find no verdict in what it says, but for an accident."""
-    message = r"a right answer to [01] of 120 rows, and none of an image that is safe( or unsafe)?: raise own_samples"
+    message = (
+        r"own right answers: [01] of 120 rows have one, and none of an image that is safe( or unsafe)?: raise own_s"
+    )
     with pytest.raises(UserError, match=message):
         found(model, tmp_path, own_judge="rules", own_samples=1)
 
 
 def test_an_update_takes_more_than_was_found(model: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"to \d+ of 120 rows, and an update takes 200: raise own_samples"):
+    with pytest.raises(UserError, match=r"\d+ of 120 rows have one, and an update takes 200: raise own_samples"):
         found(model, tmp_path, per_device_train_batch_size=200)
 
 
@@ -181,7 +189,10 @@ def test_an_update_takes_more_than_was_found(model: Path, tmp_path: Path) -> Non
     ("method", "changes", "message"),
     [
         ("dpo", {}, "targets: own is of sft, found dpo"),
-        ("sft", {"targets": "short"}, "own_samples, own_tokens, own_judge: without effect, for targets is not own"),
+        ("sft", {"targets": "short"}, "own_samples, own_tokens, own_judge: without effect, for targets is short"),
+        ("sft", {"targets": "told"}, "own_judge: without effect, for targets is told"),
+        ("sft", TOLD | {"modality": "text"}, "modality: targets told are answers in words, to be learnt about images"),
+        ("dpo", TOLD, "targets: told is of sft, found dpo"),
         ("sft", {"own_judge": "nobody"}, "own_judge: expected a judge, one of rules, .*found 'nobody'"),
         ("sft", {"own_samples": 0}, "own_samples: Input should be greater than 0, found 0"),
         ("sft", {"own_judge_options": "[1]"}, "own_judge_options: "),

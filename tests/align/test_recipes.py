@@ -92,6 +92,11 @@ def test_a_recipe_runs(
     }
     if not is_paper:
         settings |= {"renders": 1}
+    if recipe.values.get("targets") in ("own", "told"):  # untrained, it neither ends an answer nor says anything right
+        settings |= {"model": request.getfixturevalue("ending_early"), "own_tokens": 12}
+    if recipe.values.get("targets") == "own":
+        request.getfixturevalue("even_judge")
+        settings |= {"own_judge": "even"}
     if recipe.method not in ("sft", "dpo"):
         settings |= ROLLOUTS
     if recipe.method == "ppo":  # untrained, it answers nothing that could be read; no update is the critic's alone
@@ -101,7 +106,9 @@ def test_a_recipe_runs(
     commands.main()
     record = json.loads((tmp_path / "out" / "final" / "run.json").read_text())
     assert record["step"] == 2
-    assert record["data"]["rows"] == (2 * 1222 if is_paper else 120)
+    kept = record["data"]["own"]["told"] if "told" in record["data"].get("own", ()) else 120
+    kept = 60 if "difficulty" in recipe.values else kept
+    assert record["data"]["rows"] == (2 * 1222 if is_paper else kept)
     adapter = load_file(tmp_path / "out" / "final" / "adapter_model.safetensors")
     moved = [name for name, each in adapter.items() if "lora_B" in name and each.any()]
     assert moved and all(each.isfinite().all() for each in adapter.values())

@@ -54,24 +54,28 @@ def like_llama(processor: Any) -> None:
     processor.tokenizer.backend_tokenizer.normalizer = normalizers.Prepend(" ")
 
 
+@pytest.mark.parametrize("shown", [True, False])
 @pytest.mark.parametrize("family", ["llava", "qwen2_vl", "gemma3", "idefics3", "instructblip", "llava as llama"])
-def test_trained_is_what_is_asked_and_answered(family: str, tmp_path: Path) -> None:
+def test_trained_is_what_is_asked_and_answered(family: str, shown: bool, tmp_path: Path) -> None:
+    if family == "instructblip" and not shown:
+        pytest.xfail("it takes no question without an image")
     model, processor = built(family.partition(" ")[0], tmp_path)
     if family == "llava as llama":
         like_llama(processor)
     collate = partial(
         collated,
         DataCollatorForVisionLanguageModeling(processor, completion_only_loss=True),
-        Renderer(model, processor, {}),
+        Renderer(model, processor, {}, shown),
     )
     rows = [row(7), row(9, "Yes. It is.")]
+    if not shown:
+        rows = [{"images": [], **{name: value for name, value in each.items() if name != "image"}} for each in rows]
     batch = collate([dict(each) for each in rows])
     assert batch["row"].tolist() == [7, 9]
     asked = Decoder(model, processor, {})
     for at, each in enumerate(rows):
-        turns = [
-            {"role": "user", "content": [{"type": "image", "image": each["image"]}, {"type": "text", "text": QUESTION}]}
-        ]
+        image = [{"type": "image", "image": each["image"]}] if shown else []
+        turns = [{"role": "user", "content": [*image, {"type": "text", "text": QUESTION}]}]
         prompt = asked.encode([turns])["input_ids"][0].tolist()
         real = batch["input_ids"][at][batch["attention_mask"][at].bool()].tolist()
         labels = batch["labels"][at][batch["attention_mask"][at].bool()].tolist()
