@@ -157,9 +157,9 @@ class PPOTrainer(GRPOTrainer):
         given = model, input_ids, attention_mask, logits_to_keep
         if torch.is_grad_enabled() or self._trunk.is_reference:
             return super()._get_per_token_logps_and_entropies(*given, *args, **kwargs)
-        with self._trunk.recording():
+        with self._trunk.recording(attention_mask[:, -logits_to_keep:]) as recording:
             scored = super()._get_per_token_logps_and_entropies(*given, *args, **kwargs)
-        self._old, self._features = scored[0], self._trunk.take(logits_to_keep)
+        self._old, self._features = scored[0], recording.features
         return scored
 
     def _calculate_rewards(
@@ -203,6 +203,7 @@ class PPOTrainer(GRPOTrainer):
         reference = batch.pop("ref_per_token_logps")
         self._metrics["train"].pop("frac_reward_zero_std", None)
         scored = Scored(self._scores, self._old, reference, batch["completion_mask"], self._features, self._judged)
+        self._features = None  # the critic keeps them, and in the precision that they are in
         reason = "a log-probability is not a finite number: the weights or the precision are at fault"
         self._stop_if(scored.broken(), reason)
         kl, of_anchors = (self._credit.kl(scored, judged) for judged in (True, False))
