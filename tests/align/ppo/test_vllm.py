@@ -81,12 +81,11 @@ def test_the_surrogate_is_weighted_by_the_policys_ratio_to_vllm(
 def test_a_response_that_vllm_drew_too_seldom_is_masked(
     untrained_vlm: Path, tmp_path: Path, apart: dict[str, float]
 ) -> None:
-    """In TRL's own mode: six tokens of which each is .19 nats likelier to the policy are beyond a ratio of 3."""
-    apart["nats"] = -0.19
-    run = drawn_by_vllm(untrained_vlm, tmp_path, vllm_importance_sampling_mode="sequence_mask")
+    """In TRL's own mode: a token that is 1.2 nats likelier to the policy is beyond a ratio of 3."""
+    apart["nats"] = -1.2
+    run = drawn_by_vllm(untrained_vlm, tmp_path, vllm_importance_sampling_mode="sequence_mask", max_mismatch=2.0)
     run.train()
-    whole = run.batch["completion_mask"].sum(1) == 6
-    assert whole.any() and not run.batch["advantages"][whole].any()
+    assert not run.batch["advantages"].any()
 
 
 def test_a_run_stops_where_vllm_draws_from_something_else(
