@@ -62,7 +62,7 @@ class PPOConfig(GRPOConfig):
         50.0, "Stop the run when the KL to the reference, in nats a response, is above this."
     )
     max_mismatch: PositiveFloat = option(
-        0.2,
+        0.1,
         "use_vllm: stop the run when its log-probabilities and the policy's differ by more than this on average, in nats a "
         "token.",
     )
