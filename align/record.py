@@ -19,6 +19,7 @@ from align.data import fingerprint
 from align.models import Base
 from align.rewards.base import Reward, rest_of
 from align.settings import RunSettings
+from align.vllm import is_used, noted
 from harness_ext.common.errors import UserError
 from harness_ext.common.files import write_text
 from harness_ext.common.options import problem
@@ -26,6 +27,7 @@ from harness_ext.common.reading import read_json
 from harness_ext.judges import RuleJudge
 from harness_ext.judges.base import BatchJudge
 from harness_ext.models.checkpoint import weights_identity
+from harness_ext.models.vllm import version_of_vllm
 from harness_ext.registry import benchmark_named
 from harness_ext.report.page.training import RECORD_FILE
 
@@ -43,6 +45,7 @@ class _Read(TypedDict, total=False):
     rests_on: dict[str, str]
     arguments: dict[str, Any]
     processes: int
+    noise: str
     environment: dict[str, Any]
     step: int
     seconds: float
@@ -56,7 +59,9 @@ _LIBRARIES: Final = ("torch", "transformers", "trl", "peft", "accelerate", "data
 _BESIDE: Final = (
     "dataloader_in_order dataloader_multiprocessing_context dataloader_num_workers dataloader_persistent_workers "
     "dataloader_pin_memory dataloader_prefetch_factor disable_tqdm hub_token local_rank log_level log_level_replica "
-    "log_on_each_node max_kl monitor_stop monitor_warn output_dir project report_to run_name save_total_limit stop_on_na"
+    "log_on_each_node max_kl max_mismatch monitor_stop monitor_warn output_dir project report_to run_name save_total_limit "
+    "stop_on_na vllm_enable_sleep_mode vllm_gpu_memory_utilization vllm_group_port vllm_server_base_url vllm_server_host "
+    "vllm_server_port vllm_server_timeout"
 )
 # Without effect where no judge watches.
 _OF_MONITOR: Final = "monitor_first monitor_options monitor_window"
@@ -100,9 +105,11 @@ def make_record(
         "rests_on": dict(rests_on),
         "arguments": dict(sorted(settings.arguments.to_dict().items())),
         "processes": settings.arguments.world_size,
+        **noted(settings.arguments),
         "environment": {
             "python": platform.python_version(),
             **{name: importlib.metadata.version(name) for name in _LIBRARIES},
+            **({"vllm": version_of_vllm()} if is_used(settings.arguments) else {}),
             "device": torch.cuda.get_device_name() if settings.arguments.device.type == "cuda" else "cpu",
         },
     }

@@ -9,6 +9,8 @@ from typing import Final
 import torch
 from transformers import GenerationConfig, PreTrainedModel
 
+from align.vllm import draw_by_ours
+
 # A token with this bias has probability 0 in every precision; with minus infinity the entropy would be NaN.
 _NEVER: Final = -1e4
 
@@ -18,8 +20,9 @@ def draw_what_is_scored(model: PreTrainedModel) -> None:
 
     Replaces its generation settings by fresh ones that keep only the tokens which begin, pad and end a text: `generate` takes
     from the checkpoint whatever the trainer does not set. TRL bans the image token when it draws, but not when it scores; a
-    bias of the output layer bans it in both. A second call changes nothing.
+    bias of the output layer bans it in both. What vLLM draws: `align/vllm.py`. A second call changes nothing.
     """
+    draw_by_ours()
     own = model.generation_config
     model.generation_config = GenerationConfig(
         bos_token_id=own.bos_token_id, pad_token_id=own.pad_token_id, eos_token_id=own.eos_token_id

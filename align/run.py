@@ -120,6 +120,8 @@ def _say_resumed(checkpoint: Path, record: Record) -> None:
     say(f"resuming from {checkpoint}", file=sys.stderr)
     if others := other_environment(read_record(checkpoint), record):
         say("  but not to the same bits, for these differ:\n    " + "\n    ".join(others), file=sys.stderr)
+    if "noise" in record:
+        say(f"  but not to the same bits, for the noise of its responses is {record['noise']}", file=sys.stderr)
 
 
 def _train(trainer: WholeCheckpoints, checkpoint: Path | None, folder: RunFolder) -> None:

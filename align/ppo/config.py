@@ -17,10 +17,9 @@ from harness_ext.judges.registry import JUDGES
 WITHOUT_EFFECT: Final = (
     "beta delta fp16 generation_kwargs importance_sampling_level loss_type mask_truncated_completions min_p "
     "multi_objective_aggregation num_generations off_policy_mask_threshold repetition_penalty router_aux_loss_coef "
-    "scale_rewards sync_ref_model top_entropy_quantile top_k top_p use_bias_correction_kl use_adaptive_entropy"
+    "scale_rewards sync_ref_model top_entropy_quantile top_k top_p use_bias_correction_kl use_adaptive_entropy "
+    "vllm_structured_outputs_regex"
 )
-# Responses are drawn with their own seeded noise, so that a resumed run and one on several processes draw the same ones.
-UNSUPPORTED: Final = ("use_transformers_continuous_batching", "use_vllm")
 _Share = Annotated[float, Field(ge=0, le=1)]
 # The bounds of TRL's settings; those of `PPOConfig` have theirs in its annotations.
 _OF_TRL: Final = {
@@ -61,6 +60,11 @@ class PPOConfig(GRPOConfig):
     )
     max_kl: PositiveFloat = option(
         50.0, "Stop the run when the KL to the reference, in nats a response, is above this."
+    )
+    max_mismatch: PositiveFloat = option(
+        0.1,
+        "use_vllm: stop the run when its log-probabilities and the policy's differ by more than this on average, in nats a "
+        "token.",
     )
     missing_eos_penalty: PositiveFloat | None = option(
         None, "Taken from the score of a response that max_completion_length cut off."
@@ -107,9 +111,10 @@ class PPOConfig(GRPOConfig):
             raise UserError(
                 f"{', '.join(in_vain)}: without effect in PPO, or harmful to it; take it out (why: align/ppo/config.py)"
             )
-        if unsupported := [name for name in UNSUPPORTED if getattr(self, name)]:
+        if self.use_transformers_continuous_batching:
+            # Responses are drawn with their own seeded noise.
             raise UserError(
-                f"{', '.join(unsupported)}: PPO draws its rollouts itself; take it out, or train by `align grpo`"
+                "use_transformers_continuous_batching: PPO draws its rollouts itself, or by use_vllm; take it out"
             )
         for name, kind in (_OF_TRL | PPOConfig.__annotations__).items():
             require(name, getattr(self, name), kind)

@@ -23,7 +23,7 @@ class Scored(NamedTuple):
         policy: Log-probabilities of the drawn tokens under the policy that drew them, shape (B, T).
         reference: The same under the reference, shape (B, T).
         mask: 1 on a real token, 0 on padding, shape (B, T).
-        features: What the critic reads before each token, shape (B, T, width).
+        features: What the critic reads before each of the N real tokens, response by response, shape (N, width).
         judged: Which responses have a score, shape (B,); the others are anchors, with a score of 0.
     """
 
@@ -78,37 +78,42 @@ class Credit:
         """
         args, mask = self._args, scored.mask
         judged = mask * scored.judged[:, None]
-        values = torch.where(scored.judged[:, None], self.critic.values(scored.features), 0.0)
+        values = torch.where(scored.judged[:, None], self.critic.values(scored.features, mask), 0.0)
         rewards = token_rewards(scored.scores, scored.policy, scored.reference, mask, self.kl_coef)
         advantages = generalized_advantages(rewards, values, mask, args.gamma, args.lam)
         returns = generalized_advantages(rewards, values, mask, args.gamma, args.critic_lam) + values
         if args.whiten_advantages:
             over = Moments(*self._accelerator.reduce(torch.stack(moments(advantages, judged)), reduction="sum"))
             advantages = whiten_apart(advantages, mask, judged, over)
-        figures = self._train_critic(scored.features, returns, values, judged.bool(), rollout) | {"ppo/kl": kl}
+        tokens = judged.bool()
+        # Nothing is copied where there are no anchors.
+        features = scored.features if bool(scored.judged.all()) else scored.features[tokens[mask.bool()]]
+        figures = self._train_critic(features, returns[tokens], values[tokens], rollout) | {"ppo/kl": kl}
         if args.kl_target is not None:
             figures["ppo/kl_coef"] = self.kl_coef
             count = int(scored.judged.sum()) * self._accelerator.num_processes
             self.kl_coef = adapted_kl_coef(self.kl_coef, kl, args.kl_target, args.kl_horizon, count)
         return advantages, figures
 
-    def _train_critic(
-        self, features: Tensor, returns: Tensor, values: Tensor, tokens: Tensor, rollout: int
-    ) -> dict[str, float]:
-        features, returns, values = (self._gathered(part, tokens) for part in (features, returns, values))
+    def _train_critic(self, features: Tensor, returns: Tensor, values: Tensor, rollout: int) -> dict[str, float]:
+        features, returns, values = (self._gathered(part) for part in (features, returns, values))
         loss = self.critic.learn(features, returns, values, rollout)
         figures = {"ppo/value_loss": loss, "ppo/value": float(values.mean())}
         explained = self.critic.explained_variance()
         return figures | ({"ppo/explained_variance": explained} if isfinite(explained) else {})
 
-    def _gathered(self, part: Tensor, tokens: Tensor) -> Tensor:
-        """The real tokens of all processes, response by response: ``part`` (B, T, …) becomes (N, …)."""
+    def _gathered(self, part: Tensor) -> Tensor:
+        """The tokens of all processes, one process after the other: ``part`` (n, …) becomes (N, …)."""
         if self._accelerator.num_processes == 1:
-            return part[tokens]
-        gathered = self._accelerator.gather(self._accelerator.pad_across_processes(part, dim=1))
-        # As numbers: padding would turn truth values into them, on the processes that need it and on no other.
-        real = self._accelerator.gather(self._accelerator.pad_across_processes(tokens.long(), dim=1)).bool()
-        return gathered[real]
+            return part
+        counts = self._accelerator.gather(torch.tensor([len(part)], device=part.device)).tolist()
+        everywhere = self._accelerator.gather(self._accelerator.pad_across_processes(part))
+        # The padding between them is closed in place: a second copy of a rollout's features would be large.
+        end = 0
+        for of_process, count in zip(everywhere.split(max(counts)), counts, strict=True):
+            everywhere[end : end + count] = of_process[:count].clone()
+            end += count
+        return everywhere[:end]
 
     def save(self, folder: Path) -> None:
         """Write the critic and the KL's weight."""

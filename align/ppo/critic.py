@@ -26,6 +26,8 @@ CRITIC_FILE: Final = "critic_state.pt"
 _FIRST_TRAINING: Final = 5
 # Rollouts that explained variance is pooled over: once nearly every answer is right, few of them hold a wrong one to explain.
 _POOLED: Final = 40
+# Numbers of features that are put into the head's own precision at a time: 64 MiB in float32.
+_PIECE: Final = 2**24
 
 
 class Trunk:
@@ -39,9 +41,7 @@ class Trunk:
     def __init__(self, model: PeftModel) -> None:
         decoder = _decoder(model)
         self.width: int = 2 * decoder.config.hidden_size
-        self._early: list[Tensor] = []
-        self._late: list[Tensor] = []
-        self._open = False
+        self._recording: _Recording | None = None
         self._adapted = next(module for module in model.modules() if isinstance(module, BaseTunerLayer))
         decoder.layers[0].register_forward_hook(self._keep_early)
         decoder.register_forward_hook(self._keep_late)
@@ -52,38 +52,61 @@ class Trunk:
         return bool(self._adapted.disable_adapters)
 
     @contextmanager
-    def recording(self) -> Iterator[None]:
-        """Keep the hidden states of every forward pass within, in place of what was kept before."""
-        self._early, self._late, self._open = [], [], True
+    def recording(self, mask: Tensor) -> Iterator["_Recording"]:
+        """Keep the features of the responses that the forward passes within score; ``mask`` is theirs, shape (B, T)."""
+        self._recording = _Recording(mask.bool(), self.width)
         try:
-            yield
+            yield self._recording
         finally:
-            self._open = False
-
-    def take(self, tokens: int) -> Tensor:
-        """The features of what was recorded, before each of the last ``tokens`` tokens; forgets the recording.
-
-        Shape (B, tokens, 2 H): the mean, over the positions from the prompt's last one on, of the two hidden states, each
-        divided by its root mean square. Nothing at or after a token counts for its features.
-        """
-        early, late, self._early, self._late = torch.cat(self._early), torch.cat(self._late), [], []
-        count = torch.arange(1, tokens + 1, device=early.device)[None, :, None]
-        means = [self._normed(states, tokens).cumsum(1) / count for states in (early, late)]
-        return torch.cat(means, dim=-1).to(late.dtype)  # what the critic keeps of a rollout is large
-
-    @staticmethod
-    def _normed(states: Tensor, tokens: int) -> Tensor:
-        states = states[:, -tokens - 1 : -1]
-        states = states.to(torch.promote_types(states.dtype, torch.float32))
-        return nn.functional.rms_norm(states, states.shape[-1:])
+            self._recording = None
 
     def _keep_early(self, _: nn.Module, __: Any, output: Any) -> None:
-        if self._open:
-            self._early.append((output[0] if isinstance(output, tuple) else output).detach())
+        if self._recording is not None:
+            self._recording.early(output[0] if isinstance(output, tuple) else output)
 
     def _keep_late(self, _: nn.Module, __: Any, output: Any) -> None:
-        if self._open:
-            self._late.append(output.last_hidden_state.detach())
+        if self._recording is not None:
+            self._recording.late(output.last_hidden_state)
+
+
+class _Recording:
+    """The features of a rollout's responses, written in place pass by pass: at 7B they are large.
+
+    Attributes:
+        features: Before each of the N real tokens, response by response, shape (N, 2 H): the mean, over the positions from
+            the prompt's last one on, of the two hidden states, each divided by its root mean square. Nothing at or after a
+            token counts for its features. In the precision that the pass computes in.
+    """
+
+    def __init__(self, mask: Tensor, width: int) -> None:
+        self._mask, self._width = mask, width
+        self.features = torch.empty(0)
+        self._early = torch.empty(0)
+        self._rows = self._written = 0
+
+    def early(self, states: Tensor) -> None:
+        """Note the first layer's output, shape (b, S, H), of the next b responses."""
+        self._early = self._means(states)
+
+    def late(self, states: Tensor) -> None:
+        """Write the features of these responses, whose last hidden states, shape (b, S, H), these are."""
+        late, real = self._means(states), self._mask[self._rows : self._rows + len(states)]
+        if self._rows == 0:
+            kind = states.device.type
+            precision = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else states.dtype
+            self.features = torch.empty(int(self._mask.sum()), self._width, dtype=precision, device=states.device)
+        end, half = self._written + int(real.sum()), self._width // 2
+        self.features[self._written : end, :half] = self._early[real]
+        self.features[self._written : end, half:] = late[real]
+        self._rows, self._written, self._early = self._rows + len(states), end, torch.empty(0)
+
+    def _means(self, states: Tensor) -> Tensor:
+        """The running means of the normalised states, shape (b, T, H), in float32 at least."""
+        tokens = self._mask.shape[1]
+        states = states.detach()[:, -tokens - 1 : -1]
+        states = states.to(torch.promote_types(states.dtype, torch.float32))
+        count = torch.arange(1, tokens + 1, device=states.device)[None, :, None]
+        return nn.functional.rms_norm(states, states.shape[-1:]).cumsum(1) / count
 
 
 def _decoder(model: PeftModel) -> Any:
@@ -135,9 +158,16 @@ class Critic:
         self._measured: deque[tuple[Moments, Moments]] = deque(maxlen=_POOLED)
 
     @torch.no_grad()
-    def values(self, features: Tensor) -> Tensor:
-        """Values, shape (B, T), of features of shape (B, T, width)."""
-        return self.head(features)
+    def values(self, features: Tensor, mask: Tensor) -> Tensor:
+        """Values, shape (B, T) as ``mask``, of the features of its real tokens, shape (N, width); arbitrary at padding."""
+        width, pieces = features.shape[1], mask.bool().split(max(1, _PIECE // (mask.shape[1] * features.shape[1])))
+        values = []
+        for real, of_real in zip(pieces, features.split([int(piece.sum()) for piece in pieces]), strict=True):
+            # With its padding: a product of matrices of another shape is rounded otherwise, and runs would not repeat.
+            padded = features.new_zeros(*real.shape, width, dtype=self.head.value.weight.dtype)
+            padded[real] = of_real.to(padded.dtype)
+            values.append(self.head(padded))
+        return torch.cat(values)
 
     def learn(self, features: Tensor, returns: Tensor, values: Tensor, rollout: int) -> float:
         """Add a rollout's real tokens, and train on the latest rollouts.

@@ -8,6 +8,9 @@ Read: ``_step``, ``_metrics``, ``num_iterations``, ``epsilon_low``, ``epsilon_hi
 ``generation_config``, ``reward_weights``; of a rollout the keys ``prompt_ids``, ``prompt_mask``, ``completion_ids``,
 ``completion_mask``, ``ref_per_token_logps`` and `FORWARD_KEYS`. Written: ``advantages`` as (B, T), ``old_per_token_logps``.
 
+For ``use_vllm``: the name ``VLLMGeneration`` in the modules of both trainers, which ``align/vllm.py`` gives its own class
+(``tests/align/ppo/test_vllm.py``); of a rollout ``sampling_per_token_logps`` and ``importance_sampling_ratio``.
+
 Relied on: with ``beta`` other than 0 the reference's log-probabilities are computed, with the adapter off; sampling is
 ``model.generate(..., generation_config=self.generation_config)``; a loss is not divided by the number of micro-batches; the
 fused head that scores reads the output layer's bias, and drawing bans no token but the image's (``align/rollouts.py``).

@@ -110,7 +110,7 @@ class PPOTrainer(GRPOTrainer):
         self._trunk = Trunk(self.model)
         critic = Critic(self._trunk.width, args, self.accelerator.device)
         self._credit = Credit(critic, args, self.accelerator)
-        self._sampling = _greedy(self.generation_config)
+        self._sampling = None if args.use_vllm else _greedy(self.generation_config)
         is_read = {"question", "label", "concept"} <= set(train_dataset.column_names)
         self._drawn = Drawn(RULES.name) if is_read else None
         # The rollout that is being drawn: this process's rows and responses as a stop reports them, their scores, 0 for an
@@ -142,6 +142,8 @@ class PPOTrainer(GRPOTrainer):
         return self._passes.micro_batch(self._step % self._steps_per_rollout)
 
     def _generate_single_turn(self, prompt_ids: list[Any], *args: Any, **kwargs: Any) -> Any:
+        if self._sampling is None:
+            return super()._generate_single_turn(prompt_ids, *args, **kwargs)
         first = self.accelerator.process_index * len(prompt_ids)
         places = range(first, first + len(prompt_ids))
         seeds = [request_seed(self.args.seed, "rollout", self.rollout, place) for place in places]
@@ -157,9 +159,9 @@ class PPOTrainer(GRPOTrainer):
         given = model, input_ids, attention_mask, logits_to_keep
         if torch.is_grad_enabled() or self._trunk.is_reference:
             return super()._get_per_token_logps_and_entropies(*given, *args, **kwargs)
-        with self._trunk.recording():
+        with self._trunk.recording(attention_mask[:, -logits_to_keep:]) as recording:
             scored = super()._get_per_token_logps_and_entropies(*given, *args, **kwargs)
-        self._old, self._features = scored[0], self._trunk.take(logits_to_keep)
+        self._old, self._features = scored[0], recording.features
         return scored
 
     def _calculate_rewards(
@@ -203,6 +205,7 @@ class PPOTrainer(GRPOTrainer):
         reference = batch.pop("ref_per_token_logps")
         self._metrics["train"].pop("frac_reward_zero_std", None)
         scored = Scored(self._scores, self._old, reference, batch["completion_mask"], self._features, self._judged)
+        self._features = None  # the critic keeps them, and in the precision that they are in
         reason = "a log-probability is not a finite number: the weights or the precision are at fault"
         self._stop_if(scored.broken(), reason)
         kl, of_anchors = (self._credit.kl(scored, judged) for judged in (True, False))
@@ -212,11 +215,36 @@ class PPOTrainer(GRPOTrainer):
             found = f"{kl:.3g} nats a response" if not kl <= self.args.max_kl else f"{of_anchors:.3g} nats an anchor"
             reason = f"the KL to the reference is {found}, and max_kl is {self.args.max_kl:g}"
             raise self._stopped(f"{reason}: lower the learning rate, or raise kl_coef", range(len(self._samples)))
-        batch["advantages"], figures = self._credit.assign(scored, kl, self.rollout)
+        ratio = self._sampled_by_vllm(batch, scored)
+        advantages, figures = self._credit.assign(scored, kl, self.rollout)
+        # A weight of the clipped surrogate, as in TRL: it is never negative.
+        batch["advantages"] = advantages if ratio is None else advantages * ratio
         for name, value in figures.items():
             self._log(name, value)
         batch["old_per_token_logps"], batch["judged"] = scored.policy, self._judged
         return batch
+
+    def _sampled_by_vllm(self, batch: dict[str, Any], scored: Scored) -> Tensor | None:
+        """TRL's ratio of the policy's to vLLM's probabilities, shape (B, T) or (B, 1), where vLLM drew and it is asked for.
+
+        Stops where the two are too far apart to be corrected: vLLM draws by other weights, or from other prompts.
+        """
+        drawn, ratio = batch.pop("sampling_per_token_logps", None), batch.pop("importance_sampling_ratio", None)
+        if drawn is None:
+            return None
+        known = scored.mask.bool() & drawn.isfinite()
+        apart = torch.where(known, scored.policy - drawn, 0.0).abs()
+        total = self.accelerator.reduce(torch.stack([apart.sum(), known.sum().float()]), reduction="sum")
+        mean, most = float(total[0] / total[1]), float(self.accelerator.gather(apart.max()).max())
+        self._log("ppo/mismatch", mean)
+        self._log("ppo/mismatch_max", most)
+        if not mean <= self.args.max_mismatch:
+            raise self._stopped(
+                f"vLLM's log-probabilities and the policy's are {mean:.3g} nats a token apart, and max_mismatch is "
+                f"{self.args.max_mismatch:g}: vLLM has other weights, another precision, or other prompts",
+                apart.sum(1).topk(min(8, len(apart))).indices.tolist(),
+            )
+        return ratio
 
     def _log_probabilities(self, model: Any, batch: dict[str, Any], compute_entropy: bool) -> tuple[Any, ...]:
         """Log-probabilities of the drawn tokens, and entropies where asked for, each of shape (B, T)."""

@@ -42,6 +42,7 @@ from harness_ext.common.provenance import forget_model
 from harness_ext.common.thoughts import after_thoughts
 from harness_ext.models.checkpoint import record_model
 from harness_ext.models.generation import REQUEST_ERRORS
+from harness_ext.models.noise import drawn_by
 from harness_ext.models.sanity import unlikely
 from harness_ext.models.settings import Count, Generated, GenerationSettings, Share
 from harness_ext.models.store import AnswerStore, answer_key, answers_folder
@@ -149,6 +150,8 @@ class AnsweringModel(lmms):
     # Whether it scores candidates, and searches with beams, where a task asks for it.
     scores_candidates: ClassVar[bool] = False
     beams: ClassVar[bool] = False
+    # What a sampled answer depends on beside its seed.
+    _noise: tuple[str, ...] = ()
 
     @checked
     def __init__(
@@ -292,7 +295,7 @@ class AnsweringModel(lmms):
         """What identifies an answer of this model; only a sampled one depends on the seed and on which request it is."""
         parts: list[Any] = [question.prompt, question.images, asdict(question.settings), dict(question.candidates)]
         if question.settings.do_sample:
-            parts += [self._seed, question.sampling]
+            parts += [self._seed, question.sampling, *self._noise]
         return answer_key(_ANSWERS_VERSION, *parts)
 
 
@@ -317,6 +320,7 @@ class LocalModel(AnsweringModel):
         this backend's answers depend on.
         """
         self._model = model
+        self._noise = drawn_by(model.device)
         self.identified(pretrained, commit, adapter, model.dtype, model.device, rests_on)
 
     def identified(

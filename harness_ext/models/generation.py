@@ -1,8 +1,9 @@
 """How an answer is generated: sampling that does not depend on the batch, and scores that are watched.
 
-lmms-eval seeds the random generators once a run, so that an answer depends on what was asked before. Here every answer has a
-generator of its own, seeded by the run's seed and the request's identity. Scores that are NaN or infinite would become an
-empty answer, or end a sampled run on a GPU. Here such an answer fails, and its neighbours in the batch stay as they are.
+lmms-eval seeds the random generators once a run, so that an answer depends on what was asked before. Here every answer has
+noise of its own (``noise.py``), seeded by the run's seed and the request's identity. Scores that are NaN or infinite would
+become an empty answer, or end a sampled run on a GPU. Here such an answer fails, and its neighbours in the batch stay as they
+are.
 """
 
 import hashlib
@@ -22,6 +23,7 @@ from transformers import (
 )
 
 from harness_ext.common.failures import failure_reason, mark_failed
+from harness_ext.models.noise import GumbelNoise
 from harness_ext.models.settings import GenerationSettings
 
 NOT_FINITE: Final = (
@@ -78,7 +80,7 @@ def seeded_sampling(settings: GenerationSettings, seeds: list[int]) -> LogitsPro
         processors.append(TopKLogitsWarper(settings.top_k))
     if settings.top_p < 1.0:
         processors.append(TopPLogitsWarper(settings.top_p))
-    processors.append(_GumbelNoise(seeds))
+    processors.append(GumbelNoise(seeds))
     return processors
 
 
@@ -86,25 +88,6 @@ def request_seed(seed: int, *identity: object) -> int:
     """A seed of 63 bits for one answer, from the run's seed and what identifies the request."""
     text = repr((seed, *identity)).encode()
     return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big") >> 1
-
-
-class _GumbelNoise(LogitsProcessor):
-    """Adds Gumbel noise of each row's own generator: the largest sum is a sample of the softmax (Gumbel, 1954)."""
-
-    def __init__(self, seeds: list[int]) -> None:
-        # Drawn on the CPU, so that a seed means the same sample on every device.
-        self._generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-
-    def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
-        """Noisy scores, shape (B, V) as given, in float32."""
-        uniform = torch.stack(
-            [torch.rand(scores.shape[1], generator=generator, dtype=torch.float64) for generator in self._generators]
-        )
-        if scores.is_cuda:
-            # The logarithms are most of the work: a GPU takes them in no time, a CPU in as long as a small model's pass.
-            uniform = uniform.to(scores.device)
-        gumbel = -torch.log(-torch.log(uniform.clamp_min(torch.finfo(torch.float64).tiny)))
-        return scores.float() + gumbel.to(scores.device, torch.float32)  # type: ignore[return-value]
 
 
 def no_distributions(scores: torch.Tensor) -> torch.Tensor:

@@ -21,7 +21,7 @@ from harness_ext.glyphworld.concepts import CONCEPTS
 from harness_ext.glyphworld.questions import NAMING_QUESTION
 from harness_ext.glyphworld.render import ALIGNMENT_SEEDS, render
 from harness_ext.judges.base import Answer
-from harness_ext.models.generation import _GumbelNoise
+from harness_ext.models.noise import GumbelNoise
 
 
 def rows(count: int) -> Dataset:
@@ -148,14 +148,14 @@ class Noted(PPOTrainer):
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         self._drawn_from = []
-        note = _GumbelNoise.__call__
+        note = GumbelNoise.__call__
 
         def noting(noise: Any, input_ids: Any, scores: torch.Tensor) -> Any:
             self._drawn_from.append(scores.log_softmax(-1))
             return note(noise, input_ids, scores)
 
         with pytest.MonkeyPatch.context() as patched:
-            patched.setattr(_GumbelNoise, "__call__", noting)
+            patched.setattr(GumbelNoise, "__call__", noting)
             self.batch = super()._generate_and_score_completions(inputs)
         return self.batch
 

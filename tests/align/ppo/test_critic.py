@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from align.ppo import critic as critics
 from align.ppo.config import PPOConfig
 from align.ppo.critic import Critic
 
@@ -44,7 +45,7 @@ def test_explained_variance_is_pooled_over_the_rollouts_as_they_came() -> None:
     returns, errors = [], []
     for number in range(30):
         features, of_these = rollout(number)
-        values = learner.values(features)
+        values = learner.values(features, torch.ones(1, len(features)))[0]
         learner.learn(features, of_these, values, number)
         returns.append(of_these)
         errors.append(of_these - values)
@@ -52,3 +53,28 @@ def test_explained_variance_is_pooled_over_the_rollouts_as_they_came() -> None:
     assert learner.explained_variance() == pytest.approx(float(expected), abs=1e-5)
     late = torch.cat(errors[-5:]).var() / torch.cat(returns[-5:]).var()
     assert 0.1 < late < 0.4  # a fifth of the variance is noise
+
+
+def test_a_response_has_the_values_of_its_own_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In pieces too, and of responses without a token."""
+    learner = critic()
+    torch.nn.init.normal_(learner.head.value.weight)
+    mask = torch.arange(5)[None] < torch.tensor([3, 0, 5, 1, 4])[:, None]
+    features, _ = rollout(0, tokens=13)
+    whole = learner.values(features, mask)
+    assert torch.equal(whole[mask], learner.head(features))
+    monkeypatch.setattr(critics, "_PIECE", 2 * 5 * WIDTH)
+    torch.testing.assert_close(learner.values(features, mask)[mask], whole[mask])
+
+
+def test_features_in_bfloat16_explain_as_much() -> None:
+    explained = []
+    for precision in (torch.float32, torch.bfloat16):
+        learner = critic(critic_batch=64)
+        for number in range(30):
+            features, returns = rollout(number)
+            values = learner.values(features.to(precision), torch.ones(1, 50))[0]
+            learner.learn(features.to(precision), returns, values, number)
+        explained.append(learner.explained_variance())
+        assert learner._replay[0].features.dtype == precision
+    assert explained[1] == pytest.approx(explained[0], abs=0.01)

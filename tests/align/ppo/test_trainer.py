@@ -262,7 +262,7 @@ def test_a_loss_that_is_no_number_names_its_rows(untrained_vlm: Path, tmp_path: 
         ({"temperature": 0.0}, "temperature: Input should be greater than 0, found 0.0"),
         ({"kl_target": 1.0, "kl_coef": 0.0}, "kl_target: without effect with a kl_coef of 0"),
         ({"per_device_train_batch_size": 3, "steps_per_generation": 1}, "must be an even number of responses"),
-        ({"use_vllm": True}, "use_vllm: PPO draws its rollouts itself"),
+        ({"use_transformers_continuous_batching": True}, "continuous_batching: PPO draws its rollouts itself"),
         ({"num_train_epochs": 3}, "say `passes` for how often each row is used"),
         ({"lam": 1.5}, "lam: Input should be less than or equal to 1, found 1.5"),
         ({"missing_eos_penalty": -1.0}, "missing_eos_penalty: Input should be greater than 0, found -1.0"),
