@@ -24,8 +24,8 @@ from harness_ext.common.errors import UserError
 from harness_ext.common.failures import is_failed, reason_of
 from harness_ext.common.output import say
 from harness_ext.judges.base import BatchJudge
-from harness_ext.models.answering import Conversation
 from harness_ext.models.checkpoint import weights_identity
+from harness_ext.models.conversation import Conversation
 from harness_ext.models.decoding import Decoder, Row, options_text
 from harness_ext.models.generation import NOT_FINITE, by_halves, request_seed
 from harness_ext.models.settings import Generated, GenerationSettings

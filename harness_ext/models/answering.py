@@ -19,7 +19,6 @@ import torch
 from lmms_eval.api.instance import Instance
 from lmms_eval.api.model import lmms
 from loguru import logger
-from PIL import Image
 from pydantic import Field
 from tqdm import tqdm
 from transformers import PreTrainedModel
@@ -36,11 +35,11 @@ from harness_ext.common.failures import (
     note_at_limit,
     reason_of,
 )
-from harness_ext.common.files import digest
 from harness_ext.common.options import checked
 from harness_ext.common.provenance import forget_model
 from harness_ext.common.thoughts import after_thoughts
 from harness_ext.models.checkpoint import record_model
+from harness_ext.models.conversation import Conversation, conversation, image_digest, images_of
 from harness_ext.models.generation import REQUEST_ERRORS
 from harness_ext.models.sanity import unlikely
 from harness_ext.models.settings import Count, Generated, GenerationSettings, Share
@@ -48,39 +47,6 @@ from harness_ext.models.store import AnswerStore, answer_key, answers_folder
 
 # Raise it when answers of the same weights to the same prompt change because the code that asks has changed.
 _ANSWERS_VERSION: Final = "2"
-Conversation = list[dict[str, Any]]
-
-
-def conversation(messages: Sequence[Mapping[str, Any]]) -> Conversation:
-    """lmms-eval's messages, ``{"type": "image", "url": IMAGE}``, in the form that ``apply_chat_template`` reads.
-
-    Raises ``UserError`` for a part that is neither text nor an image.
-    """
-    turns = []
-    for message in messages:
-        content = message["content"]
-        parts = [{"type": "text", "text": content}] if isinstance(content, str) else [_part(part) for part in content]
-        turns.append({"role": message["role"], "content": parts})
-    return turns
-
-
-def _part(part: Mapping[str, Any]) -> dict[str, Any]:
-    if part["type"] == "text":
-        return {"type": "text", "text": part["text"]}
-    if part["type"] == "image":
-        return {"type": "image", "image": part["url"]}
-    raise UserError(f"this backend takes text and images, found a part of type {part['type']!r}")
-
-
-def images_of(turns: Conversation) -> list[Any]:
-    """The images of all turns, in their order."""
-    return [part["image"] for turn in turns for part in turn["content"] if part["type"] == "image"]
-
-
-def image_digest(image: Image.Image) -> str:
-    """A digest of an image's pixels, as 40 hexadecimal digits."""
-    description = f"{image.mode} {image.size} {image.getpalette()} {image.info.get('transparency')}".encode()
-    return digest(description + image.tobytes())
 
 
 class TooManyFailures(UserError):

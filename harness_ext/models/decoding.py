@@ -11,7 +11,7 @@ from transformers import BatchFeature, LogitsProcessorList, PreTrainedModel, Pro
 from transformers.image_utils import make_flat_list_of_images
 
 from harness_ext.common.time_limit import rendering
-from harness_ext.models.answering import Conversation, image_digest, images_of
+from harness_ext.models.conversation import Conversation, image_digest, images_of
 from harness_ext.models.generation import WatchFinite, came_to_an_end, ending_tokens, seeded_sampling
 from harness_ext.models.likelihood import Forced, Tokens
 from harness_ext.models.settings import GenerationSettings

@@ -14,8 +14,9 @@ from loguru import logger
 
 from harness_ext.common.failures import failure_reason, mark_failed
 from harness_ext.common.provenance import record_provenance
-from harness_ext.models.answering import Conversation, LocalModel, Question
+from harness_ext.models.answering import LocalModel, Question
 from harness_ext.models.checkpoint import commit_of
+from harness_ext.models.conversation import Conversation
 from harness_ext.models.decoding import Decoder, Row, options_text
 from harness_ext.models.generation import NOT_FINITE, REQUEST_ERRORS, by_halves, request_seed
 from harness_ext.models.likelihood import Candidates

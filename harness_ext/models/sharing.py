@@ -20,7 +20,7 @@ from transformers import DynamicCache
 from transformers.cache_utils import DummyLayer, DynamicLayer, DynamicSlidingWindowLayer
 from transformers.generation import GenerateDecoderOnlyOutput
 
-from harness_ext.models.answering import Conversation
+from harness_ext.models.conversation import Conversation
 from harness_ext.models.decoding import Decoder
 
 # Inputs with an entry a token; every other input belongs to the image.
