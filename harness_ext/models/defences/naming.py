@@ -12,8 +12,8 @@ from harness_ext.models.defences.base import Asking, Defence, Pass, before_quest
 from harness_ext.models.settings import Count
 
 # The perception question without its options, which belong to the benchmark and hold the right answer.
-_NAME: Final = "What does this image show?"
-_NAMED: Final = "Asked what this image shows, you said: {}"
+NAME: Final = "What does this image show?"
+NAMED: Final = "Asked what this image shows, you said: {}"
 
 
 @dataclass
@@ -34,8 +34,8 @@ class NameThenJudge(Defence):
         """What the image shows, then the question, with the image and with what was said of it."""
         if not images_of(asked):
             return asked
-        named = yield Pass(instead_of_question(asked, _NAME), self.tokens)
-        return before_question(asked, _NAMED.format(named))
+        named = yield Pass(instead_of_question(asked, NAME), self.tokens)
+        return before_question(asked, NAMED.format(named))
 
     def told(self) -> dict[str, str]:
         """The most tokens."""
