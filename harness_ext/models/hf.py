@@ -106,11 +106,8 @@ class HuggingFaceVLM(LocalModel):
             if coca
             else Decoder(model, processor, template_options)
         )
-        if self._decoder.needs_image and (name := self._defences.drops_image):
-            raise UserError(
-                f"defence {name}: asks without the image, and {pretrained!r} answers about an image only. Take a defence "
-                "that keeps it, such as name-then-judge"
-            )
+        if name := self._defences.drops_image:
+            _require_words(self._decoder, name, pretrained)
         self._asker = Asker(self._decoder, batch_size=self.batch_size, seed=self._seed, share_prefix=share_prefix)
         rests_on = {
             "attention": str(model.config._attn_implementation),
@@ -327,6 +324,20 @@ class Asker:
         if message not in self._told:
             self._told.add(message)
             logger.warning(message)
+
+
+def _require_words(decoder: Decoder, defence: str, pretrained: str) -> None:
+    """Raise ``UserError`` where a model cannot be asked without an image, as a defence asks."""
+    try:
+        decoder.encode([[{"role": "user", "content": [{"type": "text", "text": "Is it safe?"}]}]])
+        reason = "it answers about an image only" if decoder.needs_image else ""
+    except REQUEST_ERRORS as error:
+        reason = failure_reason(error)
+    if reason:
+        raise UserError(
+            f"defence {defence}: asks a question about an image without the image, which {pretrained!r} does not take "
+            f"({reason}). Take a defence that keeps it, such as name-then-judge"
+        )
 
 
 def _kind(question: Question) -> tuple[str, int]:

@@ -35,6 +35,8 @@ from harness_ext.records import SAFE, UNSAFE
 
 # Raise it when the direction of the same weights and rows changes because the code that fits it has changed.
 _VERSION: Final = "1"
+# The least difference of the two means, as a share of a mean's own length.
+_APART: Final = 1e-3
 _CANNOT: Final = "defence steer: cannot fit a direction for this model: "
 
 Directions = Mapping[int, torch.Tensor]
@@ -45,7 +47,8 @@ class Steer(Defence):
     """Questions in words alone are left as they are; a blank image counts as an image.
 
     Attributes:
-        layer: After which layer of the language model, counted from 1; the middle one by default.
+        layer: After which layer of the language model, counted from 1; by default the middle one of those at which safe and
+            unsafe words are apart.
         strength: How far, in differences of the two means.
     """
 
@@ -78,15 +81,15 @@ class Steering:
         layers = layers_of(decoder)
         found = _kept_or_fitted(decoder, layers, identity, batch_size)
         places = sorted(found)
-        steer.layer = places[(len(places) - 1) // 2] if steer.layer is None else steer.layer
-        if steer.layer not in found:
+        at = steer.layer or (places[(len(places) - 1) // 2] if places else 0)
+        if at not in found:
             raise UserError(
-                f"defence steer: expected a layer that a question in words passes through, of {len(layers)} the layers "
-                f"{', '.join(map(str, places))}; found layer={steer.layer}"
+                f"defence steer: expected a layer at which safe and unsafe words are apart, of {len(layers)} the layers "
+                f"{', '.join(map(str, places)) or 'none'}; found {at}"
             )
-        direction = found[steer.layer]
-        steer.direction = short_digest(json.dumps(direction.tolist()))
-        self._layer, self._vector = layers[steer.layer - 1], steer.strength * direction
+        direction = found[at]
+        steer.layer, steer.direction = at, short_digest(json.dumps(direction.tolist()))
+        self._layer, self._vector = layers[at - 1], steer.strength * direction
 
     @contextmanager
     def at_work(self) -> Iterator[None]:
@@ -106,11 +109,11 @@ class Steering:
 
 def layers_of(decoder: Decoder) -> Sequence[torch.nn.Module]:
     """The layers of the language model, in their order. Raises ``UserError`` where they are not found."""
-    inner: Any = decoder.base
     if not decoder.is_encoder_decoder:
-        for _ in range(3):
-            inner = inner.get_decoder()
-            if isinstance(layers := getattr(inner, "layers", None), torch.nn.ModuleList):
+        inner = decoder.base.get_decoder()
+        # Of some classes that is a language model with its head.
+        for module in (inner, getattr(inner, "model", None)):
+            if isinstance(layers := getattr(module, "layers", None), torch.nn.ModuleList):
                 return list(layers)
     raise UserError(f"{_CANNOT}the layers of a {type(decoder.base).__name__} are not where a decoder has them")
 
@@ -127,7 +130,8 @@ def rows() -> dict[str, list[str]]:
 def fit(decoder: Decoder, layers: Sequence[torch.nn.Module], batch_size: int) -> dict[int, torch.Tensor]:
     """By layer, counted from 1: the mean hidden state of unsafe rows less that of safe ones, shape (D,), in float32.
 
-    A layer that text alone does not pass through is left out. Raises ``UserError`` where the model cannot be asked so.
+    Left out are layers that text alone does not pass through, and the first ones, whose last token has not yet read the
+    concept's name. Raises ``UserError`` where the model cannot be asked so.
     """
     if decoder.needs_image:
         raise UserError(f"{_CANNOT}it answers about an image only, and the direction is fitted on words")
@@ -154,7 +158,8 @@ def fit(decoder: Decoder, layers: Sequence[torch.nn.Module], batch_size: int) ->
                 except REQUEST_ERRORS as error:
                     raise UserError(f"{_CANNOT}{failure_reason(error)}") from error
     means = {label: {at: total / len(asked[label]) for at, total in found.items()} for label, found in sums.items()}
-    return {at: (mean - means[SAFE][at]).float() for at, mean in means[UNSAFE].items()}
+    found = {at: (mean - means[SAFE][at], means[SAFE][at]) for at, mean in means[UNSAFE].items()}
+    return {at: apart.float() for at, (apart, safe) in found.items() if apart.norm() > _APART * safe.norm()}
 
 
 def _hidden(output: Any) -> torch.Tensor:

@@ -39,13 +39,15 @@ def test_a_family_answers_under_every_defence_that_its_class_allows(family, tmp_
         return HuggingFaceVLM(str(tmp_path / "model"), batch_size=batch_size, defence=defence, **options)
 
     plain = ask(vlm(None), DOCS, SETTINGS)
-    able = ["principle", "name-then-judge:tokens=6", "coca:alpha=2"]
+    # Short: a tiny Q-Former reads few tokens of a question.
+    principle = "text=Mind what is not safe"
+    able = [f"coca:alpha=2:{principle}"]
     if family in IMAGE_ONLY:
-        refused = {"caption": "answers about an image only", "steer": "cannot fit a direction"}
+        refused = {"caption": "without the image, which .* does not take", "steer": "cannot fit a direction"}
     else:
         able.append("caption:tokens=6")
         refused = {"steer": "expected a layer's hidden states as"} if family in NOT_STEERED else {}
-    able += [] if "steer" in refused else ["steer:strength=3"]
+    able += [] if "steer" in refused else ["steer:strength=30"]
     for defence in able:
         answers = ask(vlm(defence), DOCS, SETTINGS)
         assert not any(map(is_failed, answers)), (defence, answers)
@@ -53,5 +55,6 @@ def test_a_family_answers_under_every_defence_that_its_class_allows(family, tmp_
     for defence, reason in refused.items():
         with pytest.raises(UserError, match=reason):
             vlm(defence)
-    together = "+".join(able[:3] + able[4:])
-    assert ask(vlm(together), DOCS, SETTINGS) == ask(vlm(together, batch_size=1), DOCS, SETTINGS)
+    together = "+".join([f"principle:{principle}", "name-then-judge:tokens=6", *able])
+    one, many = (ask(vlm(together, batch_size=size), DOCS, SETTINGS) for size in (1, 4))
+    assert one == many != plain
