@@ -51,6 +51,10 @@ from harness_ext.models.store import AnswerStore, answer_key, answers_folder
 _ANSWERS_VERSION: Final = "2"
 
 
+# How warnings call what is said in a pass before the last; its tokens are an option of the defence.
+_ON_THE_WAY: Final = "asked by its defence on the way (option tokens)"
+
+
 class TooManyFailures(UserError):
     """More requests failed than the run may bear."""
 
@@ -413,7 +417,8 @@ def _tell_unlikely(questions: Iterable[Question], answers: Mapping[int, str]) ->
     by_task: dict[tuple[str, int], list[Question]] = defaultdict(list)
     for question in questions:
         if not question.settings.likelihood and not is_failed(answers[question.index]):
-            by_task[question.task, question.settings.max_new_tokens].append(question)
+            called = question.task if question.last else f"{question.task}, {_ON_THE_WAY}"
+            by_task[called, question.settings.max_new_tokens].append(question)
     for (task, most), asked in by_task.items():
         different = len({(question.prompt, question.images) for question in asked})
         for line in unlikely([answers[question.index] for question in asked], different, most):
