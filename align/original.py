@@ -16,8 +16,8 @@ from align.models import Base, load
 from align.settings import RunSettings
 from harness_ext.common.errors import UserError
 from harness_ext.common.failures import is_failed, reason_of
-from harness_ext.models.answering import Conversation
 from harness_ext.models.checkpoint import weights_identity
+from harness_ext.models.conversation import Conversation
 from harness_ext.models.decoding import Decoder, Row, options_text
 from harness_ext.models.generation import NOT_FINITE, by_halves
 from harness_ext.models.likelihood import Candidates

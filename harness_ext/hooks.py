@@ -245,7 +245,8 @@ def _with_result_name(log_arguments: Function) -> Function:
     def log_experiment_args(tracker: Any, *args: Any, **kwargs: Any) -> None:
         log_arguments(tracker, *args, **kwargs)
         arguments = str(kwargs.get("model_args") or "")
-        if tracker.model_source in load_catalogue() and (not tracker.model_name or "adapter=" in arguments):
+        told_apart = any(f"{option}=" in arguments for option in ("adapter", "defence"))
+        if tracker.model_source in load_catalogue() and (not tracker.model_name or told_apart):
             tracker.model_name = result_name(tracker.model_name or tracker.model_source, arguments)
             tracker.model_name_sanitized = sanitize_model_name(tracker.model_name)
 
@@ -253,15 +254,19 @@ def _with_result_name(log_arguments: Function) -> Function:
 
 
 def result_name(model: str, model_args: str) -> str:
-    """The name of a model's results: its own, and its adapter's where it has one (folders of one name are told apart)."""
-    options = dict(part.split("=", 1) for part in model_args.split(",") if "=" in part)
-    if not (adapter := options.get("adapter")):
-        return model
+    """The name of a model's results: its own, its adapter's (folders of one name are told apart), and its defence's."""
     from harness_ext.common.files import sha256
 
-    # A repository has the same name wherever the command is run.
-    place = Path(adapter).absolute() if Path(adapter).is_dir() else Path(adapter)
-    return f"{model}+{place.name}-{sha256(str(place))[:6]}"
+    options = dict(part.split("=", 1) for part in model_args.split(",") if "=" in part)
+    if adapter := options.get("adapter"):
+        # A repository has the same name wherever the command is run.
+        place = Path(adapter).absolute() if Path(adapter).is_dir() else Path(adapter)
+        model = f"{model}+{place.name}-{sha256(str(place))[:6]}"
+    if defence := options.get("defence"):
+        names = [each.partition(":")[0] for each in defence.split("+")]
+        # Options may be texts.
+        model = "+".join([model, *names]) + (f"-{sha256(defence)[:6]}" if ":" in defence else "")
+    return model
 
 
 def _with_provenance(save: Function) -> Function:

@@ -1,8 +1,9 @@
 """Answering the harness's requests: what every backend of this project shares.
 
 A request becomes a :class:`Question`. Answers that are kept on disk are read from there; the remaining questions are planned
-into batches and asked, and each answer is on disk when it is given. A request that fails is recorded as ``failed``, never as
-an answer, and more than a few failures end the run.
+into batches and asked, and each answer is on disk when it is given. A defence may ask in several passes: first all questions
+are asked the first thing, then all the next, and what a model says on the way is kept as answers are. A request that fails is
+recorded as ``failed``, never as an answer, and more than a few failures end the run.
 """
 
 import importlib.metadata
@@ -19,7 +20,6 @@ import torch
 from lmms_eval.api.instance import Instance
 from lmms_eval.api.model import lmms
 from loguru import logger
-from PIL import Image
 from pydantic import Field
 from tqdm import tqdm
 from transformers import PreTrainedModel
@@ -36,11 +36,12 @@ from harness_ext.common.failures import (
     note_at_limit,
     reason_of,
 )
-from harness_ext.common.files import digest
 from harness_ext.common.options import checked
-from harness_ext.common.provenance import forget_model
+from harness_ext.common.provenance import forget_model, record_provenance
 from harness_ext.common.thoughts import after_thoughts
 from harness_ext.models.checkpoint import record_model
+from harness_ext.models.conversation import Conversation, conversation, image_digest, images_of
+from harness_ext.models.defences.registry import open_defences
 from harness_ext.models.generation import REQUEST_ERRORS
 from harness_ext.models.noise import drawn_by
 from harness_ext.models.sanity import unlikely
@@ -49,39 +50,10 @@ from harness_ext.models.store import AnswerStore, answer_key, answers_folder
 
 # Raise it when answers of the same weights to the same prompt change because the code that asks has changed.
 _ANSWERS_VERSION: Final = "2"
-Conversation = list[dict[str, Any]]
 
 
-def conversation(messages: Sequence[Mapping[str, Any]]) -> Conversation:
-    """lmms-eval's messages, ``{"type": "image", "url": IMAGE}``, in the form that ``apply_chat_template`` reads.
-
-    Raises ``UserError`` for a part that is neither text nor an image.
-    """
-    turns = []
-    for message in messages:
-        content = message["content"]
-        parts = [{"type": "text", "text": content}] if isinstance(content, str) else [_part(part) for part in content]
-        turns.append({"role": message["role"], "content": parts})
-    return turns
-
-
-def _part(part: Mapping[str, Any]) -> dict[str, Any]:
-    if part["type"] == "text":
-        return {"type": "text", "text": part["text"]}
-    if part["type"] == "image":
-        return {"type": "image", "image": part["url"]}
-    raise UserError(f"this backend takes text and images, found a part of type {part['type']!r}")
-
-
-def images_of(turns: Conversation) -> list[Any]:
-    """The images of all turns, in their order."""
-    return [part["image"] for turn in turns for part in turn["content"] if part["type"] == "image"]
-
-
-def image_digest(image: Image.Image) -> str:
-    """A digest of an image's pixels, as 40 hexadecimal digits."""
-    description = f"{image.mode} {image.size} {image.getpalette()} {image.info.get('transparency')}".encode()
-    return digest(description + image.tobytes())
+# How warnings call what is said in a pass before the last; its tokens are an option of the defence.
+_ON_THE_WAY: Final = "asked by its defence on the way (option tokens)"
 
 
 class TooManyFailures(UserError):
@@ -109,6 +81,9 @@ class Question:
         images: A digest of each image's pixels, in the prompt's order.
         repeat: How many requests before it, of its task, ask the same of the same images.
         key: What its answer is kept under.
+        of: A digest of the question as the harness asks it, where a defence asks something else in its place.
+        earlier: The answers to the passes of a defence before this one.
+        last: Whether its answer is the one that the harness is given.
         failure: Why it cannot be asked at all (an unreadable image); empty otherwise.
     """
 
@@ -122,12 +97,15 @@ class Question:
     images: tuple[str, ...] = ()
     repeat: int = 0
     key: str = ""
+    of: str = ""
+    earlier: tuple[str, ...] = ()
+    last: bool = True
     failure: str = ""
 
     @property
-    def sampling(self) -> tuple[str, str, tuple[str, ...], int]:
+    def sampling(self) -> tuple[object, ...]:
         """What a sampled answer rests on beside the seed; not the row's number, which depends on the number of processes."""
-        return self.task, self.prompt, self.images, self.repeat
+        return self.task, self.prompt, self.images, self.repeat, *([self.of] if self.of else [])
 
 
 class AnsweringModel(lmms):
@@ -141,6 +119,7 @@ class AnsweringModel(lmms):
         seed: The seed of sampling; lmms-eval's ``--seed`` (its torch seed) by default.
         generation: Defaults under the settings that a task names, see :class:`GenerationSettings`.
         answers: The folder where answers are kept, ``"none"`` to keep none; the cache folder by default.
+        defence: How questions are asked so that an image is judged as words are, see ``models/defences/registry.py``.
 
     Raises:
         UserError: An option is not as expected.
@@ -152,6 +131,8 @@ class AnsweringModel(lmms):
     beams: ClassVar[bool] = False
     # What a sampled answer depends on beside its seed.
     _noise: tuple[str, ...] = ()
+    # Whether a defence may act within its model.
+    opens_model: ClassVar[bool] = False
 
     @checked
     def __init__(
@@ -164,6 +145,7 @@ class AnsweringModel(lmms):
         seed: int | None = None,
         generation: Mapping[str, Any] | None = None,
         answers: str | None = None,
+        defence: str | None = None,
     ) -> None:
         super().__init__()
         forget_model()
@@ -173,6 +155,13 @@ class AnsweringModel(lmms):
         self._generation = dict(generation or {})
         GenerationSettings.from_task(self._generation)
         self._answers_folder = answers_folder(answers)
+        self._defences = open_defences(defence)
+        if (within := self._defences.within) and not self.opens_model:
+            raise UserError(
+                f"defence {within}: acts within the model, which this backend does not open; take weights of your own "
+                "(--model hf-vlm)"
+            )
+        self._tell_defences()
 
     @abstractmethod
     def identity(self) -> Mapping[str, str]:
@@ -191,6 +180,11 @@ class AnsweringModel(lmms):
             )
         if settings.num_beams > 1 and not self.beams:
             raise UserError(f"this backend has no beam search: leave out num_beams={settings.num_beams}")
+        self._defences.require_possible(settings)
+
+    def _tell_defences(self) -> None:
+        if self._defences:
+            record_provenance(defence=self._defences.told(), passes=self._defences.passes)
 
     def plan(self, questions: Sequence[Question]) -> list[list[Question]]:
         """Batches, here of one; they depend on nothing but ``questions``: a resumed run makes the same ones."""
@@ -209,41 +203,26 @@ class AnsweringModel(lmms):
         Raises:
             TooManyFailures: More than ``max_failed`` of the requests failed.
         """
-        questions = self._read(requests)
+        asked = self._asked(requests)
+        waiting = self._read(asked)
         answers: dict[int, str] = {}
         failures = _Failures(len(requests), self._max_failed)
         bar = tqdm(total=len(requests), desc="Model Responding", disable=self.rank != 0)
-        with AnswerStore(self._answers_folder, self.identity()) as store, bar:
-            for question in questions:
-                if question.failure:
-                    answers[question.index] = mark_failed(question.failure)
-                    failures.add(question, question.failure)
-            # A batch is planned with its kept answers too, so that only its new questions are missing.
-            batches = self.plan([question for question in questions if not question.failure])
-            kept = {at.index: _checked(answer) for at in chain(*batches) if (answer := store.get(at.key)) is not None}
-            if store.folder and kept:
-                logger.info(
-                    f"{len(kept)} of {len(requests)} answers were given before and are read from {store.folder} "
-                    "(--model_args answers=none asks again)"
+        identity = {**self.identity(), **self._defences.identity()}
+        with AnswerStore(self._answers_folder, identity) as store, bar:
+            while waiting:
+                given = self._one_pass(waiting, store, failures, bar)
+                _tell_unlikely(waiting, given)
+                over = [each for each in waiting if each.last or is_failed(given[each.index])]
+                answers |= {each.index: given[each.index] for each in over}
+                waiting = self._read(
+                    replace(asked[each.index], earlier=(*each.earlier, given[each.index]), repeat=each.repeat)
+                    for each in waiting
+                    if each.index not in answers
                 )
-            answers |= kept
-            bar.update(len(answers))
-            waiting = [[question for question in batch if question.index not in kept] for batch in batches]
-            for batch, given in self.answer([batch for batch in waiting if batch]):
-                taken = [_checked(answer) for answer in given]
-                store.add(
-                    (question.key, answer, {"task": question.task, "row": question.row})
-                    for question, answer in zip(batch, taken, strict=True)
-                    if not is_failed(answer)
-                )
-                for question, answer in zip(batch, taken, strict=True):
-                    answers[question.index] = answer
-                    if is_failed(answer) and (reason := reason_of(answer)) != CONTENT_FILTER:
-                        failures.add(question, reason)
-                bar.update(len(batch))
+                bar.total = (bar.total or 0) + len(waiting)
         failures.tell()
         assert len(answers) == len(requests), "a request was neither answered nor recorded as failed"
-        _tell_unlikely(questions, answers)
         for answer in answers.values():
             if isinstance(answer, Generated) and answer.cut_short:
                 note_at_limit(answer)
@@ -257,13 +236,62 @@ class AnsweringModel(lmms):
         """Not part of these backends; tasks named ``..._likelihood`` are scored through ``generate_until``."""
         raise NotImplementedError("this backend answers generation tasks only")
 
+    def _one_pass(
+        self, questions: Sequence[Question], store: AnswerStore, failures: "_Failures", bar: tqdm
+    ) -> dict[int, str]:
+        """What is said to each of ``questions``, by its index; new answers are in ``store``."""
+        answers: dict[int, str] = {}
+        # What a defence asks several questions alike is asked once; the harness's own questions are each asked.
+        alike: dict[object, list[Question]] = defaultdict(list)
+        for question in questions:
+            alike[self._likeness(question)].append(question)
+
+        def give(question: Question, answer: str) -> None:
+            for each in alike[self._likeness(question)]:
+                answers[each.index] = answer
+                if is_failed(answer) and (reason := reason_of(answer)) != CONTENT_FILTER:
+                    failures.add(each, reason)
+                bar.update()
+
+        for question in questions:
+            if question.failure:
+                give(question, mark_failed(question.failure))
+        # A batch is planned with its kept answers too, so that only its new questions are missing.
+        batches = self.plan([first for first, *_ in alike.values() if not first.failure])
+        kept = {at.index: _checked(answer) for at in chain(*batches) if (answer := store.get(at.key)) is not None}
+        for question in chain(*batches):
+            if question.index in kept:
+                give(question, kept[question.index])
+        if before := sum(each.key in store.before for each in questions):
+            logger.info(
+                f"{before} of {len(questions)} answers were given before and are read from {store.folder} "
+                "(--model_args answers=none asks again)"
+            )
+        waiting = [[question for question in batch if question.index not in kept] for batch in batches]
+        for batch, given in self.answer([batch for batch in waiting if batch]):
+            taken = [_checked(answer) for answer in given]
+            store.add(
+                (question.key, answer, {"task": question.task, "row": question.row})
+                for question, answer in zip(batch, taken, strict=True)
+                if not is_failed(answer)
+            )
+            for question, answer in zip(batch, taken, strict=True):
+                give(question, answer)
+        return answers
+
+    def _likeness(self, question: Question) -> object:
+        return question.key if self._defences and not question.failure else question.index
+
     def conversation(self, question: Question) -> Conversation:
         """The conversation of a question, its images read anew. Raises one of ``REQUEST_ERRORS`` where they cannot be."""
+        return self._defences.after(self._without_defence(question), question.earlier).turns
+
+    def _without_defence(self, question: Question) -> Conversation:
         _, to_messages, _, row, task, split = question.instance.args
         return conversation(to_messages(self.task_dict[task][split][row]))
 
-    def _read(self, requests: Sequence[Instance]) -> list[Question]:
-        """Every request as a question; images are decoded, in threads, and let go."""
+    def _asked(self, requests: Sequence[Instance]) -> list[Question]:
+        """Every request as a question that is not read yet. Raises ``UserError`` where one is not possible."""
         unread = []
         for index, instance in enumerate(requests):
             _, _, options, row, task, split = instance.args
@@ -271,13 +299,18 @@ class AnsweringModel(lmms):
             self.require_possible(settings)
             candidates = _candidates(self.task_dict[task][split][row]) if settings.likelihood else {}
             unread.append(Question(index, instance, task, row, settings, candidates))
+        return unread
+
+    def _read(self, asked: Iterable[Question]) -> list[Question]:
+        """What the next pass asks of each of ``asked``; images are decoded, in threads, and let go."""
+        unread = list(asked)
         with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as threads:
             read = threads.map(self._with_prompt, unread)
             questions = list(tqdm(read, total=len(unread), desc="Reading prompts", disable=self.rank != 0))
         seen: Counter[tuple[object, ...]] = Counter()
         for at, question in enumerate(questions):
-            same = question.task, question.prompt, question.images
-            numbered = replace(question, repeat=seen[same])
+            same = question.task, question.of or _digest_of(question.prompt, question.images)
+            numbered = question if question.earlier else replace(question, repeat=seen[same])
             questions[at] = replace(numbered, key=self._key(numbered))
             seen[same] += 1
             if question.candidates and not question.failure and after_thoughts(question.prompt)[0] is None:
@@ -286,8 +319,17 @@ class AnsweringModel(lmms):
 
     def _with_prompt(self, question: Question) -> Question:
         try:
-            turns = self.conversation(question)
-            return replace(question, prompt=self.render(turns), images=tuple(map(image_digest, images_of(turns))))
+            asked = self._without_defence(question)
+            following = self._defences.after(asked, question.earlier)
+            digests = {id(image): image_digest(image) for image in images_of(asked)}
+            images = tuple(digests[id(image)] for image in images_of(following.turns))
+            question = replace(question, prompt=self.render(following.turns), images=images, last=following.last)
+            if following.turns is not asked:
+                of = _digest_of(self.render(asked), [digests[id(image)] for image in images_of(asked)])
+                question = replace(question, of=of)
+            if following.max_new_tokens is None:
+                return question
+            return replace(question, settings=question.settings.free_text(following.max_new_tokens), candidates={})
         except REQUEST_ERRORS as error:
             return replace(question, failure=failure_reason(error))
 
@@ -379,7 +421,8 @@ def _tell_unlikely(questions: Iterable[Question], answers: Mapping[int, str]) ->
     by_task: dict[tuple[str, int], list[Question]] = defaultdict(list)
     for question in questions:
         if not question.settings.likelihood and not is_failed(answers[question.index]):
-            by_task[question.task, question.settings.max_new_tokens].append(question)
+            called = question.task if question.last else f"{question.task}, {_ON_THE_WAY}"
+            by_task[called, question.settings.max_new_tokens].append(question)
     for (task, most), asked in by_task.items():
         different = len({(question.prompt, question.images) for question in asked})
         for line in unlikely([answers[question.index] for question in asked], different, most):
@@ -392,6 +435,10 @@ def _checked(answer: str) -> str:
         return answer
     text = from_outside(answer)
     return Generated(text, answer.cut_short) if isinstance(answer, Generated) else text
+
+
+def _digest_of(prompt: str, images: Sequence[str]) -> str:
+    return answer_key(prompt, list(images))
 
 
 def _candidates(row: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:

@@ -20,9 +20,10 @@ from harness_ext.common.errors import UserError
 from harness_ext.common.failures import failure_reason, is_failed, mark_failed
 from harness_ext.common.options import checked
 from harness_ext.common.provenance import record_provenance
-from harness_ext.models.answering import AnsweringModel, Conversation, Question
+from harness_ext.models.answering import AnsweringModel, Question
 from harness_ext.models.api_client import ChatClient, open_server, several_at_a_time
 from harness_ext.models.api_options import MAX_TOKENS_KEYS, OPENAI, extra_fields
+from harness_ext.models.conversation import Conversation
 from harness_ext.models.generation import REQUEST_ERRORS, request_seed
 from harness_ext.models.settings import Count, GenerationSettings, Number
 

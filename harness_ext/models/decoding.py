@@ -4,14 +4,14 @@ import inspect
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
-from transformers import BatchFeature, LogitsProcessorList, PreTrainedModel, ProcessorMixin
+from transformers import BatchFeature, LogitsProcessor, LogitsProcessorList, PreTrainedModel, ProcessorMixin
 from transformers.image_utils import make_flat_list_of_images
 
 from harness_ext.common.time_limit import rendering
-from harness_ext.models.answering import Conversation, image_digest, images_of
+from harness_ext.models.conversation import Conversation, image_digest, images_of
 from harness_ext.models.generation import WatchFinite, came_to_an_end, ending_tokens, seeded_sampling
 from harness_ext.models.likelihood import Forced, Tokens
 from harness_ext.models.settings import GenerationSettings
@@ -75,7 +75,14 @@ class Prompts:
 
 
 class Decoder(Prompts):
-    """A model, in evaluation mode, on its device; its processor; and what the chat template is given further."""
+    """A model, in evaluation mode, on its device; its processor; and what the chat template is given further.
+
+    Attributes:
+        needs_image: Whether it answers about an image only.
+        not_shareable: Why its prompts cannot share a prefix, whatever the model; empty if they may.
+    """
+
+    not_shareable: ClassVar[str] = ""
 
     def __init__(
         self, model: PreTrainedModel, processor: ProcessorMixin, template_options: Mapping[str, Any] | None
@@ -87,7 +94,7 @@ class Decoder(Prompts):
         # Without the adapter, whose methods take whatever they are given.
         self.base = model.get_base_model() if hasattr(model, "get_base_model") else model
         needed = inspect.signature(self.base.generate).parameters.get("pixel_values")
-        self._needs_image = needed is not None and needed.default is inspect.Parameter.empty
+        self.needs_image = needed is not None and needed.default is inspect.Parameter.empty
         # The token that stands for (a part of) an image in a prompt, where the configuration names one.
         named = (getattr(model.config, name, None) for name in ("image_token_id", "image_token_index"))
         self.image_token = next((token for token in named if token is not None), None)
@@ -102,7 +109,7 @@ class Decoder(Prompts):
         Raises:
             ValueError: A prompt is longer than the model has positions, or shows more images than it takes.
         """
-        if self._needs_image and any(len(images_of(turns)) > 1 for turns in conversations):
+        if self.needs_image and any(len(images_of(turns)) > 1 for turns in conversations):
             raise ValueError("this model takes one image a question")
         inputs = self.inputs(conversations).to(self.model.device, self.model.dtype)
         longest = int(inputs["attention_mask"].sum(1).max())
@@ -123,7 +130,7 @@ class Decoder(Prompts):
         Raises:
             ValueError: The model needs an image, and there is none.
         """
-        if self._needs_image and "pixel_values" not in inputs:
+        if self.needs_image and "pixel_values" not in inputs:
             raise ValueError(
                 "this model answers about an image only: ask its text-only questions by tasks named …_text_blank"
             )
@@ -137,12 +144,16 @@ class Decoder(Prompts):
             options["logits_processor"] = LogitsProcessorList([Forced(forced, length, ends[0])])
         else:
             sampling = seeded_sampling(settings, [row.seed for row in rows]) if settings.do_sample else []
-            options["logits_processor"] = LogitsProcessorList([watch, *sampling])
+            options["logits_processor"] = LogitsProcessorList([*self.before_choosing(), watch, *sampling])
         given = self.model.generate(
             **inputs, **options, return_dict_in_generate=True, output_logits=settings.likelihood
         )
         new = given.sequences[:, length:]
         return new, list(given.logits or ()), watch.failed(new, ends)
+
+    def before_choosing(self) -> list[LogitsProcessor]:
+        """What changes the scores of generation before they are watched, and before a token is chosen or drawn."""
+        return []
 
     def text(self, tokens: torch.Tensor, settings: GenerationSettings) -> list[str]:
         """New tokens, shape (B, T), as answers, with how each ended."""

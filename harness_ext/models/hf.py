@@ -7,16 +7,21 @@ error into an empty answer. Here an error is an error, and the questions about o
 import math
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any, Final, TypeVar
 
 import torch
 from loguru import logger
 
+from harness_ext.common.errors import UserError
 from harness_ext.common.failures import failure_reason, mark_failed
 from harness_ext.common.provenance import record_provenance
-from harness_ext.models.answering import Conversation, LocalModel, Question
+from harness_ext.models.answering import LocalModel, Question
 from harness_ext.models.checkpoint import commit_of
+from harness_ext.models.conversation import Conversation
 from harness_ext.models.decoding import Decoder, Row, options_text
+from harness_ext.models.defences.coca import Coca, ContrastingDecoder
+from harness_ext.models.defences.steer import Steer, Steering
 from harness_ext.models.generation import NOT_FINITE, REQUEST_ERRORS, by_halves, request_seed
 from harness_ext.models.likelihood import Candidates
 from harness_ext.models.loading import load_model, load_processor
@@ -63,6 +68,7 @@ class HuggingFaceVLM(LocalModel):
 
     scores_candidates = True
     beams = True
+    opens_model = True
 
     def __init__(
         self,
@@ -94,7 +100,14 @@ class HuggingFaceVLM(LocalModel):
             attn_implementation=attn_implementation,
             trust_remote_code=trust_remote_code,
         )
-        self._decoder = Decoder(model, processor, template_options)
+        coca = self._defences.of_kind(Coca)
+        self._decoder = (
+            ContrastingDecoder(coca, model, processor, template_options)
+            if coca
+            else Decoder(model, processor, template_options)
+        )
+        if name := self._defences.drops_image:
+            _require_words(self._decoder, name, pretrained)
         self._asker = Asker(self._decoder, batch_size=self.batch_size, seed=self._seed, share_prefix=share_prefix)
         rests_on = {
             "attention": str(model.config._attn_implementation),
@@ -103,6 +116,11 @@ class HuggingFaceVLM(LocalModel):
             "template_options": options_text(template_options),
         }
         self.loaded(model, pretrained, commit, adapter, rests_on)
+        self._steering: Steering | None = None
+        if steer := self._defences.of_kind(Steer):
+            self._steering = Steering(steer, self._decoder, self.identity(), self.batch_size)
+            # Its layer and its direction are known only now.
+            self._tell_defences()
 
     def render(self, turns: Conversation) -> str:
         """The prompt as text, by the chat template."""
@@ -110,7 +128,7 @@ class HuggingFaceVLM(LocalModel):
 
     def clean(self) -> None:
         """Let the model go; called by the harness after the last answer."""
-        del self._decoder, self._asker
+        del self._decoder, self._asker, self._steering
         super().clean()
 
     def plan(self, questions: Sequence[Question]) -> list[list[Question]]:
@@ -136,7 +154,11 @@ class HuggingFaceVLM(LocalModel):
             yield batch, by_halves(self._ask, batch)
 
     def _ask(self, batch: Sequence[Question]) -> list[str]:
-        return self._asker.ask(batch, [self.conversation(question) for question in batch])
+        conversations = [self.conversation(question) for question in batch]
+        # A batch is about images, or none of it is.
+        steered = self._steering.at_work() if self._steering and batch[0].images else nullcontext()
+        with steered:
+            return self._asker.ask(batch, conversations)
 
 
 class Asker:
@@ -150,7 +172,7 @@ class Asker:
         self._decoder, self._batch_size, self._seed = decoder, batch_size, seed
         self._chooses = share_prefix is None
         self._told: set[str] = set()
-        self._checked: set[str] = set()
+        self._checked: set[tuple[str, int]] = set()
         self._unshared = 0
         self.shares = share_prefix is not False
         record_provenance(prefix_sharing="on" if self.shares else "off: share_prefix=False")
@@ -247,11 +269,11 @@ class Asker:
         groups = grouped(list(enumerate(batch)), lambda numbered: numbered[1].images)
         try:
             prefixes = SharedPrefixes(self._decoder, [[conversations[at] for at, _ in group] for group in groups])
-            # For every task, because a task says where the image stands in its prompts.
-            for task in {question.task for question in batch} - self._checked:
-                of_task = [[at for at, question in group if question.task == task] for group in groups]
-                self._check(prefixes, conversations, max(of_task, key=len)[:_QUESTIONS_CHECKED])
-                self._checked.add(task)
+            # For every task, because a task says where the image stands in its prompts, and for every pass of a defence.
+            for kind in {_kind(question) for question in batch} - self._checked:
+                of_kind = [[at for at, question in group if _kind(question) == kind] for group in groups]
+                self._check(prefixes, conversations, max(of_kind, key=len)[:_QUESTIONS_CHECKED])
+                self._checked.add(kind)
         except torch.OutOfMemoryError:
             raise
         except (NotShareable, *REQUEST_ERRORS) as error:
@@ -302,6 +324,24 @@ class Asker:
         if message not in self._told:
             self._told.add(message)
             logger.warning(message)
+
+
+def _require_words(decoder: Decoder, defence: str, pretrained: str) -> None:
+    """Raise ``UserError`` where a model cannot be asked without an image, as a defence asks."""
+    try:
+        decoder.encode([[{"role": "user", "content": [{"type": "text", "text": "Is it safe?"}]}]])
+        reason = "it answers about an image only" if decoder.needs_image else ""
+    except REQUEST_ERRORS as error:
+        reason = failure_reason(error)
+    if reason:
+        raise UserError(
+            f"defence {defence}: asks a question about an image without the image, which {pretrained!r} does not take "
+            f"({reason}). Take a defence that keeps it, such as name-then-judge"
+        )
+
+
+def _kind(question: Question) -> tuple[str, int]:
+    return question.task, len(question.earlier)
 
 
 def _pieces(items: Sequence[_Item], most: int) -> list[list[_Item]]:

@@ -110,6 +110,10 @@ class GenerationSettings:
             arguments["repetition_penalty"] = self.repetition_penalty
         return arguments
 
+    def free_text(self, max_new_tokens: int) -> "GenerationSettings":
+        """Decoded alike, of so many tokens, and neither ended by a stop string nor scored."""
+        return replace(self, max_new_tokens=max_new_tokens, until=(), likelihood=False)
+
     def cut(self, answer: str, ended: bool | None = None) -> str:
         """``answer`` up to the first stop string; a :class:`Generated` one where it is known whether it ``ended``."""
         text = answer[: min((at for stop in self.until if (at := answer.find(stop)) >= 0), default=len(answer))]

@@ -20,7 +20,7 @@ from transformers import DynamicCache
 from transformers.cache_utils import DummyLayer, DynamicLayer, DynamicSlidingWindowLayer
 from transformers.generation import GenerateDecoderOnlyOutput
 
-from harness_ext.models.answering import Conversation
+from harness_ext.models.conversation import Conversation
 from harness_ext.models.decoding import Decoder
 
 # Inputs with an entry a token; every other input belongs to the image.
@@ -49,6 +49,8 @@ class NotShareable(Exception):
 
 def reason_not_to_share(decoder: Decoder) -> str:
     """Why a model's prompts can never share a prefix, as far as its class tells; empty if they may."""
+    if decoder.not_shareable:
+        return decoder.not_shareable
     if decoder.is_encoder_decoder:
         return "it is an encoder-decoder"
     if decoder.base.config.model_type in _BOTH_WAYS:

@@ -45,6 +45,9 @@ class AnswerStore:
         folder: Where answers of all models are kept; ``None`` keeps none.
         identity: What the answers rest on beside their keys: weights, adapter, precision, versions.
 
+    Attributes:
+        before: The keys of the answers that were there at the start.
+
     Raises:
         UserError: The folder cannot be used, or a file in it is damaged.
     """
@@ -52,6 +55,7 @@ class AnswerStore:
     def __init__(self, folder: Path | None, identity: Mapping[str, str]) -> None:
         self._answers: dict[str, str] = {}
         self._file: io.FileIO | None = None
+        self.before: frozenset[str] = frozenset()
         self.folder = folder / answer_key(dict(identity))[:16] if folder else None
         if self.folder is None:
             return
@@ -62,6 +66,7 @@ class AnswerStore:
                 replace_file(file, told)
             for file in sorted(self.folder.glob("*.jsonl")):
                 self._read(file)
+            self.before = frozenset(self._answers)
         except OSError as error:
             raise UserError(
                 f"cannot keep answers in {self.folder}: {error}. Name another folder by {ANSWERS_VARIABLE}, or "

@@ -27,8 +27,9 @@ from harness_ext.common.failures import failure_reason, mark_failed
 from harness_ext.common.options import checked
 from harness_ext.common.provenance import record_provenance
 from harness_ext.common.reading import read_json
-from harness_ext.models.answering import Conversation, LocalModel, Question, images_of
+from harness_ext.models.answering import LocalModel, Question
 from harness_ext.models.checkpoint import commit_of, locate, require_weights
+from harness_ext.models.conversation import Conversation, images_of
 from harness_ext.models.decoding import Prompts, options_text
 from harness_ext.models.generation import NOT_FINITE, REQUEST_ERRORS, ending_tokens, request_seed
 from harness_ext.models.hf import grouped

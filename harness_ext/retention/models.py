@@ -41,9 +41,11 @@ class Model:
 
     @property
     def title(self) -> str:
-        """For the reader of a table: the name, and the last two of its adapter's or its weights' path, ``ppo-final``."""
+        """For the reader of a table: name, last two of its adapter's or its weights' path, ``ppo-final``, defences."""
         named = self.arguments.get("adapter") or self.arguments.get("pretrained")
-        return f"{self.name}+{'-'.join(Path(named).parts[-2:]).strip('/-')}" if named else self.name
+        place = f"{self.name}+{'-'.join(Path(named).parts[-2:]).strip('/-')}" if named else self.name
+        defences = self.arguments.get("defence", "").split("+")
+        return "+".join([place, *(each.partition(":")[0] for each in defences if each)])
 
     @property
     def folder(self) -> str:
@@ -84,6 +86,11 @@ def read_model(specification: str) -> Model:
         from harness_ext.models.loading import check_adapter
 
         check_adapter(adapter, pretrained, arguments.get("adapter_base"))
+    defence = {}
+    if "defence" in arguments:
+        from harness_ext.models.defences.registry import open_defences
+
+        defence = {"defence": open_defences(arguments["defence"]).told()}
     commit = commit_of(pretrained, options.get("revision"), "weights")
     what = {
         "weights": _weights_identity(pretrained, commit),
@@ -93,6 +100,7 @@ def read_model(specification: str) -> Model:
         "prompt": prompt_text(options["prompt"]) if "prompt" in options else None,
         "template_options": dict(entry.template_options),
         "generation": dict(entry.generation),
+        **defence,
         "arguments": {key: value for key, value in sorted(arguments.items()) if key not in {*_PLACES, "prompt"}},
     }
     return Model(name, arguments, what)

@@ -10,7 +10,8 @@ from transformers import LogitsProcessorList, PreTrainedModel, PreTrainedTokeniz
 
 from harness_ext.common.errors import UserError
 from harness_ext.common.provenance import record_provenance
-from harness_ext.models.answering import Conversation, LocalModel, Question
+from harness_ext.models.answering import LocalModel, Question
+from harness_ext.models.conversation import Conversation
 from harness_ext.models.generation import RequireFinite, by_halves, request_seed, seeded_sampling
 from harness_ext.models.loading import check_adapter
 from harness_ext.models.remote.loading import adapted, load_model, load_tokenizer, open_repository, tokenizer_identity

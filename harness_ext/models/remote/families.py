@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 from transformers import LogitsProcessorList, PreTrainedModel
 
-from harness_ext.models.answering import Conversation
+from harness_ext.models.conversation import Conversation
 from harness_ext.models.generation import RequireFinite
 from harness_ext.models.remote.asking import RemoteCodeModel, generate_options, question_parts
 from harness_ext.models.remote.decoding import decode_as_transformers_4

@@ -50,6 +50,7 @@ def entry_of(run: Run, described: Mapping[str, Any]) -> Entry:
     dated = _DATE.match(run.settings["results file"])
     measured = {
         "benchmark": run.source,
+        **({"model": f"{described['model']} with {run.settings['defence']}"} if "defence" in run.settings else {}),
         "weights": _weights(run.settings),
         "judge": judges.pop(),
         "decoding": _decoding(run),

@@ -39,6 +39,19 @@ def test_what_a_name_stands_for_counts_not_the_name(untrained_vlm, tmp_path, mon
     assert mine.what == named.what != thinking.what
 
 
+def test_a_defence_makes_another_model_by_what_its_texts_say(untrained_vlm, tmp_path):
+    principle = tmp_path / "principle.txt"
+    folders = []
+    for text in ("Mind children.", "Mind adults."):
+        principle.write_text(text)
+        model = read_model(f"hf-vlm,pretrained={untrained_vlm},defence=principle:text={principle}+coca")
+        assert model.title.endswith("+principle+coca")
+        folders.append(model.folder)
+    assert len({*folders, read_model(f"hf-vlm,pretrained={untrained_vlm}").folder}) == 3
+    with pytest.raises(UserError, match="no defence is named 'captoin'"):
+        read_model(f"hf-vlm,pretrained={untrained_vlm},defence=captoin")
+
+
 def test_folders_are_named_from_everywhere(untrained_vlm, make_adapter, monkeypatch, tmp_path):
     adapter = make_adapter()
     monkeypatch.chdir(adapter.parent)
