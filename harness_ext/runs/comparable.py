@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from harness_ext.common.errors import UserError
 from harness_ext.common.provenance import without_address
+from harness_ext.judges.guard import is_of_guard
 from harness_ext.registry import PACKAGED, benchmark_named, source_of, task_in
 from harness_ext.runs.answers import Answers, Key
 from harness_ext.runs.evaluations import BENCHMARKS, ENVELOPE, Evaluation, RunFiles
@@ -111,7 +112,8 @@ def check_answers(first: Answers, other: Answers, under_policies: bool = False) 
         )
     found = list(_other_questions(first, other, under_policies))
     judges = [sorted({record.judge for record in answers.records.values()}) for answers in (first, other)]
-    if judges[0] != judges[1]:
+    # A guard's answers can be read in its own format alone, and a reader of both there is not.
+    if judges[0] != judges[1] and not any(map(is_of_guard, [*judges[0], *judges[1]])):
         found.append(f"judge: {', '.join(judges[0])} in the first run, {', '.join(judges[1])} in this one")
     if not found and first.scores.keys() != other.scores.keys():
         found.append(f"filters: {', '.join(first.scores)} in the first run, {', '.join(other.scores)} in this one")

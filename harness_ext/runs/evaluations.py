@@ -31,7 +31,7 @@ _NAMES: Final[Mapping[Harness, re.Pattern[str]]] = {
 # What makes two evaluations under one name those of two models. lm-eval records the hub's commit under other names.
 _MODEL: Final = (
     "weights", "weights_identity", "revision", "adapter", "adapter_identity", "dtype", "model_revision", "model_sha",
-    "peft_sha", "delta_sha",
+    "peft_sha", "delta_sha", "guard_format", "guard_policy",
 )  # fmt: skip
 # In the results of a run that was judged again: the judge, and whose answers it read.
 JUDGED_BY: Final = "judged_by"
@@ -48,7 +48,8 @@ WITHOUT_LABELS: Final = "without_labels"
 _OF_THE_MODEL: Final = ("weights", "revision", "adapter", "dtype")
 _PROVENANCE: Final = (
     "unsafeconcepts_source", "test_source", "test_split", "smid_source",
-    "nsfw_source", "glyphworld_source", "prefix_sharing", "evaluation_judge", "unsafeconcepts_version", "made_with",
+    "nsfw_source", "glyphworld_source", "prefix_sharing", "guard_format", "guard_policy", "evaluation_judge",
+    "unsafeconcepts_version", "made_with",
     IMPORTED_FROM, JUDGED_BY, JUDGED_FROM,
 )  # fmt: skip
 
