@@ -1,6 +1,6 @@
 """Tiny random guards: of the class of each one's weights, with a chat template of the published variables, and two answers.
 
-A guard of random weights would say nothing in its format. So whole answers are made tokens of its vocabulary, and the others are
+A guard of random weights would say nothing in its format. So whole answers are made tokens of its vocabulary, and others are
 suppressed: which answer it gives is the model's own doing, and depends on what it is asked and shown.
 """
 
@@ -50,7 +50,8 @@ def _gemma_template(body: str) -> str:
 
 _RULE = _gemma_template("{{- 'Our rule: ' + part['text'] + '\nIs it violated? Yes or No.' -}}")
 _NEMOTRON = _gemma_template(
-    "{{- part['text'] + '\n' + (custom_policy if custom_policy is defined else 'own taxonomy') + request_categories + enable_thinking | string -}}"
+    "{{- part['text'] + '\n' + (custom_policy if custom_policy is defined else 'own taxonomy') -}}"
+    "{{- request_categories + enable_thinking | string -}}"
 )
 
 # Of each name of the catalogue: the family, the chat template in place of the family's, and its answers, safe first.
