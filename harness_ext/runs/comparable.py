@@ -18,7 +18,7 @@ from harness_ext.common.provenance import without_address
 from harness_ext.judges.guard import is_of_guard
 from harness_ext.registry import PACKAGED, benchmark_named, source_of, task_in
 from harness_ext.runs.answers import Answers, Key
-from harness_ext.runs.evaluations import BENCHMARKS, ENVELOPE, Evaluation, RunFiles
+from harness_ext.runs.evaluations import BENCHMARKS, ENVELOPE, GUARD_FORMAT, Evaluation, RunFiles
 from harness_ext.runs.policies import policies_of
 
 _SHOWN: Final = 12
@@ -30,6 +30,7 @@ _BUT_POLICIES: Final = (
     "the same images and the same list of them, and evaluate again"
 )
 _METRICS: Final = "metric_list (task)"
+_ENVELOPE: Final = "envelope of the answers"
 # The keys of a task's configuration that put the question and read the answer. The rest says where the data lie; that the
 # questions are the same is seen from the samples themselves.
 _TASK: Final = (
@@ -65,12 +66,17 @@ def check_tasks(first: RunFiles, other: RunFiles) -> dict[str, str]:
     _refuse_several(first)
     found = []
     for task, evaluation in first.tasks.items():
-        one, two = _settings(evaluation, task), _settings(other.tasks[called[task]], called[task])
+        against = other.tasks[called[task]]
+        one, two = _settings(evaluation, task), _settings(against, called[task])
+        # Nothing is taken out of a guard's answer, which is read as it is.
+        not_held = (
+            {_ENVELOPE} if GUARD_FORMAT in {**evaluation.content["config"], **against.content["config"]} else set()
+        )
         found += [
             f"{task}, {name}: {_short(one[name])} in the first run, {_short(two[name])} in this one"
             for name in one
             # There is a metric for each category of unsafe concepts.
-            if one[name] != two[name] and not (policies and name == _METRICS)
+            if one[name] != two[name] and not (policies and name == _METRICS) and name not in not_held
         ]
     _refuse(first.path, other.path, found)
     return called
@@ -177,7 +183,7 @@ def _settings(evaluation: Evaluation, task: str) -> dict[str, str]:
         "few-shot examples as turns": content.get("fewshot_as_multiturn") if shots else None,
         "chat template": "applied" if _template(evaluation) else "the backend's own way",
         "system instruction": content.get("system_instruction"),
-        "envelope of the answers": config.get(ENVELOPE) if source_of(task) else None,
+        _ENVELOPE: config.get(ENVELOPE) if source_of(task) else None,
         "copy of the images": _copy(config, source_of(task)),
     }
     found |= {f"{name} (task)": content["configs"].get(task, {}).get(name) for name in _TASK}

@@ -74,7 +74,7 @@ GUARDS: dict[str, tuple[str, str, Sequence[str]]] = {
         _llama_template("<|header_start|>", "<|header_end|>", "<|eot|>"),
         ["\n\nsafe", "\n\nunsafe\nS9"],
     ),
-    "nemotron-content-safety-3.5": (
+    "nemotron-safety-3.5": (
         "gemma3",
         _NEMOTRON,
         ["User Safety: safe", "User Safety: unsafe\nSafety Categories: Violence, Threat"],

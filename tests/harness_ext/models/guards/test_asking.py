@@ -111,7 +111,7 @@ def test_it_is_asked_once_about_an_image_and_not_in_our_words(guard):
     assert [record.question for _, record in judged] == [0, 1, 2, 3, 4] * 2
 
 
-@pytest.mark.parametrize("name", ["llama-guard-4", "nemotron-content-safety-3.5", "shieldstral-3b"])
+@pytest.mark.parametrize("name", ["llama-guard-4", "nemotron-safety-3.5", "shieldstral-3b"])
 def test_text_alone_is_asked_of_those_that_take_it_with_the_concept_named(guard, name):
     vlm = guard(name)
     prompts = asked_of(vlm)
@@ -155,7 +155,7 @@ def test_shieldgemmas_probability_is_that_of_its_own_class_and_processor(guard, 
         assert math.isclose(chance_of_unsafe(record.scores), float(found.probabilities[:, 0].max()), abs_tol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["llavaguard-7b", "llama-guard-4", "nemotron-content-safety-3.5", SHIELDGEMMA])
+@pytest.mark.parametrize("name", ["llavaguard-7b", "llama-guard-4", "nemotron-safety-3.5", SHIELDGEMMA])
 def test_a_benchmarks_policy_stands_in_the_guards_slot(guard, my_policy, name):
     vlm = guard(name)
     prompts = asked_of(vlm)
