@@ -16,7 +16,6 @@ from harness_ext.common.processes import processes_of_run
 from harness_ext.common.secrets import PASSWORD_IN_ADDRESS
 from harness_ext.judges.registry import JUDGE_VARIABLE
 from harness_ext.models.catalogue import USER_FILE_VARIABLE, load_catalogue
-from harness_ext.models.guards.form import read_format
 from harness_ext.records import LIKELIHOOD
 from harness_ext.registry import tasks_named
 
@@ -117,6 +116,7 @@ def _problems(arguments: argparse.Namespace) -> Iterator[str]:
 
 
 def _problems_of_guard(model: str, asked: Sequence[str]) -> Iterator[str]:
+    from harness_ext.models.guards.form import read_format
     from harness_ext.models.guards.tasks import not_asked
 
     form = read_format(load_catalogue()[model].guard)

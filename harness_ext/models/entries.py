@@ -14,7 +14,7 @@ from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationE
 
 from harness_ext.common.errors import UserError, shown
 from harness_ext.common.reading_yaml import key_twice, merged, yaml_value
-from harness_ext.models.guards.form import read_format
+from harness_ext.models.guards.form import format_file
 from harness_ext.models.settings import Flag, GenerationSettings, Number
 
 # By name, each with its class, imported only when it is used: each brings its own libraries.
@@ -55,7 +55,7 @@ def prompt_text(prompt: str) -> str:
 
 def _format_name(named: str) -> str:
     """The name of a guard's format, or its file. Raises ``UserError`` where there is no such one."""
-    read_format(named)
+    format_file(named)
     return named
 
 

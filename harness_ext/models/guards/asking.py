@@ -27,6 +27,8 @@ from harness_ext.registry import benchmark_named, find_task
 
 # A rule that stands for all: of a format that has no rules of its own, or for a policy in their place.
 _ONE_RULE: Final = {"policy": ""}
+# A logarithm below that of any positive float.
+_LEAST: Final = -1000.0
 
 
 class Asked(NamedTuple):
@@ -198,7 +200,8 @@ def _messages(
 
 
 def _log_odds(scores: Mapping[str, float]) -> float:
-    return scores[NO] - scores[YES]
+    # Of two answers that are impossible neither is likelier.
+    return max(scores[NO], _LEAST) - max(scores[YES], _LEAST)
 
 
 def guarded(backend: type[AnsweringModel]) -> type[AnsweringModel]:

@@ -8,10 +8,8 @@ import functools
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 
-from jinja2 import TemplateError
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from harness_ext.common.errors import UserError, one_line
@@ -23,22 +21,41 @@ from harness_ext.common.reading_yaml import parse_yaml, yaml_value
 from harness_ext.common.thoughts import after_thoughts
 from harness_ext.records import NA, SAFE, UNSAFE, Verdict
 
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
 FORMATS: Final = Path(__file__).with_name("formats")
 # What a judged answer bears as its judge, before the format's name.
 READER: Final = "guard-"
 # A sign that no text of a format holds; it stands for the image until a turn is taken apart.
 _IMAGE: Final = "\ue000"
-_TEMPLATES: Final = ImmutableSandboxedEnvironment(keep_trailing_newline=True, trim_blocks=True, lstrip_blocks=True)
 _LONGEST_CATEGORY: Final = 200
 
 
+@functools.cache
+def _templates() -> "Environment":
+    # When a format is read, for the names of the catalogue are read at every start.
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    return ImmutableSandboxedEnvironment(keep_trailing_newline=True, trim_blocks=True, lstrip_blocks=True)
+
+
 def _template(text: str) -> str:
-    _TEMPLATES.parse(text)
+    from jinja2 import TemplateError
+
+    try:
+        _templates().parse(text)
+    except TemplateError as error:
+        raise ValueError(f"expected a template in Jinja ({one_line(error)})") from error
     return text
 
 
 def _pattern(text: str) -> str:
-    if re.compile(text).groups != 1:
+    try:
+        groups = re.compile(text).groups
+    except re.error as error:
+        raise ValueError(f"expected a regular expression ({error})") from error
+    if groups != 1:
         raise ValueError("expected a regular expression with one group, which is what is read")
     return text
 
@@ -150,8 +167,10 @@ class GuardFormat(BaseModel):
 
 
 def _filled(template: str, known: Mapping[str, Any]) -> str:
+    from jinja2 import TemplateError
+
     try:
-        return _TEMPLATES.from_string(template).render(image=_IMAGE, **known)
+        return _templates().from_string(template).render(image=_IMAGE, **known)
     except TemplateError as error:
         raise UserError(f"a guard's format cannot be filled in: {one_line(error)}") from error
 
@@ -167,13 +186,19 @@ def format_names() -> Sequence[str]:
     return sorted(file.stem for file in FORMATS.glob("*.yaml"))
 
 
+def format_file(named: str) -> Path:
+    """The file of the format of that name, or the file that is named. Raises ``UserError`` where there is none."""
+    if named in format_names():
+        return FORMATS / f"{named}.yaml"
+    if (file := Path(named).expanduser()).is_file():
+        return file
+    raise UserError(f"a guard's format is a YAML file, or one of {', '.join(format_names())}; found {named!r}")
+
+
 @functools.cache
 def read_format(named: str) -> GuardFormat:
     """The format of that name, or of a file. Raises ``UserError`` where there is none, or it is not as expected."""
-    packaged = named in format_names()
-    file = FORMATS / f"{named}.yaml" if packaged else Path(named).expanduser()
-    if not packaged and not file.is_file():
-        raise UserError(f"a guard's format is a YAML file, or one of {', '.join(format_names())}; found {named!r}")
+    file, packaged = format_file(named), named in format_names()
     text = read_text(file)
     found = yaml_value(parse_yaml(text, file), file)
     if not isinstance(found, Mapping):
@@ -183,9 +208,8 @@ def read_format(named: str) -> GuardFormat:
     name = f"{file.stem}-{version}" if packaged else f"{file.stem}-{version}-{sha256(text)[:8]}"
     try:
         return GuardFormat.model_validate({**found, "name": name})
-    except (ValidationError, TemplateError, re.error) as error:
-        said = problem(error) if isinstance(error, ValidationError) else one_line(error)
-        raise UserError(f"{file}: {said}") from error
+    except ValidationError as error:
+        raise UserError(f"{file}: {problem(error)}") from error
 
 
 def format_in_force() -> GuardFormat | None:
