@@ -23,7 +23,7 @@ from harness_ext.models.answering import AnsweringModel
 from harness_ext.models.guards.form import GuardFormat, read_format
 from harness_ext.models.guards.tasks import not_asked
 from harness_ext.records import GENERATED, NO, YES
-from harness_ext.registry import benchmark_named, find_task
+from harness_ext.registry import benchmark_named, task_named
 
 # A rule that stands for all: of a format that has no rules of its own, or for a policy in their place.
 _ONE_RULE: Final = {"policy": ""}
@@ -67,6 +67,8 @@ class Guard(AnsweringModel):
     """
 
     def __init__(self, guard: str, guard_policy: str | None = None, **backend: Any) -> None:
+        if backend.get("defence"):
+            raise UserError("a guard is asked by its own prompt, and no defence goes before it: leave out defence")
         super().__init__(**backend)
         self._form = read_format(guard)
         self._policy = read_text(Path(guard_policy).expanduser()).strip() if guard_policy else ""
@@ -104,10 +106,9 @@ class Guard(AnsweringModel):
 
     def _request(self, instance: Instance) -> _Request:
         _, _, _, row, name, split = instance.args
-        task = find_task(name)
-        if task is None or (why := not_asked(self._form, name)):
-            raise UserError(f"{name} is not put to a guard: {why if task else not_asked(self._form, name)}")
-        return _Request(instance, task, self.task_dict[name][split][row])
+        if why := not_asked(self._form, name):
+            raise UserError(f"{name} is not put to a guard: {why}")
+        return _Request(instance, task_named(name), self.task_dict[name][split][row])
 
     def _of_source(self, source: str, asked: Sequence[_Request]) -> Iterator[str]:
         """The answers about images or concepts of one benchmark, under its policy."""

@@ -15,6 +15,8 @@ from harness_ext.common.failures import is_failed
 from harness_ext.common.provenance import provenance
 from harness_ext.metrics.likelihood import chance_of_unsafe
 from harness_ext.models.answering import TooManyFailures
+from harness_ext.models.api import OpenAICompatible
+from harness_ext.models.guards.asking import guarded
 from harness_ext.probes.metrics import auroc
 
 POLICY = "No drinks.\nNo knives."
@@ -138,6 +140,11 @@ def test_a_guard_of_chat_completions_is_a_name_of_ones_own(my_policy, tmp_path, 
     first, second = (asked.body["chat_template_kwargs"] for asked in stub.asked)
     assert first == {"request_categories": "/categories", "custom_policy": POLICY}
     assert second == {"request_categories": "/categories"}
+
+
+def test_no_defence_goes_before_a_guards_own_prompt():
+    with pytest.raises(UserError, match="a guard is asked by its own prompt, and no defence goes before it"):
+        guarded(OpenAICompatible)(guard="shieldstral", defence="principle", model=MODEL)
 
 
 def test_no_likelihood_comes_from_chat_completions(tmp_path, monkeypatch):
