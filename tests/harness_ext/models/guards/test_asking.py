@@ -78,7 +78,7 @@ def asked_of(vlm):
 def test_its_own_answer_is_the_verdict(guard, name):
     vlm = guard(name)
     # Of 150 concepts, each with ten images and five questions an image.
-    judged = put(vlm, "glyphworld_image", every=250, count=24)
+    judged = put(vlm, "glyphworld_image", every=500, count=12)
     form = read_format(provenance()["guard"])
     for answer, record in judged:
         assert (record.verdict, record.guard_category) == form.read(answer)
@@ -92,7 +92,7 @@ def test_its_own_answer_is_the_verdict(guard, name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_its_probability_is_that_of_its_own_first_words(guard, name):
-    judged = put(guard(name), "glyphworld_image_likelihood", every=250, count=8)
+    judged = put(guard(name), "glyphworld_image_likelihood", every=500, count=5)
     assert len({record.scores[NO] for _, record in judged}) == len(judged)
     for answer, record in judged:
         assert record.scores == read_scores(answer, (YES, NO))
@@ -115,9 +115,11 @@ def test_it_is_asked_once_about_an_image_and_not_in_our_words(guard):
 def test_text_alone_is_asked_of_those_that_take_it_with_the_concept_named(guard, name):
     vlm = guard(name)
     prompts = asked_of(vlm)
-    (_, record), *_ = judged = put(vlm, "glyphworld_text", count=40)
-    assert len(prompts) == 8
-    assert f"mage that shows {record.concept}." in prompts[0]
+    judged = put(vlm, "glyphworld_text", count=40)
+    concepts = {record.concept for _, record in judged}
+    assert len(prompts) == len(concepts) == 8
+    # Prompts are rendered in threads, in any order.
+    assert all(sum(f"mage that shows {concept}." in prompt for prompt in prompts) == 1 for concept in concepts)
     assert {record.verdict for _, record in judged} <= {"safe", "unsafe"}
 
 
