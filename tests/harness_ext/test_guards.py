@@ -1,10 +1,15 @@
 """Guards by the commands: what a run says of itself, what other commands make of it, and what is refused at once."""
 
+import argparse
 import json
 
 import pytest
 import yaml
 from tiny_guards import build_guard
+
+from harness_ext import cli
+from harness_ext.common.provenance import record_provenance
+from harness_ext.judges.guard import guard_asked
 
 GUARDS = ("llama-guard-4", "shieldstral-3b")
 TASKS = "glyphworld_image,glyphworld_text"
@@ -85,3 +90,11 @@ def test_another_judge_is_refused(run_warm):
     )
     assert finished.returncode == 2
     assert "a guard, whose answers are read in its own format; unset it" in finished.stderr
+
+
+def test_the_next_evaluation_of_a_process_is_not_read_as_the_guards():
+    record_provenance(guard="llama-guard-4")
+    assert guard_asked()
+    # Nothing is asked, so that nothing else is checked.
+    cli._check_evaluation(argparse.Namespace(tasks=None))
+    assert guard_asked() is None
