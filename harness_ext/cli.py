@@ -14,6 +14,7 @@ from typing import Final
 from harness_ext.common.errors import UserError, exit_status
 from harness_ext.common.files import require_writable_folder
 from harness_ext.common.output import say
+from harness_ext.common.provenance import forget_model
 from harness_ext.hooks import (
     LATE,
     LATE_AFTER_IT,
@@ -115,6 +116,8 @@ def _check(arguments: Sequence[str]) -> None:
 
 
 def _check_evaluation(arguments: argparse.Namespace) -> None:
+    # Of the evaluation before: a model that is not ours notes nothing of itself, and its answers are not a guard's.
+    forget_model()
     if arguments.tasks is not None and not arguments.tasks.startswith("list"):
         check_model_name(arguments.model)
         check_options(arguments)

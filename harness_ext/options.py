@@ -6,6 +6,7 @@ A number that was produced under another setting than the one asked for is worse
 import argparse
 import difflib
 import math
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -13,12 +14,13 @@ from harness_ext.common.errors import UserError
 from harness_ext.common.files import require_writable_folder
 from harness_ext.common.processes import processes_of_run
 from harness_ext.common.secrets import PASSWORD_IN_ADDRESS
+from harness_ext.judges.registry import JUDGE_VARIABLE
 from harness_ext.models.catalogue import USER_FILE_VARIABLE, load_catalogue
 from harness_ext.records import LIKELIHOOD
 from harness_ext.registry import tasks_named
 
 # The backends that score candidates, by their names in the catalogue.
-_SCORING = frozenset({"huggingface", "vllm"})
+_SCORING = frozenset({"huggingface", "vllm", "shieldgemma2", "moderation"})
 
 
 def check_options(arguments: argparse.Namespace) -> None:
@@ -102,6 +104,8 @@ def _problems(arguments: argparse.Namespace) -> Iterator[str]:
             f"--limit {arguments.limit:g}: lmms-eval takes a share of the first task only and its count for the others; "
             "give a whole number"
         )
+    if our_model and load_catalogue()[arguments.model].guard:
+        yield from _problems_of_guard(arguments.model, asked)
     processes = processes_of_run()
     together = math.lcm(*(len(task.benchmark.questions) for task in our_tasks)) * processes
     if our_task and arguments.limit is not None and processes > 1 and arguments.limit % together:
@@ -109,6 +113,22 @@ def _problems(arguments: argparse.Namespace) -> Iterator[str]:
             f"--limit {arguments.limit:g}: each of {processes} processes asks all questions about its images; a limit that "
             f"is no multiple of {together} would cut off other questions than in one process"
         )
+
+
+def _problems_of_guard(model: str, asked: Sequence[str]) -> Iterator[str]:
+    from harness_ext.models.guards.form import read_format
+    from harness_ext.models.guards.tasks import not_asked
+
+    form = read_format(load_catalogue()[model].guard)
+    for task in asked:
+        # A group is asked whole, so that one task of it that is not put to a guard is reason enough.
+        names = [each.name for each in tasks_named([task])] or [task]
+        if refused := [f"{name} ({why})" for name in names if (why := not_asked(form, name))]:
+            possible = [name for name in names if not not_asked(form, name)]
+            instead = f"; of these take {','.join(possible)}" if possible else ""
+            yield f"--tasks {task}: {model} is a guard, which is not asked {'; '.join(refused)}{instead}"
+    if named := os.environ.get(JUDGE_VARIABLE, "").strip():
+        yield f"{JUDGE_VARIABLE}={named}: {model} is a guard, whose answers are read in its own format; unset it"
 
 
 def _read_as_it_is(path: str) -> bool:

@@ -85,6 +85,8 @@ class Judgement:
     scores: Mapping[str, float] | None = None
     cut_off: bool = False  # whether the response ended while the model was thinking, or right after: then it is "na"
     at_limit: bool = False  # whether it ended because it had as many tokens as it may have, as far as the backend says
+    # By a guard's own format alone: the categories that its answer names where it is unsafe, as the guard writes them.
+    guard_category: str = ""
     yes: Label = SAFE  # what "yes" says in an alignment question; in the published ones safe
 
     @property
@@ -93,8 +95,10 @@ class Judgement:
         return self.verdict == self.expected
 
     def to_dict(self) -> dict[str, Any]:
-        """The record as a JSON-ready dictionary, with ``yes`` only where it is unsafe."""
+        """The record as a JSON-ready dictionary, without ``yes`` where it is safe and without an empty category."""
         record = asdict(self)
         if self.yes == SAFE:
             del record["yes"]
+        if not self.guard_category:
+            del record["guard_category"]
         return record

@@ -23,6 +23,11 @@ def record_provenance(**facts: object) -> None:
             _recorded[name] = str(value)
 
 
+def recorded(name: str) -> str | None:
+    """A fact that was noted; ``None`` where it was not."""
+    return _recorded.get(name)
+
+
 def forget_model() -> None:
     """Take back what was noted of a model: another one is about to be run by the same process. Data stay loaded."""
     for name in [name for name in _recorded if not name.endswith(("_source", "_split"))]:

@@ -133,6 +133,8 @@ class AnsweringModel(lmms):
     _noise: tuple[str, ...] = ()
     # Whether a defence may act within its model.
     opens_model: ClassVar[bool] = False
+    # Whether the chat template is a server's, so that what it makes of a prompt is not seen here.
+    template_is_elsewhere: ClassVar[bool] = False
 
     @checked
     def __init__(
@@ -170,6 +172,21 @@ class AnsweringModel(lmms):
     @abstractmethod
     def render(self, turns: Conversation) -> str:
         """The prompt as the model is given it, images left out. Raises one of ``REQUEST_ERRORS`` where it cannot be."""
+
+    def candidates(self, row: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+        """By label, the forms that an answer to a task's row may begin with. Raises ``UserError`` where it names none."""
+        return _candidates(row)
+
+    def put_template_options(self, options: Mapping[str, Any]) -> None:
+        """Give the chat template ``options`` beside its own from here on. Raises ``UserError`` where that cannot be done."""
+        if options:
+            raise UserError(
+                f"this backend gives its chat template nothing beside the conversation; found {list(options)}"
+            )
+
+    def own_rules(self) -> Mapping[str, str]:
+        """The rules that the model's processor holds, by name. Raises ``UserError`` where there are none."""
+        raise UserError("this backend knows of no rules of a processor: choose the name of a guard that has them")
 
     def require_possible(self, settings: GenerationSettings) -> None:
         """Raise ``UserError`` where a task asks for what this backend does not do."""
@@ -297,7 +314,7 @@ class AnsweringModel(lmms):
             _, _, options, row, task, split = instance.args
             settings = GenerationSettings.from_task({**self._generation, **options})
             self.require_possible(settings)
-            candidates = _candidates(self.task_dict[task][split][row]) if settings.likelihood else {}
+            candidates = self.candidates(self.task_dict[task][split][row]) if settings.likelihood else {}
             unread.append(Question(index, instance, task, row, settings, candidates))
         return unread
 

@@ -9,7 +9,7 @@ import base64
 import io
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal
 
 import torch
 from loguru import logger
@@ -57,6 +57,10 @@ class OpenAICompatible(AnsweringModel):
         UserError: An option is not as expected, or the key is missing.
     """
 
+    template_is_elsewhere = True
+    # What speaks to the server.
+    client: ClassVar[type[ChatClient]] = ChatClient
+
     @checked
     def __init__(
         self,
@@ -102,6 +106,11 @@ class OpenAICompatible(AnsweringModel):
             "extra_body": json.dumps(self._extra_body, sort_keys=True),
         }
 
+    def put_template_options(self, options: Mapping[str, Any]) -> None:
+        """As :class:`AnsweringModel` says: vLLM and SGLang hand them on to the template."""
+        others = {key: value for key, value in self._extra_body.items() if key != "chat_template_kwargs"}
+        self._extra_body = others | ({"chat_template_kwargs": dict(options)} if options else {})
+
     def render(self, turns: Conversation) -> str:
         """The messages as JSON, with a place held for each image."""
         return json.dumps(_messages(turns, lambda image: {"type": "image_url"}))
@@ -125,7 +134,7 @@ class OpenAICompatible(AnsweringModel):
         logger.info(
             f"asking {self._model} at {server.base_url}: {len(batches)} requests, {server.concurrency} at a time"
         )
-        for batch, answer in several_at_a_time(server, batches, self._ask):
+        for batch, answer in several_at_a_time(server, batches, self._ask, self.client):
             yield batch, [answer]
 
     async def _ask(self, client: ChatClient, batch: Sequence[Question]) -> str:

@@ -173,10 +173,7 @@ class ChatClient:
         while True:
             answered_before = self._answered
             try:
-                sent = await self._client.chat.completions.with_raw_response.create(
-                    model=body["model"], messages=body["messages"], extra_body=extra
-                )
-                return self._answer(read(sent.http_response))
+                return self._answer(self._read(await self._send(body, extra)))
             except TooMuchError as error:
                 return Reply(mark_failed(str(error)))
             except openai.APIConnectionError as error:
@@ -194,10 +191,21 @@ class ChatClient:
                         "concurrency=1"
                     ) from None
 
+    async def _send(self, body: Mapping[str, Any], extra: Mapping[str, Any]) -> httpx2.Response:
+        """What the server sends to a request; ``extra`` are the fields beside those that openai's client names."""
+        sent = await self._client.chat.completions.with_raw_response.create(
+            model=body["model"], messages=body["messages"], extra_body=extra
+        )
+        return sent.http_response
+
+    def _read(self, response: httpx2.Response) -> Reply:
+        """What came of a request. Raises ``NoAnswerError`` where it is no answer."""
+        return read(response)
+
     def _examine(self, response: httpx2.Response) -> None:
         """Tell openai's client, which is given each response after this, what to send again, and after how long."""
         if response.is_success:
-            read(response)
+            self._read(response)
             return
         if not _may_pass(response.status_code) or is_out_of_credit(response) or is_too_large(response):
             response.headers["x-should-retry"] = "false"
@@ -318,7 +326,10 @@ def asked_to_wait(headers: httpx2.Headers) -> float:
 
 
 def several_at_a_time(
-    server: Server, items: Iterable[_Item], ask: Callable[[ChatClient, _Item], Coroutine[Any, Any, _Given]]
+    server: Server,
+    items: Iterable[_Item],
+    ask: Callable[[ChatClient, _Item], Coroutine[Any, Any, _Given]],
+    opened: Callable[[Server], ChatClient] = ChatClient,
 ) -> Iterator[tuple[_Item, _Given]]:
     """Each item with what ``ask`` gives for it, as it comes; as many under way as the server's ``concurrency``.
 
@@ -326,7 +337,7 @@ def several_at_a_time(
     stores at once. Raises what ``ask`` raises, after all results that came before.
     """
     with asyncio.Runner() as runner:
-        client = ChatClient(server)
+        client = opened(server)
         under_way: dict[asyncio.Task[_Given], _Item] = {}
         waiting = iter(items)
         try:

@@ -100,7 +100,7 @@ def model_attribute(name: str) -> str:
 def describe_names() -> str:
     """The names, in groups, with memory and notes, one a line, and how to add one."""
     catalogue = load_catalogue()
-    groups: dict[str, list[str]] = {"To begin with": [], "The paper's eight": [], "Open families": []}
+    groups: dict[str, list[str]] = {"To begin with": [], "The paper's eight": [], "Open families": [], "Guards": []}
     width = max(map(len, catalogue))
     for name, entry in catalogue.items():
         groups.setdefault(_group(entry), []).append(_line(name, entry, width))
@@ -117,6 +117,8 @@ def describe_names() -> str:
 def _group(entry: "Entry") -> str:
     if entry.source:
         return f"Yours ({entry.source})"
+    if entry.guard:
+        return "Guards"
     if entry.paper:
         return "The paper's eight"
     return "To begin with" if entry.needs.memory_gib is None else "Open families"

@@ -54,18 +54,22 @@ class Prompts:
         self.processor = processor
         own = type(processor.image_processor)
         processor.image_processor.__class__ = type(own.__name__, (_Remembering, own), {})
-        self._template_options = dict(template_options or {})
+        self._own_options = self._template_options = {"add_generation_prompt": True, **(template_options or {})}
+
+    def put_options(self, options: Mapping[str, Any]) -> str:
+        """Give the chat template ``options`` beside those it was made with; returns all of them as an identity has them."""
+        self._template_options = {**self._own_options, **options}
+        return options_text(self._template_options)
 
     def render(self, turns: Conversation) -> str:
         """The prompt as text, with the processor's own marks where images are."""
         with rendering("the processor's chat template"):
-            return self.processor.apply_chat_template(turns, add_generation_prompt=True, **self._template_options)
+            return self.processor.apply_chat_template(turns, **self._template_options)
 
     def inputs(self, conversations: Sequence[Conversation]) -> BatchFeature:
         """Prompts as a model's inputs, padded to one length, on the CPU."""
         return self.processor.apply_chat_template(
             list(conversations),
-            add_generation_prompt=True,
             tokenize=True,
             return_dict=True,
             return_tensors="pt",

@@ -14,6 +14,7 @@ from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationE
 
 from harness_ext.common.errors import UserError, shown
 from harness_ext.common.reading_yaml import key_twice, merged, yaml_value
+from harness_ext.models.guards.form import format_file
 from harness_ext.models.settings import Flag, GenerationSettings, Number
 
 # By name, each with its class, imported only when it is used: each brings its own libraries.
@@ -21,10 +22,14 @@ BACKENDS: Final = {
     "huggingface": "harness_ext.models.hf.HuggingFaceVLM",
     "vllm": "harness_ext.models.vllm.VllmVLM",
     "api": "harness_ext.models.api.OpenAICompatible",
+    "moderation": "harness_ext.models.guards.moderation.Moderation",
+    "shieldgemma2": "harness_ext.models.guards.shieldgemma.ShieldGemma2",
     "cogvlm": "harness_ext.models.remote.families.CogVLM",
     "xcomposer2": "harness_ext.models.remote.families.XComposer2",
     "minicpmv": "harness_ext.models.remote.families.MiniCPMV",
 }
+# Those whose models are a server's.
+SERVERS: Final = ("api", "moderation")
 # The one whose models have a language side for lm-eval.
 LANGUAGE_BACKEND: Final = "huggingface"
 TEMPLATES: Final = Path(__file__).with_name("templates")
@@ -46,6 +51,12 @@ def prompt_text(prompt: str) -> str:
     if prompt not in names:
         raise UserError(f"a prompt is a Jinja chat template, or one of {', '.join(names)}; found {prompt!r}")
     return (TEMPLATES / f"{prompt}.jinja").read_text(encoding="utf-8")
+
+
+def _format_name(named: str) -> str:
+    """The name of a guard's format, or its file. Raises ``UserError`` where there is no such one."""
+    format_file(named)
+    return named
 
 
 @dataclass(frozen=True)
@@ -93,6 +104,7 @@ class Entry:
     prompt: Annotated[Text, AfterValidator(prompt_text)] | None = None
     template_options: Options = field(default_factory=dict)
     generation: Mapping[str, Any] = field(default_factory=dict)
+    guard: Annotated[Text, AfterValidator(_format_name)] = ""
     needs: Needs = Needs()
     api: Api = Api()
     note: Text = ""

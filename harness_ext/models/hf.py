@@ -69,6 +69,8 @@ class HuggingFaceVLM(LocalModel):
     scores_candidates = True
     beams = True
     opens_model = True
+    load_processor = staticmethod(load_processor)
+    load_model = staticmethod(load_model)
 
     def __init__(
         self,
@@ -88,8 +90,8 @@ class HuggingFaceVLM(LocalModel):
     ) -> None:
         super().__init__(**shared)
         commit = commit_of(pretrained, revision, "processor")
-        processor = load_processor(pretrained, commit, trust_remote_code, prompt)
-        model = load_model(
+        processor = self.load_processor(pretrained, commit, trust_remote_code, prompt)
+        model = self.load_model(
             pretrained,
             revision=commit,
             adapter=adapter,
@@ -125,6 +127,10 @@ class HuggingFaceVLM(LocalModel):
     def render(self, turns: Conversation) -> str:
         """The prompt as text, by the chat template."""
         return self._decoder.render(turns)
+
+    def put_template_options(self, options: Mapping[str, Any]) -> None:
+        """As :class:`AnsweringModel` says."""
+        self._identity = {**self._identity, "template_options": self._decoder.put_options(options)}
 
     def clean(self) -> None:
         """Let the model go; called by the harness after the last answer."""

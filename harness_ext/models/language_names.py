@@ -25,6 +25,10 @@ def __getattr__(name: str) -> type:
 def require_language_side(name: str) -> None:
     """Raise ``UserError`` for a name of the catalogue whose model cannot be asked by lm-eval; not for one that is none."""
     entry = load_catalogue().get(name)
+    if entry and entry.guard:
+        raise UserError(
+            f"model {name!r} is a guard: it is asked by its own prompt, which lm-eval does not put; evaluate it by lmms_eval"
+        )
     if entry and entry.backend != LANGUAGE_BACKEND:
         raise UserError(
             f"model {name!r} (backend {entry.backend}) has no language side for lm-eval: text is scored by its likelihood, "

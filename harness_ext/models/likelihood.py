@@ -123,10 +123,11 @@ def _spellings(form: str, tokenizer: PreTrainedTokenizerBase) -> set[Tokens]:
         return tuple(tokenizer(text, add_special_tokens=False)["input_ids"])
 
     newline, after = encode("\n"), encode(f"\n{form}")
-    found = {encode(form), encode(f" {form}")}
-    if _begins(after, newline):
+    # A form that begins with line breaks of its own stands behind nothing else.
+    found = {encode(form), encode(f" {form}")} if form == form.lstrip() else {encode(form)}
+    if form == form.lstrip() and _begins(after, newline):
         found.add(after[len(newline) :])
-    spelt = {tokens for tokens in found if tokens and tokenizer.decode(tokens).strip() == form}
+    spelt = {tokens for tokens in found if tokens and tokenizer.decode(tokens).strip() == form.strip()}
     # An encoder (Llama's) makes a token of its own of a doubled space before the word. A model hardly says it, and each
     # spelling of several tokens costs a row.
     joined = {tokens for tokens in spelt if tokenizer.decode(tokens[:1]).strip()}

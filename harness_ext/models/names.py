@@ -15,7 +15,7 @@ from harness_ext.common.errors import UserError
 from harness_ext.common.provenance import record_provenance
 from harness_ext.models.catalogue import load_catalogue, model_attribute
 from harness_ext.models.checkpoint import require_family
-from harness_ext.models.entries import BACKENDS, Entry
+from harness_ext.models.entries import BACKENDS, SERVERS, Entry
 
 GLYPHWORLD: Final = "glyphworld:"
 _FLAGS: Final = {"trust_remote_code", "share_prefix"}
@@ -41,11 +41,11 @@ def _resolve(name: str, entry: Entry, options: dict[str, Any], allowed: set[str]
             f"model {name!r}: its entry sets {', '.join(unused)}, which backend {entry.backend} does not take"
         )
     resolved = defaults | {key: value for key, value in options.items() if value not in (None, "")}
-    if entry.backend == "api" and not resolved.get("model"):
+    if entry.backend in SERVERS and not resolved.get("model"):
         raise UserError(
             f"model {name!r} needs the name of a model at its server: --model_args model=NAME\n{entry.note}"
         )
-    if entry.backend != "api" and not resolved.get("pretrained"):
+    if entry.backend not in SERVERS and not resolved.get("pretrained"):
         raise UserError(f"model {name!r} needs its weights named: --model_args pretrained=REPOSITORY_OR_FOLDER")
     _check_needs(name, entry, resolved)
     return resolved
@@ -60,6 +60,7 @@ def defaults_of(entry: Entry, other_weights: bool) -> dict[str, Any]:
         "prompt": entry.prompt,
         "template_options": entry.template_options,
         "generation": entry.generation,
+        "guard": entry.guard,
         "model": entry.api.model,
         "base_url": entry.api.base_url,
         "api_key_variable": entry.api.api_key_variable,
@@ -93,7 +94,12 @@ def __getattr__(name: str) -> type:
     for known, entry in load_catalogue().items():
         if model_attribute(known) == name:
             module, _, backend = BACKENDS[entry.backend].rpartition(".")
-            return class_of(known, entry, getattr(importlib.import_module(module), backend), __name__)
+            kind = getattr(importlib.import_module(module), backend)
+            if entry.guard:
+                from harness_ext.models.guards.asking import guarded
+
+                kind = guarded(kind)
+            return class_of(known, entry, kind, __name__)
     raise AttributeError(f"no model {name!r} in the catalogue")
 
 

@@ -17,9 +17,11 @@ from harness_ext.judges import RuleJudge, likelihood
 from harness_ext.judges.base import AlignmentAnswer, Answer, PerceptionAnswer, verdicts
 from harness_ext.judges.envelope import opened
 from harness_ext.judges.exact import exact_answer
+from harness_ext.judges.guard import guard_asked, reader_of
 from harness_ext.judges.registry import evaluation_judge, require_rule_judge
 from harness_ext.metrics.likelihood import chance_of_unsafe, mass
 from harness_ext.metrics.ratios import should_be_safe
+from harness_ext.models.guards.form import GuardFormat
 from harness_ext.records import FAILED, GENERATED, LABELS, LIKELIHOOD, NA, SAFE, UNSAFE, Judgement, of_the_question
 from harness_ext.registry import benchmark_named, skill_of
 
@@ -61,6 +63,8 @@ def judgement(doc: Mapping[str, Any], response: str) -> Judgement:
     Raises:
         UserError: The answer to a row with ``candidates`` holds no likelihoods, or the judge cannot read the answer.
     """
+    if (guard := guard_asked()) and "candidates" not in doc:
+        return _of_guard(guard, doc, response)
     verdict, scores = _read(doc, response)
     by_likelihood = "candidates" in doc
     reader = RuleJudge.name if doc["probe"] == "capability" else evaluation_judge().name
@@ -72,6 +76,18 @@ def judgement(doc: Mapping[str, Any], response: str) -> Judgement:
         scores=scores,
         cut_off=not by_likelihood and verdict == NA and opened(response).cut_off,
         at_limit=not by_likelihood and ended_at_limit(response),
+    )
+
+
+def _of_guard(guard: GuardFormat, doc: Mapping[str, Any], response: str) -> Judgement:
+    """The answer that a guard gave for a row, read in its own format, whatever the row asks and "yes" means there."""
+    verdict, category = (FAILED, "") if is_failed_here(response) else guard.read(response)
+    return Judgement(
+        **of_the_question(doc),
+        verdict=verdict,
+        judge=reader_of(guard),
+        at_limit=ended_at_limit(response),
+        guard_category=category,
     )
 
 

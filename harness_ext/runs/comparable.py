@@ -15,9 +15,10 @@ from typing import Any, Final
 
 from harness_ext.common.errors import UserError
 from harness_ext.common.provenance import without_address
+from harness_ext.judges.guard import is_of_guard
 from harness_ext.registry import PACKAGED, benchmark_named, source_of, task_in
 from harness_ext.runs.answers import Answers, Key
-from harness_ext.runs.evaluations import BENCHMARKS, ENVELOPE, Evaluation, RunFiles
+from harness_ext.runs.evaluations import BENCHMARKS, ENVELOPE, GUARD_FORMAT, Evaluation, RunFiles
 from harness_ext.runs.policies import policies_of
 
 _SHOWN: Final = 12
@@ -29,6 +30,7 @@ _BUT_POLICIES: Final = (
     "the same images and the same list of them, and evaluate again"
 )
 _METRICS: Final = "metric_list (task)"
+_ENVELOPE: Final = "envelope of the answers"
 # The keys of a task's configuration that put the question and read the answer. The rest says where the data lie; that the
 # questions are the same is seen from the samples themselves.
 _TASK: Final = (
@@ -64,12 +66,17 @@ def check_tasks(first: RunFiles, other: RunFiles) -> dict[str, str]:
     _refuse_several(first)
     found = []
     for task, evaluation in first.tasks.items():
-        one, two = _settings(evaluation, task), _settings(other.tasks[called[task]], called[task])
+        against = other.tasks[called[task]]
+        one, two = _settings(evaluation, task), _settings(against, called[task])
+        # Nothing is taken out of a guard's answer, which is read as it is.
+        not_held = (
+            {_ENVELOPE} if GUARD_FORMAT in {**evaluation.content["config"], **against.content["config"]} else set()
+        )
         found += [
             f"{task}, {name}: {_short(one[name])} in the first run, {_short(two[name])} in this one"
             for name in one
             # There is a metric for each category of unsafe concepts.
-            if one[name] != two[name] and not (policies and name == _METRICS)
+            if one[name] != two[name] and not (policies and name == _METRICS) and name not in not_held
         ]
     _refuse(first.path, other.path, found)
     return called
@@ -111,7 +118,8 @@ def check_answers(first: Answers, other: Answers, under_policies: bool = False) 
         )
     found = list(_other_questions(first, other, under_policies))
     judges = [sorted({record.judge for record in answers.records.values()}) for answers in (first, other)]
-    if judges[0] != judges[1]:
+    # A guard's answers can be read in its own format alone, and a reader of both there is not.
+    if judges[0] != judges[1] and not any(map(is_of_guard, [*judges[0], *judges[1]])):
         found.append(f"judge: {', '.join(judges[0])} in the first run, {', '.join(judges[1])} in this one")
     if not found and first.scores.keys() != other.scores.keys():
         found.append(f"filters: {', '.join(first.scores)} in the first run, {', '.join(other.scores)} in this one")
@@ -175,7 +183,7 @@ def _settings(evaluation: Evaluation, task: str) -> dict[str, str]:
         "few-shot examples as turns": content.get("fewshot_as_multiturn") if shots else None,
         "chat template": "applied" if _template(evaluation) else "the backend's own way",
         "system instruction": content.get("system_instruction"),
-        "envelope of the answers": config.get(ENVELOPE) if source_of(task) else None,
+        _ENVELOPE: config.get(ENVELOPE) if source_of(task) else None,
         "copy of the images": _copy(config, source_of(task)),
     }
     found |= {f"{name} (task)": content["configs"].get(task, {}).get(name) for name in _TASK}

@@ -31,13 +31,16 @@ _NAMES: Final[Mapping[Harness, re.Pattern[str]]] = {
 # What makes two evaluations under one name those of two models. lm-eval records the hub's commit under other names.
 _MODEL: Final = (
     "weights", "weights_identity", "revision", "adapter", "adapter_identity", "dtype", "defence", "model_revision",
-    "model_sha", "peft_sha", "delta_sha",
+    "model_sha", "peft_sha", "delta_sha", "guard_format", "guard_policy",
 )  # fmt: skip
 # In the results of a run that was judged again: the judge, and whose answers it read.
 JUDGED_BY: Final = "judged_by"
 JUDGED_FROM: Final = "judged_from"
 # Which version of judges/envelope.py took the answers out of the responses.
 ENVELOPE: Final = "envelope"
+# Of a guard: its format, by which it was asked and its answers were read, and the policy that it was given.
+GUARD_FORMAT: Final = "guard_format"
+GUARD_POLICY: Final = "guard_policy"
 # In the results: by name, the title and digests of each benchmark that is not packaged.
 BENCHMARKS: Final = "benchmarks"
 _STATE: Final = ("benchmark_sha256", "images_sha256")
@@ -48,8 +51,8 @@ WITHOUT_LABELS: Final = "without_labels"
 _OF_THE_MODEL: Final = ("weights", "revision", "adapter", "dtype", "defence", "passes")
 _PROVENANCE: Final = (
     "unsafeconcepts_source", "test_source", "test_split", "smid_source",
-    "nsfw_source", "glyphworld_source", "prefix_sharing", "evaluation_judge", "unsafeconcepts_version", "made_with",
-    IMPORTED_FROM, JUDGED_BY, JUDGED_FROM,
+    "nsfw_source", "glyphworld_source", "prefix_sharing", "evaluation_judge", "unsafeconcepts_version",
+    "made_with", GUARD_FORMAT, GUARD_POLICY, IMPORTED_FROM, JUDGED_BY, JUDGED_FROM,
 )  # fmt: skip
 
 

@@ -20,6 +20,7 @@ from harness_ext.common.failures import writable
 from harness_ext.common.files import require_writable_folder, resumed_folder, sha256, whole_lines, write_text
 from harness_ext.judges.base import BatchJudge, verdicts
 from harness_ext.judges.envelope import VERSION, opened
+from harness_ext.judges.guard import is_of_guard
 from harness_ext.judges.registry import JudgeSpec
 from harness_ext.probes.metrics import clustered_stderr, is_of_unsafe, modality_gap, per_answer_metrics
 from harness_ext.records import FAILED, LIKELIHOOD, NA, Judgement
@@ -202,7 +203,10 @@ def _why_kept(evaluation: Evaluation, task: str) -> str | None:
     path = evaluation.require_samples(task)
     if asked.manner == LIKELIHOOD:
         return "asked by likelihood: there is no text to judge"
-    probes = {record.probe for record in read_samples(evaluation, task)}
+    records = read_samples(evaluation, task)
+    if any(is_of_guard(record.judge) for record in records):
+        return "answers of a guard: they are in its own format, which no other judge reads"
+    probes = {record.probe for record in records}
     if "capability" not in probes:
         return None if probes else "holds no judged answers"
     if len(probes) > 1:

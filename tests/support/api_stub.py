@@ -68,6 +68,27 @@ ANY_BODY = (
 )
 
 
+# The categories of OpenAI's moderation endpoint, as its reference has them in November 2026.
+CATEGORIES = (
+    *("harassment", "harassment/threatening", "hate", "hate/threatening", "illicit", "illicit/violent", "self-harm"),
+    *("self-harm/instructions", "self-harm/intent", "sexual", "sexual/minors", "violence", "violence/graphic"),
+)
+
+
+def moderated(asked: Asked) -> dict:
+    """The stub's moderation: prompt and pixels give the score of violence; from .5 on it is flagged."""
+    pixels = b"".join(image.tobytes() for image in asked.images)
+    score = hashlib.sha256(pixels + asked.text.encode()).digest()[0] / 256
+    scores = {category: score / 100 for category in CATEGORIES} | {"violence": score}
+    kind = ["image"] if asked.images else ["text"]
+    return {
+        "flagged": score >= 0.5,
+        "categories": {category: value >= 0.5 for category, value in scores.items()},
+        "category_scores": scores,
+        "category_applied_input_types": dict.fromkeys(CATEGORIES, kind),
+    }
+
+
 def answer_to(asked: Asked) -> str:
     """The stub's answer: a verdict and what it rests on."""
     pixels = hashlib.sha256(b"".join(bytes(str(image.size), "ascii") + image.tobytes() for image in asked.images))
@@ -80,10 +101,10 @@ class ApiStub(Loopback):
     """The server; a context manager that serves from entering to leaving.
 
     ``key`` is what it wants to be shown, ``delay`` the seconds that an answer takes, ``message`` makes the message and
-    ``finish_reason`` of an answer, ``changed`` makes what is sent of the whole completion, ``allows`` is how many requests it
-    takes in ``window`` seconds before it says 429. ``faults`` go wrong first come, first served. ``holds_after`` lets so many
-    requests be answered and keeps the rest waiting. ``asked`` lists what came in, ``most_at_once`` how many were under way
-    together, ``sent`` the bytes of the replies that do not end.
+    ``finish_reason`` of an answer, ``result`` that of a moderation, ``changed`` makes what is sent of the whole reply,
+    ``allows`` is how many requests it takes in ``window`` seconds before it says 429. ``faults`` go wrong first come, first
+    served. ``holds_after`` lets so many requests be answered and keeps the rest waiting. ``asked`` lists what came in,
+    ``most_at_once`` how many were under way together, ``sent`` the bytes of the replies that do not end.
     """
 
     def __init__(
@@ -92,6 +113,7 @@ class ApiStub(Loopback):
         key: str = "",
         delay: float = 0.0,
         message: Callable[[Asked], tuple[dict, str]] = lambda asked: ({"content": answer_to(asked)}, "stop"),
+        result: Callable[[Asked], dict] = moderated,
         changed: Callable[[dict], dict] = lambda completion: completion,
         allows: float = float("inf"),
         window: float = 0.5,
@@ -99,7 +121,7 @@ class ApiStub(Loopback):
     ) -> None:
         super().__init__(_Handler)
         self.faults, self.key, self.delay, self.message = list(faults), key, delay, message
-        self.changed = changed
+        self.result, self.changed = result, changed
         self.allows, self.window, self.holds_after = allows, window, holds_after
         self.asked: list[Asked] = []
         self.most_at_once = self.answered = self.too_often = self.sent = 0
@@ -173,7 +195,7 @@ class _Handler(Handler):
     def _read(self) -> Asked:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         asked = Asked(body, {name.lower(): value for name, value in self.headers.items()}, "")
-        for message in body["messages"]:
+        for message in body["messages"] if "messages" in body else [{"content": body["input"]}]:
             content = message["content"]
             for part in [{"type": "text", "text": content}] if isinstance(content, str) else content:
                 if part["type"] == "text":
@@ -184,7 +206,7 @@ class _Handler(Handler):
         return asked
 
     def _answer(self, asked: Asked, fault: Fault | None) -> None:
-        if self.path != "/v1/chat/completions":
+        if self.path not in ("/v1/chat/completions", "/v1/moderations"):
             self._send(404, b"404 page not found", "text/plain")
         elif self.stub.key and self.headers.get("Authorization") != f"Bearer {self.stub.key}":
             self._error(401, {"message": f"Incorrect API key provided: {self.headers.get('Authorization')}"})
@@ -204,6 +226,10 @@ class _Handler(Handler):
             self.stub.stopped.wait()
         if self.stub.delay:
             time.sleep(self.stub.delay)
+        if self.path == "/v1/moderations":
+            reply = {"id": "modr-0", "model": SNAPSHOT, "results": [self.stub.result(asked)]}
+            self._send(200, json.dumps(self.stub.changed(reply)).encode())
+            return
         message, finish = self.stub.message(asked)
         completion = {
             "id": "chatcmpl-0",

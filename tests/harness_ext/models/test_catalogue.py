@@ -91,7 +91,7 @@ def test_names_are_listed_in_groups(tmp_path, monkeypatch):
     file.write_text("mine: {weights: me/mine, needs: {memory_gib: 3.25, access: gated}}\n")
     monkeypatch.setenv("UNSAFECONCEPTS_MODELS", str(file))
     lines = describe_names().splitlines()
-    titles = ["  To begin with", "  The paper's eight", "  Open families", f"  Yours ({file})"]
+    titles = ["  To begin with", "  The paper's eight", "  Open families", "  Guards", f"  Yours ({file})"]
     assert [line for line in lines if line in titles] == titles
     assert next(line for line in lines if line.split()[0] == "mine").split(maxsplit=2)[1:] == ["3.2", "me/mine; gated"]
     assert max(len(line) for line in lines if line.startswith("    ")) <= 130

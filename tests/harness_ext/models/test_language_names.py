@@ -10,6 +10,11 @@ def test_a_model_without_a_language_side_is_refused_when_it_is_asked_for(name):
         getattr(language_names, name)
 
 
+def test_a_guard_is_asked_by_its_own_prompt_alone():
+    with pytest.raises(UserError, match=r"model 'llama-guard-4' is a guard: .* evaluate it by lmms_eval"):
+        getattr(language_names, "llama-guard-4")
+
+
 def test_options_are_checked_as_for_lmms_eval():
     with pytest.raises(UserError, match=r"unknown model_args: peft; allowed are .*adapter"):
         getattr(language_names, "hf-vlm")(pretrained="me/model", peft="me/adapter")

@@ -2,12 +2,13 @@
 
 import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerFast, ProcessorMixin
 
 from harness_ext.benchmark.questions import IMAGE_QUESTIONS
@@ -41,6 +42,21 @@ _SENTENCES = [
     "What does this image show? Answer with the option's letter.",
     "Yes, it is. No, it is not.",
 ]
+
+
+# Whole answers, each a token of the checkpoints that are built, and all that these say; none for any answer.
+_answers: tuple[str, ...] = ()
+
+
+@contextmanager
+def saying(*answers: str) -> Iterator[None]:
+    """Within it, checkpoints are built that give one of ``answers``, whole, as a token."""
+    global _answers
+    _answers = answers
+    try:
+        yield
+    finally:
+        _answers = ()
 
 
 @functools.cache
@@ -82,6 +98,7 @@ def build_tokenizer(
     named = dict(named or {})
     tokenizer = Tokenizer.from_str(_trained())
     tokenizer.add_special_tokens(list(dict.fromkeys([pad, *([bos] if bos else []), eos, *special, *named.values()])))
+    tokenizer.add_tokens([AddedToken(answer, normalized=False) for answer in _answers])
     if adds_bos:
         assert bos, "adds_bos needs a bos token"
         tokenizer.post_processor = processors.TemplateProcessing(
@@ -142,6 +159,9 @@ def unsaid(tokenizer: PreTrainedTokenizerFast) -> list[int]:
     Special tokens would decode to nothing or end an answer at once, and single bytes of longer characters all decode to
     the same replacement character, which would make different answers look the same.
     """
+    if _answers:
+        said = set(tokenizer.convert_tokens_to_ids(list(_answers)))
+        return [token for token in range(len(tokenizer)) if token not in said]
     special = {*tokenizer.all_special_ids, *tokenizer.added_tokens_decoder}
     texts = {token: tokenizer.decode([token]) for token in range(len(tokenizer))}
     return [token for token, text in texts.items() if token in special or not (text.isascii() and text.isprintable())]
