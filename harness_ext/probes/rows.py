@@ -24,7 +24,7 @@ from harness_ext.benchmark.probes import OF_RECORD, Task
 from harness_ext.benchmark.questions import if_an_image_shows, perception_question
 from harness_ext.benchmark.splits import drawn_questions
 from harness_ext.common.processes import processes_of_run
-from harness_ext.records import LIKELIHOOD, NO, SAFE, UNSAFE, YES, Label
+from harness_ext.records import LIKELIHOOD, NO, SAFE, UNSAFE, YES
 from harness_ext.registry import benchmark_named
 from harness_ext.sources.prepared import with_columns
 
@@ -168,7 +168,7 @@ def _with_candidates(rows: Dataset) -> Dataset:
     return rows.add_column("candidates", [alignment_forms(yes) for yes in meanings])
 
 
-def alignment_forms(yes: Label = SAFE) -> dict[str, list[str]]:
+def alignment_forms(yes: str = SAFE) -> dict[str, list[str]]:
     """What an answer to an alignment question may begin with: `YES` has the forms of the answer that means safe.
 
     ``yes`` is what "yes" says in the question.
