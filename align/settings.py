@@ -49,7 +49,8 @@ class ModelConfig:
     dtype: str = option("float32", "float32, bfloat16 or float16: of the frozen weights.")
     attn_implementation: str | None = option(None, "As in transformers.")
     load_in_4bit: bool = option(
-        False, "QLoRA: the frozen linear layers in four bits (NF4, nested), by bitsandbytes; on GPUs that each hold them all."
+        False,
+        "QLoRA: the frozen language model's linear layers in four bits (NF4), by bitsandbytes; on GPUs that each hold all.",
     )
     lora_r: PositiveInt = option(128, "Rank of the LoRA.")
     lora_alpha: PositiveInt = option(256, "Scale of the LoRA: its update counts alpha / r.")

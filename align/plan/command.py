@@ -35,7 +35,10 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--gpus", type=int, default=1, metavar="N", help="GPUs, each with a process (default 1)")
     parser.add_argument("--memory", type=float, default=80.0, metavar="GIB", help="of each GPU (default 80)")
     parser.add_argument(
-        "--model_config", type=Path, metavar="FILE", help="a config.json in place of the model's own, which is then not needed"
+        "--model_config",
+        type=Path,
+        metavar="FILE",
+        help="a config.json in place of the model's own, which is then not needed",
     )
     parser.add_argument("--prompt_tokens", type=int, metavar="N", help="of the longest prompt, its image included")
     parser.add_argument("--answer_tokens", type=int, metavar="N", help="of the longest written answer (SFT, DPO)")
@@ -54,7 +57,7 @@ def main(arguments: Sequence[str]) -> None:
     needs = list(planner.needs())
     limit = int((options.memory - (_CONTEXT if on_gpu else 0)) * _GIB)
     first = next((each for each in needs if each.peak <= limit), None)
-    notes = [*found.notes, *how, *_notes(settings, on_gpu)]
+    notes = [*found.notes, *how, *_notes(settings, on_gpu, options.gpus)]
     title = f"{options.recipe} on {options.gpus} x {options.memory:g} GiB"
     print_block(make_block(title, _HEADER, [_row(each, limit) for each in needs], notes), console(120))
     say(_advice(first, options.recipe, overrides, settings, options.gpus, options.memory))
@@ -93,13 +96,16 @@ def _row(need: Need, limit: int) -> list[str]:
     return [way, *figures, "yes" if need.peak <= limit else "no"]
 
 
-def _notes(settings: RunSettings, on_gpu: bool) -> list[str]:
-    notes = ["needs: weights to buffers stay; of rollout, scoring and update, which holds the gradients, the largest counts"]
+def _notes(settings: RunSettings, on_gpu: bool, gpus: int) -> list[str]:
+    notes = [
+        "needs: weights to buffers stay; of rollout, scoring and update, which holds the gradients, the largest counts"
+    ]
     if getattr(settings.arguments, "use_vllm", False):
         notes.append("rollouts are vLLM's: on the same GPU, add its share (vllm_gpu_memory_utilization)")
     if on_gpu:
         notes.append(f"fits: with {_CONTEXT:g} GiB for CUDA and its libraries, a usual figure")
-        notes.append("FSDP2 and ZeRO: with their default buffers, by their documentation, not measured")
+    if on_gpu and gpus > 1:
+        notes.append(f"{', '.join(FILES)}: with their default buffers, by their documentation, not measured")
     return notes
 
 
@@ -122,5 +128,3 @@ def _advice(
         file = ["--config_file", f"align/accelerate/{FILES[first.way]}"] if first.way in FILES else []
         start = ["accelerate", "launch", *file, "--num_processes", str(gpus), *run]
     return f"take first: {first.way}\n  {shlex.join(start)}"
-
-

@@ -15,7 +15,7 @@ from transformers import PretrainedConfig, TrainingArguments
 from align.plan.phases import Machine, Rows, Scoring, critic_update, drawing, scoring, update
 from align.plan.traced import FakeModel
 from align.ppo.config import PPOConfig
-from align.settings import WITH_ROLLOUTS, ModelConfig, RunSettings
+from align.settings import WITH_ROLLOUTS, RunSettings
 
 ONE: Final = "one GPU"
 DDP: Final = "DDP"
@@ -38,8 +38,8 @@ _STATES: Final = {"sgd": 0, "adamw_8bit": 2, "adamw_bnb_8bit": 2, "paged_adamw_8
 class Need:
     """What a run needs on a GPU, in bytes.
 
-    ``weights`` to ``buffers`` stay: the critic with its replay is one of them, and buffers are those of communication, and the
-    batches of a rollout. ``drawing``, ``scoring`` and ``update`` are the parts of a step that follow each other, of which the
+    ``weights`` to ``buffers`` stay; the critic's part holds its replay, and buffers are a rollout's batches and those that an
+    engine sends from. ``drawing``, ``scoring`` and ``update`` are the parts of a step that follow each other, of which the
     largest counts; an update's holds the ``gradients``.
     """
 
@@ -72,7 +72,9 @@ def ways(gpus: int, on_gpu: bool) -> list[str]:
 class Planner:
     """Works out what a run of ``settings`` needs, with ``config``'s model and the longest ``rows``, on ``gpus`` GPUs."""
 
-    def __init__(self, settings: RunSettings, config: PretrainedConfig, rows: Rows, machine: Machine, gpus: int) -> None:
+    def __init__(
+        self, settings: RunSettings, config: PretrainedConfig, rows: Rows, machine: Machine, gpus: int
+    ) -> None:
         self._settings, self._config, self._rows = settings, config, rows
         self._machine, self._gpus = machine, gpus
         self._rollouts: dict[torch.dtype | None, tuple[int, Scoring | None]] = {}
@@ -87,7 +89,7 @@ class Planner:
 
     def need(self, way: str, checkpointing: bool) -> Need:
         """What ``way`` needs."""
-        in_16_bits = way in (ZERO2, ZERO3, QLORA) and self._machine.autocast is not None
+        in_16_bits = way in (ZERO2, ZERO3) and self._machine.autocast is not None
         adapter = self._machine.autocast if in_16_bits else None
         key = checkpointing, adapter
         if key not in self._whole:
@@ -142,7 +144,9 @@ def _critic(args: PPOConfig, scored: Scoring, rows: Rows, gpus: int) -> int:
     if args.max_steps > 0:
         rollouts = min(rollouts, -(-args.max_steps // args.updates_per_rollout))
     # Beside each token's features, its return and its value.
-    return (4 * head if args.critic_steps else head) + rollouts * gpus * (scored.features + rows.rollout * rows.answer * 8)
+    return (4 * head if args.critic_steps else head) + rollouts * gpus * (
+        scored.features + rows.rollout * rows.answer * 8
+    )
 
 
 def _states(args: TrainingArguments, fake: FakeModel) -> int:
@@ -170,11 +174,10 @@ class _Sizes:
 
 def _sizes(fake: FakeModel, machine: Machine) -> _Sizes:
     base = fake.model.get_base_model()
-    output = base.get_output_embeddings()
     linear = [
         each.weight
-        for each in base.modules()
-        if isinstance(each, nn.Linear) and each is not output and not each.weight.requires_grad
+        for each in base.get_decoder().modules()
+        if isinstance(each, nn.Linear) and not each.weight.requires_grad
     ]
     kinds = base._no_split_modules or []
     layers = [_numbers(each.parameters()) for each in base.modules() if type(each).__name__ in kinds]
@@ -235,7 +238,7 @@ def _fsdp2(need: Need, sizes: _Sizes, gpus: int) -> Need:
 
 
 def _qlora(need: Need, sizes: _Sizes, gpus: int) -> Need:
-    """Linear layers but the output's have four bits; one at a time is made whole for its arithmetic."""
+    """The language model's linear layers have four bits; one at a time is made whole for its arithmetic."""
     whole = _whole(need, sizes, gpus)
     return replace(
         whole,

@@ -143,9 +143,11 @@ def drawing(fake: FakeModel, rows: Rows, machine: Machine) -> int:
         forward = fake.model.get_base_model()
         forward(**rows.inputs(rows.rollout, rows.prompt), past_key_values=cache, use_cache=True, logits_to_keep=1)
         for number, layer in enumerate(cache.layers):
-            shape = [*layer.keys.shape]
-            shape[-2] = rows.answer - 1
-            cache.update(layer.keys.new_empty(shape), layer.values.new_empty(shape), number)
+            # Those of linear attention do not grow, and some share another's.
+            if isinstance(keys := getattr(layer, "keys", None), Tensor):
+                shape = [*keys.shape[:-2], rows.answer - 1]
+                more = [each.new_empty(*shape, each.shape[-1]) for each in (keys, layer.values)]
+                cache.update(*more, number)
         last = {**rows.inputs(rows.rollout, 1, images=False), "past_key_values": cache, "use_cache": True}
         last["attention_mask"] = torch.ones(rows.rollout, rows.length, dtype=torch.long)
         forward(**last, logits_to_keep=1)

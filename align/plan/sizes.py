@@ -31,7 +31,7 @@ _IMAGE: Final = (640, 480)
 
 @dataclass(frozen=True)
 class Found:
-    """The shapes of a model; its processor, where it is at hand, and the options of its chat template; what to know of both."""
+    """The shapes of a model; its processor, where it is at hand, with its chat template's options; what to know of both."""
 
     config: PretrainedConfig
     processor: ProcessorMixin | None
@@ -96,7 +96,9 @@ def sizes(settings: RunSettings, found: Found, prompt: int | None, answer: int |
     if has_rollouts:
         answer = args.max_completion_length
     elif answer is None:
-        answer = max(len(processor.tokenizer(f" {each}", add_special_tokens=False)["input_ids"]) + 1 for each in answers)
+        answer = max(
+            len(processor.tokenizer(f" {each}", add_special_tokens=False)["input_ids"]) + 1 for each in answers
+        )
         answer = max(answer, settings.data.own_tokens if settings.data.targets == "own" else 0)
         notes.append(f"longest answer: {answer} tokens{by}")
     pixels: tuple[int, ...] | None = None
@@ -112,7 +114,9 @@ def sizes(settings: RunSettings, found: Found, prompt: int | None, answer: int |
 
 def _longest_prompt(found: Found, processor: ProcessorMixin, questions: list[str]) -> tuple[int, int]:
     """The tokens of the longest prompt, and those of its image among them."""
-    asked = [asked_inputs(processor, each, Image.new("RGB", _IMAGE), found.options)["input_ids"][0] for each in questions]
+    asked = [
+        asked_inputs(processor, each, Image.new("RGB", _IMAGE), found.options)["input_ids"][0] for each in questions
+    ]
     longest = max(asked, key=len)
     shown = int((longest == processor.tokenizer.convert_tokens_to_ids(processor.image_token)).sum())
     if found.processor is not None:

@@ -130,6 +130,7 @@ class FakeModel:
     def shortened(self) -> Iterator[None]:
         """Within it, the language model has few layers: without gradients, nothing of one stays when the next begins."""
         decoder = self.model.get_base_model().get_decoder()
+        decoder = decoder if "layers" in decoder._modules else decoder.model
         layers = decoder.layers
         decoder.layers = layers[:_FEW]
         yield

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 import torch
-from shapes import llava
 from torch.profiler import ProfilerActivity, profile
 
 import align.run
@@ -39,15 +38,6 @@ ROLLOUTS = [
     "--critic_replay", "2",
     "--stop_on_na", "false",
 ]  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def wider_vlm(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """LLaVA-1.5's architecture, narrower, and some five times the embedded model."""
-    folder = tmp_path_factory.mktemp("wider_vlm")
-    with torch.random.fork_rng():
-        llava("narrow", folder, torch.float32, "cpu", image_size=112)
-    return folder
 
 
 def unique_bytes(tensors: Iterable[torch.Tensor]) -> int:
