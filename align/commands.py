@@ -22,6 +22,7 @@ _USAGE: Final = """usage: align METHOD --config RECIPE [--key value ...]
 
   align sft|dpo|ppo|grpo|rloo --config RECIPE   train; the same command again resumes where it was cut off
   align data --config RECIPE                    show what would be trained on
+  align plan RECIPE --gpus N --memory GIB       what a run needs on each GPU, and which way to run it fits
   align table FOLDER                            the table of a comparison
   align ways FOLDER                             what each way to close the gap gains, keeps and costs
 
@@ -31,8 +32,7 @@ What a recipe sets, --key value overrides; align METHOD --help lists all keys.""
 
 
 def _train(method: str, arguments: Sequence[str]) -> None:
-    # A warning about a default of TRL's own, which no recipe can change.
-    warnings.filterwarnings("ignore", ".*gradient_checkpointing", FutureWarning)
+    _ignore_new_names()
     from align.run import run
     from align.settings import read_settings
     from align.stopped import TrainingStopped
@@ -63,12 +63,24 @@ def _make_ways(arguments: Sequence[str]) -> None:
     ways(arguments)
 
 
+def _ignore_new_names() -> None:
+    """No warnings about a name that TRL's defaults have, which no recipe can change."""
+    warnings.filterwarnings("ignore", ".*gradient_checkpointing", FutureWarning)
+
+
+def _plan(arguments: Sequence[str]) -> None:
+    _ignore_new_names()
+    from align.plan.command import main as plan
+
+    plan(arguments)
+
+
 def main() -> None:
     """Run one command; exits 2 for a request that cannot be met, 1 when a run had to stop."""
     name, *arguments = sys.argv[1:] or ["--help"]
     usage = _USAGE.format(recipes=", ".join(packaged_recipes()))
     commands: dict[str, Callable[[Sequence[str]], None]] = {method: partial(_train, method) for method in METHODS}
-    commands |= {"data": _show_data, "table": _make_table, "ways": _make_ways}
+    commands |= {"data": _show_data, "plan": _plan, "table": _make_table, "ways": _make_ways}
 
     def run() -> None:
         if name in ("-h", "--help"):

@@ -89,6 +89,7 @@ def load(base: Base, config: ModelConfig, device: torch.device) -> tuple[PreTrai
         dtype=config.dtype,
         device=str(device),
         attn_implementation=config.attn_implementation,
+        load_in_4bit=config.load_in_4bit,
     )
     if model.config.get_text_config().is_encoder_decoder:
         raise UserError(f"model {base.name!r} answers by an encoder and a decoder; expected a decoder alone")

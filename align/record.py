@@ -178,8 +178,9 @@ def other_environment(before: Record, now: Record) -> list[str]:
 
 def _compared(record: Record) -> Iterator[tuple[str, Any]]:
     yield "method", record.get("method")
-    # The weights' identity counts, not their name or their place on this machine.
-    yield from ((name, value) for name, value in record.get("model", {}).items() if name not in ("model", "pretrained"))
+    # The weights' identity counts, not their name or their place on this machine; a switch that is off is as none.
+    of_model = ((name, value) for name, value in record.get("model", {}).items() if value is not False)
+    yield from ((name, value) for name, value in of_model if name not in ("model", "pretrained"))
     yield from _of_verdicts(record.get("data", {}), "own_judge_options").items()
     rewards = record.get("rewards")
     yield "rewards", [_of_verdicts(each, "judge_options") for each in rewards] if rewards else rewards

@@ -53,6 +53,9 @@ _SHOWN: Final = {
     "rewards/accuracies": "preferred",
 }
 
+# Set by accelerate's launcher.
+_SHARDING: Final = ("ACCELERATE_USE_FSDP", "ACCELERATE_USE_DEEPSPEED")
+
 
 def run(settings: RunSettings, command: str) -> None:
     """Train; the same ``command`` line again resumes from the last whole checkpoint, or says that there is nothing to do.
@@ -67,6 +70,11 @@ def run(settings: RunSettings, command: str) -> None:
         raise UserError(
             f"started in {processes_of_run()} processes, of which the trainer sees {processes.num_processes}: without a GPU "
             "for each, add --use_cpu true"
+        )
+    if settings.model.load_in_4bit and any(os.environ.get(engine) == "true" for engine in _SHARDING):
+        raise UserError(
+            "load_in_4bit: FSDP and DeepSpeed do not spread weights of four bits here: launch without them, for every process "
+            "holds all of them, or take it out"
         )
     if is_main:
         check_reporting(args)
@@ -171,6 +179,10 @@ def _trainer(
         record=record,
         **given,
     )
+    if settings.model.load_in_4bit:
+        # TRL rounds it to bfloat16 beside such a base, in which a small step of Adam changes nothing.
+        for weight in trainer.trained():
+            weight.data = weight.data.float()
     record["left_out"] = 0
     if rewards is None:
         renderer = Renderer(model, processor, base.template_options, settings.data.modality == "image")

@@ -51,6 +51,10 @@ class ModelConfig:
     glyphworld_seed: int = option(0, "Which of the embedded models: its training seed.")
     dtype: str = option("float32", "float32, bfloat16 or float16: of the frozen weights.")
     attn_implementation: str | None = option(None, "As in transformers.")
+    load_in_4bit: bool = option(
+        False,
+        "QLoRA: the frozen language model's linear layers in four bits (NF4), by bitsandbytes; on GPUs that each hold all.",
+    )
     lora_r: PositiveInt = option(128, "Rank of the LoRA.")
     lora_alpha: PositiveInt = option(256, "Scale of the LoRA: its update counts alpha / r.")
     lora_dropout: Annotated[float, Field(ge=0, lt=1)] = option(0.05, "Dropout inside the LoRA.")

@@ -60,6 +60,7 @@ class HuggingFaceVLM(LocalModel):
         share_prefix: Answer the questions about one image from one encoding of it, where the model allows; by default where
             the numbers of tokens say that it is faster.
         trust_remote_code: Run code from the model's repository; never unless you say so.
+        load_in_4bit: Ask it with the language model's linear layers in four bits, by bitsandbytes, as QLoRA trains on them.
         shared: See :class:`AnsweringModel`; a batch is halved where memory does not suffice.
 
     Raises:
@@ -86,6 +87,7 @@ class HuggingFaceVLM(LocalModel):
         template_options: Mapping[str, Any] | None = None,
         share_prefix: bool | None = None,
         trust_remote_code: bool = False,
+        load_in_4bit: bool = False,
         **shared: Any,
     ) -> None:
         super().__init__(**shared)
@@ -101,6 +103,7 @@ class HuggingFaceVLM(LocalModel):
             device_map=device_map,
             attn_implementation=attn_implementation,
             trust_remote_code=trust_remote_code,
+            load_in_4bit=load_in_4bit,
         )
         coca = self._defences.of_kind(Coca)
         self._decoder = (
@@ -116,6 +119,7 @@ class HuggingFaceVLM(LocalModel):
             "share_prefix": str(self._asker.shares and share_prefix is not False),
             # Some of them reach the processor, and change what an image becomes without changing the rendered prompt.
             "template_options": options_text(template_options),
+            **({"load_in_4bit": "True"} if load_in_4bit else {}),
         }
         self.loaded(model, pretrained, commit, adapter, rests_on)
         self._steering: Steering | None = None

@@ -1,5 +1,6 @@
 """Loading weights, adapters and processors, with errors that say what to do, as early as they can be known."""
 
+import importlib.util
 import os
 import re
 from collections.abc import Mapping
@@ -9,7 +10,15 @@ from typing import Any, Final
 import torch
 from loguru import logger
 from PIL import Image
-from transformers import AutoModelForMultimodalLM, AutoProcessor, PreTrainedModel, ProcessorMixin
+from torch import nn
+from transformers import (
+    AutoConfig,
+    AutoModelForMultimodalLM,
+    AutoProcessor,
+    BitsAndBytesConfig,
+    PreTrainedModel,
+    ProcessorMixin,
+)
 
 from harness_ext.common.errors import UserError, one_line, shown
 from harness_ext.common.files import digest
@@ -26,7 +35,7 @@ from harness_ext.models.checkpoint import (
     weight_files,
 )
 from harness_ext.models.entries import prompt_text
-from harness_ext.models.resources import require_memory
+from harness_ext.models.resources import precision_of, require_memory
 
 _DTYPES: Final = ("auto", "bfloat16", "float16", "float32")
 # What a repository may name its own code for a VLM.
@@ -114,10 +123,11 @@ def load_model(
     attn_implementation: str | None = None,
     trust_remote_code: bool = False,
     auto_class: Any = AutoModelForMultimodalLM,
+    load_in_4bit: bool = False,
 ) -> PreTrainedModel:
     """The model in evaluation mode, on its device, with its adapter, loaded by ``auto_class``.
 
-    The other arguments are the options of :class:`harness_ext.models.hf.HuggingFaceVLM`.
+    The arguments are the options of :class:`harness_ext.models.hf.HuggingFaceVLM`.
 
     Raises:
         UserError: Files are missing, the adapter is for other weights, or they do not fit into memory; all of these before
@@ -131,14 +141,19 @@ def load_model(
             f"the model of {pretrained!r} is code of its own repository, which this backend does not load: transformers 5 "
             "leaves tables that such code computes unfilled.\nCogVLM, XComposer2 and MiniCPM-V have backends of their own"
         )
-    require_memory(pretrained, folder, revision=revision, dtype=dtype, device=target, device_map=device_map)
     options: dict[str, Any] = {"attn_implementation": attn_implementation} if attn_implementation else {}
+    placed: Any = device_map
+    if load_in_4bit:
+        options["quantization_config"] = four_bits(folder, dtype, auto_class)
+        placed = device_map or {"": target}  # where its weights lie, their four bits are packed
+    else:
+        require_memory(pretrained, folder, revision=revision, dtype=dtype, device=target, device_map=device_map)
     with read_by_libraries(f"cannot load the weights of {pretrained!r}: "):
         model, report = auto_class.from_pretrained(
             pretrained,
             revision=revision,
             dtype=dtype if dtype == "auto" else getattr(torch, dtype),
-            device_map=device_map,
+            device_map=placed,
             trust_remote_code=trust_remote_code,
             output_loading_info=True,
             **options,
@@ -150,7 +165,7 @@ def load_model(
             "the checkpoint is incomplete, or of another version of transformers"
         )
     _let_the_tower_look_both_ways(model)
-    if not device_map:
+    if not placed:
         try:
             model = model.to(torch.device(target))
         except RuntimeError as error:
@@ -158,6 +173,31 @@ def load_model(
     if adapter:
         model = put_adapter(model, adapter, pretrained)
     return model.eval()
+
+
+def four_bits(folder: Path, dtype: str, auto_class: Any = AutoModelForMultimodalLM) -> BitsAndBytesConfig:
+    """How a checkpoint is loaded in four bits, as QLoRA has it (arXiv 2305.14314): NF4, with nested scales.
+
+    The linear layers of the language model have four bits, and compute in ``dtype``. The vision tower, the projector,
+    embeddings and output keep their precision. Raises ``UserError`` where bitsandbytes is not installed.
+    """
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise UserError(
+            "load_in_4bit: needs bitsandbytes, which is not installed: pip install 'unsafeconcepts[qlora]', or bitsandbytes"
+        )
+    config = AutoConfig.from_pretrained(folder)
+    with torch.device("meta"):
+        shapes = auto_class.from_config(config)
+    served = {id(each) for each in shapes.get_decoder().modules()}
+    whole = [path for path, each in shapes.named_modules() if isinstance(each, nn.Linear) and id(each) not in served]
+    named = precision_of(folder) if dtype == "auto" else dtype
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=named or "float32",
+        llm_int8_skip_modules=whole,
+    )
 
 
 def _let_the_tower_look_both_ways(model: PreTrainedModel) -> None:

@@ -1,0 +1,1 @@
+"""The memory that a run needs on each GPU, before it starts."""
