@@ -1,23 +1,30 @@
 """What a way of training really did, for benchmarks: read from the model and its responses, not from its settings."""
 
+import time
 from typing import Any
 
 import torch
+from phases import synchronize
 from torch import nn
 from transformers import PreTrainedModel
 
 
 class Observed:
-    """Watches one layer of a model's language side while it is trained, and gives the reward.
+    """Watches one layer of a model's language side while it is trained, times what it generates, and gives the reward.
 
     Args:
         model: Before a LoRA is put on it.
+
+    Attributes:
+        generating: Seconds that drawing responses has taken so far.
     """
 
     def __init__(self, model: PreTrainedModel) -> None:
         self.model = model
         self.lengths: set[int] = set()
         self.arithmetic: list[dict[str, Any]] = []
+        self.generating = 0.0
+        self._generate, model.generate = model.generate, self._timed
         model.get_decoder().layers[0].mlp.register_forward_pre_hook(self._see)
         self._layer = model.get_decoder().layers[0]
 
@@ -25,6 +32,14 @@ class Observed:
         """Any reward that costs nothing; the responses' lengths are noted."""
         self.lengths |= {len(ids) for ids in completion_ids}
         return [1.0 if ids[0] % 2 else -1.0 for ids in completion_ids]
+
+    def _timed(self, *args: Any, **kwargs: Any) -> Any:
+        synchronize()
+        began = time.perf_counter()
+        given = self._generate(*args, **kwargs)
+        synchronize()
+        self.generating += time.perf_counter() - began
+        return given
 
     def _see(self, module: nn.Module, inputs: tuple[Any, ...]) -> None:
         if not torch.is_grad_enabled():

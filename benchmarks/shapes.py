@@ -1,5 +1,9 @@
-"""LLaVA-1.5's shapes with random weights, for benchmarks: how long a step takes does not hang on what a model knows."""
+"""LLaVA-1.5's shapes with random weights, for benchmarks: how long a step takes does not hang on what a model knows.
 
+python benchmarks/shapes.py SHAPES FOLDER --dtype bfloat16 --device cuda        # writes such a model
+"""
+
+import argparse
 from pathlib import Path
 
 import numpy as np
@@ -117,3 +121,18 @@ def question_rows(count: int) -> Dataset:
     """Images of noise with alignment questions."""
     prompts = [[{"role": "user", "content": IMAGE_QUESTIONS[at % 5]}] for at in range(count)]
     return Dataset.from_dict({"image": noise_images(count), "prompt": prompts})
+
+
+def main() -> None:
+    """Write a model."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("shapes", choices=tuple(SHAPES))
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--dtype", default="float32")
+    parser.add_argument("--device", default="cpu")
+    options = parser.parse_args()
+    llava(options.shapes, options.folder, getattr(torch, options.dtype), options.device)
+
+
+if __name__ == "__main__":
+    main()

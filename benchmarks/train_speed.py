@@ -30,6 +30,7 @@ import torch
 from observed import Observed
 from paper_scheme import PaperScheme
 from peft import LoraConfig
+from phases import synchronize
 from shapes import SHAPES, llava, question_rows
 from transformers import AutoModelForImageTextToText, AutoProcessor, TrainerCallback
 from trl import GRPOConfig, GRPOTrainer
@@ -53,22 +54,32 @@ MEMORY = {
 
 
 class Clock(TrainerCallback):
-    """The seconds of every rollout with all of its updates."""
+    """The seconds of every rollout with all of its updates, and how many of them drawing its responses took."""
 
-    def __init__(self, updates: int) -> None:
-        self.updates, self.seconds, self._began = updates, [], 0.0
+    def __init__(self, updates: int, observed: Observed) -> None:
+        self.updates, self.observed = updates, observed
+        self.seconds: list[float] = []
+        self.generating: list[float] = []
+
+    def begin(self) -> None:
+        """A rollout begins."""
+        self._began, self._generated = time.perf_counter(), self.observed.generating
+
+    def end(self) -> None:
+        """It ends, its updates included."""
+        synchronize()
+        self.seconds.append(time.perf_counter() - self._began)
+        self.generating.append(self.observed.generating - self._generated)
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """A rollout begins with the first of its updates."""
         if state.global_step % self.updates == 0:
-            self._began = time.perf_counter()
+            self.begin()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """It ends with the last of them."""
         if state.global_step % self.updates == 0:
-            if torch.cuda.is_available():
-                torch.cuda.synchronize()
-            self.seconds.append(time.perf_counter() - self._began)
+            self.end()
 
 
 def lora(options: argparse.Namespace) -> LoraConfig:
@@ -76,8 +87,8 @@ def lora(options: argparse.Namespace) -> LoraConfig:
     return LoraConfig(r=options.rank, lora_alpha=2 * options.rank, target_modules=TARGETS)
 
 
-def with_trl(options: argparse.Namespace, output: str) -> tuple[list[float], Observed]:
-    """Seconds a rollout of PPO or GRPO, and what was seen."""
+def with_trl(options: argparse.Namespace, output: str) -> Clock:
+    """Times of PPO's rollouts, or GRPO's."""
     on_gpu = torch.cuda.is_available()
     model = AutoModelForImageTextToText.from_pretrained(options.model, dtype=getattr(torch, options.dtype))
     observed = Observed(model)
@@ -101,7 +112,7 @@ def with_trl(options: argparse.Namespace, output: str) -> tuple[list[float], Obs
         "disable_tqdm": True,
         "remove_unused_columns": False,
     }
-    clock = Clock(options.passes)
+    clock = Clock(options.passes, observed)
     processor = AutoProcessor.from_pretrained(options.model)
     shared = {"processing_class": processor, "peft_config": lora(options), "callbacks": [clock]}
     prompts = options.rollout * options.rollouts
@@ -112,11 +123,11 @@ def with_trl(options: argparse.Namespace, output: str) -> tuple[list[float], Obs
         args = GRPOConfig(**common, num_generations=4, beta=0.1)
         trainer = GRPOTrainer(model, observed.reward, args, question_rows(prompts // 4), **shared)
     trainer.train()
-    return clock.seconds, observed
+    return clock
 
 
-def in_the_papers_way(options: argparse.Namespace) -> tuple[list[float], Observed]:
-    """Seconds a rollout of the paper's scheme, and what was seen."""
+def in_the_papers_way(options: argparse.Namespace) -> Clock:
+    """Times of the rollouts of the paper's scheme."""
     base = AutoModelForImageTextToText.from_pretrained(options.model, dtype=getattr(torch, options.dtype))
     observed = Observed(base)
     scheme = PaperScheme(
@@ -130,47 +141,54 @@ def in_the_papers_way(options: argparse.Namespace) -> tuple[list[float], Observe
         entropy_coef=ENTROPY,
         checkpointing=options.checkpointing,
     )
-    prompts, seconds = question_rows(options.rollout * options.rollouts), []
+    prompts, clock = question_rows(options.rollout * options.rollouts), Clock(1, observed)
     for first in range(0, len(prompts), options.rollout):
         batch = prompts.select(range(first, first + options.rollout))
-        began = time.perf_counter()
+        clock.begin()
         scheme.rollout(batch)
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
-        seconds.append(time.perf_counter() - began)
-    return seconds, observed
+        clock.end()
+    return clock
 
 
 def one_way(options: argparse.Namespace) -> dict[str, Any]:
     """The figures of one way, measured in this process."""
     torch.manual_seed(0)
     with tempfile.TemporaryDirectory() as output:
-        seconds, observed = in_the_papers_way(options) if options.way == "paper" else with_trl(options, output)
+        clock = in_the_papers_way(options) if options.way == "paper" else with_trl(options, output)
     if torch.cuda.is_available():
         peak = torch.cuda.max_memory_allocated() / 2**30
     else:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    return {"seconds": seconds[1:], "peak memory GiB": peak, **observed.figures(options.tokens)}
+    return {
+        "seconds": clock.seconds[1:],
+        "generating": clock.generating[1:],
+        "peak memory GiB": peak,
+        **clock.observed.figures(options.tokens),
+    }
 
 
 def of_way(turns: list[dict[str, Any]]) -> dict[str, Any]:
     """The figures of one way: medians, and every rollout's own seconds, process by process."""
     return {
         "seconds a rollout": statistics.median(second for turn in turns for second in turn["seconds"]),
+        "of these, drawing responses": statistics.median(second for turn in turns for second in turn["generating"]),
         "seconds of each rollout": [turn["seconds"] for turn in turns],
         "peak memory GiB": max(turn["peak memory GiB"] for turn in turns),
-        **{key: value for key, value in turns[-1].items() if key not in ("seconds", "peak memory GiB")},
+        **{key: value for key, value in turns[-1].items() if key not in ("seconds", "generating", "peak memory GiB")},
     }
 
 
 def summary(options: argparse.Namespace, found: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
-    """The figures of all ways, from those of the processes of each."""
+    """The figures of the ways that were measured, from those of the processes of each."""
     on_gpu = torch.cuda.is_available()
-    ways = {name: of_way(turns) for name, turns in found.items()}
+    ways = {name: of_way(turns) for name, turns in found.items() if turns}
     arithmetic = {name: of_one["arithmetic"] for name, of_one in ways.items()}
-    if any(each != arithmetic["GRPO, four passes"] for each in arithmetic.values()):
+    if any(each != next(iter(arithmetic.values())) for each in arithmetic.values()):
         raise RuntimeError(f"the ways do not compare, for they compute differently: {arithmetic}")
-    seconds = {name: of_one["seconds a rollout"] for name, of_one in ways.items()}
+    ratios = {
+        "times as fast as the paper": ("the paper's scheme, one pass", "PPO, one pass"),
+        "share of the time of GRPO": ("PPO, four passes", "GRPO, four passes"),
+    }
     hidden = ("json", "way", "passes", "model")
     return {
         "options": {key: value for key, value in vars(options).items() if key not in hidden},
@@ -178,8 +196,11 @@ def summary(options: argparse.Namespace, found: dict[str, list[dict[str, Any]]])
         "threads": torch.get_num_threads(),
         "peak memory is": MEMORY["cuda" if on_gpu else "cpu"],
         "ways": ways,
-        "times as fast as the paper": seconds["the paper's scheme, one pass"] / seconds["PPO, one pass"],
-        "share of the time of GRPO": seconds["PPO, four passes"] / seconds["GRPO, four passes"],
+        **{
+            name: ways[one]["seconds a rollout"] / ways[other]["seconds a rollout"]
+            for name, (one, other) in ratios.items()
+            if one in ways and other in ways
+        },
     }
 
 
@@ -208,6 +229,28 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
+def turn(name: str, options: argparse.Namespace, folder: Path, limit: float | None = None) -> dict[str, Any]:
+    """Measure one way in a process of its own.
+
+    Args:
+        name: Of the way.
+        options: Of the command line.
+        folder: The model.
+        limit: Seconds.
+
+    Raises:
+        subprocess.CalledProcessError: It failed.
+        subprocess.TimeoutExpired: It took longer than ``limit``.
+    """
+    given = {**{key: getattr(options, key) for key in PASSED_ON}, **WAYS[name]}
+    flags = [text for key, value in given.items() for text in (f"--{key}", str(value))]
+    flags.append("--checkpointing" if options.checkpointing else "--no-checkpointing")
+    command = [sys.executable, __file__, "--model", str(folder), *flags]
+    run = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, timeout=limit)
+    found: dict[str, Any] = json.loads(run.stdout.strip().splitlines()[-1])
+    return found
+
+
 def in_turns(options: argparse.Namespace) -> dict[str, list[dict[str, Any]]]:
     """Measure every way, each time in a process of its own."""
     found: dict[str, list[dict[str, Any]]] = {name: [] for name in WAYS}
@@ -215,15 +258,28 @@ def in_turns(options: argparse.Namespace) -> dict[str, list[dict[str, Any]]]:
         device = "cuda" if torch.cuda.is_available() else "cpu"
         llava(options.shapes, Path(folder), getattr(torch, options.dtype), device)
         for _ in range(options.turns):
-            for name, way in WAYS.items():
-                given = {**{key: getattr(options, key) for key in PASSED_ON}, **way}
-                flags = [text for key, value in given.items() for text in (f"--{key}", str(value))]
-                flags.append("--checkpointing" if options.checkpointing else "--no-checkpointing")
-                command = [sys.executable, __file__, "--model", folder, *flags]
-                run = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-                found[name].append(json.loads(run.stdout.strip().splitlines()[-1]))
+            for name in WAYS:
+                found[name].append(turn(name, options, Path(folder)))
                 print(f"{name}: {[round(each, 2) for each in found[name][-1]['seconds']]} s", flush=True)
     return found
+
+
+def show(figures: dict[str, Any]) -> None:
+    """The table of the ways that were measured, and how they compare."""
+    options = figures["options"]
+    told = f"{options['dtype']}, rollouts of {options['rollout']} responses"
+    print(f"\nLLaVA-1.5 shapes ({options['shapes']}), random weights, {told}")
+    print(f"{'':<30} {'s a rollout':>12} {'drawing':>9} {'responses/s':>12} {'peak GiB':>9}")
+    for name, of_one in figures["ways"].items():
+        time_of = of_one["seconds a rollout"]
+        print(
+            f"{name:<30} {time_of:>12.2f} {of_one['of these, drawing responses']:>9.2f} "
+            f"{options['rollout'] / time_of:>12.2f} {of_one['peak memory GiB']:>9.2f}"
+        )
+    if (times := figures.get("times as fast as the paper")) is not None:
+        print(f"PPO is {times:.2f} times as fast as the paper's scheme")
+    if (share := figures.get("share of the time of GRPO")) is not None:
+        print(f"and takes {share:.2f} of GRPO's time")
 
 
 def main() -> None:
@@ -233,14 +289,7 @@ def main() -> None:
         print(json.dumps(one_way(options)))
         return
     figures = summary(options, in_turns(options))
-    told = f"{options.dtype}, rollouts of {options.rollout} responses"
-    print(f"\nLLaVA-1.5 shapes ({options.shapes}), random weights, {told}")
-    print(f"{'':<30} {'s a rollout':>12} {'responses/s':>12} {'peak GiB':>9}")
-    for name, of_one in figures["ways"].items():
-        time_of = of_one["seconds a rollout"]
-        print(f"{name:<30} {time_of:>12.2f} {options.rollout / time_of:>12.2f} {of_one['peak memory GiB']:>9.2f}")
-    print(f"PPO is {figures['times as fast as the paper']:.2f} times as fast as the paper's scheme")
-    print(f"and takes {figures['share of the time of GRPO']:.2f} of GRPO's time")
+    show(figures)
     if options.json:
         options.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
 

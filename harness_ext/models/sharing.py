@@ -282,7 +282,7 @@ class _RoomyLayer(DynamicLayer):
         super().__init__()
         if layer.is_initialized:
             self.dtype, self.device, self.is_initialized = layer.keys.dtype, layer.device, True
-            self._fill(layer.keys[rows.to(layer.device)], layer.values[rows.to(layer.device)], room)
+            self._fill(layer.keys, layer.values, room, rows.to(layer.device))
 
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
@@ -300,14 +300,18 @@ class _RoomyLayer(DynamicLayer):
         self.keys, self.values = self._all_keys[:, :, :length], self._all_values[:, :, :length]
         return self.keys, self.values
 
-    def _fill(self, keys: torch.Tensor, values: torch.Tensor, room: int) -> None:
+    def _fill(self, keys: torch.Tensor, values: torch.Tensor, room: int, rows: torch.Tensor | None = None) -> None:
         length = keys.shape[-2]
-        self._all_keys, self._all_values = _with_room(keys, room), _with_room(values, room)
+        self._all_keys, self._all_values = _with_room(keys, room, rows), _with_room(values, room, rows)
         self.keys, self.values = self._all_keys[:, :, :length], self._all_values[:, :, :length]
 
 
-def _with_room(states: torch.Tensor, room: int) -> torch.Tensor:
+def _with_room(states: torch.Tensor, room: int, rows: torch.Tensor | None) -> torch.Tensor:
+    """``states``, shape (B, heads, L, D), or the given rows of them, with ``room`` more columns; copied once."""
     batch, heads, length, width = states.shape
-    whole = states.new_empty(batch, heads, length + room, width)
-    whole[:, :, :length] = states
+    whole = states.new_empty(batch if rows is None else len(rows), heads, length + room, width)
+    if rows is None:
+        whole[:, :, :length] = states
+    else:
+        torch.index_select(states, 0, rows, out=whole[:, :, :length])
     return whole

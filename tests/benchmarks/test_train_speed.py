@@ -48,6 +48,7 @@ def test_every_way_trains_in_the_same_arithmetic(measured: dict[str, Any]) -> No
 def test_the_figures_say_what_they_are_of(measured: dict[str, Any]) -> None:
     for way in measured["ways"].values():
         assert way["seconds of each rollout"] == [[way["seconds a rollout"]]] and way["seconds a rollout"] > 0
+        assert 0 < way["of these, drawing responses"] < way["seconds a rollout"]
         assert way["peak memory GiB"] > 0 and way["tokens a response"] == 3
     assert "ru_maxrss" in measured["peak memory is"] and measured["options"]["padded"] == 6
     ppo, paper, four, grpo = (way["seconds a rollout"] for way in measured["ways"].values())
