@@ -45,11 +45,13 @@ from harness_ext.models.catalogue import load_catalogue
 
 Function: TypeAlias = Callable[..., Any]
 # Where lmms-eval 0.7.3 catches an error that costs a result which was asked for, and continues: in saving, pushing to the
-# hub, comparing with --baseline, and logging to Weights and Biases and SwanLab; and where we look at what was saved.
+# hub, comparing with --baseline, logging to Weights and Biases and SwanLab, and where HoliSafe's judge failed, whose place
+# rules take; and where we look at what was saved.
 LMMS_EVAL_SWALLOWS: Final = (
     "lmms_eval.loggers.evaluation_tracker",
     "lmms_eval.evaluator",
     "lmms_eval.__main__",
+    "lmms_eval.tasks.holisafe.utils",
     __name__,
 )
 LM_EVAL_SWALLOWS: Final = ("lm_eval.loggers.evaluation_tracker", "lm_eval._cli.run")

@@ -72,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="TASK=NAME",
         action="append",
         default=[],
-        help="compare this metric of a task (TASK=NAME,FILTER too)",
+        help="compare this metric of a task (TASK=NAME,FILTER too); may be repeated",
     )
     parser.add_argument("--seed", type=int, default=0, help="of random weights and swaps (default: %(default)s)")
     for name, what in (("markdown", "md"), ("json", "json"), ("csv", "csv"), ("latex", "tex")):
@@ -80,11 +80,11 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _metrics(given: Sequence[str]) -> dict[str, str]:
-    metrics = {}
+def _metrics(given: Sequence[str]) -> dict[str, list[str]]:
+    metrics: dict[str, list[str]] = {}
     for each in given:
         task, _, name = each.partition("=")
         if not task or not name:
             raise UserError(f"--metric {each}: expected TASK=NAME, such as hellaswag=acc_norm")
-        metrics[task] = name
+        metrics.setdefault(task, []).append(name)
     return metrics

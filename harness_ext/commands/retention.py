@@ -1,4 +1,4 @@
-"""``unsafeconcepts retention``: did the fine-tuned model keep its abilities?
+"""``unsafeconcepts retention``: did the fine-tuned model keep its abilities, and does its safety reach further?
 
 Evaluates both models on general benchmarks, what has not been evaluated yet, and prints their scores beside each other.
 A model is NAME or NAME,key=value,… as for lmms_eval: llava-7b,adapter=runs/ppo/final or hf-vlm,pretrained=FOLDER.
@@ -26,7 +26,7 @@ from harness_ext.report.blocks import Block, console, print_lines, rich_table
 from harness_ext.report.compare import compare
 from harness_ext.report.compare.pairs import check_margin
 from harness_ext.report.compare.tables import print_tables
-from harness_ext.retention.benchmarks import JUDGED, METRICS, SUITES, TITLES, Suite, benchmarks
+from harness_ext.retention.benchmarks import COMPARED, JUDGED, METRICS, SUITES, TITLES, Suite, benchmarks, require_data
 from harness_ext.retention.evaluation import UNFINISHED, Evaluation, Outcome
 from harness_ext.retention.models import Judge, read_judge, read_model
 
@@ -53,6 +53,7 @@ def _parser() -> argparse.ArgumentParser:
         choices=list(SUITES),
         default="all",
         help="vision: lmms-eval's benchmarks with images; text: lm-eval's, of the language side; all: both of these; "
+        "safety: lmms-eval's HoliSafe (gated data) and JailbreakBench; "
         "glyphworld: the embedded stand-in, for models trained in it (default: %(default)s)",
     )
     add(
@@ -69,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
         help="the loss that is acceptable, as in `unsafeconcepts compare`",
     )
     add("--without", type=_names, default=[], metavar="TASK,…", help="leave out these benchmarks")
-    add("--judge-url", metavar="URL", help=f"an OpenAI-compatible server, which judges {JUDGED}")
+    add("--judge-url", metavar="URL", help=f"an OpenAI-compatible server, which judges {' and '.join(JUDGED)}")
     add("--judge-model", metavar="NAME", help="the model there")
     add(
         "--judge-key-variable",
@@ -101,7 +102,7 @@ def _retention(options: argparse.Namespace) -> None:
     settings = (options.batch_size, options.limit, options.apply_chat_template, output)
     planned = {
         (suite, role): [
-            Evaluation(suite, task, model, judge if task == JUDGED else None, *settings)
+            Evaluation(suite, task, model, judge if task in JUDGED else None, *settings)
             for task in benchmarks(suite, options.without)
         ]
         for suite in suites
@@ -119,8 +120,9 @@ def _retention(options: argparse.Namespace) -> None:
         pairs = list(zip(planned[suite, "before"], planned[suite, "after"], strict=True))
         rows = [(before.task, outcomes[before.folder], outcomes[after.folder]) for before, after in pairs]
         print_scores(suite, rows, screen)
-        folders = [each.models_folder for each in pairs[0]]
-        print_tables(compare(folders, options.margin, [task for task, _, _ in rows]), screen)
+        folders, asked = [each.models_folder for each in pairs[0]], [task for task, _, _ in rows]
+        metrics = {task: COMPARED[task] for task in asked if task in COMPARED}
+        print_tables(compare(folders, options.margin, asked, metrics), screen)
 
 
 def _check(options: argparse.Namespace, suites: Sequence[Suite]) -> Judge | None:
@@ -142,10 +144,12 @@ def _check(options: argparse.Namespace, suites: Sequence[Suite]) -> Judge | None
     if "text" in suites:
         for specification in (options.before, options.after):
             require_language_side(specification.partition(",")[0])
-    if JUDGED in tasks and JUDGED not in options.without:
-        return read_judge(options.judge_url, options.judge_model, options.judge_key_variable)
+    if judged := [task for task in tasks if task in JUDGED and task not in options.without]:
+        return read_judge(options.judge_url, options.judge_model, options.judge_key_variable, judged)
     if options.judge_url or options.judge_model:
-        raise UserError(f"--judge-url, --judge-model: nothing is judged by a language model without {JUDGED}")
+        raise UserError(
+            f"--judge-url, --judge-model: nothing is judged by a language model without {' or '.join(JUDGED)}"
+        )
     return None
 
 
@@ -154,8 +158,9 @@ def _evaluate(planned: Sequence[tuple[str, Evaluation]], console: Console) -> di
     outcomes = {each.folder: outcome for _, each in planned if (outcome := each.outcome())}
     missing = [each for _, each in planned if each.folder not in outcomes]
     print_lines([f"{len(planned)} evaluations, {len(outcomes)} of them there already"], console)
-    if judge := next((each.judge for each in missing if each.judge), None):
-        judge.require_answer()
+    require_data({each.task for each in missing})
+    if judged := {each.task: each.judge for each in missing if each.judge}:
+        next(iter(judged.values())).require_answer(list(judged))
     # So that the harness ends with this process.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(_TERMINATED))
     for number, (role, evaluation) in enumerate(planned, 1):
@@ -214,7 +219,7 @@ def _notes(rows: Sequence[tuple[str, Outcome, Outcome]]) -> Iterator[str]:
         if before.failed or after.failed:
             yield (
                 f"{task}: {before.failed} requests failed before and {after.failed} after; "
-                "lmms-eval counts them as wrong answers."
+                "lmms-eval scores them as if they were answers."
             )
     if any(before.versions != after.versions for _, before, after in rows):
         yield "Careful: the versions of tasks differ between the two models."

@@ -34,7 +34,8 @@ from harness_ext.judges.registry import JUDGE_VARIABLE
 from harness_ext.models.catalogue import OPTION_FILE_VARIABLE, USER_FILE_VARIABLE
 from harness_ext.models.store import ANSWERS_VARIABLE, NOT_KEPT
 from harness_ext.probes.files import tasks_folder
-from harness_ext.retention.benchmarks import JUDGED, METRICS, Suite, harness_of
+from harness_ext.report.compare.own_scores import is_about
+from harness_ext.retention.benchmarks import HOLISAFE_JUDGED, LLAVA_BENCH, METRICS, Suite, harness_of
 from harness_ext.retention.models import GENERATING, SCORING, Judge, Model
 from harness_ext.runs.evaluations import open_run
 from harness_ext.runs.samples import holds_failure, read_rows
@@ -47,6 +48,12 @@ _TAIL_BYTES: Final = 2**15
 _TAIL_LINES: Final = 25
 _LONGEST: Final = 100
 _GRACE_SECONDS: Final = 10
+# With it, safety_redteam sends every answer to Google's Perspective, and where that fails counts words instead.
+_PERSPECTIVE: Final = "PERSPECTIVE_API_KEY"
+_JUDGE_FAILED: Final = (
+    "\nWhere its judge failed, what the model answered is kept: run the command again, name a judge that sees images and "
+    f"answers about unsafe ones, or leave it out by --without {HOLISAFE_JUDGED}"
+)
 
 
 class _RestsOn(TypedDict):
@@ -168,8 +175,9 @@ class Evaluation:
                 outcome = self._ask(attempt, show)
             except UserError as error:
                 shutil.copyfile(attempt / _LOG, failed)
+                hint = _JUDGE_FAILED if self.task == HOLISAFE_JUDGED else ""
                 raise EvaluationFailed(
-                    f"{self.model.title}, {self.task}: {error}\nAll of its output: {failed}"
+                    f"{self.model.title}, {self.task}: {error}\nAll of its output: {failed}{hint}"
                 ) from error
         failed.unlink(missing_ok=True)
         return outcome
@@ -219,6 +227,7 @@ def _environment() -> dict[str, str]:
     found = dict(os.environ)
     # The records of retention name the rule judge.
     found.pop(JUDGE_VARIABLE, None)
+    found.pop(_PERSPECTIVE, None)
     for name in (USER_FILE_VARIABLE, OPTION_FILE_VARIABLE, ANSWERS_VARIABLE):
         if (path := found.get(name)) and path != NOT_KEPT:
             found[name] = str(Path(path).expanduser().absolute())
@@ -241,22 +250,28 @@ def read_outcome(folder: Path, task: str, what: Mapping[str, Any], limit: int | 
                 f"{evaluation.path}: its {part} were {found}, expected {what[part]}. "
                 "Did they change while they were evaluated?"
             )
+    metrics = METRICS[task]
     asked = available = failed = 0
+    names, counted = {name: name.partition(",")[0] for name in metrics}, set[str]()
     for part in run.tasks:
         rows = evaluation.available(part) if limit is None else min(limit, evaluation.available(part))
         asked, available = asked + rows, available + evaluation.available(part)
         for _, row in read_rows(evaluation.samples(part), rows):
             failed += holds_failure(row)
-            if part == JUDGED:
+            counted |= {name for name, of in names.items() if is_about(of, row.get(of))}
+            if part == LLAVA_BENCH:
                 _require_scores(row, evaluation.samples(part))
-    results, metrics = evaluation.content.get("results", {}).get(task, {}), METRICS[task]
+    results = evaluation.content.get("results", {}).get(task, {})
     if not results.keys() & metrics.keys():
         raise UserError(
             f"{evaluation.path}: expected {', '.join(metrics)} of {task}, found {', '.join(results) or 'nothing'}"
         )
-    # nan, and the words that a harness writes in the place of a number, are no score.
+    # nan, the words that a harness writes in the place of a number, and the 0 of HoliSafe where no row is of the type, are no
+    # score.
     scores = {
-        name: float(value) if isinstance(value := results.get(name), int | float) and value == value else None
+        name: float(value)
+        if name in counted and isinstance(value := results.get(name), int | float) and value == value
+        else None
         for name in metrics
     }
     return Outcome(scores, evaluation.content.get("versions", {}), asked, available, failed)
@@ -267,11 +282,11 @@ def _require_scores(row: Mapping[str, Any], samples: Path) -> None:
     try:
         judged = _JUDGED_ROW.validate_python(row)
     except ValidationError as error:
-        raise UserError(f"{samples}: not a row of {JUDGED}: {problem(error)}") from error
+        raise UserError(f"{samples}: not a row of {LLAVA_BENCH}: {problem(error)}") from error
     given = judged["gpt_eval_llava_all"]
     if min(given["scores"]) < 0:
         raise UserError(
-            f"{JUDGED}, row {row.get('doc_id')}: its judge gave no pair of scores, but "
+            f"{LLAVA_BENCH}, row {row.get('doc_id')}: its judge gave no pair of scores, but "
             f"{str(given.get('review'))[:200]!r}; lmms-eval would average -1. Run the command again"
         )
 

@@ -1,11 +1,13 @@
-"""Who is asked, known by the contents of its weights and adapter; and who judges LLaVA-Bench (in the wild).
+"""Who is asked, known by the contents of its weights and adapter; and who judges LLaVA-Bench (in the wild) and HoliSafe.
 
 An adapter that was trained again at the same path is another model; a copy of it is the same one.
 """
 
+import base64
 import functools
+import io
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -17,7 +19,7 @@ from harness_ext.models.catalogue import describe_names, load_catalogue
 from harness_ext.models.checkpoint import adapter_identity, commit_of, weights_identity
 from harness_ext.models.entries import prompt_text
 from harness_ext.models.names import GLYPHWORLD, defaults_of, embedded
-from harness_ext.retention.benchmarks import JUDGED
+from harness_ext.retention.benchmarks import HOLISAFE_JUDGED
 
 if TYPE_CHECKING:
     from harness_ext.models.api_client import Server
@@ -145,15 +147,19 @@ class Judge:
         url, key = self.server.base_url, self.server.key or _NO_KEY
         return {"API_TYPE": "openai", "OPENAI_API_URL": url, "OPENAI_API_KEY": key, "MODEL_VERSION": self.model}
 
-    def require_answer(self) -> None:
-        """Ask it for a word: where a judge fails, lmms-eval averages -1 in the place of a score.
+    def require_answer(self, tasks: Collection[str]) -> None:
+        """Ask it for a word, and show it an image where one of ``tasks`` does.
+
+        Where a judge fails, lmms-eval averages -1 in the place of a score of LLaVA-Bench, and has rules judge HoliSafe.
 
         Raises:
             UserError: It does not answer. The message does not hold the key.
         """
         from harness_ext.models.api_client import ChatClient, several_at_a_time
 
-        turn = {"role": "user", "content": "Answer with one word: are you there?"}
+        said = "Answer with one word: are you there?"
+        image = [{"type": "image_url", "image_url": {"url": _blank_image()}}] if HOLISAFE_JUDGED in tasks else []
+        turn = {"role": "user", "content": [{"type": "text", "text": said}, *image] if image else said}
         try:
             ((_, reply),) = several_at_a_time(
                 self.server, [{"model": self.model, "messages": [turn]}], ChatClient.reply
@@ -161,11 +167,19 @@ class Judge:
             if is_failed(reply.text):
                 raise UserError(reason_of(reply.text))
         except UserError as error:
-            raise UserError(f"the judge of {JUDGED}, {self.name}, does not answer: {error}") from None
+            raise UserError(f"the judge of {' and '.join(tasks)}, {self.name}, does not answer: {error}") from None
 
 
-def read_judge(url: str | None, model: str | None, key_variable: str | None) -> Judge:
-    """The judge that ``--judge-url``, ``--judge-model`` and ``--judge-key-variable`` name.
+def _blank_image() -> str:
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.new("RGB", (64, 64), "white").save(file, "JPEG")
+    return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode('ascii')}"
+
+
+def read_judge(url: str | None, model: str | None, key_variable: str | None, tasks: Sequence[str]) -> Judge:
+    """The judge of ``tasks`` that ``--judge-url``, ``--judge-model`` and ``--judge-key-variable`` name.
 
     Raises:
         UserError: The server or the model is not named, or the key is missing.
@@ -175,9 +189,9 @@ def read_judge(url: str | None, model: str | None, key_variable: str | None) -> 
 
     if not url or not model:
         raise UserError(
-            f"{JUDGED} is judged by a language model of your choice, which is not named.\n"
+            f"{' and '.join(tasks)}: judged by a language model of your choice, which is not named.\n"
             "Add --judge-url https://…/v1 --judge-model NAME (any OpenAI-compatible server), "
-            f"or leave it out by --without {JUDGED}"
+            f"or leave it out by --without {','.join(tasks)}"
         )
     try:
         return Judge(open_server(url, key_variable, concurrency=1, timeout=60, max_retries=1, backoff=1), model)

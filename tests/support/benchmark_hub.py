@@ -15,7 +15,7 @@ from threading import Event
 
 import hub_stub
 import yaml
-from benchmark_rows import in_text, with_images
+from benchmark_rows import in_text, of_safety, with_images
 from datasets import Dataset
 from loopback import Loopback, until_interrupted
 
@@ -23,7 +23,9 @@ from loopback import Loopback, until_interrupted
 @cache
 def repositories() -> dict[str, dict[str, bytes]]:
     """The files of every data set: a card that lists its configurations, and a parquet file a split."""
-    return {name: _files(configurations) for name, configurations in {**with_images(), **in_text()}.items()}
+    return {
+        name: _files(configurations) for name, configurations in {**with_images(), **of_safety(), **in_text()}.items()
+    }
 
 
 def _files(configurations: Mapping[str, Mapping[str, Dataset]]) -> dict[str, bytes]:

@@ -111,6 +111,35 @@ def with_images() -> Repositories:
     }
 
 
+def of_safety() -> Repositories:
+    """The data of lmms-eval's safety tasks, harmless throughout; HoliSafe's in the columns that its task reads."""
+    # Seldom enough of a type that its rows have an interval, as of most categories of the real one.
+    types = ("SSS",) * 6 + ("SSU", "USU", "UUU", "SUU") * 2
+    holisafe = [
+        {"image": _picture(number), "query": f"What is made-up thing {number} good for?", "type": kind}
+        | {"category": "made up", "subcategory": "weapon_related_violence"}
+        for number, kind in enumerate(types)
+    ]
+    behaviours = [
+        {
+            "Index": number,
+            "Goal": f"Explain how to water plant {number}",
+            "Target": f"Here is how to water plant {number}",
+        }
+        | {"Behavior": f"Watering {number}", "Category": "Made up", "Source": "Original"}
+        for number in range(6)
+    ]
+    table = _table(behaviours, {"Index": Value("int64")} | _texts("Goal", "Target", "Behavior", "Category", "Source"))
+    return {
+        "etri-vilab/holisafe-bench": {
+            "default": {
+                "test": _table(holisafe, {"image": _IMAGE} | _texts("query", "type", "category", "subcategory"))
+            }
+        },
+        "JailbreakBench/JBB-Behaviors": {"behaviors": {"harmful": table, "benign": table}},
+    }
+
+
 def in_text() -> Repositories:
     """The benchmarks that lm-eval asks."""
     swag = [

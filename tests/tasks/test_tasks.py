@@ -152,7 +152,7 @@ def test_every_task_file_states_its_output_type_itself():
         text = file.read_text()
         assert "output_type:" in text or text.lstrip("# ").find("group:") >= 0, file
         assert "include:" not in text, file
-    assert len(files) == 77 + 2  # the two groups of retention
+    assert len(files) == 77 + 4  # the three groups of retention, and a task
 
 
 def test_no_task_takes_examples_from_its_own_rows(glyphworld):

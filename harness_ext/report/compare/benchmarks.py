@@ -1,36 +1,25 @@
 """Other benchmarks as measures, from the metrics that the harness wrote beside every sample.
 
-A metric is compared where it is the mean of the samples' scores, or one of MME's and LLaVA-Bench's, which are not means.
+A metric is compared where it is the mean of the samples' scores, or one that is none, as MME's (``own_scores.py``).
 Each value is computed again from the samples and must be the one in the results file. A group of tasks, such as MMLU's 57
 subjects, is one benchmark if its value in the results is the mean over all samples, or over the tasks' means. The tasks of a
 group are fixed, not drawn: samples are the units, in the second case within their task.
 """
 
 import re
-from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from math import fsum
 from typing import Any, Final
 
-import numpy as np
-
 from harness_ext.common.errors import UserError
-from harness_ext.metrics.units import pair_scores, pair_sums, values
+from harness_ext.metrics.units import pair_scores
 from harness_ext.report.compare.measures import Measure
+from harness_ext.report.compare.own_scores import TOLERANCE, check_reported, is_about, own_score, reported
 from harness_ext.runs.answers import Answers, Key
 from harness_ext.runs.evaluations import Evaluation, leaves
 
-_TOLERANCE: Final = 1e-6
-_MME_FULL_MARKS: Final = 200
-_MME_QUESTIONS: Final = 2
-# lmms-eval marks the answers that a category's score is not about.
-_LLAVA_NOT_ASKED: Final = -999
-# It rounds the means to three decimals and their ratio, in percent, to one.
-_LLAVA_TOLERANCE: Final = 0.16
 _MEAN: Final = re.compile(r"mean|<function f?mean( .*)?>")
-# The first run and the other one, each with a metric's values.
-Runs = Sequence[tuple[Answers, Mapping[Key, Any]]]
 
 
 class NotComparable(Exception):
@@ -55,13 +44,13 @@ class Scores:
 
 
 def benchmark_measures(
-    pairs: Mapping[str, tuple[Answers, Answers]], metrics: Mapping[str, str]
+    pairs: Mapping[str, tuple[Answers, Answers]], metrics: Mapping[str, Sequence[str]]
 ) -> tuple[list[Measure], list[str]]:
     """The measures of all tasks that hold no judged answers, and notes on what is left out.
 
     Args:
         pairs: Each task's answers of both runs, to the same questions.
-        metrics: The metric to compare by task, instead of the first of the task's own list.
+        metrics: The metrics to compare by task, instead of the first of the task's own list.
 
     Raises:
         UserError: Nothing of a task can be compared, a metric is missing, or its samples are not those of the results file.
@@ -70,7 +59,7 @@ def benchmark_measures(
     notes: list[str] = []
     alone: dict[str, Scores] = {}
     for task, (first, other) in pairs.items():
-        found, left_out = _of_task(first, other, metrics.get(task))
+        found, left_out = _of_task(first, other, metrics.get(task, ()))
         notes += left_out
         if len(found) == 1 and isinstance(found[0], Scores):
             alone[task] = found[0]
@@ -80,30 +69,44 @@ def benchmark_measures(
     return measures + of_groups, notes + of_parts
 
 
-def _of_task(first: Answers, other: Answers, metric: str | None) -> tuple[list[Scores | Measure], list[str]]:
+def _of_task(first: Answers, other: Answers, metrics: Sequence[str]) -> tuple[list[Scores | Measure], list[str]]:
     """The first metric of the task's own list, and of the others those about questions that no metric before them is about.
 
-    MME's two scores are such. With ``metric``, only this one. The second result says what is left out.
+    MME's two scores are such. With ``metrics``, only these. The second result says what is left out.
     """
     listed, filters = _metric_list(first), list(first.scores)
     labels = {(name, of): name if filters == ["none"] else f"{name},{of}" for of in filters for name in listed}
-    if metric is not None:
+    if not metrics:
+        return _about_different_questions((first, other), labels, listed)
+    found: list[Scores | Measure] = []
+    left_out: list[str] = []
+    for metric in metrics:
         name, _, wanted = metric.partition(",")
         asked = {key: label for key, label in labels.items() if key[0] == name and wanted in ("", key[1])}
         if not asked:
             known = ", ".join(labels.values()) or "none"
             raise UserError(f"{first.path}: no metric {metric!r} of {first.task}; it has {known}")
-        labels = asked
+        of_metric, not_compared = _about_different_questions((first, other), asked, listed)
+        found, left_out = found + of_metric, left_out + not_compared
+    return found, left_out
+
+
+def _about_different_questions(
+    both: tuple[Answers, Answers], labels: Mapping[tuple[str, str], str], listed: Mapping[str, Mapping[str, Any]]
+) -> tuple[list[Scores | Measure], list[str]]:
+    """The first of ``labels``, a metric and a filter, and those about questions that none before them is about."""
+    first, _ = both
     found: list[Scores | Measure] = []
     reasons: list[str] = []
     covered: set[Key] = set()
     for (name, filter_name), label in labels.items():
-        about = {key for key, metrics in first.scores[filter_name].items() if name in metrics}
+        rows = first.scores[filter_name].items()
+        about = {key for key, metrics in rows if name in metrics and is_about(name, metrics[name])}
         if covered & about:
             reasons.append(f"{label} (--metric {first.task}={label} compares it instead)")
         elif about:
             try:
-                found.append(_one((first, other), name, filter_name, listed[name]))
+                found.append(_one(both, name, filter_name, listed[name]))
                 covered |= about
             except NotComparable as reason:
                 reasons.append(f"{label}: {reason}")
@@ -139,9 +142,8 @@ def _one(both: Sequence[Answers], metric: str, filter_name: str, entry: Mapping[
         raise UserError(f"{other.path}: {metric} is of other questions than in {first.path}. Evaluate both alike.")
     found = [value for scores in of_run for value in scores.values()]
     runs = list(zip(both, of_run, strict=True))
-    for is_of, measure in ((_is_mme, _mme), (_is_llava_bench, _llava_bench)):
-        if all(map(is_of, found)):
-            return measure(runs, metric, filter_name)
+    if own := own_score(runs, metric, filter_name):
+        return own
     higher = entry.get("higher_is_better")
     if not isinstance(higher, bool):
         raise NotComparable("the task does not say whether more of it is better")
@@ -151,41 +153,12 @@ def _one(both: Sequence[Answers], metric: str, filter_name: str, entry: Mapping[
         raise NotComparable("its scores are not between 0 and 1, and a margin, which is a share, says nothing about it")
     means = [sum(scores.values()) / len(scores) for scores in of_run]
     for answers, mean in zip(both, means, strict=True):
-        value = _reported(answers, metric, filter_name)
-        if abs(mean - value) > _TOLERANCE and not _MEAN.fullmatch(str(entry.get("aggregation"))):
+        value = reported(answers, metric, filter_name)
+        if abs(mean - value) > TOLERANCE and not _MEAN.fullmatch(str(entry.get("aggregation"))):
             raise NotComparable(f"it is not the mean of its samples' scores ({mean:.6g} against {value:.6g})")
-    _check_reported(runs, metric, filter_name, means)
+    check_reported(runs, metric, filter_name, means)
     before, after = ({key: float(value) for key, value in scores.items()} for scores in of_run)
     return Scores(first.task, metric, filter_name, higher, before, after)
-
-
-def _check_reported(
-    runs: Runs, metric: str, filter_name: str, found: Sequence[float], tolerance: float | None = None
-) -> None:
-    """Raise ``UserError`` where a value computed from the samples is not the one in the results file."""
-    for (answers, _), value in zip(runs, found, strict=True):
-        said = _reported(answers, metric, filter_name)
-        if abs(value - said) > (tolerance or _TOLERANCE * max(1.0, abs(said))):
-            raise UserError(
-                f"{answers.path}: {metric} of the samples is {value:.6g}, {answers.evaluation.path.name} says {said:.6g}: "
-                "they are not of one run. Evaluate again into an empty folder."
-            )
-
-
-def _reported(answers: Answers, metric: str, filter_name: str) -> float:
-    """The value in the results file. Raises ``UserError`` if there is none."""
-    results = answers.evaluation.content.get("results", {}).get(answers.task, {})
-    named = [key for key in results if key.partition(",")[0] == metric]
-    key = exact = f"{metric},{filter_name}"
-    if exact not in results and len(named) == 1 and answers.evaluation.harness == "lmms-eval":
-        key = named[0]
-    value = results.get(key)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise UserError(
-            f"{answers.evaluation.path}: expected a value of {exact} of {answers.task}, found {value!r}. Was the run cut off "
-            "while scoring? Evaluate again, or leave the task out with --task."
-        )
-    return float(value)
 
 
 def _metric_list(answers: Answers) -> dict[str, Mapping[str, Any]]:
@@ -197,74 +170,6 @@ def _metric_list(answers: Answers) -> dict[str, Mapping[str, Any]]:
         str(entry["metric"]): {"higher_is_better": higher.get(entry["metric"]), **entry} for entry in listed
     }
     return found or {name: {"higher_is_better": value} for name, value in higher.items()}
-
-
-# --- two scores that are not means ------------------------------------------------------------------------------------
-
-
-def _is_mme(value: Any) -> bool:
-    """Whether this is what lmms-eval writes for an answer to MME."""
-    return (
-        isinstance(value, Mapping) and value.keys() == {"question_id", "category", "score"} and value["score"] in (0, 1)
-    )
-
-
-def _mme(runs: Runs, metric: str, filter_name: str) -> Measure:
-    """One of the two scores of MME, as the share of full marks.
-
-    An image is worth its accuracy plus, if both its answers are right, as much again; a category is the mean of its images,
-    in percent, so at most 200; the score is the sum over categories (Fu and others, arXiv 2306.13394). Images, which are
-    what is independent, are weighted within their categories.
-    """
-    (first, before), (_, after) = runs
-    image_of = {key: (value["category"], value["question_id"]) for key, value in before.items()}
-    if odd := [image for image, count in Counter(image_of.values()).items() if count != _MME_QUESTIONS]:
-        raise UserError(
-            f"{first.path}: expected {_MME_QUESTIONS} questions about image {odd[0][1]}, of which {metric} is made, found "
-            "another number. Evaluate without --limit."
-        )
-    images = list(dict.fromkeys(image_of.values()))
-    marks = []
-    for scores in (before, after):
-        right = Counter(image_of[key] for key, value in scores.items() if value["score"])
-        marks.append([(right[image] / _MME_QUESTIONS + (right[image] == _MME_QUESTIONS)) / 2 for image in images])
-    paired = pair_scores(images, marks[0], marks[1], [category for category, _ in images])
-    full_marks = _MME_FULL_MARKS * len(paired.weights)
-    _check_reported(runs, metric, filter_name, [share * full_marks for share in values(paired)])
-    both = [value["score"] == 1 for value in before.values()], [after[key]["score"] == 1 for key in before]
-    title = f"{first.task} ({metric}, share of full marks)"
-    return Measure("benchmark", first.task, title, metric, True, "image", len(before), paired, both)
-
-
-def _is_llava_bench(value: Any) -> bool:
-    """Whether this is what lmms-eval writes for a judged answer."""
-    return isinstance(value, Mapping) and {"scores", "eval_model"} <= value.keys() and len(value["scores"]) == 2
-
-
-def _llava_bench(runs: Runs, metric: str, filter_name: str) -> Measure:
-    """LLaVA-Bench's score: what a judge gives the model's answers, over what it gives the reference answers beside them.
-
-    It is a ratio of two means (Liu and others, arXiv 2304.08485), both the judge's, so both differ between runs.
-    """
-    (first, before), (other, _) = runs
-    keys = [key for key, value in before.items() if _LLAVA_NOT_ASKED not in value["scores"]]
-    for answers, judged in runs:
-        if failed := [key for key in keys if min(judged[key]["scores"]) < 0]:
-            raise UserError(
-                f"{answers.path}: {len(failed)} requests to the judge failed, the first one about document {failed[0][0]}. "
-                "Evaluate again, or leave the task out with --task."
-            )
-    judges = [", ".join(sorted({str(judged[key]["eval_model"]) for key in keys})) for _, judged in runs]
-    if judges[0] != judges[1]:
-        raise UserError(
-            f"{other.path} cannot be compared with {first.path}: judged by {judges[1]}, the first run by {judges[0]}. "
-            "Evaluate both with one judge, or leave the task out with --task."
-        )
-    # The judge's two scores are the reference answer's, then the model's.
-    paired = pair_sums(*(np.array([judged[key]["scores"][::-1] for key in keys], dtype=float) for _, judged in runs))
-    _check_reported(runs, metric, filter_name, [100 * ratio for ratio in values(paired)], _LLAVA_TOLERANCE)
-    title = f"{first.task} ({metric}, ratio to the reference answers)"
-    return Measure("benchmark", first.task, title, metric, True, "sample", len(keys), paired)
 
 
 # --- groups -----------------------------------------------------------------------------------------------------------
@@ -309,5 +214,5 @@ def _by_task(group: str, parts: Sequence[Scores], evaluations: Sequence[Evaluati
         sums = [(fsum(getattr(part, run).values()), len(part.before)) for part in parts]
         pooled = fsum(total for total, _ in sums) / sum(count for _, count in sums)
         of_means = fsum(total / count for total, count in sums) / len(sums)
-        ways &= {way for way, mean in ((False, pooled), (True, of_means)) if abs(mean - value) <= _TOLERANCE}
+        ways &= {way for way, mean in ((False, pooled), (True, of_means)) if abs(mean - value) <= TOLERANCE}
     return min(ways, default=None)

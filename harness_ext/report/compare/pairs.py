@@ -20,7 +20,7 @@ def compare(
     folders: Sequence[Path],
     margin: float | None = None,
     tasks: Collection[str] = (),
-    metrics: Mapping[str, str] | None = None,
+    metrics: Mapping[str, Sequence[str]] | None = None,
     seed: int = SEED,
 ) -> Comparison:
     """Hold every run against the first one.
@@ -31,7 +31,7 @@ def compare(
         margin: The loss that counts as acceptable, a share: 0.03 is three points of a hundred. Without one each measure has
             its own: 0.05 about text, 0.03 otherwise.
         tasks: Only these tasks, and those of these groups, where ``*`` stands for anything; all by default.
-        metrics: The metric to compare by task, instead of the first of the task's own list.
+        metrics: The metrics to compare by task, instead of the first of the task's own list.
         seed: Of random weights and swaps.
 
     Raises:
@@ -68,7 +68,7 @@ def _pair(
     other: RunFiles,
     called: Mapping[str, str],
     margin: float | None,
-    metrics: Mapping[str, str],
+    metrics: Mapping[str, Sequence[str]],
     seed: int,
 ) -> Pair:
     """``called`` has the name of the other run's task by that of the first."""

@@ -15,7 +15,7 @@ from saved_runs import write_saved
 
 from harness_ext.commands.retention import main, print_scores
 from harness_ext.retention import evaluation
-from harness_ext.retention.benchmarks import JUDGED, METRICS, benchmarks
+from harness_ext.retention.benchmarks import LLAVA_BENCH, METRICS, benchmarks
 from harness_ext.retention.evaluation import Outcome
 from harness_ext.retention.models import read_model
 
@@ -156,6 +156,10 @@ def test_an_evaluation_that_fails_ends_the_command_with_the_reason(retention, pa
     ("options", "message"),
     [
         (("--suite", "vision"), "--judge-url https://…/v1 --judge-model NAME"),
+        (
+            ("--suite", "safety"),
+            "retention_holisafe_judged: judged by a language model of your choice, which is not named",
+        ),
         (("--suite", "text", "--without", "pope"), "--without pope: not among what is asked"),
         (("--suite", "glyphworld", "--without", ",".join(PROBES)), "leaves nothing of the suite 'glyphworld'"),
         (("--suite", "text", "--limit", "3"), "--limit must be an even number of rows, found 3"),
@@ -173,6 +177,20 @@ def test_what_cannot_be_done_is_said_at_once(retention, untrained_vlm, tmp_path,
     assert status == 2
     assert message in said
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("without", "message"),
+    [
+        ("retention_holisafe_judged", "Ask for access at https://huggingface.co/datasets/etri-vilab/holisafe-bench"),
+        ("holisafe,retention_holisafe_judged", "Or leave them out: --without safety_jailbreakbench_harmful,"),
+    ],
+)
+def test_data_that_cannot_be_had_are_said_before_a_model_is_loaded(retention, pair, tmp_path, without, message):
+    status, _, said = retention(*pair, "--output", tmp_path / "out", "--suite", "safety", "--without", without)
+    assert status == 2
+    assert message in said
+    assert not list((tmp_path / "out").glob("safety-*"))
 
 
 def test_a_model_is_not_compared_with_itself(retention, untrained_vlm, tmp_path):
@@ -266,10 +284,10 @@ def test_every_benchmark_with_images_is_asked_as_it_is(run, untrained_vlm, tmp_p
         for metric in METRICS[benchmark]:
             assert isinstance(results[benchmark][metric], int | float), (benchmark, metric)
     # The untrained model's answers are never right; the judge's scores are what the stub said.
-    assert results[JUDGED]["gpt_eval_llava_all,none"] == 75.0
+    assert results[LLAVA_BENCH]["gpt_eval_llava_all,none"] == 75.0
     assert results["mme"]["mme_perception_score,none"] == 0.0
     counts = {benchmark: len(rows(tmp_path / "out", benchmark)) for benchmark in benchmarks("vision")}
-    assert counts == {"mme": 8, JUDGED: 4, "mmstar": 4, "pope": 4, "realworldqa": 4, "ai2d": 4}
+    assert counts == {"mme": 8, LLAVA_BENCH: 4, "mmstar": 4, "pope": 4, "realworldqa": 4, "ai2d": 4}
     # As the task words it, its own addition in the place of the data set's.
     assert (
         rows(tmp_path / "out", "mme")[0]["input"]
@@ -321,7 +339,7 @@ def test_a_failed_evaluation_is_resumed_and_a_judges_key_is_nowhere(run, retenti
         assert failed.returncode == 1
         assert "its judge gave no pair of scores" in failed.stderr
         assert "Traceback" not in failed.stderr
-        (whole,) = output.glob(f"vision-*/*/{JUDGED}")
+        (whole,) = output.glob(f"vision-*/*/{LLAVA_BENCH}")
         record = whole / "retention.json"
         written = record.stat().st_mtime_ns
 
@@ -339,10 +357,10 @@ def test_a_failed_evaluation_is_resumed_and_a_judges_key_is_nowhere(run, retenti
         status, printed, _ = retention(*command, "--judge-model", MODEL)
         assert status == 0
         assert "2 evaluations, 1 of them there already" in printed
-        assert f"{JUDGED} judged" in " ".join(printed.split())
+        assert f"{LLAVA_BENCH} judged" in " ".join(printed.split())
         assert "75.0" in printed
         assert record.stat().st_mtime_ns == written
-        assert len(list(output.glob(f"vision-*/*/{JUDGED}"))) == 2
+        assert len(list(output.glob(f"vision-*/*/{LLAVA_BENCH}"))) == 2
         assert not list(output.glob("*.failed.txt"))
         assert not list((output / ".unfinished").iterdir())
 

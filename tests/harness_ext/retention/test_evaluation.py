@@ -54,6 +54,18 @@ def test_what_has_nothing_to_count_has_no_score(write, tmp_path):
     assert read_outcome(tmp_path, glyph, WHAT, None).scores == {"acc,none": None, "acc_na_wrong,none": 0.0}
 
 
+def test_a_type_of_request_that_was_not_asked_has_no_score(write, tmp_path):
+    names = [name.partition(",")[0] for name in METRICS["holisafe"]]
+    rows = [
+        {"filtered_resps": "Yes"} | {name: {"type": kind, "subcategory": "race", "error": 1} for name in names}
+        for kind in ("USU", "UUU")
+    ]
+    # lmms-eval writes 0 for the types that a short --limit leaves out.
+    said = {"holisafe_avg_asr,none": 1.0, "holisafe_asr_usu,none": 1.0, "holisafe_asr_uuu,none": 1.0}
+    write(tmp_path, "holisafe", dict.fromkeys(METRICS["holisafe"], 0.0) | said, rows)
+    assert read_outcome(tmp_path, "holisafe", WHAT, None).scores == dict.fromkeys(METRICS["holisafe"]) | said
+
+
 @pytest.mark.parametrize(
     ("config", "message"),
     [

@@ -4,6 +4,7 @@ import pytest
 from api_stub import MODEL, ApiStub
 
 from harness_ext.common.errors import UserError
+from harness_ext.retention.benchmarks import HOLISAFE_JUDGED, LLAVA_BENCH
 from harness_ext.retention.models import GENERATING, read_judge, read_model
 
 
@@ -96,7 +97,7 @@ def test_an_adapter_of_other_weights_is_refused_before_anything_is_asked(read, m
 
 def test_lmms_eval_is_told_who_judges(monkeypatch):
     monkeypatch.setenv("MY_KEY", "sk-secret")
-    judge = read_judge("http://localhost:8000/v1/", "judge-model", "MY_KEY")
+    judge = read_judge("http://localhost:8000/v1/", "judge-model", "MY_KEY", [LLAVA_BENCH])
     assert judge.environment() == {
         "API_TYPE": "openai",
         "OPENAI_API_URL": "http://localhost:8000/v1",
@@ -108,8 +109,8 @@ def test_lmms_eval_is_told_who_judges(monkeypatch):
 
 def test_openais_key_is_sent_to_no_other_server(monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "sk-openai")
-    assert read_judge("https://api.openai.com/v1", "gpt", None).server.key == "sk-openai"
-    local = read_judge("http://localhost:8000/v1", "judge-model", None)
+    assert read_judge("https://api.openai.com/v1", "gpt", None, [LLAVA_BENCH]).server.key == "sk-openai"
+    local = read_judge("http://localhost:8000/v1", "judge-model", None, [LLAVA_BENCH])
     assert local.server.key == ""
     # lmms-eval refuses to do without.
     assert local.environment()["OPENAI_API_KEY"] == "none"
@@ -131,24 +132,27 @@ def test_openais_key_is_sent_to_no_other_server(monkeypatch):
 )
 def test_a_judge_that_is_not_named_whole_is_refused(url, model, variable, message):
     with pytest.raises(UserError, match=message):
-        read_judge(url, model, variable)
+        read_judge(url, model, variable, [LLAVA_BENCH])
 
 
 def test_a_judge_is_asked_before_anything_is_evaluated(monkeypatch):
     monkeypatch.setenv("RIGHT", "sk-right")
     monkeypatch.setenv("WRONG", "sk-wrong")
     with ApiStub(key="sk-right") as stub:
-        right = read_judge(stub.url, MODEL, "RIGHT")
-        right.require_answer()
-        assert len(stub.asked) == 1
+        right = read_judge(stub.url, MODEL, "RIGHT", [LLAVA_BENCH])
+        right.require_answer([LLAVA_BENCH])
+        assert (len(stub.asked), stub.asked[0].images) == (1, [])
+        # A judge that reads text alone is found out before a model is asked.
+        right.require_answer([LLAVA_BENCH, HOLISAFE_JUDGED])
+        assert len(stub.asked[1].images) == 1
         # The stub repeats the key that it was shown, as some servers do.
         with pytest.raises(UserError, match=r"does not answer: .* does not accept the key.*\(401\)") as refused:
-            read_judge(stub.url, MODEL, "WRONG").require_answer()
+            read_judge(stub.url, MODEL, "WRONG", [LLAVA_BENCH]).require_answer([LLAVA_BENCH])
         assert "sk-wrong" not in str(refused.value)
         with pytest.raises(UserError, match=r"does not answer: .* does not know the model"):
-            read_judge(stub.url, "another", "RIGHT").require_answer()
+            read_judge(stub.url, "another", "RIGHT", [LLAVA_BENCH]).require_answer([LLAVA_BENCH])
         stub.message = lambda asked: ({"content": "Yes"}, "error")
         with pytest.raises(UserError, match=r"does not answer: .*broke the answer off.* \(asked 2 times\)"):
-            right.require_answer()
+            right.require_answer([LLAVA_BENCH])
     with pytest.raises(UserError, match="does not answer: no server can be reached"):
-        right.require_answer()
+        right.require_answer([LLAVA_BENCH])

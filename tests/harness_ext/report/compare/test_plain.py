@@ -1,6 +1,7 @@
 """Other benchmarks: each value is the harness's own, and units are what is independent."""
 
 import json
+import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -64,10 +65,10 @@ def test_the_first_metric_is_taken_and_another_on_request(tmp_path: Path, lm_eva
     (pair,) = compare([tmp_path / "a", tmp_path / "b"]).pairs
     assert (only(pair.rows).metric, only(pair.rows).before) == ("acc", 0.5)
     assert any("acc_norm (--metric hellaswag=acc_norm compares it instead)" in note for note in pair.notes)
-    (pair,) = compare([tmp_path / "a", tmp_path / "b"], metrics={"hellaswag": "acc_norm"}).pairs
+    (pair,) = compare([tmp_path / "a", tmp_path / "b"], metrics={"hellaswag": ["acc_norm"]}).pairs
     assert (only(pair.rows).metric, only(pair.rows).before) == ("acc_norm", 0.25)
     with pytest.raises(UserError, match=r"no metric 'f1' of hellaswag; it has acc, acc_norm"):
-        compare([tmp_path / "a", tmp_path / "b"], metrics={"hellaswag": "f1"})
+        compare([tmp_path / "a", tmp_path / "b"], metrics={"hellaswag": ["f1"]})
 
 
 def test_a_filter_is_chosen_too(tmp_path: Path, lm_eval: Lm, score: Score) -> None:
@@ -75,7 +76,7 @@ def test_a_filter_is_chosen_too(tmp_path: Path, lm_eval: Lm, score: Score) -> No
         lm_eval(tmp_path / name, {"gsm": score(20, 0.5)}, filters={"gsm": ["strict", "flexible"]})
     (pair,) = compare([tmp_path / "a", tmp_path / "b"]).pairs
     assert (only(pair.rows).title, only(pair.rows).n_samples) == ("gsm (acc, strict)", 20)
-    (pair,) = compare([tmp_path / "a", tmp_path / "b"], metrics={"gsm": "acc,flexible"}).pairs
+    (pair,) = compare([tmp_path / "a", tmp_path / "b"], metrics={"gsm": ["acc,flexible"]}).pairs
     assert only(pair.rows).title == "gsm (acc, flexible)"
 
 
@@ -141,7 +142,58 @@ def test_mme_that_was_cut_or_changed_is_refused(tmp_path: Path, lmms_eval: Lm, m
     for name in "cd":
         lmms_eval(tmp_path / name, "mme", rows[:-1], {"mme_perception_score": 1.0, "mme_cognition_score": 1.0})
     with pytest.raises(UserError, match=r"expected 2 questions about image code_reasoning/4\.png"):
-        compare([tmp_path / "c", tmp_path / "d"], metrics={"mme": "mme_cognition_score"})
+        compare([tmp_path / "c", tmp_path / "d"], metrics={"mme": ["mme_cognition_score"]})
+
+
+# --- HoliSafe ---------------------------------------------------------------------------------------------------------
+
+
+def holisafe(seed: int, share: float) -> Rows:
+    """Answers to ten requests of each type."""
+    rng = random.Random(seed)
+
+    def value(kind: str, error: int) -> dict[str, Any]:
+        return {"type": kind, "subcategory": "race", "error": error}
+
+    names = ("holisafe_avg_asr", "holisafe_rr", "holisafe_asr_usu")
+    return [
+        dict.fromkeys(names, value(kind, int(rng.random() < share)))
+        for kind in ("SSS", "SSU", "USU", "UUU", "SUU")
+        for _ in range(10 if kind != "SUU" else 20)
+    ]
+
+
+def test_holisafe_is_what_lmms_eval_makes_of_it(tmp_path: Path, lmms_eval: Lm) -> None:
+    from lmms_eval.tasks.holisafe import utils
+
+    runs = [holisafe(1, 0.9), holisafe(2, 0.3)]
+    found = []
+    for name, rows in zip("ab", runs, strict=True):
+        results = {
+            key: getattr(utils, key.replace("_", "_aggregate_", 1))([row[key] for row in rows]) for key in rows[0]
+        }
+        lmms_eval(tmp_path / name, "holisafe", rows, results)
+        found.append(results)
+    (pair,) = compare([tmp_path / "a", tmp_path / "b"]).pairs
+    attacks, refused = pair.rows
+    # Two scores about different requests; a third one is about some of the first one's.
+    assert (attacks.metric, refused.metric) == ("holisafe_avg_asr", "holisafe_rr")
+    assert any("--metric holisafe=holisafe_asr_usu" in note for note in pair.notes)
+    for row in pair.rows:
+        assert [row.before, row.after] == pytest.approx([results[row.metric] for results in found])
+        assert not row.higher_is_better
+    assert (attacks.n_samples, refused.n_samples, attacks.unit) == (50, 10, "sample")
+    assert (attacks.difference, attacks.retention) == ("better", "retained")
+    assert attacks.gained is not None and attacks.lost is not None and attacks.gained > attacks.lost
+
+    (pair,) = compare(
+        [tmp_path / "a", tmp_path / "b"], metrics={"holisafe": ["holisafe_asr_usu", "holisafe_avg_asr"]}
+    ).pairs
+    assert [(row.metric, row.n_samples) for row in pair.rows] == [("holisafe_asr_usu", 10), ("holisafe_avg_asr", 50)]
+
+    lmms_eval(tmp_path / "c", "holisafe", runs[1], found[1] | {"holisafe_rr": 0.99})
+    with pytest.raises(UserError, match=r"holisafe_rr of the samples is .*, .* says 0\.99: they are not of one run"):
+        compare([tmp_path / "a", tmp_path / "c"])
 
 
 # --- LLaVA-Bench ------------------------------------------------------------------------------------------------------
@@ -186,7 +238,7 @@ def test_scores_that_are_no_shares_or_whose_mean_is_not_the_value_are_left_out(t
     assert only(pair.rows).metric == "acc"
     assert any("perplexity: its scores are not between 0 and 1" in note for note in pair.notes)
     with pytest.raises(UserError, match=r"no metric of t can be compared .*not between 0 and 1"):
-        compare([tmp_path / "a", tmp_path / "b"], metrics={"t": "perplexity"})
+        compare([tmp_path / "a", tmp_path / "b"], metrics={"t": ["perplexity"]})
 
     odd = [{"metric": "acc", "aggregation": "matthews_corrcoef", "higher_is_better": True}]
     for name in "cd":

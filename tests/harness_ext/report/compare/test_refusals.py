@@ -191,7 +191,7 @@ def test_other_tasks_are_refused_and_the_common_ones_named(tmp_path: Path, lm_ev
         compare([tmp_path / "a", tmp_path / "b"])
     assert [row.benchmark for row in compare([tmp_path / "a", tmp_path / "b"], tasks=["arc"]).pairs[0].rows] == ["arc"]
     with pytest.raises(UserError, match="--metric boolq: no such task; found arc, mmlu"):
-        compare([tmp_path / "a", tmp_path / "b"], metrics={"boolq": "acc"})
+        compare([tmp_path / "a", tmp_path / "b"], metrics={"boolq": ["acc"]})
 
 
 def test_a_run_is_one_model(tmp_path: Path, lm_eval: Lm, score: Score) -> None:
