@@ -32,6 +32,7 @@ from align.ppo.credit import PPO_FILE
 from align.ppo.critic import CRITIC_FILE, HEAD_FILE
 from align.ppo.drawn import DRAWN_FILE
 from align.record import CARD_FILE, Record, bears_record, differences, read_record, write_card, write_record
+from align.sharding import FSDP2, PrepareFSDP2, adapter_of, name_layers, sharding
 from align.stopped import FiniteSteps
 from harness_ext.common.errors import UserError, shown
 from harness_ext.common.files import UNFINISHED, held, write_text
@@ -229,9 +230,19 @@ def _files_of(folder: Path, record: Record) -> list[str]:
         return names
     processes = record["processes"]
     names += [f"rng_state_{rank}.pth" for rank in range(processes)] if processes > 1 else ["rng_state.pth"]
-    names += [OPTIMIZER_NAME, SCHEDULER_NAME, *([SCALER_NAME] if arguments.get("fp16") else [])]
+    names += [*_of_engine(record.get("sharding")), SCHEDULER_NAME, *([SCALER_NAME] if arguments.get("fp16") else [])]
     names += [CRITIC_FILE, PPO_FILE] if is_ppo else []
     return names + ([MONITOR_FILE] if arguments.get("monitor") else [])
+
+
+def _of_engine(name: str | None) -> list[str]:
+    """The files of the optimizer's state, and of what else the engine that spreads a model resumes from.
+
+    DeepSpeed names its own after its own count of steps; the seal alone says whether they are all there.
+    """
+    if name is None:
+        return [OPTIMIZER_NAME]
+    return ["optimizer.bin", "pytorch_model_fsdp.bin"] if name == FSDP2 else []
 
 
 def _flush(folder: Path, files: bool = True) -> None:
@@ -260,13 +271,15 @@ class WholeCheckpoints(Trainer):
         kwargs: The trainer's own.
 
     Raises:
-        UserError: The model is spread over processes.
+        UserError: The model is spread over processes in a way that is not served here.
     """
 
     def __init__(self, *, run: RunFolder, base: Base, record: Record, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if self.is_deepspeed_enabled or self.is_fsdp_enabled:
-            raise UserError("each process needs a whole copy of the model here: launch without DeepSpeed and FSDP")
+        self._sharding = sharding(self.args)
+        if self._sharding == FSDP2:
+            name_layers(self.model, self.accelerator.state.fsdp_plugin)
+            self.add_callback(PrepareFSDP2())
         self._run = run
         self._base, self._record = base, record
         # What the clocks show is added to these.
@@ -291,6 +304,13 @@ class WholeCheckpoints(Trainer):
         loss = super().training_step(model, inputs, num_items_in_batch)
         self._finite.note(loss, rows)
         return loss
+
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """Write the adapter; where the model is spread, without gathering the base's weights, as transformers would."""
+        if self._sharding is None:
+            super().save_model(output_dir, _internal_call)
+        else:
+            self._save(output_dir, state_dict=adapter_of(self.model))
 
     def create_model_card(self, *_: Any, **__: Any) -> None:
         """None in the output folder: each checkpoint has its own."""

@@ -9,6 +9,8 @@ from typing import Final
 import torch
 from transformers import GenerationConfig, PreTrainedModel
 
+from align.sharding import gathered
+
 # A token with this bias has probability 0 in every precision; with minus infinity the entropy would be NaN.
 _NEVER: Final = -1e4
 
@@ -28,6 +30,8 @@ def draw_what_is_scored(model: PreTrainedModel) -> None:
     if output.bias is None:
         # A buffer that is not persistent is neither trained nor saved, nor sent to a server that draws.
         del output.bias
-        output.register_buffer("bias", torch.zeros_like(output.weight[:, 0]), persistent=False)
-    with torch.no_grad():
+        place = "cpu" if output.weight.is_meta else output.weight.device  # of a process that gets the weights later
+        bias = torch.zeros(output.out_features, dtype=output.weight.dtype, device=place)
+        output.register_buffer("bias", bias, persistent=False)
+    with torch.no_grad(), gathered([output.bias], written=True):
         output.bias[model.config.image_token_id] = _NEVER
