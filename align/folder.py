@@ -22,6 +22,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+import torch
+from safetensors.torch import load_file
 from torch import Tensor
 from transformers import Trainer
 from transformers.trainer import OPTIMIZER_NAME, SCALER_NAME, SCHEDULER_NAME, TRAINER_STATE_NAME
@@ -32,7 +34,7 @@ from align.ppo.credit import PPO_FILE
 from align.ppo.critic import CRITIC_FILE, HEAD_FILE
 from align.ppo.drawn import DRAWN_FILE
 from align.record import CARD_FILE, Record, bears_record, differences, read_record, write_card, write_record
-from align.sharding import FSDP2, PrepareFSDP2, adapter_of, name_layers, sharding
+from align.sharding import FSDP2, PrepareFSDP2, adapter_of, name_layers, set_adapter, sharding, spread_state, whole_state
 from align.stopped import FiniteSteps
 from harness_ext.common.errors import UserError, shown
 from harness_ext.common.files import UNFINISHED, held, write_text
@@ -230,19 +232,11 @@ def _files_of(folder: Path, record: Record) -> list[str]:
         return names
     processes = record["processes"]
     names += [f"rng_state_{rank}.pth" for rank in range(processes)] if processes > 1 else ["rng_state.pth"]
-    names += [*_of_engine(record.get("sharding")), SCHEDULER_NAME, *([SCALER_NAME] if arguments.get("fp16") else [])]
+    # DeepSpeed keeps the optimizer's state in files that it names after its own count of steps: the seal knows them.
+    names += [OPTIMIZER_NAME] if record.get("sharding") in (None, FSDP2) else []
+    names += [SCHEDULER_NAME, *([SCALER_NAME] if arguments.get("fp16") else [])]
     names += [CRITIC_FILE, PPO_FILE] if is_ppo else []
     return names + ([MONITOR_FILE] if arguments.get("monitor") else [])
-
-
-def _of_engine(name: str | None) -> list[str]:
-    """The files of the optimizer's state, and of what else the engine that spreads a model resumes from.
-
-    DeepSpeed names its own after its own count of steps; the seal alone says whether they are all there.
-    """
-    if name is None:
-        return [OPTIMIZER_NAME]
-    return ["optimizer.bin", "pytorch_model_fsdp.bin"] if name == FSDP2 else []
 
 
 def _flush(folder: Path, files: bool = True) -> None:
@@ -334,8 +328,28 @@ class WholeCheckpoints(Trainer):
             self._run.keep_last(self.args.save_total_limit)
         self.accelerator.wait_for_everyone()
 
+    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+        if self._sharding != FSDP2:
+            super()._save_optimizer_and_scheduler(output_dir)
+            return
+        # As of a whole model. torch's own way would take a step of Adam that has taken none, as in the critic's warm-up.
+        state = whole_state(self.optimizer)
+        if self.is_world_process_zero():
+            torch.save(state, Path(output_dir) / OPTIMIZER_NAME)
+            torch.save(self.lr_scheduler.state_dict(), Path(output_dir) / SCHEDULER_NAME)
+
+    def _load_from_checkpoint(self, checkpoint: str, model: Any = None) -> None:
+        if self._sharding == FSDP2:
+            set_adapter(self.model, load_file(Path(checkpoint) / ADAPTER_FILES[1]))
+        else:
+            super()._load_from_checkpoint(checkpoint, model)
+
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        if self._sharding == FSDP2:  # from the file of a whole model
+            self.optimizer.optimizer.register_load_state_dict_pre_hook(spread_state)
+            self.is_fsdp_enabled = False
         super()._load_optimizer_and_scheduler(checkpoint)
+        self.is_fsdp_enabled = self._sharding == FSDP2
         if checkpoint is not None:
             earlier = read_record(Path(checkpoint))
             self._seconds += float(earlier["seconds"])

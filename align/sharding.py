@@ -5,14 +5,16 @@ process. ``tests/align/test_sharding.py`` holds the installed accelerate, transf
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final
 
 import torch
 from accelerate import FullyShardedDataParallelPlugin
 from torch import Tensor, nn
-from torch.distributed.tensor import DTensor
+from torch.distributed.tensor import DTensor, distribute_tensor
+from torch.optim import Optimizer
+from torch.utils._pytree import tree_map_only
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from harness_ext.common.errors import UserError
@@ -91,8 +93,42 @@ def _whole(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
     for name, weight in model.named_parameters():
         if weight.requires_grad:
             with gathered([weight]):
-                value = weight.detach()
-                yield name, (value.full_tensor() if isinstance(value, DTensor) else value).to("cpu", copy=True)
+                yield name, _full(weight.detach()).to("cpu", copy=True)
+
+
+def _full(tensor: Tensor) -> Tensor:
+    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+
+
+def set_adapter(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Give a ``model`` that FSDP2 has spread the ``weights`` of a PEFT file, each whole."""
+    for name, weight in model.named_parameters():
+        if weight.requires_grad:
+            with torch.no_grad():
+                weight.copy_(_spread(weights[name.replace(".default.", ".")], weight))
+
+
+def _spread(whole: Tensor, weight: DTensor) -> DTensor:
+    """This process's part of ``whole``, which every process has, as that of ``weight``."""
+    return distribute_tensor(whole, weight.device_mesh, weight.placements, src_data_rank=None)
+
+
+def whole_state(optimizer: Optimizer) -> dict[str, Any]:
+    """The state of an optimizer of a model that FSDP2 has spread, as one of a whole model; asked for in every process at once."""
+    return tree_map_only(Tensor, lambda each: _full(each).cpu(), optimizer.state_dict())
+
+
+def spread_state(optimizer: Optimizer, state: dict[str, Any]) -> dict[str, Any]:
+    """The inverse of `whole_state`, for ``optimizer``; a hook of its loading."""
+    weights = dict(enumerate(weight for group in optimizer.param_groups for weight in group["params"]))
+    spread = {
+        number: {
+            key: _spread(value, weights[number]) if getattr(value, "shape", None) == weights[number].shape else value
+            for key, value in of_weight.items()
+        }
+        for number, of_weight in state["state"].items()
+    }
+    return {**state, "state": spread}
 
 
 def name_layers(model: nn.Module, plugin: FullyShardedDataParallelPlugin) -> None:
