@@ -33,7 +33,7 @@ from align.rewards.base import Reward
 from align.rewards.build import build_rewards, try_reading
 from align.rollouts import draw_what_is_scored
 from align.settings import WITH_ROLLOUTS, RunSettings
-from align.sharding import FSDP2, ZERO3, sharding
+from align.sharding import SPREAD, sharding
 from align.stopped import TrainingStopped
 from harness_ext.common.errors import UserError
 from harness_ext.common.output import say
@@ -148,7 +148,7 @@ def _trainer(
     """
     args, is_main = settings.arguments, settings.arguments.process_index == 0
     rollout = args.generation_batch_size if isinstance(args, PPOConfig) else 0
-    sharded = sharding(args) in (FSDP2, ZERO3)
+    sharded = sharding(args) in SPREAD
     model, processor = load(base, settings.model, args.device, sharded)
     given: dict[str, Any] = {"judge": judge} if judge is not None else {}
     if rewards is not None:

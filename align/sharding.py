@@ -22,6 +22,8 @@ from harness_ext.common.errors import UserError
 FSDP2: Final = "fsdp2"
 ZERO2: Final = "zero2"
 ZERO3: Final = "zero3"
+# Those that spread the weights too.
+SPREAD: Final = (FSDP2, ZERO3)
 _READY: Final = "launch with one of align/accelerate: fsdp2.yaml, zero2.yaml, zero3.yaml"
 
 
@@ -79,21 +81,16 @@ def gathered(weights: list[Any], written: bool = False) -> AbstractContextManage
     """Within it, ``weights`` that ZeRO-3 spreads are whole; what the first process wrote is kept where ``written``."""
     if not any(hasattr(each, "ds_tensor") for each in weights):
         return nullcontext()
-    from deepspeed.zero import GatheredParameters
+    import deepspeed
 
-    return GatheredParameters(weights, modifier_rank=0 if written else None)
+    return deepspeed.zero.GatheredParameters(weights, modifier_rank=0 if written else None)
 
 
 def adapter_of(model: nn.Module) -> dict[str, Tensor]:
     """The trained weights of ``model`` by name, whole and on the CPU; asked for in every process at once."""
-    return dict(_whole(model))
-
-
-def _whole(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    for name, weight in model.named_parameters():
-        if weight.requires_grad:
-            with gathered([weight]):
-                yield name, _full(weight.detach()).to("cpu", copy=True)
+    trained = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
+    with gathered([*trained.values()]):
+        return {name: _full(weight.detach()).to("cpu", copy=True) for name, weight in trained.items()}
 
 
 def _full(tensor: Tensor) -> Tensor:
@@ -149,19 +146,29 @@ class _Whole(Tensor):
     def full_tensor(self) -> Tensor:
         return self.as_subclass(Tensor)
 
+    @property
+    def ds_status(self) -> Any:
+        from deepspeed.runtime.zero.partition_parameters import ZeroParamStatus
 
-class PrepareFSDP2(TrainerCallback):
-    """Completes a model that accelerate has spread, when training begins.
+        return ZeroParamStatus.AVAILABLE
 
-    Processes end their responses at different lengths: transformers then lets all of them run to the longest, where it knows
-    that a model is spread. TRL gathers the output layer's bias with its weight; ours (:mod:`align.rollouts`) is not spread.
+
+class CompleteSpread(TrainerCallback):
+    """Completes a model that FSDP2 or ZeRO-3 has spread, when training begins.
+
+    TRL gathers the output layer's bias with its weight, and ours (:mod:`align.rollouts`) is not spread. Processes end their
+    responses at different lengths: under FSDP2 too, transformers then lets all of them run to the longest, if it knows.
     """
+
+    def __init__(self, engine: str) -> None:
+        self._engine = engine
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, model: Any = None, **_: Any
     ) -> None:
         base = model.get_base_model()
-        base._is_fsdp_managed_module = True
-        output = base.get_output_embeddings()
-        if "bias" in output._buffers:
-            output._buffers["bias"] = output._buffers["bias"].as_subclass(_Whole)
+        buffers = base.get_output_embeddings()._buffers
+        if "bias" in buffers:
+            buffers["bias"] = buffers["bias"].as_subclass(_Whole)
+        if self._engine == FSDP2:
+            base._is_fsdp_managed_module = True

@@ -34,9 +34,9 @@ SETTINGS: dict[str, Any] = {
     "passes": 1,
     "max_steps": 4,
     "save_steps": 2,
-    # Adam takes a whole step for a gradient that is nothing but the rounding of another order of sums.
-    "optim": "sgd",
-    "learning_rate": 0.1,
+    "learning_rate": 1e-2,
+    # With the default, Adam takes a whole step for a gradient that is nothing but the rounding of another order of sums.
+    "adam_epsilon": 1e-3,
     "lora_r": 4,
     "lora_dropout": 0.0,
     "per_device_train_batch_size": 4,
@@ -45,11 +45,12 @@ SETTINGS: dict[str, Any] = {
     "disable_tqdm": True,
     "bf16": False,
     "logging_steps": 1,
+    "max_grad_norm": 0.5,
 }
 # What untrained models say has no verdict; their answers differ in length.
 DRAWN: dict[str, Any] = {**ROLLOUTS, "max_completion_length": 6, "rewards": "[{name: length, cap: 6}]"}
 OF: dict[str, dict[str, Any]] = {
-    "sft": {"max_grad_norm": 0.5},
+    "sft": {},
     "dpo": {},
     "ppo": {**DRAWN, "stop_on_na": False, "critic_warmup": 1},
     "grpo": {**DRAWN, "num_generations": 2},
