@@ -34,7 +34,7 @@ from align.ppo.credit import PPO_FILE
 from align.ppo.critic import CRITIC_FILE, HEAD_FILE
 from align.ppo.drawn import DRAWN_FILE
 from align.record import CARD_FILE, Record, bears_record, differences, read_record, write_card, write_record
-from align.sharding import FSDP2, SPREAD, CompleteSpread, adapter_of, name_layers, set_adapter, sharding, spread_state, whole_state
+from align.sharding import FSDP2, SPREAD, CompleteSpread, adapter_of, set_adapter, set_up_fsdp2, sharding, spread_state, whole_state
 from align.stopped import FiniteSteps
 from harness_ext.common.errors import UserError, shown
 from harness_ext.common.files import UNFINISHED, held, write_text
@@ -272,7 +272,7 @@ class WholeCheckpoints(Trainer):
         super().__init__(**kwargs)
         self._sharding = sharding(self.args)
         if self._sharding == FSDP2:
-            name_layers(self.model, self.accelerator.state.fsdp_plugin)
+            set_up_fsdp2(self.model, self.accelerator.state.fsdp_plugin)
         if self._sharding in SPREAD:
             self.add_callback(CompleteSpread(self._sharding))
         self._run = run

@@ -7,6 +7,7 @@ process. ``tests/align/test_sharding.py`` holds the installed accelerate, transf
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from typing import Any, Final
 
 import torch
@@ -128,14 +129,19 @@ def spread_state(optimizer: Optimizer, state: dict[str, Any]) -> dict[str, Any]:
     return {**state, "state": spread}
 
 
-def name_layers(model: nn.Module, plugin: FullyShardedDataParallelPlugin) -> None:
-    """Make ``plugin`` gather ``model`` by layers, unless its configuration names others.
+def set_up_fsdp2(model: nn.Module, plugin: FullyShardedDataParallelPlugin) -> None:
+    """Make ``plugin`` gather ``model`` by layers, unless its configuration names others, and keep log-probabilities in float32.
 
-    transformers lists classes of layers that some models of a family do not have, which accelerate takes for a mistake.
+    transformers lists classes of layers that some models of a family do not have, which accelerate takes for a mistake. It also
+    has FSDP2 round what a model gives, log-probabilities too, and its gradients to bfloat16.
     """
     if plugin.transformer_cls_names_to_wrap is None:
         there = {type(each).__name__ for each in model.modules()}
         plugin.transformer_cls_names_to_wrap = sorted(there & set(model._no_split_modules))
+    if plugin.mixed_precision_policy is not None:
+        plugin.mixed_precision_policy = replace(
+            plugin.mixed_precision_policy, reduce_dtype=torch.float32, output_dtype=None
+        )
 
 
 class _Whole(Tensor):
