@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import torch
 from accelerate import FullyShardedDataParallelPlugin
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.optim import Optimizer
 from torch.utils._pytree import tree_map_only
@@ -133,7 +133,8 @@ def set_up_fsdp2(model: nn.Module, plugin: FullyShardedDataParallelPlugin) -> No
     """Make ``plugin`` gather ``model`` by layers, unless its configuration names others, and keep log-probabilities in float32.
 
     transformers lists classes of layers that some models of a family do not have, which accelerate takes for a mistake. It also
-    has FSDP2 round what a model gives, log-probabilities too, and its gradients to bfloat16.
+    has FSDP2 round what a model gives, log-probabilities too, and its gradients to bfloat16; and it hands on weights alone
+    where the first process read them, not the buffers of a checkpoint that some families have.
     """
     if plugin.transformer_cls_names_to_wrap is None:
         there = {type(each).__name__ for each in model.modules()}
@@ -142,6 +143,12 @@ def set_up_fsdp2(model: nn.Module, plugin: FullyShardedDataParallelPlugin) -> No
         plugin.mixed_precision_policy = replace(
             plugin.mixed_precision_policy, reduce_dtype=torch.float32, output_dtype=None
         )
+    for module in model.modules() if plugin.cpu_ram_efficient_loading else ():
+        for name, buffer in list(module._buffers.items()):
+            if buffer is not None and name not in module._non_persistent_buffers_set:
+                value = torch.empty_like(buffer, device="cpu")
+                distributed.broadcast(value if buffer.is_meta else value.copy_(buffer), src=0)
+                module.register_buffer(name, value, persistent=False)  # the base's, which no checkpoint holds
 
 
 class _Whole(Tensor):
