@@ -34,7 +34,17 @@ from align.ppo.credit import PPO_FILE
 from align.ppo.critic import CRITIC_FILE, HEAD_FILE
 from align.ppo.drawn import DRAWN_FILE
 from align.record import CARD_FILE, Record, bears_record, differences, read_record, write_card, write_record
-from align.sharding import FSDP2, SPREAD, CompleteSpread, adapter_of, set_adapter, set_up_fsdp2, sharding, spread_state, whole_state
+from align.sharding import (
+    FSDP2,
+    SPREAD,
+    CompleteSpread,
+    adapter_of,
+    set_adapter,
+    set_up_fsdp2,
+    sharding,
+    spread_state,
+    whole_state,
+)
 from align.stopped import FiniteSteps
 from harness_ext.common.errors import UserError, shown
 from harness_ext.common.files import UNFINISHED, held, write_text

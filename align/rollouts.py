@@ -30,8 +30,7 @@ def draw_what_is_scored(model: PreTrainedModel) -> None:
     if output.bias is None:
         # A buffer that is not persistent is neither trained nor saved, nor sent to a server that draws.
         del output.bias
-        place = "cpu" if output.weight.is_meta else output.weight.device  # of a process that gets the weights later
-        bias = torch.zeros(output.out_features, dtype=output.weight.dtype, device=place)
+        bias = torch.zeros(output.out_features, dtype=output.weight.dtype, device=output.weight.device)
         output.register_buffer("bias", bias, persistent=False)
     with torch.no_grad(), gathered([output.bias], written=True):
         output.bias[model.config.image_token_id] = _NEVER

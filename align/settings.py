@@ -259,8 +259,8 @@ def _check_rows(method: str, data: DataConfig, trainer: TrainingArguments, leave
         )
     if data.targets == "own" and sharding(trainer) == ZERO3:
         raise UserError(
-            "targets: own: each process asks the original model by itself, and under ZeRO-3 transformers lets none end before "
-            "the others: launch with fsdp2.yaml or zero2.yaml"
+            "targets: own: each process asks the original model by itself, and under ZeRO-3 transformers lets none end "
+            "before the others: launch with fsdp2.yaml or zero2.yaml"
         )
     if data.anchor is not None:
         if not isinstance(trainer, PPOConfig):

@@ -78,7 +78,7 @@ class FiniteSteps(TrainerCallback):
 
     def _norm(self, model: nn.Module) -> Tensor:
         """The norm of the gradient, or of this process's part of it, shape (); 0 without one."""
-        engine = self._accelerator.deepspeed_engine_wrapped if hasattr(self._accelerator, "deepspeed_engine_wrapped") else None
+        engine = getattr(self._accelerator, "deepspeed_engine_wrapped", None)
         if engine is not None:  # took the step already, on a gradient that it keeps to itself
             return torch.as_tensor(engine.get_global_grad_norm() or 0.0)
         gradients = [local(each.grad) for each in model.parameters() if each.grad is not None]
@@ -86,7 +86,7 @@ class FiniteSteps(TrainerCallback):
 
     def check_weights(self, weights: Iterable[Tensor], step: int) -> None:
         """Stop where one of ``weights`` is not finite after the update before ``step``: no later loss may show it."""
-        wrong = ~torch.stack([local(each.detach()).isfinite().all() for each in weights])
+        wrong = ~torch.stack([local(each).detach().isfinite().all() for each in weights])
         if int(self._accelerator.reduce(wrong.sum(), reduction="sum")):
             raise TrainingStopped(
                 "the last update made weights that are not finite numbers, and no checkpoint is made of them: lower "

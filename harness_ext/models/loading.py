@@ -35,7 +35,7 @@ _DTYPES: Final = ("auto", "bfloat16", "float16", "float32")
 _CLASSES: Final = {"AutoModelForImageTextToText", "AutoModelForMultimodalLM"}
 _TRIAL: Final = "What does this image show?"
 ANY_BASE: Final = "any"
-# Set by accelerate's launcher; transformers then reads weights in a machine's first process alone.
+# Set by accelerate's launcher; transformers then may read weights in a machine's first process alone.
 _FIRST_ALONE: Final = "FSDP_CPU_RAM_EFFICIENT_LOADING"
 _CONFIGURATION: Final = "adapter_config.json"
 # In the order in which PEFT looks for them.
@@ -122,8 +122,8 @@ def load_model(
 ) -> PreTrainedModel:
     """The model in evaluation mode, on its device, with its adapter, loaded by ``auto_class``.
 
-    With ``sharded``, the engine that started this process (FSDP, DeepSpeed) spreads the weights over processes: they stay where
-    transformers put them, and need not fit on one device. Without, every process has all of them, whatever the engine does.
+    With ``sharded``, FSDP or DeepSpeed spreads the weights over processes: they stay where transformers put them, and need
+    not fit on one device. Without, every process has all of them, whatever started it.
     The other arguments are the options of :class:`harness_ext.models.hf.HuggingFaceVLM`.
 
     Raises:
@@ -171,7 +171,7 @@ def load_model(
 
 @contextmanager
 def _whole_in_every_process() -> Iterator[None]:
-    """Within it, transformers neither leaves a model to the first process (FSDP) nor spreads it as it is made (ZeRO-3)."""
+    """Within it, transformers may neither leave a model to the first process (FSDP) nor spread it as it is made (ZeRO-3)."""
     config, fsdp = deepspeed._hf_deepspeed_config_weak_ref, os.environ.pop(_FIRST_ALONE, None)
     deepspeed.unset_hf_deepspeed_config()
     try:

@@ -6,7 +6,7 @@ DeepSpeed is not among what the tests install: ``deepspeed_installed.py`` holds 
 from pathlib import Path
 
 import pytest
-from sharded_runs import OF, assert_follows, assert_resumed, start
+from sharded_runs import OF, assert_follows, assert_resumed, assert_stopped, start
 
 KILLED = ("sft", "ppo")
 
@@ -14,8 +14,8 @@ KILLED = ("sft", "ppo")
 @pytest.fixture(scope="module")
 def out(untrained_vlm: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("sharded")
-    runs = [(name, engine, False) for name in OF for engine in (None, "fsdp2")]
-    start(untrained_vlm, folder, [*runs, *((name, "fsdp2", True) for name in KILLED)])
+    runs = [(name, engine, "") for name in OF for engine in (None, "fsdp2")]
+    start(untrained_vlm, folder, [*runs, ("sft", "fsdp2", "spoilt"), *((name, "fsdp2", "killed") for name in KILLED)])
     return folder
 
 
@@ -27,3 +27,7 @@ def test_a_spread_model_takes_the_steps_of_a_whole_one(name: str, out: Path) -> 
 @pytest.mark.parametrize("name", KILLED)
 def test_a_killed_run_ends_with_the_same_bits(name: str, out: Path) -> None:
     assert_resumed(out, name, "fsdp2")
+
+
+def test_a_gradient_that_is_not_finite_stops_all_processes(out: Path) -> None:
+    assert_stopped(out, "sft", "fsdp2")

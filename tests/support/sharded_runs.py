@@ -1,9 +1,10 @@
 """Runs of two processes whose model is spread over them: ``python sharded_runs.py CHECKPOINT OUT RUNS``.
 
-RUNS is JSON, a list of [name, engine, whether it is killed in its fourth step and started again]: a name of `OF`, and that of a
-file in ``align/accelerate``, or null for a whole model in each process. Each writes to its folder in OUT. A process gets the
-environment that ``accelerate launch`` gives it. accelerate spreads no model on a CPU: it is told that there are two GPUs, and
-that they compute on the CPU.
+RUNS is JSON, a list of [name, engine, fate]: a name of `OF`; that of a file in ``align/accelerate``, or null for a whole
+model in each process; and what becomes of it: "", "killed" in its fourth step and started again, or "spoilt", where the
+gradient of the second process is not finite in the third. Each writes to its folder in OUT. A process gets the environment
+that ``accelerate launch`` gives it. accelerate spreads no model on a CPU: it is told that there are two GPUs, and that they
+compute on the CPU.
 """
 
 import json
@@ -51,7 +52,7 @@ OF: dict[str, dict[str, Any]] = {
     "ppo": {**DRAWN, "stop_on_na": False, "critic_warmup": 1},
     "grpo": {**DRAWN, "num_generations": 2},
 }
-Run = tuple[str, str | None, bool]
+Run = tuple[str, str | None, str]
 
 
 # --- for the tests ----------------------------------------------------------------------------------------------------
@@ -65,8 +66,8 @@ def start(checkpoint: Path, out: Path, runs: Sequence[Run]) -> None:
     assert run.returncode == 0, run.stderr[-3000:]
 
 
-def folder_of(out: Path, name: str, engine: str | None, is_killed: bool = False) -> Path:
-    return out / f"{name.replace(' ', '-')}-{engine or 'whole'}{'-killed' if is_killed else ''}"
+def folder_of(out: Path, name: str, engine: str | None, fate: str = "") -> Path:
+    return out / "-".join(filter(None, (name.replace(" ", "-"), engine or "whole", fate)))
 
 
 def assert_follows(out: Path, name: str, engine: str) -> None:
@@ -97,10 +98,19 @@ def _history(final: Path) -> list[dict[str, float]]:
 
 def assert_resumed(out: Path, name: str, engine: str) -> None:
     """The run that was killed ended with the bits of the one that was not."""
-    whole, killed = (folder_of(out, name, engine, is_killed) / "final" for is_killed in (False, True))
+    whole, killed = (folder_of(out, name, engine, fate) / "final" for fate in ("", "killed"))
     for file in ("adapter_model.safetensors", *(["value_head.safetensors"] if name == "ppo" else [])):
         assert (killed / file).read_bytes() == (whole / file).read_bytes(), (name, engine, file)
     assert _history(killed) == _history(whole)
+
+
+def assert_stopped(out: Path, name: str, engine: str) -> None:
+    """The run whose gradient was spoilt stopped at its third step, and left what it had."""
+    folder = folder_of(out, name, engine, "spoilt")
+    stopped = json.loads((folder / "stopped.json").read_text())
+    assert stopped["step"] == 2 and "the gradient is not a finite number" in stopped["reason"], stopped
+    left = sorted(each.name for each in folder.iterdir() if not each.name.startswith("."))
+    assert left == ["checkpoint-2", "stopped.json"]
 
 
 # --- the process that runs them -----------------------------------------------------------------------------------------
@@ -120,12 +130,12 @@ def main() -> None:
 
         # It would be compiled, and adds in another order.
         deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
-    for name, engine, is_killed in runs:
-        run(name, engine, is_killed, checkpoint, folder_of(out, name, engine, is_killed))
+    for name, engine, fate in runs:
+        run(name, engine, fate, checkpoint, folder_of(out, name, engine, fate))
 
 
 def write_talker(checkpoint: Path, out: Path) -> Path:
-    """A copy of ``checkpoint`` whose answers end with every fourth token, so that the processes' longest ones differ in length."""
+    """A copy of ``checkpoint`` whose answers end with every fourth token: the processes' longest ones differ in length."""
     from transformers import AutoProcessor, GenerationConfig
 
     folder = shutil.copytree(checkpoint, out / "model")
@@ -135,17 +145,32 @@ def write_talker(checkpoint: Path, out: Path) -> Path:
     return folder
 
 
-def run(name: str, engine: str | None, is_killed: bool, checkpoint: Path, folder: Path) -> None:
+def run(name: str, engine: str | None, fate: str, checkpoint: Path, folder: Path) -> None:
     given = SETTINGS | OF[name] | {"model": checkpoint, "output_dir": folder, "use_cpu": engine is None}
     command = [name.split()[0], *(word for key, value in given.items() for word in (f"--{key}", str(value)))]
     precision = "bf16" if given["bf16"] else "no"
     environment = {} if engine is None else launched(REPOSITORY / "align" / "accelerate" / f"{engine}.yaml", precision)
-    if is_killed:
-        ended = in_children(partial(in_engine, environment, partial(killings()["in a step"], command)), PROCESSES)
-        assert ended == [-SIGKILL] * PROCESSES, f"{folder}: {ended}"
+    start_, expected = {"spoilt": (spoilt, 1), "killed": (killings()["in a step"], -SIGKILL), "": (train, 0)}[fate]
+    ended = in_children(partial(in_engine, environment, partial(start_, command)), PROCESSES)
+    assert ended == [expected] * PROCESSES, f"{folder}: {ended}"
+    if fate == "killed":
         assert (folder / "checkpoint-2").is_dir() and not (folder / "checkpoint-4").exists()
-    ended = in_children(partial(in_engine, environment, partial(train, command)), PROCESSES)
-    assert ended == [0] * PROCESSES, f"{folder}: {ended}"
+        run(name, engine, "", checkpoint, folder)
+
+
+def spoilt(command: list[str]) -> None:
+    from align.run import TRAINERS
+
+    kind = TRAINERS[command[0]]
+    compute = kind.compute_loss
+
+    def spoil(self: Any, *args: Any, **kwargs: Any) -> Any:
+        loss = compute(self, *args, **kwargs)
+        is_now = self.state.global_step == 2 and self.args.process_index == 1
+        return (loss - loss).sqrt() if is_now else loss  # 0, at a point where a root has no slope
+
+    with patch.object(kind, "compute_loss", spoil):
+        train(command)
 
 
 def launched(file: Path, precision: str) -> dict[str, str]:
