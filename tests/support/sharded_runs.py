@@ -78,7 +78,8 @@ def assert_follows(out: Path, name: str, engine: str) -> None:
     expected, found = map(_history, (whole, spread))
     assert len(expected) == len(found) == SETTINGS["max_steps"]
     for mine, other in zip(expected, found, strict=True):
-        assert other == pytest.approx(mine, rel=1e-4, abs=1e-6), (name, engine)
+        # A log-probability of a whole answer is some 200 nats, in float32; DPO's figures are differences of them.
+        assert other == pytest.approx(mine, rel=1e-4, abs=1e-5), (name, engine)
     start_, mine, other = (
         load_file(folder / "adapter_model.safetensors")
         for folder in (folder_of(out, name, None) / "checkpoint-2", whole, spread)
