@@ -51,6 +51,8 @@ def sharding(args: TrainingArguments) -> str | None:
         found = os.environ.get(variable, value)
         if found.lower() != value.lower():
             raise UserError(f"{name}: expected {value}, found {found}: {_READY}")
+    if args.use_cpu:
+        raise UserError("accelerate spreads no model on a CPU: launch without fsdp_config and deepspeed_config, or on GPUs")
     if args.fp16:
         raise UserError("fp16: expected bf16 or float32 where a model is spread over processes: take it out")
     precision = os.environ.get("ACCELERATE_MIXED_PRECISION", "no")

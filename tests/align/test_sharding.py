@@ -20,7 +20,7 @@ from harness_ext.common.errors import UserError
 from harness_ext.models.loading import load_model
 
 FILES = Path(sharded_runs.REPOSITORY) / "align" / "accelerate"
-QUICK = ["--report_to", "none", "--bf16", "false"]
+QUICK = ["--report_to", "none", "--bf16", "false", "--use_cpu", "false"]
 
 
 @pytest.fixture
@@ -54,6 +54,11 @@ def test_another_way_to_spread_a_model_is_refused(
     monkeypatch.setenv(variable, value)
     with pytest.raises(UserError, match=said):
         read_settings("sft", ["--output_dir", str(tmp_path), *QUICK])
+
+
+def test_no_model_is_spread_on_a_cpu(fsdp2: None, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="accelerate spreads no model on a CPU"):
+        read_settings("sft", ["--output_dir", str(tmp_path), *QUICK, "--use_cpu", "true"])
 
 
 def test_an_engine_is_not_named_among_the_settings(tmp_path: Path) -> None:
