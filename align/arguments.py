@@ -16,6 +16,7 @@ from transformers.integrations.integration_utils import (
 from transformers.utils import is_torch_bf16_gpu_available
 
 from align import vllm
+from align.sharding import sharding
 from harness_ext.common.errors import UserError, one_line, shown
 from harness_ext.common.output import say
 from harness_ext.common.reading import Unreadable
@@ -137,6 +138,7 @@ def check_arguments(arguments: TrainingArguments, has_rollouts: bool) -> None:
             f"start a process for each (accelerate launch --num_processes {arguments.n_gpu} -m align.commands ...)"
         )
     vllm.check(arguments)
+    sharding(arguments)  # raises where the launcher's engine and the arguments do not go together
     steps = given["save_steps"]
     if steps < 1 or steps != int(steps):
         raise UserError(f"save_steps: expected a whole number of optimiser steps, found {steps:g}")

@@ -22,6 +22,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+import torch
+from safetensors.torch import load_file
 from torch import Tensor
 from transformers import Trainer
 from transformers.trainer import OPTIMIZER_NAME, SCALER_NAME, SCHEDULER_NAME, TRAINER_STATE_NAME
@@ -32,6 +34,17 @@ from align.ppo.credit import PPO_FILE
 from align.ppo.critic import CRITIC_FILE, HEAD_FILE
 from align.ppo.drawn import DRAWN_FILE
 from align.record import CARD_FILE, Record, bears_record, differences, read_record, write_card, write_record
+from align.sharding import (
+    FSDP2,
+    SPREAD,
+    CompleteSpread,
+    adapter_of,
+    set_adapter,
+    set_up_fsdp2,
+    sharding,
+    spread_state,
+    whole_state,
+)
 from align.stopped import FiniteSteps
 from harness_ext.common.errors import UserError, shown
 from harness_ext.common.files import UNFINISHED, held, write_text
@@ -229,7 +242,9 @@ def _files_of(folder: Path, record: Record) -> list[str]:
         return names
     processes = record["processes"]
     names += [f"rng_state_{rank}.pth" for rank in range(processes)] if processes > 1 else ["rng_state.pth"]
-    names += [OPTIMIZER_NAME, SCHEDULER_NAME, *([SCALER_NAME] if arguments.get("fp16") else [])]
+    # DeepSpeed keeps the optimizer's state in files that it names after its own count of steps: the seal knows them.
+    names += [OPTIMIZER_NAME] if record.get("sharding") in (None, FSDP2) else []
+    names += [SCHEDULER_NAME, *([SCALER_NAME] if arguments.get("fp16") else [])]
     names += [CRITIC_FILE, PPO_FILE] if is_ppo else []
     return names + ([MONITOR_FILE] if arguments.get("monitor") else [])
 
@@ -260,13 +275,16 @@ class WholeCheckpoints(Trainer):
         kwargs: The trainer's own.
 
     Raises:
-        UserError: The model is spread over processes.
+        UserError: The model is spread over processes in a way that is not served here.
     """
 
     def __init__(self, *, run: RunFolder, base: Base, record: Record, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if self.is_deepspeed_enabled or self.is_fsdp_enabled:
-            raise UserError("each process needs a whole copy of the model here: launch without DeepSpeed and FSDP")
+        self._sharding = sharding(self.args)
+        if self._sharding == FSDP2:
+            set_up_fsdp2(self.model, self.accelerator.state.fsdp_plugin)
+        if self._sharding in SPREAD:
+            self.add_callback(CompleteSpread(self._sharding))
         self._run = run
         self._base, self._record = base, record
         # What the clocks show is added to these.
@@ -292,6 +310,13 @@ class WholeCheckpoints(Trainer):
         self._finite.note(loss, rows)
         return loss
 
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """Write the adapter; where the model is spread, without gathering the base's weights, as transformers would."""
+        if self._sharding is None:
+            super().save_model(output_dir, _internal_call)
+        else:
+            self._save(output_dir, state_dict=adapter_of(self.model))
+
     def create_model_card(self, *_: Any, **__: Any) -> None:
         """None in the output folder: each checkpoint has its own."""
 
@@ -314,8 +339,28 @@ class WholeCheckpoints(Trainer):
             self._run.keep_last(self.args.save_total_limit)
         self.accelerator.wait_for_everyone()
 
+    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+        if self._sharding != FSDP2:
+            super()._save_optimizer_and_scheduler(output_dir)
+            return
+        # As of a whole model. torch's own way would take a step of Adam that has taken none, as in the critic's warm-up.
+        state = whole_state(self.optimizer)
+        if self.is_world_process_zero():
+            torch.save(state, Path(output_dir) / OPTIMIZER_NAME)
+            torch.save(self.lr_scheduler.state_dict(), Path(output_dir) / SCHEDULER_NAME)
+
+    def _load_from_checkpoint(self, checkpoint: str, model: Any = None) -> None:
+        if self._sharding == FSDP2:
+            set_adapter(self.model, load_file(Path(checkpoint) / ADAPTER_FILES[1]))
+        else:
+            super()._load_from_checkpoint(checkpoint, model)
+
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        if self._sharding == FSDP2:  # from the file of a whole model
+            self.optimizer.optimizer.register_load_state_dict_pre_hook(spread_state)
+            self.is_fsdp_enabled = False
         super()._load_optimizer_and_scheduler(checkpoint)
+        self.is_fsdp_enabled = self._sharding == FSDP2
         if checkpoint is not None:
             earlier = read_record(Path(checkpoint))
             self._seconds += float(earlier["seconds"])

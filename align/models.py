@@ -79,8 +79,13 @@ def find_base(config: ModelConfig) -> Base:
     return replace(base, commit=folder.name)
 
 
-def load(base: Base, config: ModelConfig, device: torch.device) -> tuple[PreTrainedModel, ProcessorMixin]:
-    """The model on its device, without an adapter, and its processor. Raises ``UserError`` unless it loads as a decoder."""
+def load(
+    base: Base, config: ModelConfig, device: torch.device, sharded: bool = False
+) -> tuple[PreTrainedModel, ProcessorMixin]:
+    """The model on its device, without an adapter, and its processor. Raises ``UserError`` unless it loads as a decoder.
+
+    ``sharded`` is as in :func:`harness_ext.models.loading.load_model`.
+    """
     processor = load_processor(base.pretrained, base.commit, False, base.prompt)
     _require_image_slot(base, processor)
     model = load_model(
@@ -90,6 +95,7 @@ def load(base: Base, config: ModelConfig, device: torch.device) -> tuple[PreTrai
         device=str(device),
         attn_implementation=config.attn_implementation,
         load_in_4bit=config.load_in_4bit,
+        sharded=sharded,
     )
     if model.config.get_text_config().is_encoder_decoder:
         raise UserError(f"model {base.name!r} answers by an encoder and a decoder; expected a decoder alone")

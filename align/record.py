@@ -19,6 +19,7 @@ from align.data import fingerprint
 from align.models import Base
 from align.rewards.base import Reward, rest_of
 from align.settings import RunSettings
+from align.sharding import sharding
 from align.vllm import is_used, noted
 from harness_ext.common.errors import UserError
 from harness_ext.common.files import write_text
@@ -106,6 +107,7 @@ def make_record(
         "arguments": dict(sorted(settings.arguments.to_dict().items())),
         "processes": settings.arguments.world_size,
         **noted(settings.arguments),
+        **({"sharding": engine} if (engine := sharding(settings.arguments)) is not None else {}),
         "environment": {
             "python": platform.python_version(),
             **{name: importlib.metadata.version(name) for name in _LIBRARIES},
@@ -187,7 +189,7 @@ def _compared(record: Record) -> Iterator[tuple[str, Any]]:
     arguments = _of_verdicts(record.get("arguments", {}), "monitor_options")
     beside = (_BESIDE if arguments.get("monitor") else f"{_BESIDE} {_OF_MONITOR}").split()
     yield from ((name, value) for name, value in arguments.items() if name not in beside)
-    yield "processes", record.get("processes")
+    yield from ((name, record.get(name)) for name in ("processes", "sharding"))
 
 
 def _other_judges(old: Mapping[str, str] | None, new: Mapping[str, str]) -> Iterator[str]:

@@ -9,6 +9,7 @@ from typing import Final
 import torch
 from transformers import GenerationConfig, PreTrainedModel
 
+from align.sharding import gathered
 from align.vllm import draw_by_ours
 
 # A token with this bias has probability 0 in every precision; with minus infinity the entropy would be NaN.
@@ -31,6 +32,7 @@ def draw_what_is_scored(model: PreTrainedModel) -> None:
     if output.bias is None:
         # A buffer that is not persistent is neither trained nor saved, nor sent to a server that draws.
         del output.bias
-        output.register_buffer("bias", torch.zeros_like(output.weight[:, 0]), persistent=False)
-    with torch.no_grad():
+        bias = torch.zeros(output.out_features, dtype=output.weight.dtype, device=output.weight.device)
+        output.register_buffer("bias", bias, persistent=False)
+    with torch.no_grad(), gathered([output.bias], written=True):
         output.bias[model.config.image_token_id] = _NEVER

@@ -34,6 +34,7 @@ from align.rewards.base import Reward
 from align.rewards.build import build_rewards, try_reading
 from align.rollouts import draw_what_is_scored
 from align.settings import OF_ORIGINAL, WITH_ROLLOUTS, RunSettings, asks_original
+from align.sharding import SPREAD, sharding
 from align.stopped import TrainingStopped
 from harness_ext.common.errors import UserError
 from harness_ext.common.output import say
@@ -53,9 +54,6 @@ _SHOWN: Final = {
     "rewards/accuracies": "preferred",
 }
 
-# Set by accelerate's launcher.
-_SHARDING: Final = ("ACCELERATE_USE_FSDP", "ACCELERATE_USE_DEEPSPEED")
-
 
 def run(settings: RunSettings, command: str) -> None:
     """Train; the same ``command`` line again resumes from the last whole checkpoint, or says that there is nothing to do.
@@ -71,10 +69,10 @@ def run(settings: RunSettings, command: str) -> None:
             f"started in {processes_of_run()} processes, of which the trainer sees {processes.num_processes}: without a GPU "
             "for each, add --use_cpu true"
         )
-    if settings.model.load_in_4bit and any(os.environ.get(engine) == "true" for engine in _SHARDING):
+    if settings.model.load_in_4bit and sharding(args) is not None:
         raise UserError(
-            "load_in_4bit: FSDP and DeepSpeed do not spread weights of four bits here: launch without them, for every process "
-            "holds all of them, or take it out"
+            "load_in_4bit: FSDP and DeepSpeed do not spread weights of four bits here: launch without them, for every "
+            "process holds all of them, or take it out"
         )
     if is_main:
         check_reporting(args)
@@ -162,7 +160,8 @@ def _trainer(
     """
     args, is_main = settings.arguments, settings.arguments.process_index == 0
     rollout = args.generation_batch_size if isinstance(args, PPOConfig) else 0
-    model, processor = load(base, settings.model, args.device)
+    sharded = sharding(args) in SPREAD
+    model, processor = load(base, settings.model, args.device, sharded)
     given: dict[str, Any] = {"judge": judge} if judge is not None else {}
     if rewards is not None:
         draw_what_is_scored(model)

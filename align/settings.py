@@ -21,6 +21,7 @@ from align.arguments import BOUNDS, FIXED, UNSET, check_arguments, fill_in, from
 from align.ppo.config import PPOConfig
 from align.recipe import Recipe, meant, read_recipe
 from align.rewards.base import JudgeOptions
+from align.sharding import ZERO3, sharding
 from harness_ext.common.errors import UserError, one_line
 from harness_ext.common.secrets import PASSWORD_IN_ADDRESS
 from harness_ext.judges.registry import JUDGES
@@ -306,6 +307,11 @@ def _check_rows(method: str, data: DataConfig, trainer: TrainingArguments, leave
     if data.targets in OF_ORIGINAL and method != "sft":
         raise UserError(
             f"targets: {data.targets} is of sft, found {method}: such an answer has no wrong one beside it, nor a reward"
+        )
+    if data.targets == "own" and sharding(trainer) == ZERO3:
+        raise UserError(
+            "targets: own: each process asks the original model by itself, and under ZeRO-3 transformers lets none end "
+            "before the others: launch with fsdp2.yaml or zero2.yaml"
         )
     if data.anchor is not None:
         if not isinstance(trainer, PPOConfig):

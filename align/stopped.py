@@ -11,6 +11,7 @@ from accelerate.utils import gather_object
 from torch import Tensor, nn
 from transformers import TrainerCallback, TrainerState, TrainingArguments
 
+from align.sharding import local
 from harness_ext.common.errors import UserError
 from harness_ext.common.files import write_text
 from harness_ext.report.page.training import STOPPED_FILE
@@ -62,10 +63,7 @@ class FiniteSteps(TrainerCallback):
     ) -> None:
         """Stop where a loss or the gradient is not finite, with the update's rows of such a loss, or with all of its rows."""
         passes, self._passes = self._passes, []
-        gradients = [each.grad for each in model.parameters() if each.grad is not None]
-        gradient = (
-            nn.utils.get_total_norm(gradients).isfinite() if gradients else torch.tensor(True, device=args.device)
-        )
+        gradient = self._norm(model).isfinite().to(args.device)
         # Under float16 a gradient may overflow: the step is then left out, and the loss scaled down.
         wrong = torch.stack([*(~finite for finite, _ in passes), ~gradient & (not args.fp16)]).to(args.device)
         if not int(self._accelerator.reduce(wrong.sum(), reduction="sum")):
@@ -78,9 +76,17 @@ class FiniteSteps(TrainerCallback):
             [{"row": row} for row in dict.fromkeys(gather_object(rows))],
         )
 
+    def _norm(self, model: nn.Module) -> Tensor:
+        """The norm of the gradient, or of this process's part of it, shape (); 0 without one."""
+        engine = getattr(self._accelerator, "deepspeed_engine_wrapped", None)
+        if engine is not None:  # took the step already, on a gradient that it keeps to itself
+            return torch.as_tensor(engine.get_global_grad_norm() or 0.0)
+        gradients = [local(each.grad) for each in model.parameters() if each.grad is not None]
+        return nn.utils.get_total_norm(gradients) if gradients else torch.zeros(())
+
     def check_weights(self, weights: Iterable[Tensor], step: int) -> None:
         """Stop where one of ``weights`` is not finite after the update before ``step``: no later loss may show it."""
-        wrong = ~torch.stack([each.detach().isfinite().all() for each in weights])
+        wrong = ~torch.stack([local(each).detach().isfinite().all() for each in weights])
         if int(self._accelerator.reduce(wrong.sum(), reduction="sum")):
             raise TrainingStopped(
                 "the last update made weights that are not finite numbers, and no checkpoint is made of them: lower "

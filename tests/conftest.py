@@ -37,6 +37,7 @@ LONG_FILES: Final = (
     "test_evaluation.py",
     "test_processes.py",
     "test_killed.py",
+    "test_sharded_runs.py",
     "test_families.py",
     "test_arguments.py",
     "test_lm_cli.py",

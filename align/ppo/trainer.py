@@ -147,11 +147,14 @@ class PPOTrainer(GRPOTrainer):
         first = self.accelerator.process_index * len(prompt_ids)
         places = range(first, first + len(prompt_ids))
         seeds = [request_seed(self.args.seed, "rollout", self.rollout, place) for place in places]
+        of_fsdp = vars(self.model).get("generate")
         self.model.generate = partial(self.model.generate, logits_processor=seeded_sampling(self._sampling, seeds))
         try:
             return super()._generate_single_turn(prompt_ids, *args, **kwargs)
         finally:
             del self.model.generate
+            if of_fsdp is not None:
+                self.model.generate = of_fsdp
 
     def _get_per_token_logps_and_entropies(
         self, model: Any, input_ids: Tensor, attention_mask: Tensor, logits_to_keep: int, *args: Any, **kwargs: Any

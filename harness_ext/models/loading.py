@@ -3,7 +3,8 @@
 import importlib.util
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,6 +20,7 @@ from transformers import (
     PreTrainedModel,
     ProcessorMixin,
 )
+from transformers.integrations import deepspeed
 
 from harness_ext.common.errors import UserError, one_line, shown
 from harness_ext.common.files import digest
@@ -42,6 +44,8 @@ _DTYPES: Final = ("auto", "bfloat16", "float16", "float32")
 _CLASSES: Final = {"AutoModelForImageTextToText", "AutoModelForMultimodalLM"}
 _TRIAL: Final = "What does this image show?"
 ANY_BASE: Final = "any"
+# Set by accelerate's launcher; transformers then may read weights in a machine's first process alone.
+_FIRST_ALONE: Final = "FSDP_CPU_RAM_EFFICIENT_LOADING"
 _CONFIGURATION: Final = "adapter_config.json"
 # In the order in which PEFT looks for them.
 _FILES: Final = ("adapter_model.safetensors", "adapter_model.bin")
@@ -124,10 +128,13 @@ def load_model(
     trust_remote_code: bool = False,
     auto_class: Any = AutoModelForMultimodalLM,
     load_in_4bit: bool = False,
+    sharded: bool = False,
 ) -> PreTrainedModel:
     """The model in evaluation mode, on its device, with its adapter, loaded by ``auto_class``.
 
-    The arguments are the options of :class:`harness_ext.models.hf.HuggingFaceVLM`.
+    With ``sharded``, FSDP or DeepSpeed spreads the weights over processes: they stay where transformers put them, and need
+    not fit on one device. Without, every process has all of them, whatever started it.
+    The other arguments are the options of :class:`harness_ext.models.hf.HuggingFaceVLM`.
 
     Raises:
         UserError: Files are missing, the adapter is for other weights, or they do not fit into memory; all of these before
@@ -141,14 +148,16 @@ def load_model(
             f"the model of {pretrained!r} is code of its own repository, which this backend does not load: transformers 5 "
             "leaves tables that such code computes unfilled.\nCogVLM, XComposer2 and MiniCPM-V have backends of their own"
         )
+    place = "cpu" if sharded else target
     options: dict[str, Any] = {"attn_implementation": attn_implementation} if attn_implementation else {}
     placed: Any = device_map
     if load_in_4bit:
         options["quantization_config"] = four_bits(folder, dtype, auto_class)
         placed = device_map or {"": target}  # where its weights lie, their four bits are packed
     else:
-        require_memory(pretrained, folder, revision=revision, dtype=dtype, device=target, device_map=device_map)
-    with read_by_libraries(f"cannot load the weights of {pretrained!r}: "):
+        require_memory(pretrained, folder, revision=revision, dtype=dtype, device=place, device_map=device_map)
+    spread = nullcontext() if sharded else _whole_in_every_process()
+    with read_by_libraries(f"cannot load the weights of {pretrained!r}: "), spread:
         model, report = auto_class.from_pretrained(
             pretrained,
             revision=revision,
@@ -165,7 +174,7 @@ def load_model(
             "the checkpoint is incomplete, or of another version of transformers"
         )
     _let_the_tower_look_both_ways(model)
-    if not placed:
+    if not placed and not sharded:
         try:
             model = model.to(torch.device(target))
         except RuntimeError as error:
@@ -173,6 +182,19 @@ def load_model(
     if adapter:
         model = put_adapter(model, adapter, pretrained)
     return model.eval()
+
+
+@contextmanager
+def _whole_in_every_process() -> Iterator[None]:
+    """Within it, transformers may neither leave a model to the first process (FSDP) nor spread it as it is made (ZeRO-3)."""
+    config, fsdp = deepspeed._hf_deepspeed_config_weak_ref, os.environ.pop(_FIRST_ALONE, None)
+    deepspeed.unset_hf_deepspeed_config()
+    try:
+        yield
+    finally:
+        deepspeed._hf_deepspeed_config_weak_ref = config
+        if fsdp is not None:
+            os.environ[_FIRST_ALONE] = fsdp
 
 
 def four_bits(folder: Path, dtype: str, auto_class: Any = AutoModelForMultimodalLM) -> BitsAndBytesConfig:

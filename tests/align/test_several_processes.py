@@ -12,13 +12,14 @@ import align.commands
 from align.recipe import read_recipe
 from align.settings import read_settings
 
+STARTERS = ("torchrun", "accelerate launch")
 README = Path(__file__).parents[2] / "align" / "README.md"
 
 
 def started(text: str) -> list[list[str]]:
-    """The words of every `torchrun` in a text."""
+    """The words of every command in a text that starts several processes."""
     lines = text.replace("\\\n", " ").splitlines()
-    return [shlex.split(line, comments=True) for line in lines if line.startswith("torchrun")]
+    return [shlex.split(line, comments=True) for line in lines if line.startswith(STARTERS)]
 
 
 def in_prose(text: str) -> list[list[str]]:
@@ -45,14 +46,15 @@ def sizes(words: list[str], processes: int, monkeypatch: pytest.MonkeyPatch) -> 
 def commands() -> list[list[str]]:
     readme = README.read_text(encoding="utf-8")
     found = [*started(readme), *in_prose(readme), *started(align.commands.__doc__ or "")]
-    assert len(found) == 4
+    assert len(found) == 5
     return found
 
 
 @pytest.mark.parametrize("command", commands(), ids=" ".join)
 def test_a_command_reproduces_its_recipe(command: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     at = command.index("align.commands") + 1
-    processes = int(command[command.index("--nproc_per_node") + 1])
+    (option,) = {"--nproc_per_node", "--num_processes"} & {*command}
+    processes = int(command[command.index(option) + 1])
     recipe, _ = read_recipe(command[at:])
     alone = sizes([command[at], "--config", recipe.name], 1, monkeypatch)
     assert processes > 1

@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -151,6 +152,8 @@ def in_children(run: Callable[[], None], processes: int) -> list[int]:
         try:
             run()
             status = 0
+        except Exception:
+            traceback.print_exc()  # for nobody else will: the process ends at once
         finally:
             sys.stderr.flush()
             os._exit(status)

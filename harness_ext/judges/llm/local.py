@@ -319,4 +319,6 @@ class TextModel:
     @torch.inference_mode()
     def _generate(self, inputs: Mapping[str, torch.Tensor], new_tokens: int, **more: Any) -> Any:
         greedy = GenerationSettings(max_new_tokens=new_tokens).to_generate()
-        return self.model.generate(**inputs, **greedy, pad_token_id=self.tokenizer.pad_token_id, **more)
+        # Never in step with other processes, which judge other answers, while DeepSpeed trains.
+        alone = {"pad_token_id": self.tokenizer.pad_token_id, "synced_gpus": False}
+        return self.model.generate(**inputs, **greedy, **alone, **more)
