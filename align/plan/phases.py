@@ -16,7 +16,7 @@ from trl.kernels.chunked_logprob import TOKEN_CHUNK_SIZE
 from trl.trainer.utils import _CHUNKED_LOGPROB_CHUNK_SIZE
 
 from align.plan.traced import DropoutOfGPUs, FakeModel, PeakMemory
-from align.ppo.critic import Trunk, ValueHead
+from align.ppo.critic import Recording, Trunk, ValueHead, responses_at_once
 
 
 @dataclass(frozen=True)
@@ -159,6 +159,16 @@ def drawing(fake: FakeModel, rows: Rows, machine: Machine) -> int:
     return peak
 
 
+class _AllReal(Recording):
+    """A recording of responses without padding: of shapes alone, nothing can be known of a mask's values."""
+
+    def _tokens(self) -> int:
+        return self._mask.numel()
+
+    def _real(self, means: Tensor) -> Tensor:
+        return means.flatten(0, 1).clone()
+
+
 @dataclass(frozen=True)
 class Scoring:
     """The peak of scoring a rollout, and what the critic's features take of it, which stay, and in which type."""
@@ -176,12 +186,18 @@ def scoring(fake: FakeModel, rows: Rows, machine: Machine, has_critic: bool) -> 
         head = ValueHead(trunk.width) if trunk is not None else None
 
         def score() -> None:
-            with trunk.recording() if trunk is not None else nullcontext():
+            mask = torch.ones(rows.rollout, rows.answer, dtype=torch.bool)
+            with trunk.recording(mask, _AllReal) if trunk is not None else nullcontext() as recording:
                 for _ in range(rows.rollout // rows.micro_batch):
                     _scored(fake, rows, rows.inputs(rows.micro_batch, rows.length), machine)
-            if trunk is not None and head is not None:
-                found.append(trunk.take(rows.answer))
-                head(found[0])
+            if recording is not None and head is not None:
+                found.append(recording.features)
+                # As `Critic.values` does, a piece of the rollout at a time; the first is as large as any.
+                count = min(rows.rollout, responses_at_once(rows.answer, recording.features.shape[1]))
+                piece = recording.features.new_zeros(
+                    count * rows.answer, recording.features.shape[1], dtype=torch.float32
+                )
+                head(piece.copy_(recording.features[: len(piece)].float()))
 
         peak = _peak(fake, machine, list(head.parameters()) if head is not None else [], score)
     features = sum(each.nbytes for each in found)

@@ -30,6 +30,11 @@ _POOLED: Final = 40
 _PIECE: Final = 2**24
 
 
+def responses_at_once(tokens: int, width: int) -> int:
+    """Of how many responses of ``tokens`` tokens, padding included, the critic computes the values at a time."""
+    return max(1, _PIECE // (tokens * width))
+
+
 class Trunk:
     """Taps the language model inside a PEFT model: the first layer's output and the last hidden state.
 
@@ -41,7 +46,7 @@ class Trunk:
     def __init__(self, model: PeftModel) -> None:
         decoder = _decoder(model)
         self.width: int = 2 * decoder.config.hidden_size
-        self._recording: _Recording | None = None
+        self._recording: Recording | None = None
         self._adapted = next(module for module in model.modules() if isinstance(module, BaseTunerLayer))
         decoder.layers[0].register_forward_hook(self._keep_early)
         decoder.register_forward_hook(self._keep_late)
@@ -52,9 +57,9 @@ class Trunk:
         return bool(self._adapted.disable_adapters)
 
     @contextmanager
-    def recording(self, mask: Tensor) -> Iterator["_Recording"]:
+    def recording(self, mask: Tensor, kind: "type[Recording] | None" = None) -> Iterator["Recording"]:
         """Keep the features of the responses that the forward passes within score; ``mask`` is theirs, shape (B, T)."""
-        self._recording = _Recording(mask.bool(), self.width)
+        self._recording = (kind or Recording)(mask.bool(), self.width)
         try:
             yield self._recording
         finally:
@@ -69,7 +74,7 @@ class Trunk:
             self._recording.late(output.last_hidden_state)
 
 
-class _Recording:
+class Recording:
     """The features of a rollout's responses, written in place pass by pass: at 7B they are large.
 
     Attributes:
@@ -90,15 +95,25 @@ class _Recording:
 
     def late(self, states: Tensor) -> None:
         """Write the features of these responses, whose last hidden states, shape (b, S, H), these are."""
-        late, real = self._means(states), self._mask[self._rows : self._rows + len(states)]
+        late, half = self._means(states), self._width // 2
         if self._rows == 0:
             kind = states.device.type
             precision = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else states.dtype
-            self.features = torch.empty(int(self._mask.sum()), self._width, dtype=precision, device=states.device)
-        end, half = self._written + int(real.sum()), self._width // 2
-        self.features[self._written : end, :half] = self._early[real]
-        self.features[self._written : end, half:] = late[real]
+            self.features = torch.empty(self._tokens(), self._width, dtype=precision, device=states.device)
+        end = self._written
+        for means, columns in ((self._early, slice(half)), (late, slice(half, None))):
+            kept = self._real(means)
+            end = self._written + len(kept)
+            self.features[self._written : end, columns] = kept
         self._rows, self._written, self._early = self._rows + len(states), end, torch.empty(0)
+
+    def _tokens(self) -> int:
+        """How many of all responses' tokens are real."""
+        return int(self._mask.sum())
+
+    def _real(self, means: Tensor) -> Tensor:
+        """The rows of ``means``, shape (b, T, H), of the next b responses' real tokens, shape (n, H)."""
+        return means[self._mask[self._rows : self._rows + len(means)]]
 
     def _means(self, states: Tensor) -> Tensor:
         """The running means of the normalised states, shape (b, T, H), in float32 at least."""
@@ -160,7 +175,7 @@ class Critic:
     @torch.no_grad()
     def values(self, features: Tensor, mask: Tensor) -> Tensor:
         """Values, shape (B, T) as ``mask``, of the features of its real tokens, shape (N, width); arbitrary at padding."""
-        width, pieces = features.shape[1], mask.bool().split(max(1, _PIECE // (mask.shape[1] * features.shape[1])))
+        width, pieces = features.shape[1], mask.bool().split(responses_at_once(mask.shape[1], features.shape[1]))
         values = []
         for real, of_real in zip(pieces, features.split([int(piece.sum()) for piece in pieces]), strict=True):
             # With its padding: a product of matrices of another shape is rounded otherwise, and runs would not repeat.
