@@ -155,7 +155,7 @@ def _holisafe(runs: Runs, metric: str, filter_name: str) -> Measure:
     (first, before), (_, after) = runs
     keys = [key for key, value in before.items() if is_about(metric, value)]
     wrong = [[scores[key]["error"] for key in keys] for scores in (before, after)]
-    paired = pair_scores(keys, *wrong, [before[key]["type"] for key in keys])
+    paired = pair_scores(keys, wrong[0], wrong[1], [before[key]["type"] for key in keys])
     check_reported(runs, metric, filter_name, values(paired))
     right = [error == 0 for error in wrong[0]], [error == 0 for error in wrong[1]]
     title = f"{first.task} ({metric})"
