@@ -5,10 +5,10 @@
 #     benchmarks/gpu.sh --small             # the same script on any machine, smallest shapes, into results/runs/gpu_small.json
 #     benchmarks/gpu.sh --parts asking      # one part again, into the same file (names: benchmarks/gpu.sh --help)
 #
-# PYTHON=PATH   a python that has the packages, instead of .venv's: nothing is installed then.
-# WHEELS=FOLDER  for a machine without a network, with PYTHON: wheels of what that python lacks, installed into a temporary folder. Where it
-#     has torch, peft, accelerate and pyarrow, these are transformers, tokenizers, trl, datasets, dill, multiprocess, pytz, lmms-eval, loguru,
-#     pydantic, pydantic-core, annotated-types, typing-inspection, platformdirs, filelock, httpx2, httpcore2, truststore and sniffio (25 MB),
+# PYTHON=PATH   a python that has the packages, instead of .venv's.
+# WHEELS=FOLDER  for a machine without a network: wheels of what PYTHON lacks, installed into a temporary folder. Where it has torch, peft,
+#     accelerate, pyarrow and pandas, these are transformers, tokenizers, trl, datasets, dill, multiprocess, pytz, lmms-eval, lm-eval, loguru,
+#     pydantic, pydantic-core, annotated-types, typing-inspection, platformdirs, filelock, httpx2, httpcore2, truststore and sniffio (35 MB),
 #     in the versions of requirements.lock: pip download --no-deps --only-binary=:all: --python-version 3.12 -d FOLDER NAME==VERSION …
 # TMPDIR=FOLDER  where the model is written (14 GB).
 set -euo pipefail
@@ -18,8 +18,10 @@ if [ -z "${PYTHON:-}" ]; then
     PYTHON=.venv/bin/python
 fi
 if [ -n "${WHEELS:-}" ]; then
-    site=$(mktemp -d)
-    trap 'rm -rf "$site"' EXIT
+    made=$(mktemp -d)
+    trap 'rm -rf "$made"' EXIT
+    # dill, which datasets hashes with, knows by this name that a module is an installed one.
+    site=$made/site-packages
     "$PYTHON" -m pip install --quiet --no-index --no-deps --no-compile --target "$site" "$WHEELS"/*.whl
 fi
 export PYTHONPATH="$PWD${site:+:$site}${PYTHONPATH:+:$PYTHONPATH}" PYTHONUNBUFFERED=1

@@ -21,7 +21,7 @@ def asked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The file that the script wrote, run as a user runs it, but for the training."""
     file = tmp_path_factory.mktemp("gpu") / "gpu.json"
     environment = os.environ | {"PYTHON": sys.executable, "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
-    command = ["bash", BENCHMARKS / "gpu.sh", "--small", "--parts", "asking", "--json", file]
+    command = ["bash", str(BENCHMARKS / "gpu.sh"), "--small", "--parts", "asking", "--json", str(file)]
     run = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     assert run.returncode == 0, run.stderr
     assert f"written to {file}" in run.stdout
