@@ -71,8 +71,8 @@ def run(settings: RunSettings, command: str) -> None:
         )
     if settings.model.load_in_4bit and sharding(args) is not None:
         raise UserError(
-            "load_in_4bit: FSDP and DeepSpeed do not spread weights of four bits here: launch without them, for every "
-            "process holds all of them, or take it out"
+            "load_in_4bit: FSDP and DeepSpeed do not spread weights of four bits here: launch without them, so that every "
+            "process has all weights, or take it out"
         )
     if is_main:
         check_reporting(args)

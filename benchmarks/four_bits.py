@@ -1,10 +1,11 @@
 """What a base of four bits costs in exactness: glyph-vlm asked, trained on and drawn from, beside float32.
 
-    python benchmarks/four_bits.py [--json PATH]        # with bitsandbytes; on a CPU some ten minutes
+    python benchmarks/four_bits.py [--json PATH]        # with the extra qlora; on a CPU some ten minutes
 
 Every image is asked the five alignment questions and one of perception, greedily. A short run of SFT trains an adapter on
 each base; both are also asked on the other base, as QLoRA's adapter is where it is merged or served. A short run of PPO tells
-how far the first update's ratios are from 1, and greedy answers how far a token's log-probability at drawing is from its score.
+how far the first update's ratios are from 1, and greedy answers how far a token's log-probability at drawing is from its
+score.
 """
 
 import argparse

@@ -1,0 +1,44 @@
+"""A base of four bits: what is said where bitsandbytes is missing, or where an engine would spread the weights."""
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from align.record import differences
+from align.run import run
+from align.settings import read_settings
+from harness_ext.common.errors import UserError
+from harness_ext.models.loading import load_model
+
+OPTIONS = ["--load_in_4bit", "true", "--use_cpu", "true", "--bf16", "false", "--report_to", "none"]
+
+
+def test_bitsandbytes_is_named_where_it_is_missing(untrained_vlm: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    find = importlib.util.find_spec
+
+    def found(name: str, *rest: Any) -> Any:
+        return None if name == "bitsandbytes" else find(name, *rest)
+
+    monkeypatch.setattr(importlib.util, "find_spec", found)
+    with pytest.raises(UserError, match=r"load_in_4bit: needs bitsandbytes.*unsafeconcepts\[qlora\]"):
+        load_model(str(untrained_vlm), revision=None, dtype="float32", device="cpu", load_in_4bit=True)
+
+
+@pytest.mark.parametrize("variable", ["ACCELERATE_USE_FSDP", "ACCELERATE_USE_DEEPSPEED"])
+def test_engines_that_spread_weights_are_refused(
+    variable: str, untrained_vlm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = read_settings("sft", ["--model", str(untrained_vlm), "--output_dir", str(tmp_path / "out"), *OPTIONS])
+    monkeypatch.setenv(variable, "true")
+    with pytest.raises(UserError, match="load_in_4bit: FSDP and DeepSpeed do not spread weights of four bits"):
+        run(settings, "align")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_run_from_before_the_setting_resumes_without_it() -> None:
+    before: dict[str, Any] = {"method": "sft", "model": {"lora_r": 2}}
+    assert differences(before, {**before, "model": {"lora_r": 2, "load_in_4bit": False}}) == []
+    (found,) = differences(before, {**before, "model": {"lora_r": 2, "load_in_4bit": True}})
+    assert found.startswith("load_in_4bit: null there, true now")
