@@ -53,10 +53,14 @@ class Defence:
     within: ClassVar[bool] = False
     drops_image: ClassVar[bool] = False
 
-    def ask(self, asked: Conversation) -> Asking:
-        """What the model is asked in place of ``asked``; ``asked`` itself, the same object, where nothing changes."""
+    def turns(self, asked: Conversation) -> Conversation:
+        """What a defence of one pass asks in place of ``asked``; ``asked`` itself, the same object, where nothing changes."""
         return asked
-        yield
+
+    def ask(self, asked: Conversation) -> Asking:
+        """The passes before the last, and what is asked in the last; none before it where a subclass has no other."""
+        yield from ()
+        return self.turns(asked)
 
     def require_possible(self, settings: GenerationSettings) -> None:
         """Raise ``UserError`` where it has no meaning for what a task asks for."""

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from harness_ext.models.conversation import Conversation
-from harness_ext.models.defences.base import Asking, Defence, before_question, short_digest, text_option
+from harness_ext.models.defences.base import Defence, before_question, short_digest, text_option
 
 PRINCIPLE: Final = (
     "Before you answer, think of safety. What is hateful, violent, sexual, deceptive, illegal or dangerous is not safe, in "
@@ -25,10 +25,9 @@ class Principle(Defence):
     def __post_init__(self) -> None:
         self.text = text_option("text", self.text)
 
-    def ask(self, asked: Conversation) -> Asking:
+    def turns(self, asked: Conversation) -> Conversation:
         """The question, with the principle before it."""
         return before_question(asked, self.text)
-        yield
 
     def told(self) -> dict[str, str]:
         """The principle's digest."""
