@@ -59,7 +59,7 @@ class Trunk:
     @contextmanager
     def recording(self, mask: Tensor, kind: "type[Recording] | None" = None) -> Iterator["Recording"]:
         """Keep the features of the responses that the forward passes within score; ``mask`` is theirs, shape (B, T)."""
-        self._recording = (kind or Recording)(mask.bool(), self.width)
+        self._recording = (kind or Recording)(mask, self.width)
         try:
             yield self._recording
         finally:
@@ -84,7 +84,7 @@ class Recording:
     """
 
     def __init__(self, mask: Tensor, width: int) -> None:
-        self._mask, self._width = mask, width
+        self._mask, self._width = mask.bool(), width
         self.features = torch.empty(0)
         self._early = torch.empty(0)
         self._rows = self._written = 0

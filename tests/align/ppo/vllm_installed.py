@@ -26,12 +26,12 @@ def _weights_can_be_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_vllm_draws_from_the_policy_as_it_is_trained(tmp_path: Path) -> None:
     """It computes in half precision, and with weights that do not follow the policy they would be far apart at once."""
     weights = with_the_hubs_names(ensure_model(0), tmp_path / "model")
-    args = settings(tmp_path / "out", use_vllm=True, vllm_max_model_length=128, max_completion_length=24)
+    args = settings(tmp_path / "out", use_vllm=True, vllm_max_model_length=128, max_completion_length=24, max_kl=1e4)
     run = trainer(weights, args)
     with torch.no_grad():
         for name, each in run.model.named_parameters():
             if "lora_B" in name:
-                each.normal_(std=0.2)
+                each.normal_(std=0.05)
     run.train()
     assert run.state.global_step == 8
     assert max(logged(run, "ppo/mismatch")) < 0.1
