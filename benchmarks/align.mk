@@ -106,8 +106,8 @@ align-tuning: install
 	$(BIN)/python benchmarks/tuning.py results/align/tuning --markdown results/align/tuning.md
 
 # The recipes of `make ways` that SFT lends its updates to.
-TUNED_WAYS := $(foreach recipe,text sft_hard distil expert,$(addprefix $(recipe)-lr-,1e-5 3e-5 1e-4))
-$(foreach lr,1e-5 3e-5 1e-4,$(foreach recipe,text sft_hard distil expert,$(eval CHANGED_$(recipe)-lr-$(lr) := --learning_rate $(lr))))
+TUNED_WAYS := $(foreach recipe,text sft_hard distil expert,$(addprefix $(recipe)-lr-,3e-5 1e-4 3e-4))
+$(foreach lr,3e-5 1e-4 3e-4,$(foreach recipe,text sft_hard distil expert,$(eval CHANGED_$(recipe)-lr-$(lr) := --learning_rate $(lr))))
 align-tuning-ways: install
 	mkdir -p results/align/tuning_ways
 	$(ONE_THREAD) $(BIN)/unsafeconcepts glyphworld evaluate --seed 0 --development --json results/align/tuning_ways/original.json

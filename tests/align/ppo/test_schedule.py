@@ -48,7 +48,7 @@ def test_the_corrected_recipe_begins_as_the_paper_does(untrained_vlm: Path, tmp_
 
 def test_the_stand_ins_rate_decays_from_the_first_step(untrained_vlm: Path, tmp_path: Path) -> None:
     found = rates(untrained_vlm, as_in("glyphworld_ppo", tmp_path), 40)
-    assert found == pytest.approx([1e-4 * (1 - step / 40) for step in range(40)])
+    assert found == pytest.approx([1.5e-4 * (1 - step / 40) for step in range(40)])
 
 
 def test_a_schedule_that_was_held_back_goes_on(tmp_path: Path) -> None:
