@@ -93,7 +93,8 @@ class Planner:
         adapter = self._machine.autocast if in_16_bits else None
         key = checkpointing, adapter
         if key not in self._whole:
-            fake = FakeModel(self._config, self._settings.model, self._settings.method, checkpointing, adapter)
+            given, method = self._settings.model, self._settings.method
+            fake = FakeModel(self._config, given, method, checkpointing, adapter, self._machine.on_gpu)
             if adapter not in self._rollouts:
                 self._rollouts[adapter] = self._rollout(fake)
             self._whole[key] = self._traced(fake, checkpointing, *self._rollouts[adapter]), _sizes(fake, self._machine)
@@ -105,7 +106,7 @@ class Planner:
         settings, args = self._settings, self._settings.arguments
         if settings.method not in WITH_ROLLOUTS:
             return 0, None
-        drawn = 0 if getattr(args, "use_vllm", False) else drawing(fake, self._rows, self._machine)
+        drawn = 0 if getattr(args, "use_vllm", False) else drawing(fake, self._rows)
         scored = scoring(fake, self._rows, self._machine, isinstance(args, PPOConfig))
         if isinstance(args, PPOConfig):
             learning = scored.features + critic_update(scored.width, args.critic_batch)

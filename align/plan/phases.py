@@ -4,7 +4,7 @@ Every function returns bytes at the peak of its part, on one process that holds 
 """
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ from transformers import DynamicCache
 from trl.kernels.chunked_logprob import TOKEN_CHUNK_SIZE
 from trl.trainer.utils import _CHUNKED_LOGPROB_CHUNK_SIZE
 
-from align.plan.traced import DropoutOfGPUs, FakeModel, PeakMemory
+from align.plan.traced import FakeModel, PeakMemory
 from align.ppo.critic import Recording, Trunk, ValueHead, responses_at_once
 
 
@@ -105,11 +105,8 @@ def _scored(fake: FakeModel, rows: Rows, batch: dict[str, Tensor], machine: Mach
         return _HeadOfGPUs.apply(answers).sum()
 
 
-def _peak(fake: FakeModel, machine: Machine, known: list[Tensor], part: Callable[[], Any]) -> int:
-    with ExitStack() as stack:
-        if machine.on_gpu:
-            stack.enter_context(DropoutOfGPUs())
-        memory = stack.enter_context(PeakMemory([*fake.tensors(), *known]))
+def _peak(fake: FakeModel, known: list[Tensor], part: Callable[[], Any]) -> int:
+    with PeakMemory([*fake.tensors(), *known]) as memory:
         part()
     return memory.peak
 
@@ -129,13 +126,13 @@ def update(fake: FakeModel, rows: Rows, machine: Machine, method: str, accumulat
         for each in fake.trained():
             each.grad = torch.zeros_like(each) if accumulates else None
         kept = [each.grad for each in fake.trained() if each.grad is not None]
-        peak = _peak(fake, machine, kept, step)
+        peak = _peak(fake, kept, step)
         for each in fake.trained():
             each.grad = None
     return peak + sum(each.nbytes for each in kept)
 
 
-def drawing(fake: FakeModel, rows: Rows, machine: Machine) -> int:
+def drawing(fake: FakeModel, rows: Rows) -> int:
     """A rollout, to its last token: all its responses at once, with their keys and values."""
 
     def draw() -> None:
@@ -154,7 +151,7 @@ def drawing(fake: FakeModel, rows: Rows, machine: Machine) -> int:
 
     with fake.mode, torch.no_grad():
         fake.model.eval()
-        peak = _peak(fake, machine, [], draw)
+        peak = _peak(fake, [], draw)
         fake.model.train()
     return peak
 
@@ -199,7 +196,7 @@ def scoring(fake: FakeModel, rows: Rows, machine: Machine, has_critic: bool) -> 
                 )
                 head(piece.copy_(recording.features[: len(piece)].float()))
 
-        peak = _peak(fake, machine, list(head.parameters()) if head is not None else [], score)
+        peak = _peak(fake, list(head.parameters()) if head is not None else [], score)
     features = sum(each.nbytes for each in found)
     return Scoring(peak, features, trunk.width if trunk is not None else 0)
 

@@ -14,7 +14,6 @@ from peft import PeftModel, get_peft_model
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx.experimental.symbolic_shapes import ShapeEnv
-from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from transformers import AutoModelForMultimodalLM, PretrainedConfig
@@ -69,14 +68,14 @@ class PeakMemory(TorchDispatchMode):
         self.peak = max(self.peak, self.now)
 
 
-class DropoutOfGPUs(TorchFunctionMode):
+class _DropoutOfGPUs(nn.Dropout):
     """Dropout that keeps a mask of a byte a number, as on a GPU; on a CPU it keeps numbers."""
 
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        given = kwargs or {}
-        if func is nn.functional.dropout and given.get("training", True) and given.get("p", 0.5) > 0:
-            return torch.native_dropout(args[0], given["p"], True)[0]
-        return func(*args, **given)
+    def forward(self, input: Tensor) -> Tensor:
+        """See :class:`torch.nn.Dropout`."""
+        if not self.training or not self.p:
+            return input
+        return torch.native_dropout(input, self.p, True)[0]
 
 
 class FakeModel:
@@ -88,6 +87,7 @@ class FakeModel:
         method: Of training.
         checkpointing: Whether it recomputes activations.
         adapter: The type of the LoRA's weights, if it is not PEFT's choice: float32 beside a base of 16 bits.
+        on_gpu: Whether its dropout is that of GPUs.
 
     Attributes:
         model: The model.
@@ -101,6 +101,7 @@ class FakeModel:
         method: str,
         checkpointing: bool,
         adapter: torch.dtype | None = None,
+        on_gpu: bool = False,
     ) -> None:
         options = {"attn_implementation": given.attn_implementation} if given.attn_implementation else {}
         with torch.device("meta"):
@@ -117,6 +118,9 @@ class FakeModel:
             _fake(self.model)
         if method != "sft":
             switch_off_dropout(self.model)
+        for module in self.model.modules():
+            if on_gpu and type(module) is nn.Dropout:
+                module.__class__ = _DropoutOfGPUs
         self.model.train()
         if checkpointing:
             self.model.enable_input_require_grads()
