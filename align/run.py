@@ -53,6 +53,8 @@ _SHOWN: Final = {
     "monitor/drift": "drift",
     "rewards/accuracies": "preferred",
 }
+# Set by accelerate's launcher, also where the engine then spreads nothing.
+_ENGINES: Final = ("ACCELERATE_USE_FSDP", "ACCELERATE_USE_DEEPSPEED")
 
 
 def run(settings: RunSettings, command: str) -> None:
@@ -69,7 +71,7 @@ def run(settings: RunSettings, command: str) -> None:
             f"started in {processes_of_run()} processes, of which the trainer sees {processes.num_processes}: without a GPU "
             "for each, add --use_cpu true"
         )
-    if settings.model.load_in_4bit and sharding(args) is not None:
+    if settings.model.load_in_4bit and any(os.environ.get(engine) == "true" for engine in _ENGINES):
         raise UserError(
             "load_in_4bit: FSDP and DeepSpeed do not spread weights of four bits here: launch without them, so that every "
             "process has all weights, or take it out"

@@ -1,10 +1,13 @@
-"""A base of four bits: what is said where bitsandbytes is missing, or where an engine would spread the weights."""
+"""A base of four bits: which layers have them, and what is said without bitsandbytes or where an engine spreads weights."""
 
 import importlib.util
 from pathlib import Path
 from typing import Any
 
 import pytest
+from bitsandbytes.functional import dequantize_4bit
+from bitsandbytes.nn import Linear4bit
+from torch import nn
 
 from align.record import differences
 from align.run import run
@@ -13,6 +16,20 @@ from harness_ext.common.errors import UserError
 from harness_ext.models.loading import load_model
 
 OPTIONS = ["--load_in_4bit", "true", "--use_cpu", "true", "--bf16", "false", "--report_to", "none"]
+
+
+def test_the_language_models_layers_have_four_bits_and_no_others(untrained_vlm: Path) -> None:
+    given = {"revision": None, "dtype": "float32", "device": "cpu"}
+    whole, model = (load_model(str(untrained_vlm), **given, load_in_4bit=each) for each in (False, True))
+    decoder = {id(each) for each in model.get_decoder().modules()}
+    linear = {name: each for name, each in model.named_modules() if isinstance(each, nn.Linear)}
+    quantised = {name for name, each in linear.items() if isinstance(each, Linear4bit)}
+    assert quantised == {name for name, each in linear.items() if id(each) in decoder} and quantised < linear.keys()
+    exact = dict(whole.named_modules())
+    for name in sorted(quantised)[:4]:
+        made = dequantize_4bit(linear[name].weight.data, linear[name].weight.quant_state)
+        error = (made - exact[name].weight).norm() / exact[name].weight.norm()
+        assert 0 < error < 0.12  # NF4 on normally distributed weights: about .09
 
 
 def test_bitsandbytes_is_named_where_it_is_missing(untrained_vlm: Path, monkeypatch: pytest.MonkeyPatch) -> None:
