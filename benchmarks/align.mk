@@ -152,11 +152,16 @@ align-ablations: install
 # Every way to close the gap on one instrument, on the first seeds of align-results and beside its models: the recipes that it
 # lacks, and the defences at inference, which train nothing.
 RECIPES := text sft_hard distil expert grpo rloo
-DEFENCES := principle caption caption-if-harmful name-then-judge coca steer
+DEFENCES := principle caption caption-if-harmful caption-naming name-then-judge coca steer steer-2
+# A sentence of glyph-vlm has fewer than 24 tokens; it describes nothing, but was taught to name what it sees.
+DEFENCE_caption := caption:tokens=48
+DEFENCE_caption-if-harmful := caption-if-harmful:tokens=48
+DEFENCE_caption-naming := caption:request=What does this image show?:tokens=48
+DEFENCE_steer-2 := steer:strength=2
 WAYS := original $(DEFENCES) sft $(RECIPES) dpo ppo
 defended-%:
 	rm -rf $(ALIGN_OUT)/$*
-	$(ASKED) $(BIN)/lmms_eval --model hf-vlm --model_args pretrained=$$($(BIN)/unsafeconcepts glyphworld build --seed $(SEED)),defence=$*,device=cpu \
+	$(ASKED) $(BIN)/lmms_eval --model hf-vlm --model_args "pretrained=$$($(BIN)/unsafeconcepts glyphworld build --seed $(SEED)),defence=$(or $(DEFENCE_$*),$*),device=cpu" \
 	    --tasks $(ALIGN_TASKS) --batch_size $(BATCH) --log_samples --output_path $(ALIGN_OUT)/$*/eval
 
 ways-of-%:
