@@ -15,7 +15,7 @@ from typing import Any, Final, NoReturn, TypeVar, cast
 import torch
 from lmms_eval.api.instance import Instance
 from torch import distributed
-from transformers import AutoConfig, LogitsProcessor
+from transformers import AutoConfig, LogitsProcessor, PreTrainedModel
 from transformers.distributed import DistributedConfig
 
 from harness_ext.common.errors import UserError, one_line, tell
@@ -160,7 +160,8 @@ def end_all(error: Exception) -> NoReturn:
     """End this process, for which the others wait in the middle of a token; ``torchrun`` then ends them."""
     tell(
         f"process {distributed.get_rank()} of a model that all processes share cannot go on: {one_line(error)}\n"
-        "If memory does not suffice, give a smaller --batch_size; answers that were given are kept"
+        "Answers that were given are kept. If memory does not suffice, give a smaller --batch_size; a class whose plan "
+        "transformers does not compute takes device_map=auto instead of tp_plan"
     )
     # An orderly end would wait for the others too.
     os._exit(1)
@@ -168,6 +169,11 @@ def end_all(error: Exception) -> NoReturn:
 
 class DecoderTogether(Decoder):
     """A decoder whose model is shared out among processes; what is decided by scores is decided by the first one's."""
+
+    def __init__(self, model: PreTrainedModel, *args: Any) -> None:
+        super().__init__(model, *args)
+        # Some of what torch does with shared out weights it does not do in inference mode; `generate` computes no gradients.
+        model.generate = torch.inference_mode(False)(model.generate)
 
     def before_choosing(self) -> list[LogitsProcessor]:
         """As :class:`Decoder` says."""
