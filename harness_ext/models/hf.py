@@ -121,6 +121,8 @@ class HuggingFaceVLM(LocalModel):
             "template_options": options_text(template_options),
             **({"load_in_4bit": "True"} if load_in_4bit else {}),
         }
+        if load_in_4bit:
+            record_provenance(load_in_4bit=True)
         self.loaded(model, pretrained, commit, adapter, rests_on)
         self._steering: Steering | None = None
         if steer := self._defences.of_kind(Steer):

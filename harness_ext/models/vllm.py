@@ -155,6 +155,10 @@ class VllmVLM(LocalModel):
         """The prompt as text, by the chat template."""
         return self._prompts.render(turns)
 
+    def put_template_options(self, options: Mapping[str, Any]) -> None:
+        """As :class:`AnsweringModel` says."""
+        self._identity = {**self._identity, "template_options": self._prompts.put_options(options)}
+
     def clean(self) -> None:
         """Let the engine go; called by the harness after the last answer."""
         self._llm.llm_engine.engine_core.shutdown()

@@ -69,10 +69,11 @@ class Guard(AnsweringModel):
     def __init__(self, guard: str, guard_policy: str | None = None, **backend: Any) -> None:
         if backend.get("defence"):
             raise UserError("a guard is asked by its own prompt, and no defence goes before it: leave out defence")
-        super().__init__(**backend)
+        # Before weights are loaded.
         self._form = read_format(guard)
         self._policy = read_text(Path(guard_policy).expanduser()).strip() if guard_policy else ""
         self._policies: dict[str, str] = {}
+        super().__init__(**backend)
         record_provenance(guard=guard, guard_format=self._form.name)
 
     def identity(self) -> Mapping[str, str]:

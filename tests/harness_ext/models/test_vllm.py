@@ -65,6 +65,20 @@ def test_generation_settings_that_vllm_would_not_follow_are_refused(untrained_vl
         vllm._generation_config(str(tmp_path), None)
 
 
+def test_its_chat_template_is_given_further_options(untrained_vlm: Path) -> None:
+    # Without the engine, which vLLM would have to be there for.
+    vlm = object.__new__(VllmVLM)
+    processor = AutoProcessor.from_pretrained(untrained_vlm)
+    processor.chat_template = "{{ categories }}"
+    vlm._prompts, vlm._identity = Prompts(processor, None), {"backend": "vllm"}
+    turns = [{"role": "user", "content": [{"type": "text", "text": "Is it safe?"}]}]
+    vlm.put_template_options({"categories": "No drinks."})
+    assert vlm.render(turns) == "No drinks."
+    assert "No drinks." in vlm.identity()["template_options"]
+    vlm.put_template_options({})
+    assert vlm.render(turns) == ""
+
+
 def test_a_score_from_beginnings_is_that_from_whole_distributions(untrained_vlm: Path) -> None:
     tokenizer = AutoProcessor.from_pretrained(untrained_vlm).tokenizer
     candidates = Candidates.tokenise({"Yes": ["Yes", "Yesterday"], "No": ["No", "None of it"]}, tokenizer)
