@@ -165,8 +165,8 @@ def _read(folder: Path) -> Evaluated:
     of_images = [each for each in evaluations if IMAGE in each.tasks]
     if len(of_images) != 1:
         raise UserError(f"{folder}: expected one evaluation of {IMAGE}, found {len(of_images)}")
-    config = evaluations[-1].content["config"]
-    base, passes = config.get("weights_identity"), config.get("passes", 1)
+    base = evaluations[-1].content["config"].get("weights_identity")
+    passes = of_images[0].content["config"].get("passes", 1)
     if not isinstance(passes, int):
         raise UserError(f"{folder}: expected a whole number as the passes of a defence, found {shown(passes)}")
     record = folder / "final" / "run.json"

@@ -49,6 +49,15 @@ def find_base(config: ModelConfig) -> Base:
 
     Loads nothing, and builds the embedded model where it is missing. Raises ``UserError`` where the model cannot be trained.
     """
+    base = _find(config)
+    if not config.load_in_4bit:
+        return base
+    # An adapter is asked on the base that it was trained on.
+    name, arguments = base.asked_as
+    return replace(base, asked_as=(name, f"{arguments},load_in_4bit=True".lstrip(",")))
+
+
+def _find(config: ModelConfig) -> Base:
     entry = load_catalogue().get(config.model)
     if entry is None:
         weights, revision = config.model, config.model_revision

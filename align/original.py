@@ -51,6 +51,7 @@ class Original:
             "dtype": settings.model.dtype,
             "attention": str(settings.model.attn_implementation),
             "batch": str(self._args.per_device_eval_batch_size),
+            **({"load_in_4bit": "True"} if settings.model.load_in_4bit else {}),
             **rests_on,
         }
 

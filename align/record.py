@@ -4,7 +4,7 @@ import importlib.metadata
 import json
 import platform
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,7 +18,7 @@ from align.anchors import ANCHOR
 from align.data import fingerprint
 from align.models import Base
 from align.rewards.base import Reward, rest_of
-from align.settings import RunSettings
+from align.settings import DataConfig, RunSettings
 from align.sharding import sharding
 from align.vllm import is_used, noted
 from harness_ext.common.errors import UserError
@@ -61,7 +61,7 @@ _BESIDE: Final = (
     "dataloader_in_order dataloader_multiprocessing_context dataloader_num_workers dataloader_persistent_workers "
     "dataloader_pin_memory dataloader_prefetch_factor disable_tqdm hub_token local_rank log_level log_level_replica "
     "log_on_each_node max_kl max_mismatch monitor_stop monitor_warn output_dir project report_to run_name save_total_limit "
-    "stop_on_na vllm_enable_sleep_mode vllm_gpu_memory_utilization vllm_group_port vllm_server_base_url vllm_server_host "
+    "stop_on_na vllm_gpu_memory_utilization vllm_group_port vllm_server_base_url vllm_server_host "
     "vllm_server_port vllm_server_timeout"
 )
 # Without effect where no judge watches.
@@ -183,7 +183,9 @@ def _compared(record: Record) -> Iterator[tuple[str, Any]]:
     # The weights' identity counts, not their name or their place on this machine; a switch that is off is as none.
     of_model = ((name, value) for name, value in record.get("model", {}).items() if value is not False)
     yield from ((name, value) for name, value in of_model if name not in ("model", "pretrained"))
-    yield from _of_verdicts(record.get("data", {}), "own_judge_options").items()
+    # A setting that an earlier version lacked had the value that is its default now.
+    data = {each.name: each.default for each in fields(DataConfig)} | record.get("data", {})
+    yield from _of_verdicts(data, "own_judge_options").items()
     rewards = record.get("rewards")
     yield "rewards", [_of_verdicts(each, "judge_options") for each in rewards] if rewards else rewards
     arguments = _of_verdicts(record.get("arguments", {}), "monitor_options")

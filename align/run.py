@@ -13,6 +13,7 @@ from datasets import Dataset
 from torch import Tensor
 from trl import DPOTrainer, GRPOTrainer, RLOOTrainer, SFTTrainer
 
+from align import vllm
 from align.arguments import check_last_batch, check_reporting
 from align.data import passes, training_rows, with_targets
 from align.difficulty import of_difficulty
@@ -75,6 +76,10 @@ def run(settings: RunSettings, command: str) -> None:
         raise UserError(
             "load_in_4bit: FSDP and DeepSpeed do not spread weights of four bits here: launch without them, so that every "
             "process has all weights, or take it out"
+        )
+    if settings.model.load_in_4bit and vllm.is_used(args):
+        raise UserError(
+            "load_in_4bit: use_vllm: vLLM has no weights of four bits that an adapter could be added to: take one out"
         )
     if is_main:
         check_reporting(args)

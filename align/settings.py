@@ -308,10 +308,11 @@ def _check_rows(method: str, data: DataConfig, trainer: TrainingArguments, leave
         raise UserError(
             f"targets: {data.targets} is of sft, found {method}: such an answer has no wrong one beside it, nor a reward"
         )
-    if data.targets == "own" and sharding(trainer) == ZERO3:
+    if asks_original(data) and sharding(trainer) == ZERO3:
+        why = "difficulty" if data.difficulty is not None else f"targets: {data.targets}"
         raise UserError(
-            "targets: own: each process asks the original model by itself, and under ZeRO-3 transformers lets none end "
-            "before the others: launch with fsdp2.yaml or zero2.yaml"
+            f"{why}: each process asks the original model by itself, and under ZeRO-3 transformers lets none end before the "
+            "others: launch with fsdp2.yaml or zero2.yaml"
         )
     if data.anchor is not None:
         if not isinstance(trainer, PPOConfig):

@@ -105,6 +105,11 @@ def check(arguments: TrainingArguments) -> None:
     mode = vars(arguments)["vllm_mode"]
     if mode not in ("colocate", "server"):
         raise UserError(f"vllm_mode: expected colocate or server, found {mode!r}")
+    if vars(arguments)["vllm_enable_sleep_mode"]:
+        raise UserError(
+            "vllm_enable_sleep_mode: vLLM forgets all weights when it sleeps, and gets those alone that an adapter changes; "
+            "take it out"
+        )
     if importlib.util.find_spec("vllm") is None:
         raise UserError("use_vllm: vLLM is not installed; pip install 'trl[vllm]', or take it out")
     if mode == "server" and arguments.device.type != "cuda":

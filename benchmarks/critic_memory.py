@@ -26,7 +26,7 @@ from accelerate import Accelerator
 
 from align.ppo.config import PPOConfig
 from align.ppo.credit import Credit, Scored
-from align.ppo.critic import Critic, _Recording
+from align.ppo.critic import Critic, Recording
 
 WIDTH, RESPONSES, TOKENS, PROMPT, IN_A_PASS, REPLAY = 4096, 32, 128, 640, 4, 10
 WAYS = ("bfloat16", "autocast", "float32")
@@ -74,7 +74,7 @@ def measured(way: str) -> dict[str, Any]:
         mask = (torch.arange(TOKENS) < lengths[:, None]).long()
         computing = torch.autocast("cpu", torch.bfloat16) if way == "autocast" else nullcontext()
         with torch.no_grad(), computing:
-            recording = _Recording(mask, 2 * WIDTH)
+            recording = Recording(mask, 2 * WIDTH)
             for _ in range(RESPONSES // IN_A_PASS):
                 recording.early(states.clone())
                 recording.late(states.clone())

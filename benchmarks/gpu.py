@@ -1,8 +1,8 @@
 """What asking and training cost on one GPU, part by part, each within its share of the time; ``benchmarks/gpu.sh`` runs it.
 
 Asking is ``eval_speed.py``, training ``train_speed.py``, each part in a process of its own. The file is written after every
-part, and what a part had when its time was over is kept. On a GPU seconds are the wall's, and memory is the most that
-PyTorch's allocator had given out.
+part, and what a part had when its time was over is kept, with the commit and the versions that it ran with. On a
+GPU seconds are the wall's, and memory is the most that PyTorch's allocator had given out.
 """
 
 import argparse
@@ -100,9 +100,9 @@ class Run:
             if {key: earlier[key] for key in ("device", "settings")} != {"device": name, "settings": self.settings}:
                 sys.exit(f"{path} is of another device or of other settings: move it away, or name another --json")
             self.figures = earlier
+        # Of each part, for `--parts` keeps what other parts had at another commit.
+        self._made = {"made with": provenance()["made_with"], "commit": _commit()}
         self.figures |= {
-            "made with": provenance()["made_with"],
-            "commit": _commit(),
             "bfloat16 FLOP/s by the data sheet": peak(name),
             "bfloat16 FLOP/s of a matrix product": product_rate(self.device, 8192 if self.device == "cuda" else 256),
         }
@@ -116,7 +116,8 @@ class Run:
             limit = left * self._waiting.pop(name) / weights
             print(f"\n{name}: at most {limit:.0f} s", flush=True)
             began = time.monotonic()
-            self.figures["parts"][name] = {"state": "interrupted"}
+            self._drop(name)
+            self.figures["parts"][name] = {"state": "interrupted", **self._made}
             try:
                 self._job(name)(limit)
                 state = "done"
@@ -126,10 +127,17 @@ class Run:
                 state = f"failed with status {error.returncode}"
             finally:
                 self._collect()
-            self.figures["parts"][name] = {"state": state, "seconds": time.monotonic() - began}
+            self.figures["parts"][name] = {"state": state, "seconds": time.monotonic() - began, **self._made}
             self._write()
             if name == "model" and state != "done":
                 return
+
+    def _drop(self, name: str) -> None:
+        """Take out what an earlier run had of a part, so that none of it stands under a run that fails."""
+        if name == "asking":
+            self.figures.pop("asking", None)
+        elif self.figures["training"]["turns"].pop(name, None):
+            self._sum_up_training(self._training_options())
 
     def _job(self, name: str) -> Callable[[float], None]:
         if name == "model":
@@ -157,13 +165,17 @@ class Run:
         subprocess.run(list(map(str, command)), check=True, timeout=limit)
 
     def _train(self, name: str, limit: float) -> None:
+        options = self._training_options()
+        self.figures["training"]["turns"][name] = [train_speed.turn(name, options, self.model, limit)]
+        self._sum_up_training(options)
+
+    def _training_options(self) -> argparse.Namespace:
         model = ["--shapes", self.settings["shapes"], "--dtype", self.settings["dtype"]]
-        options = train_speed.parser().parse_args(
-            [*model, *self.settings["training"], "--rollouts", "2", "--turns", "1"]
-        )
+        return train_speed.parser().parse_args([*model, *self.settings["training"], "--rollouts", "2", "--turns", "1"])
+
+    def _sum_up_training(self, options: argparse.Namespace) -> None:
         turns = self.figures["training"]["turns"]
-        self.figures["training"].pop("problem", None)
-        turns[name] = [train_speed.turn(name, options, self.model, limit)]
+        self.figures["training"] = {"turns": turns}
         try:
             self.figures["training"] |= train_speed.summary(options, turns)
         except RuntimeError as error:

@@ -105,7 +105,7 @@ def _problems(arguments: argparse.Namespace) -> Iterator[str]:
             "give a whole number"
         )
     if our_model and load_catalogue()[arguments.model].guard:
-        yield from _problems_of_guard(arguments.model, asked)
+        yield from _problems_of_guard(arguments.model, str(arguments.model_args or ""), asked)
     processes = processes_of_run()
     together = math.lcm(*(len(task.benchmark.questions) for task in our_tasks)) * processes
     if our_task and arguments.limit is not None and processes > 1 and arguments.limit % together:
@@ -115,7 +115,7 @@ def _problems(arguments: argparse.Namespace) -> Iterator[str]:
         )
 
 
-def _problems_of_guard(model: str, asked: Sequence[str]) -> Iterator[str]:
+def _problems_of_guard(model: str, model_args: str, asked: Sequence[str]) -> Iterator[str]:
     from harness_ext.models.guards.form import read_format
     from harness_ext.models.guards.tasks import not_asked
 
@@ -127,6 +127,9 @@ def _problems_of_guard(model: str, asked: Sequence[str]) -> Iterator[str]:
             possible = [name for name in names if not not_asked(form, name)]
             instead = f"; of these take {','.join(possible)}" if possible else ""
             yield f"--tasks {task}: {model} is a guard, which is not asked {'; '.join(refused)}{instead}"
+    if any(option.strip().startswith("guard_policy=") for option in model_args.split(",")):
+        for source in sorted({task.source for task in tasks_named(asked) if task.benchmark.policy}):
+            yield f"--model_args guard_policy: {source} has a policy of its own; leave guard_policy out"
     if named := os.environ.get(JUDGE_VARIABLE, "").strip():
         yield f"{JUDGE_VARIABLE}={named}: {model} is a guard, whose answers are read in its own format; unset it"
 

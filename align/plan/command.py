@@ -2,14 +2,13 @@
 
 import json
 import shlex
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import torch
 
-from align.arguments import accelerator
 from align.plan.configurations import FILES, ONE, QLORA, Need, Planner
 from align.plan.phases import Machine
 from align.plan.sizes import find_shapes, sizes
@@ -48,16 +47,20 @@ def main(arguments: Sequence[str]) -> None:
         if (given := getattr(options, name)) is not None and given <= 0:
             raise UserError(f"--{name}: expected a positive number, found {given:g}")
     require_writable([options.json])
-    settings, on_gpu = _settings(options.recipe, overrides)
+    settings, on_gpu, of_run = _settings(options.recipe, overrides)
     if options.answer_tokens is not None and settings.method in WITH_ROLLOUTS:
         raise UserError("--answer_tokens: of SFT and DPO; the answers of a rollout have --max_completion_length")
     found = find_shapes(settings.model, options.model_config)
     rows, how = sizes(settings, found, options.prompt_tokens, options.answer_tokens)
+    if "generation_batch_size" in of_run:  # of all processes
+        rows = replace(rows, rollout=rows.rollout // options.gpus)
     planner = Planner(settings, found.config, rows, Machine(on_gpu, _autocast(settings)), options.gpus)
     needs = list(planner.needs())
     limit = int((options.memory - (_CONTEXT if on_gpu else 0)) * _GIB)
-    first = next((each for each in needs if each.peak <= limit), None)
-    notes = [*found.notes, *how, *_notes(settings, on_gpu, options.gpus)]
+    by_vllm = str(of_run.get("use_vllm", False)).lower() == "true"
+    # vLLM has no weights of four bits that an adapter could be added to.
+    first = next((each for each in needs if each.peak <= limit and not (by_vllm and each.way == QLORA)), None)
+    notes = [*found.notes, *how, *_notes(settings, on_gpu, options.gpus, by_vllm)]
     title = f"{options.recipe} on {options.gpus} x {options.memory:g} GiB"
     print_block(make_block(title, _HEADER, [_row(each, limit) for each in needs], notes), console(120))
     say(_advice(first, options.recipe, overrides, settings, options.gpus, options.memory))
@@ -68,20 +71,34 @@ def main(arguments: Sequence[str]) -> None:
         write_text(options.json, json.dumps({**content, "notes": notes}, indent=1) + "\n")
 
 
-def _settings(named: str, overrides: Sequence[str]) -> tuple[RunSettings, bool]:
-    """The settings of the run, and whether it is to compute on GPUs, which this machine need not have."""
+def _settings(named: str, overrides: Sequence[str]) -> tuple[RunSettings, bool, Mapping[str, Any]]:
+    """The settings of the run; whether it is to compute on GPUs, which this machine need not have; and what was said of it.
+
+    vLLM need not be installed either: rollouts are planned as if they were drawn here.
+    """
     recipe, _ = read_recipe(["--config", named])
     if recipe.method is None:
         raise UserError(f"{named}: it names no method: add `method: ppo`, or another, to the recipe")
-    given = {word.partition("=")[0].lstrip("-") for word in overrides if word.startswith("--")} | recipe.values.keys()
+    given = {**recipe.values, **_said(overrides)}
     more = [] if "output_dir" in given else ["--output_dir", "unused"]
+    more += ["--use_vllm", "false"] if "use_vllm" in given else []
     if "use_cpu" in given:
         settings = read_settings(recipe.method, ["--config", named, *overrides, *more])
-        return settings, not settings.arguments.use_cpu
-    # Without a GPU, its arithmetic would be refused.
-    more += ["--use_cpu", "true"] if accelerator() is None else []
-    more += [] if {"bf16", "fp16"} & given else ["--bf16", "true"]
-    return read_settings(recipe.method, ["--config", named, *overrides, *more]), True
+        return settings, not settings.arguments.use_cpu, given
+    # On a machine without a GPU its arithmetic would be refused, and on one with several a single process.
+    more += ["--use_cpu", "true"]
+    more += [] if {"bf16", "fp16"} & given.keys() else ["--bf16", "true"]
+    return read_settings(recipe.method, ["--config", named, *overrides, *more]), True, given
+
+
+def _said(overrides: Sequence[str]) -> dict[str, str]:
+    """``--key value`` and ``--key=value`` as a mapping; a key without a value has an empty one."""
+    found: dict[str, str] = {}
+    for word, after in zip(overrides, [*overrides, ""][1:], strict=True):
+        if word.startswith("--"):
+            key, equals, value = word[2:].partition("=")
+            found[key.replace("-", "_")] = value if equals else "" if after.startswith("--") else after
+    return found
 
 
 def _autocast(settings: RunSettings) -> torch.dtype | None:
@@ -96,14 +113,21 @@ def _row(need: Need, limit: int) -> list[str]:
     return [way, *figures, "yes" if need.peak <= limit else "no"]
 
 
-def _notes(settings: RunSettings, on_gpu: bool, gpus: int) -> list[str]:
+def _notes(settings: RunSettings, on_gpu: bool, gpus: int, by_vllm: bool) -> list[str]:
     notes = [
         "needs: weights to buffers stay; of rollout, scoring and update, which holds the gradients, the largest counts"
     ]
-    if getattr(settings.arguments, "use_vllm", False):
+    if by_vllm:
         notes.append("rollouts are vLLM's: on the same GPU, add its share (vllm_gpu_memory_utilization)")
     if on_gpu:
         notes.append(f"fits: with {_CONTEXT:g} GiB for CUDA and its libraries, a usual figure")
+    if gpus > 1:
+        sizes_of_run = "gradient_accumulation_steps" + (
+            " and steps_per_generation" if settings.method in WITH_ROLLOUTS else ""
+        )
+        notes.append(
+            f"each process has the recipe's batches: for steps as large as one process's, divide {sizes_of_run} by {gpus}"
+        )
     if on_gpu and gpus > 1:
         notes.append(f"{', '.join(FILES)}: with their default buffers, by their documentation, not measured")
     return notes

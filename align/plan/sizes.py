@@ -12,7 +12,7 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from align.data import target
 from align.plan.phases import Rows
 from align.rendering import asked_inputs
-from align.settings import WITH_ROLLOUTS, ModelConfig, RunSettings
+from align.settings import OF_ORIGINAL, WITH_ROLLOUTS, ModelConfig, RunSettings
 from harness_ext.benchmark.questions import LETTERS, perception_question
 from harness_ext.common.errors import UserError
 from harness_ext.common.reading import read_json
@@ -90,8 +90,9 @@ def sizes(settings: RunSettings, found: Found, prompt: int | None, answer: int |
     processor = found.processor or build_processor()
     by = "" if found.processor else ", its text counted by glyph-vlm's tokenizer"
     questions, answers = _texts(settings)
+    shown = settings.data.modality == "image"
     if prompt is None:
-        prompt, image = _longest_prompt(found, processor, questions)
+        prompt, image = _longest_prompt(found, processor, questions, shown)
         notes.append(f"longest prompt: {prompt} tokens, {image} of them the image's{by}")
     if has_rollouts:
         answer = args.max_completion_length
@@ -99,10 +100,12 @@ def sizes(settings: RunSettings, found: Found, prompt: int | None, answer: int |
         answer = max(
             len(processor.tokenizer(f" {each}", add_special_tokens=False)["input_ids"]) + 1 for each in answers
         )
-        answer = max(answer, settings.data.own_tokens if settings.data.targets == "own" else 0)
+        answer = max(answer, settings.data.own_tokens if settings.data.targets in OF_ORIGINAL else 0)
         notes.append(f"longest answer: {answer} tokens{by}")
     pixels: tuple[int, ...] | None = None
-    if config.model_type in _ONE_SHAPE:
+    if not shown:
+        notes.append("rows in words: the vision tower is counted by its weights, for nothing passes through it")
+    elif config.model_type in _ONE_SHAPE:
         side = config.vision_config.image_size
         pixels = (config.vision_config.num_channels, side, side)
     else:
@@ -112,12 +115,13 @@ def sizes(settings: RunSettings, found: Found, prompt: int | None, answer: int |
     return Rows(micro, rollout, prompt, answer, pixels), tuple(notes)
 
 
-def _longest_prompt(found: Found, processor: ProcessorMixin, questions: list[str]) -> tuple[int, int]:
-    """The tokens of the longest prompt, and those of its image among them."""
-    asked = [
-        asked_inputs(processor, each, Image.new("RGB", _IMAGE), found.options)["input_ids"][0] for each in questions
-    ]
+def _longest_prompt(found: Found, processor: ProcessorMixin, questions: list[str], is_shown: bool) -> tuple[int, int]:
+    """The tokens of the longest prompt, and those of its image among them, none where it is not ``is_shown``."""
+    image = Image.new("RGB", _IMAGE) if is_shown else None
+    asked = [asked_inputs(processor, each, image, found.options)["input_ids"][0] for each in questions]
     longest = max(asked, key=len)
+    if not is_shown:
+        return len(longest), 0
     shown = int((longest == processor.tokenizer.convert_tokens_to_ids(processor.image_token)).sum())
     if found.processor is not None:
         return len(longest), shown
@@ -142,6 +146,8 @@ def _texts(settings: RunSettings) -> tuple[list[str], set[str]]:
         for safe in (True, False)
     }
     questions = [question for question, _ in asked]
+    if data.modality == "text":
+        questions = [benchmark.put(each.about(concepts[-1])) for each in benchmark.questions]
     if data.anchor is not None:
         questions += [benchmark.put(each.question) for each in benchmark.capabilities]
         questions.append(benchmark.put(perception_question(dict(zip(LETTERS, concepts[-4:], strict=True)))))

@@ -21,14 +21,13 @@ from rich.text import Text
 from harness_ext.common.errors import UserError, exit_status
 from harness_ext.common.files import held, require_writable_folder
 from harness_ext.common.output import CommandParser, neutral
-from harness_ext.models.language_names import require_language_side
 from harness_ext.report.blocks import Block, console, print_lines, rich_table
 from harness_ext.report.compare import compare
 from harness_ext.report.compare.pairs import check_margin
 from harness_ext.report.compare.tables import print_tables
 from harness_ext.retention.benchmarks import COMPARED, JUDGED, METRICS, SUITES, TITLES, Suite, benchmarks, require_data
 from harness_ext.retention.evaluation import UNFINISHED, Evaluation, Outcome
-from harness_ext.retention.models import Judge, read_judge, read_model
+from harness_ext.retention.models import Judge, read_judge, read_model, require_text
 
 _PROG: Final = "unsafeconcepts retention"
 _PIPED_WIDTH: Final = 120
@@ -143,7 +142,7 @@ def _check(options: argparse.Namespace, suites: Sequence[Suite]) -> Judge | None
         raise UserError("--apply_chat_template: no text is asked for; about images the chat template is always applied")
     if "text" in suites:
         for specification in (options.before, options.after):
-            require_language_side(specification.partition(",")[0])
+            require_text(specification)
     if judged := [task for task in tasks if task in JUDGED and task not in options.without]:
         return read_judge(options.judge_url, options.judge_model, options.judge_key_variable, judged)
     if options.judge_url or options.judge_model:

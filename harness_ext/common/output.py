@@ -1,6 +1,7 @@
 """Text from outside, as of a model, a server or a file, on its way to a terminal, a table or a page: it commands nothing."""
 
 import argparse
+import logging
 import re
 import sys
 import warnings
@@ -61,7 +62,7 @@ def with_short_lines(text: str) -> str:
 def guard_log() -> None:
     """Let loguru, by which this project and lmms-eval log, write neutral text, without a token of the hub.
 
-    Warnings of libraries, which may show what a file holds, are neutral too.
+    Warnings of libraries, which may show what a file holds, are neutral too; of bitsandbytes only errors are shown.
     """
     from loguru import logger
 
@@ -74,3 +75,5 @@ def guard_log() -> None:
         record["message"] = neutral(hide(record["message"], name="[HF_TOKEN]"))
 
     logger.configure(patcher=patch)
+    # Where it is installed, each start on some processors would be told of a faster kernel in a package of its own.
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)

@@ -22,7 +22,7 @@ from harness_ext.common.options import checked
 from harness_ext.common.provenance import record_provenance
 from harness_ext.models.answering import AnsweringModel, Question
 from harness_ext.models.api_client import ChatClient, open_server, several_at_a_time
-from harness_ext.models.api_options import MAX_TOKENS_KEYS, OPENAI, extra_fields
+from harness_ext.models.api_options import MAX_TOKENS_KEYS, OPENAI, TEMPLATE_KEY, extra_fields
 from harness_ext.models.conversation import Conversation
 from harness_ext.models.generation import REQUEST_ERRORS, request_seed
 from harness_ext.models.settings import Count, GenerationSettings, Number
@@ -88,7 +88,7 @@ class OpenAICompatible(AnsweringModel):
         self._server = open_server(base_url, api_key_variable, at_a_time, timeout, max_retries, backoff)
         self._model, self._image_format, self._detail = str(model), image_format, detail
         self._max_tokens_key = max_tokens_key or MAX_TOKENS_KEYS[self._server.is_openai]
-        self._extra_body = extra_fields(extra_body, self._server.is_openai)
+        self._own_body = self._extra_body = extra_fields(extra_body, self._server.is_openai)
         record_provenance(weights=f"{model} at {self._server.base_url}")
 
     @property
@@ -108,8 +108,8 @@ class OpenAICompatible(AnsweringModel):
 
     def put_template_options(self, options: Mapping[str, Any]) -> None:
         """As :class:`AnsweringModel` says: vLLM and SGLang hand them on to the template."""
-        others = {key: value for key, value in self._extra_body.items() if key != "chat_template_kwargs"}
-        self._extra_body = others | ({"chat_template_kwargs": dict(options)} if options else {})
+        both = {**(self._own_body.get(TEMPLATE_KEY) or {}), **options}
+        self._extra_body = {**self._own_body, TEMPLATE_KEY: both} if options else self._own_body
 
     def render(self, turns: Conversation) -> str:
         """The messages as JSON, with a place held for each image."""

@@ -16,6 +16,8 @@ from harness_ext.common.errors import UserError, shown
 OPENAI: Final = "https://api.openai.com/v1"
 # What servers call the most tokens of an answer: mostly the first, OpenAI the second.
 MAX_TOKENS_KEYS: Final = ("max_tokens", "max_completion_tokens")
+# What vLLM and SGLang call the options of a chat template.
+TEMPLATE_KEY: Final = "chat_template_kwargs"
 # What every request has to say for itself, and what would make of one answer several, or pieces.
 _NOT_EXTRA: Final = {"model", "messages", "stream", "n"}
 # Ends of names that stand for nothing on the internet: RFC 6761, 6762 and 8375, ICANN's .internal, and usual ones.
@@ -103,6 +105,8 @@ def extra_fields(given: Mapping[str, Any] | str | None, at_openai: bool) -> dict
         raise UserError(f"extra_body must be a mapping from fields to values; found {given!r}")
     if taken := sorted(_NOT_EXTRA & fields.keys()):
         raise UserError(f"extra_body may not set {', '.join(taken)}")
+    if not isinstance(options := fields.get(TEMPLATE_KEY) or {}, Mapping):
+        raise UserError(f"extra_body: {TEMPLATE_KEY} must be a mapping from options to values; found {options!r}")
     store = fields.get("store", False)
     if store is not False and (store is not None or at_openai):
         raise UserError("extra_body may not set store: what is asked here is never stored at the provider")

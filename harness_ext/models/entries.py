@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Annotated, Any, Final, get_args, get_type_hints
 
 import yaml
-from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError, ValidationInfo
 
 from harness_ext.common.errors import UserError, shown
 from harness_ext.common.reading_yaml import key_twice, merged, yaml_value
-from harness_ext.models.guards.form import format_file
+from harness_ext.models.guards.form import format_file, format_names
 from harness_ext.models.settings import Flag, GenerationSettings, Number
 
 # By name, each with its class, imported only when it is used: each brings its own libraries.
@@ -53,10 +53,13 @@ def prompt_text(prompt: str) -> str:
     return (TEMPLATES / f"{prompt}.jinja").read_text(encoding="utf-8")
 
 
-def _format_name(named: str) -> str:
-    """The name of a guard's format, or its file. Raises ``UserError`` where there is no such one."""
-    format_file(named)
-    return named
+def _format_name(named: str, info: ValidationInfo) -> str:
+    """The name of a guard's format, or its file, absolute: an entry means one beside it (the context is that folder).
+
+    Raises ``UserError`` where there is no such one.
+    """
+    file = format_file(named, info.context)
+    return named if named in format_names() else str(file)
 
 
 @dataclass(frozen=True)
@@ -147,13 +150,13 @@ def _read_keys(path: Path, node: yaml.Node, kind: type, line: int, within: str, 
             continue
         value, (check, must_be) = yaml_value(value_node, path), _check(kind, key)
         try:
-            check.validate_python(value)
+            checked = check.validate_python(value, context=path.absolute().parent)
         except UserError as error:
             raise fault(at, f"{within}{key} is not usable: {error}") from error
         except ValidationError as error:
             raise fault(at, f"{within}{key} must be {must_be}, found {shown(value)}") from error
-        # As it is written: it is recorded so.
-        values[key] = value
+        # As it is written, but for a file's place: it is recorded so.
+        values[key] = checked if key == "guard" else value
     return values
 
 

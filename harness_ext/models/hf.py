@@ -122,7 +122,7 @@ class HuggingFaceVLM(LocalModel):
             else (DecoderTogether if split else Decoder)(model, processor, template_options)
         )
         if name := self._defences.drops_image:
-            _require_words(self._decoder, name, pretrained)
+            require_words(self._decoder.encode, name, pretrained, self._decoder.needs_image)
         self._asker = Asker(self._decoder, batch_size=self.batch_size, seed=self._seed, share_prefix=share_prefix)
         rests_on = {
             "attention": str(model.config._attn_implementation),
@@ -132,6 +132,8 @@ class HuggingFaceVLM(LocalModel):
             **({"load_in_4bit": "True"} if load_in_4bit else {}),
             **({"tp_plan": split} if split else {}),
         }
+        if load_in_4bit:
+            record_provenance(load_in_4bit=True)
         self.loaded(model, pretrained, commit, adapter, rests_on)
         self._steering: Steering | None = None
         if steer := self._defences.of_kind(Steer):
@@ -355,11 +357,20 @@ class Asker:
             logger.warning(message)
 
 
-def _require_words(decoder: Decoder, defence: str, pretrained: str) -> None:
-    """Raise ``UserError`` where a model cannot be asked without an image, as a defence asks."""
+def require_words(
+    read: Callable[[list[Conversation]], object], defence: str, pretrained: str, needs_image: bool = False
+) -> None:
+    """Raise ``UserError`` where a model cannot be asked without an image, as a defence asks.
+
+    Args:
+        read: Makes a model's inputs of prompts; raises one of ``REQUEST_ERRORS`` where it cannot.
+        defence: Its name.
+        pretrained: The model.
+        needs_image: Whether the model answers about an image only, whatever ``read`` makes of words.
+    """
     try:
-        decoder.encode([[{"role": "user", "content": [{"type": "text", "text": "Is it safe?"}]}]])
-        reason = "it answers about an image only" if decoder.needs_image else ""
+        read([[{"role": "user", "content": [{"type": "text", "text": "Is it safe?"}]}]])
+        reason = "it answers about an image only" if needs_image else ""
     except REQUEST_ERRORS as error:
         reason = failure_reason(error)
     if reason:

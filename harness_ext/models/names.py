@@ -18,7 +18,7 @@ from harness_ext.models.checkpoint import require_family
 from harness_ext.models.entries import BACKENDS, SERVERS, Entry
 
 GLYPHWORLD: Final = "glyphworld:"
-_FLAGS: Final = {"trust_remote_code", "share_prefix"}
+_FLAGS: Final = {"trust_remote_code", "share_prefix", "load_in_4bit"}
 
 
 def _resolve(name: str, entry: Entry, options: dict[str, Any], allowed: set[str]) -> dict[str, Any]:

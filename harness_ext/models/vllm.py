@@ -32,7 +32,7 @@ from harness_ext.models.checkpoint import commit_of, locate, require_weights
 from harness_ext.models.conversation import Conversation, images_of
 from harness_ext.models.decoding import Prompts, options_text
 from harness_ext.models.generation import NOT_FINITE, REQUEST_ERRORS, ending_tokens, request_seed
-from harness_ext.models.hf import grouped
+from harness_ext.models.hf import grouped, require_words
 from harness_ext.models.likelihood import Candidates, Tokens
 from harness_ext.models.loading import check_adapter, checked_dtype, load_processor
 from harness_ext.models.resources import precision_of
@@ -99,6 +99,8 @@ class VllmVLM(LocalModel):
         checked_dtype(dtype)
         commit = commit_of(pretrained, revision, "processor")
         self._prompts = Prompts(load_processor(pretrained, commit, False, prompt), template_options)
+        if name := self._defences.drops_image:
+            require_words(self._prompts.inputs, name, pretrained)
         folder = locate(pretrained, commit, "weights")
         require_weights(pretrained, folder)
         check_adapter(adapter, pretrained, adapter_base)
@@ -109,7 +111,7 @@ class VllmVLM(LocalModel):
         target = precision_of(folder) or "float32" if dtype == "auto" else dtype
         self._generates = _generation_config(pretrained, commit)
         self._ends = ending_tokens(self._generates, self._prompts.processor.tokenizer)
-        self._compared: set[tuple[str, bool]] = set()
+        self._compared: set[tuple[str, int, bool]] = set()
         self._numbers = count()
 
         from vllm import LLM
@@ -152,6 +154,10 @@ class VllmVLM(LocalModel):
     def render(self, turns: Conversation) -> str:
         """The prompt as text, by the chat template."""
         return self._prompts.render(turns)
+
+    def put_template_options(self, options: Mapping[str, Any]) -> None:
+        """As :class:`AnsweringModel` says."""
+        self._identity = {**self._identity, "template_options": self._prompts.put_options(options)}
 
     def clean(self) -> None:
         """Let the engine go; called by the harness after the last answer."""
@@ -271,8 +277,8 @@ class VllmVLM(LocalModel):
         return settings.cut(text, ended=output.outputs[0].finish_reason == "stop")
 
     def _compare(self, asked: "_Asked") -> None:
-        """Raise ``UserError`` where vLLM has read other tokens than transformers would; once for each task and kind."""
-        key = asked.question.task, bool(asked.question.images)
+        """Raise ``UserError`` where vLLM has read other tokens than transformers would; once for each task, pass and kind."""
+        key = asked.question.task, len(asked.question.earlier), bool(asked.question.images)
         if key in self._compared:
             return
         self._compared.add(key)

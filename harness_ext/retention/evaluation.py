@@ -202,11 +202,6 @@ class Evaluation:
     def _command(self, into: Path) -> list[str]:
         """The harness's command, to write its files below ``into``."""
         of_lm_eval = harness_of(self.suite) == "lm_eval"
-        if of_lm_eval and "defence" in self.model.arguments:
-            raise UserError(
-                f"{self.model.named}: --suite {self.suite} asks the language side by lm-eval, which knows no defence. Its "
-                "weights without one are measured there; --suite vision takes it"
-            )
         arguments = self.model.model_args(without=GENERATING if of_lm_eval else SCORING)
         return [
             *(sys.executable, "-m", *(("harness_ext.lm_cli", "run") if of_lm_eval else ("harness_ext.cli",))),

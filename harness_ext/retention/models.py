@@ -17,7 +17,8 @@ from harness_ext.common.failures import is_failed, reason_of
 from harness_ext.common.files import sha256
 from harness_ext.models.catalogue import describe_names, load_catalogue
 from harness_ext.models.checkpoint import adapter_identity, commit_of, weights_identity
-from harness_ext.models.entries import prompt_text
+from harness_ext.models.entries import SERVERS, prompt_text
+from harness_ext.models.language_names import require_language_side
 from harness_ext.models.names import GLYPHWORLD, defaults_of, embedded
 from harness_ext.retention.benchmarks import HOLISAFE_JUDGED
 
@@ -29,6 +30,8 @@ _PLACES: Final = frozenset({"pretrained", "revision", "adapter", "adapter_base",
 # Arguments that only one side of a model takes: that which generates, for lmms-eval, or that which scores text, for lm-eval.
 GENERATING: Final = frozenset({"share_prefix", "answers", "max_failed", "seed"})
 SCORING: Final = frozenset({"softmax_dtype", "max_length"})
+# Options that lm-eval's side does not take; without them another model would be measured.
+_NOT_IN_TEXT: Final = ("defence", "load_in_4bit")
 # The judge's client in lmms-eval wants a key, also where the server needs none.
 _NO_KEY: Final = "none"
 
@@ -74,7 +77,12 @@ def read_model(specification: str) -> Model:
     """
     name, arguments = _parse(specification)
     entry = load_catalogue()[name]
-    if entry.backend == "api":
+    if entry.guard:
+        raise UserError(
+            f"{specification!r}: a guard gives verdicts, by a prompt of its own; abilities are not asked of it.\n"
+            "Evaluate it by lmms_eval --tasks unsafeconcepts_gap, and compare two by `unsafeconcepts compare`"
+        )
+    if entry.backend in SERVERS:
         raise UserError(
             f"{specification!r}: what weights a server runs under a name cannot be seen from here, so that results could not "
             "be kept for them.\nEvaluate it by lmms_eval --tasks retention_vision"
@@ -90,9 +98,10 @@ def read_model(specification: str) -> Model:
         check_adapter(adapter, pretrained, arguments.get("adapter_base"))
     defence = {}
     if "defence" in arguments:
-        from harness_ext.models.defences.registry import open_defences
+        from harness_ext.models.defences.registry import open_defences, with_absolute_paths
 
         defence = {"defence": open_defences(arguments["defence"]).told()}
+        arguments["defence"] = with_absolute_paths(arguments["defence"])
     commit = commit_of(pretrained, options.get("revision"), "weights")
     what = {
         "weights": _weights_identity(pretrained, commit),
@@ -106,6 +115,17 @@ def read_model(specification: str) -> Model:
         "arguments": {key: value for key, value in sorted(arguments.items()) if key not in {*_PLACES, "prompt"}},
     }
     return Model(name, arguments, what)
+
+
+def require_text(specification: str) -> None:
+    """Raise ``UserError`` where what ``specification`` names cannot be asked by lm-eval; reads no weights."""
+    name, arguments = _parse(specification)
+    require_language_side(name)
+    if refused := [option for option in _NOT_IN_TEXT if option in arguments]:
+        raise UserError(
+            f"{specification!r}: text is asked by lm-eval, which does not take {' and '.join(refused)}.\n"
+            "Take --suite vision for this model, and measure text without it"
+        )
 
 
 # Both models mostly have the same weights, and those of a folder are read whole.

@@ -30,8 +30,8 @@ _NAMES: Final[Mapping[Harness, re.Pattern[str]]] = {
 }
 # What makes two evaluations under one name those of two models. lm-eval records the hub's commit under other names.
 _MODEL: Final = (
-    "weights", "weights_identity", "revision", "adapter", "adapter_identity", "dtype", "defence", "model_revision",
-    "model_sha", "peft_sha", "delta_sha", "guard_format", "guard_policy",
+    "weights", "weights_identity", "revision", "adapter", "adapter_identity", "dtype", "load_in_4bit", "defence",
+    "model_revision", "model_sha", "peft_sha", "delta_sha", "guard_format", "guard_policy",
 )  # fmt: skip
 # In the results of a run that was judged again: the judge, and whose answers it read.
 JUDGED_BY: Final = "judged_by"
@@ -48,7 +48,7 @@ _STATE: Final = ("benchmark_sha256", "images_sha256")
 IMPORTED_FROM: Final = "imported_from"
 WITHOUT_LABELS: Final = "without_labels"
 # What this project writes into lmms-eval's results, as a table shows it.
-_OF_THE_MODEL: Final = ("weights", "revision", "adapter", "dtype", "defence", "passes")
+_OF_THE_MODEL: Final = ("weights", "revision", "adapter", "dtype", "load_in_4bit", "defence", "passes")
 _PROVENANCE: Final = (
     "unsafeconcepts_source", "test_source", "test_split", "smid_source",
     "nsfw_source", "glyphworld_source", "prefix_sharing", "evaluation_judge", "unsafeconcepts_version",

@@ -9,9 +9,10 @@ from bitsandbytes.functional import dequantize_4bit
 from bitsandbytes.nn import Linear4bit
 from torch import nn
 
+from align.models import find_base
 from align.record import differences
 from align.run import run
-from align.settings import read_settings
+from align.settings import ModelConfig, read_settings
 from harness_ext.common.errors import UserError
 from harness_ext.models.loading import load_model
 
@@ -54,8 +55,18 @@ def test_engines_that_spread_weights_are_refused(
     assert not (tmp_path / "out").exists()
 
 
+def test_an_adapter_is_asked_on_the_base_that_it_was_trained_on(untrained_vlm: Path) -> None:
+    found = find_base(ModelConfig(str(untrained_vlm), load_in_4bit=True))
+    assert found.asked_as == ("hf-vlm", f"pretrained={untrained_vlm},load_in_4bit=True")
+    assert find_base(ModelConfig(load_in_4bit=True)).asked_as == ("glyph-vlm", "load_in_4bit=True")
+
+
 def test_a_run_from_before_the_setting_resumes_without_it() -> None:
     before: dict[str, Any] = {"method": "sft", "model": {"lora_r": 2}}
     assert differences(before, {**before, "model": {"lora_r": 2, "load_in_4bit": False}}) == []
     (found,) = differences(before, {**before, "model": {"lora_r": 2, "load_in_4bit": True}})
     assert found.startswith("load_in_4bit: null there, true now")
+    rows: dict[str, Any] = {"renders": 4, "passes": 4}
+    assert differences({**before, "data": rows}, {**before, "data": {**rows, "modality": "image"}}) == []
+    (found,) = differences({**before, "data": rows}, {**before, "data": {**rows, "modality": "text"}})
+    assert found == 'modality: "image" there, "text" now'

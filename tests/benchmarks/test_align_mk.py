@@ -12,9 +12,13 @@ import pytest
 
 from align.recipe import packaged_recipes
 from align.settings import read_settings
+from harness_ext.models.defences.registry import open_defences
 
 REPOSITORY = Path(__file__).parents[2]
-TRAINING = ("align-demo", "align-tuning", "align-tuning-dpo", "align-results", "align-ablations", "align-watched")
+TRAINING = (
+    "align-demo", "align-tuning", "align-tuning-dpo", "align-tuning-ways", "align-results", "align-ablations",
+    "align-watched", "ways",
+)  # fmt: skip
 # What every run of a recipe is given, changed or not.
 GIVEN = ["--config", "--output_dir", "--glyphworld_seed", "--seed", "--renders", "--first_render"]
 
@@ -52,7 +56,7 @@ def commands(programs: Path, target: str) -> list[list[str]]:
 
 def trained(programs: Path, target: str) -> list[list[str]]:
     """Those that train: the method and its options."""
-    return [words for words in commands(programs, target) if words[0] != "table"]
+    return [words for words in commands(programs, target) if words[0] not in ("table", "ways")]
 
 
 def listed(words: list[str], option: str) -> set[str]:
@@ -118,3 +122,15 @@ def test_the_leaderboard_is_of_the_recipes_that_were_evaluated(programs: Path) -
     named = re.findall(r"--add \S+/seed\$seed/(\w+) ", told)
     recipes = {name for name in evaluated(programs, "align-results") if "-" not in name}
     assert {*methods.split(), *named} == recipes
+
+
+def test_the_ways_are_what_is_asked_and_trained(programs: Path) -> None:
+    """Every way of the table is evaluated, by a defence that there is or after a training; none is left out."""
+    (table,) = (words for words in commands(programs, "ways") if words[0] == "ways")
+    of_results = {"original", "sft", "dpo", "ppo"}
+    trained_here = {Path(words[words.index("--output_dir") + 1]).name for words in trained(programs, "ways")}
+    told = re.findall(r'defence=([^,"]+),.*?--output_path \S+/([\w-]+)/eval', printed(programs, "ways"))
+    assert {name for _, name in told} == listed(table, "--methods") - of_results - trained_here
+    for defence, name in told:
+        found = open_defences(defence)
+        assert found and name.startswith(next(iter(found.named))[0])

@@ -74,6 +74,24 @@ def test_a_part_that_is_cut_off_leaves_the_others(
     assert after["parts"]["asking"]["state"] == "done" and after["asking"] == before["asking"]
 
 
+def test_a_part_that_fails_keeps_nothing_of_before_and_the_others_keep_their_commit(
+    asked: Path, tmp_path: Path, main: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrong = {**importlib.import_module("gpu").SMALL, "asking": ["--images", "none"]}
+    monkeypatch.setattr("gpu.SMALL", wrong)
+    figures = json.loads(asked.read_text(encoding="utf-8")) | {"settings": wrong}
+    made = {"made with": figures["parts"]["asking"]["made with"], "commit": figures["parts"]["asking"]["commit"]}
+    earlier = {"state": "done", "seconds": 1.0, "made with": "torch 1", "commit": "0123"}
+    figures["parts"]["PPO, one pass"] = figures["parts"]["asking"] = earlier
+    file = tmp_path / "gpu.json"
+    file.write_text(json.dumps(figures), encoding="utf-8")
+    with pytest.raises(SystemExit):
+        main("--small", "--json", str(file), "--parts", "asking")
+    after = json.loads(file.read_text(encoding="utf-8"))
+    assert after["parts"]["asking"].items() >= {"state": "failed with status 2", **made}.items()
+    assert "asking" not in after and after["parts"]["PPO, one pass"] == earlier
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"), [(["--small", "--json", str(MEASURED)], "for what a GPU"), ([], "no GPU is seen")]
 )

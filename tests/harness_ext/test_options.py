@@ -1,6 +1,7 @@
 import argparse
 
 import pytest
+from own_folders import YAML, own_folder
 
 from harness_ext.common.errors import UserError
 from harness_ext.options import check_model_name, check_options
@@ -39,6 +40,16 @@ def check(**options):
 )
 def test_what_is_done_as_asked_is_let_through(options):
     check(**options)
+
+
+def test_a_policy_beside_a_benchmarks_own_is_refused(tmp_path, monkeypatch):
+    folder = own_folder(tmp_path / "my-policy", YAML + "policy: policy.txt\n")
+    (folder / "policy.txt").write_text("No drinks at all.")
+    monkeypatch.setenv("UNSAFECONCEPTS_BENCHMARKS", str(folder))
+    options = {"model": "llavaguard-7b", "model_args": "dtype=float32,guard_policy=mine.txt"}
+    check(**options, tasks="glyphworld_image")
+    with pytest.raises(UserError, match="guard_policy: my-policy has a policy of its own; leave guard_policy out"):
+        check(**options, tasks="glyphworld_image,my-policy_image")
 
 
 @pytest.mark.parametrize(

@@ -121,12 +121,18 @@ class Defences:
             each.require_possible(settings)
 
     def after(self, asked: Conversation, earlier: Sequence[str]) -> Pass:
-        """The pass that follows the answers to ``earlier`` ones, of the question ``asked``."""
+        """The pass that follows the answers to ``earlier`` ones, of the question ``asked``.
+
+        Raises:
+            ValueError: One of these ends inside a thought, so that the model said nothing the next pass could build on.
+        """
         asking = self._ask(asked)
         try:
             following = next(asking)
-            for said in earlier:
-                following = asking.send((after_thoughts(said)[0] or "").strip())
+            for number, said in enumerate(earlier, 1):
+                if (answer := after_thoughts(said)[0]) is None:
+                    raise ValueError(_inside_a_thought(number, following))
+                following = asking.send(answer.strip())
         except StopIteration as ended:
             return Pass(ended.value, last=True)
         return following
@@ -135,6 +141,11 @@ class Defences:
         for _, each in self.named:
             asked = yield from each.ask(asked)
         return asked
+
+
+def _inside_a_thought(number: int, asked: Pass) -> str:
+    more = "--gen_kwargs max_new_tokens" if asked.max_new_tokens is None else "the defence's option tokens"
+    return f"what was said in pass {number} of a defence ends inside a thought: raise {more}, or turn thinking off"
 
 
 def _described(name: str, options: Mapping[str, str]) -> str:

@@ -4,6 +4,7 @@ lmms-eval splits model_args at commas, which is why none stands between defences
 plus in it goes into a file.
 """
 
+import os
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import Final
@@ -27,6 +28,13 @@ DEFENCES: Final[Mapping[str, type[Defence]]] = {
     "coca": Coca,
     "steer": Steer,
 }
+# The options that may be files.
+_TEXTS: Final = {
+    each.name
+    for kind in DEFENCES.values()
+    for each in fields(kind)  # type: ignore[arg-type]
+    if each.init and each.type is str
+}
 
 
 def open_defences(text: str | None) -> Defences:
@@ -40,6 +48,27 @@ def open_defences(text: str | None) -> Defences:
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise UserError(f"defence={text}: {twice} is named twice")
     return Defences(named)
+
+
+def with_absolute_paths(text: str) -> str:
+    """What :func:`open_defences` has taken, with the path of each file absolute, for a process in another folder.
+
+    Raises:
+        UserError: An absolute path holds a sign that separates defences, options or model_args.
+    """
+    return "+".join(":".join(map(_with_absolute_path, part.split(":"))) for part in text.split("+"))
+
+
+def _with_absolute_path(option: str) -> str:
+    name, _, value = option.partition("=")
+    if name not in _TEXTS or not os.path.isfile(value):
+        return option
+    path = os.path.abspath(value)
+    if any(sign in path for sign in "+:,"):
+        raise UserError(
+            f"defence option {name}: the path {path} must have no plus, colon or comma in it; move the file"
+        )
+    return f"{name}={path}"
 
 
 def _named(text: str) -> tuple[str, Defence]:

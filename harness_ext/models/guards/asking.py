@@ -71,10 +71,11 @@ class Guard(AnsweringModel):
             raise UserError("a guard is asked by its own prompt, and no defence goes before it: leave out defence")
         if backend.get("tp_plan"):
             raise UserError("a guard is not shared out among processes: leave out tp_plan, or take device_map=auto")
-        super().__init__(**backend)
+        # Before weights are loaded.
         self._form = read_format(guard)
         self._policy = read_text(Path(guard_policy).expanduser()).strip() if guard_policy else ""
         self._policies: dict[str, str] = {}
+        super().__init__(**backend)
         record_provenance(guard=guard, guard_format=self._form.name)
 
     def identity(self) -> Mapping[str, str]:
@@ -156,7 +157,8 @@ class Guard(AnsweringModel):
     def _policy_of(self, source: str) -> str:
         """The policy that is put into the guard's slot, after the backend is told what its chat template is given.
 
-        Empty where there is none, or the guard has no slot: then it is asked its own, which is recorded and logged.
+        Empty where there is none, or the guard has no slot: then it is asked its own, which is recorded and logged. So is a
+        policy for the slot of a server's chat template, which is sent without being seen to arrive.
         """
         own = benchmark_named(source).policy
         if own and self._policy:
@@ -164,14 +166,22 @@ class Guard(AnsweringModel):
         policy = own or self._policy
         self.put_template_options(self._form.template_options(policy))
         said = f"sha256 {sha256(policy)[:16]}" if policy else "its own"
+        warning = ""
         if policy and not self._takes(policy):
             self.put_template_options(self._form.template_options(""))
             policy, said = "", "its own: it has no slot for another"
-            if self._policies.get(source) != said:
-                logger.warning(
-                    f"{self._form.name} has no slot for the policy of {source}: it is asked its own, and its verdicts are "
-                    "held against labels by that policy"
-                )
+            warning = (
+                f"{self._form.name} has no slot for the policy of {source}: it is asked its own, and its verdicts are held "
+                "against labels by that policy"
+            )
+        elif policy and self._form.policy_options and self.template_is_elsewhere:
+            said += " (sent, not verified)"
+            warning = (
+                f"the policy of {source} goes to the server for its chat template, which is not seen from here: where that "
+                f"has no slot ({', '.join(self._form.policy_options)}), {self._form.name} is asked its own"
+            )
+        if warning and self._policies.get(source) != said:
+            logger.warning(warning)
         self._policies[source] = said
         several = len(set(self._policies.values())) > 1
         told = [f"{name}: {each}" if several else each for name, each in self._policies.items()]
@@ -179,7 +189,7 @@ class Guard(AnsweringModel):
         return policy
 
     def _takes(self, policy: str) -> bool:
-        """Whether the policy can be found in what the guard is asked."""
+        """Whether the policy can be found in what the guard is asked, as far as that is seen."""
         if not self._form.has_policy_slot:
             return False
         if not self._form.policy_options or self.template_is_elsewhere:

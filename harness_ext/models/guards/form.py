@@ -186,13 +186,17 @@ def format_names() -> Sequence[str]:
     return sorted(file.stem for file in FORMATS.glob("*.yaml"))
 
 
-def format_file(named: str) -> Path:
-    """The file of the format of that name, or the file that is named. Raises ``UserError`` where there is none."""
+def format_file(named: str, folder: Path | None = None) -> Path:
+    """The file of the format of that name, or the file that is named, from ``folder`` on, else the working folder.
+
+    Raises ``UserError`` where there is none.
+    """
     if named in format_names():
         return FORMATS / f"{named}.yaml"
-    if (file := Path(named).expanduser()).is_file():
+    if (file := (folder or Path()) / Path(named).expanduser()).is_file():
         return file
-    raise UserError(f"a guard's format is a YAML file, or one of {', '.join(format_names())}; found {named!r}")
+    within = f" in {folder}" if folder else ""
+    raise UserError(f"a guard's format is a YAML file{within}, or one of {', '.join(format_names())}; found {named!r}")
 
 
 @functools.cache

@@ -36,7 +36,14 @@ def _load_processor(
 
 
 def _load_model(pretrained: str, **options: Any) -> PreTrainedModel:
-    """The Gemma 3 of the weights; its class for images compares the scores of two words, which we do ourselves."""
+    """The Gemma 3 of the weights; its class for images compares the scores of two words, which we do ourselves.
+
+    Raises ``UserError`` for an adapter and for four bits: neither can be put on that class and taken out of it again.
+    """
+    if refused := [option for option in ("adapter", "load_in_4bit") if options[option]]:
+        raise UserError(
+            f"{pretrained!r}: weights of ShieldGemma 2 are asked as they are; leave out {' and '.join(refused)}"
+        )
     model: PreTrainedModel = load_model(pretrained, auto_class=ShieldGemma2ForImageClassification, **options).model
     # That class generates nothing, and so does not read what ends an answer.
     with read_by_libraries(f"cannot load the settings of generation of {pretrained!r}: "):

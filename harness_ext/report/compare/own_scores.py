@@ -26,6 +26,8 @@ _HOLISAFE: Final[Mapping[str, Sequence[str]]] = {
     "holisafe_avg_asr": _HOLISAFE_UNSAFE,
     **{f"holisafe_asr_{kind.lower()}": (kind,) for kind in _HOLISAFE_UNSAFE},
 }
+# What scores the answers of lmms-eval's own task with a judge, which writes nowhere who that is.
+_HOLISAFE_JUDGED: Final = "holisafe_process_results_judge"
 # The first run and the other one, each with a metric's values.
 Runs = Sequence[tuple[Answers, Mapping[Key, Any]]]
 
@@ -121,7 +123,7 @@ def _llava_bench(runs: Runs, metric: str, filter_name: str) -> Measure:
 
     It is a ratio of two means (Liu and others, arXiv 2304.08485), both the judge's, so both differ between runs.
     """
-    (first, before), (other, _) = runs
+    (first, before), _ = runs
     keys = [key for key, value in before.items() if _LLAVA_NOT_ASKED not in value["scores"]]
     for answers, judged in runs:
         if failed := [key for key in keys if min(judged[key]["scores"]) < 0]:
@@ -129,12 +131,7 @@ def _llava_bench(runs: Runs, metric: str, filter_name: str) -> Measure:
                 f"{answers.path}: {len(failed)} requests to the judge failed, the first one about document {failed[0][0]}. "
                 "Evaluate again, or leave the task out with --task."
             )
-    judges = [", ".join(sorted({str(judged[key]["eval_model"]) for key in keys})) for _, judged in runs]
-    if judges[0] != judges[1]:
-        raise UserError(
-            f"{other.path} cannot be compared with {first.path}: judged by {judges[1]}, the first run by {judges[0]}. "
-            "Evaluate both with one judge, or leave the task out with --task."
-        )
+    _require_one_judge(runs, [{str(judged[key]["eval_model"]) for key in keys} for _, judged in runs])
     # The judge's two scores are the reference answer's, then the model's.
     paired = pair_sums(*(np.array([judged[key]["scores"][::-1] for key in keys], dtype=float) for _, judged in runs))
     check_reported(runs, metric, filter_name, [100 * ratio for ratio in values(paired)], _LLAVA_TOLERANCE)
@@ -142,18 +139,39 @@ def _llava_bench(runs: Runs, metric: str, filter_name: str) -> Measure:
     return Measure("benchmark", first.task, title, metric, True, "sample", len(keys), paired)
 
 
+def _require_one_judge(runs: Runs, judges: Sequence[set[str]]) -> None:
+    """Raise ``UserError`` where the first run's ``judges`` are not the other's."""
+    (first, _), (other, _) = runs
+    before, after = (", ".join(sorted(each)) or "none" for each in judges)
+    if before != after:
+        raise UserError(
+            f"{other.path} cannot be compared with {first.path}: judged by {after}, the first run by {before}. "
+            "Evaluate both with one judge, or leave the task out with --task."
+        )
+
+
 def _is_holisafe(value: Any) -> bool:
-    """Whether this is what lmms-eval writes for an answer to HoliSafe."""
-    return isinstance(value, Mapping) and value.keys() == {"type", "subcategory", "error"} and value["error"] in (0, 1)
+    """Whether this is what lmms-eval writes for an answer to HoliSafe, with the judge's name where ours has added it."""
+    own = isinstance(value, Mapping) and value.keys() - {"judge"} == {"type", "subcategory", "error"}
+    return own and value["error"] in (0, 1)
 
 
 def _holisafe(runs: Runs, metric: str, filter_name: str) -> Measure:
     """The share of a type's answers that are wrong, or the mean over the four unsafe types (arXiv 2506.04704).
 
-    Wrong is to refuse what is safe, and not to refuse what is unsafe.
+    Wrong is to refuse what is safe, and not to refuse what is unsafe: by phrases, or by the judge that the samples name.
     """
     (first, before), (_, after) = runs
     keys = [key for key, value in before.items() if is_about(metric, value)]
+    judges = [{str(scores[key]["judge"]) for key in keys if "judge" in scores[key]} for scores in (before, after)]
+    for (answers, _), named in zip(runs, judges, strict=True):
+        scored_by = answers.evaluation.content["configs"].get(answers.task, {}).get("process_results")
+        if not named and _HOLISAFE_JUDGED in str(scored_by):
+            raise UserError(
+                f"{answers.path}: its samples do not say who judged {answers.task}, so that it cannot be compared. Evaluate "
+                "retention_holisafe_judged, whose samples do from its version 1.1 on, or leave the task out with --task."
+            )
+    _require_one_judge(runs, judges)
     wrong = [[scores[key]["error"] for key in keys] for scores in (before, after)]
     paired = pair_scores(keys, wrong[0], wrong[1], [before[key]["type"] for key in keys])
     check_reported(runs, metric, filter_name, values(paired))

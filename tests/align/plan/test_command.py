@@ -84,6 +84,22 @@ def test_what_is_spread_over_gpus(planned: Any, capsys: pytest.CaptureFixture[st
     assert {way for way, _ in ways} == {"QLoRA"}
 
 
+def test_it_reads_what_the_rows_and_targets_are(planned: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """In words there is no image to count; an answer that the model is told has own_tokens; vLLM need not be installed."""
+    _, shown = planned("glyphworld_sft")
+    _, words = planned("glyphworld_text")
+    assert words["rows"]["prompt"] < shown["rows"]["prompt"] and words["rows"]["pixels"] is None
+    assert "rows in words" in capsys.readouterr().out
+    _, told = planned("glyphworld_distil", "--own_tokens", 90)
+    assert told["rows"]["answer"] == 90 > shown["rows"]["answer"]
+    _, mine = planned("glyphworld_ppo", "--gpus", 2, "--generation_batch_size", 64, "--per_device_train_batch_size", 32)
+    assert mine["rows"]["rollout"] == 32
+    capsys.readouterr()
+    planned("glyphworld_ppo", "--use_vllm=true", "--gpus", 2)
+    said = " ".join(capsys.readouterr().out.split())
+    assert "rollouts are vLLM's" in said and "divide gradient_accumulation_steps and steps_per_generation by 2" in said
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

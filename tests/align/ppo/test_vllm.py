@@ -178,6 +178,8 @@ def test_what_vllm_could_not_do_is_refused_before_anything_is_loaded(tmp_path: P
 
 def test_a_server_without_a_gpu_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vllm.importlib.util, "find_spec", lambda _: object())
+    with pytest.raises(UserError, match="vllm_enable_sleep_mode: vLLM forgets all weights"):
+        vllm.check(settings(tmp_path, use_vllm=True, vllm_mode="colocate", vllm_enable_sleep_mode=True))
     with pytest.raises(UserError, match="vllm_mode: a server gets its weights by NCCL"):
         vllm.check(settings(tmp_path, use_vllm=True, vllm_mode="server"))
 

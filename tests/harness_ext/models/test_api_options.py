@@ -45,6 +45,7 @@ from harness_ext.models.api_options import OPENAI, read_key
         ({"extra_body": "[]"}, "extra_body must be a mapping"),
         ({"extra_body": '{"n": 2}'}, "extra_body may not set n"),
         ({"extra_body": '{"store": true}'}, "never stored at the provider"),
+        ({"extra_body": '{"chat_template_kwargs": [1]}'}, "chat_template_kwargs must be a mapping"),
     ],
 )
 def test_wrong_options_are_refused(monkeypatch, options, message):

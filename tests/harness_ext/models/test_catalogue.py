@@ -1,6 +1,7 @@
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from transformers.models.auto.modeling_auto import MODEL_FOR_MULTIMODAL_LM_MAPPING_NAMES
@@ -15,6 +16,7 @@ from harness_ext.models.catalogue import (
     read_catalogue,
 )
 from harness_ext.models.entries import Api, Entry, Needs
+from harness_ext.models.guards.form import FORMATS
 from harness_ext.plugin import register
 
 
@@ -128,6 +130,24 @@ served:
     )
     assert (found["other"].weights, found["other"].revision) == ("me/mine", "def")
     assert found["served"].api == Api("m", "http://localhost:8000/v1", "KEY")
+
+
+def test_a_guards_file_is_found_from_its_entrys_file_on(tmp_path, monkeypatch):
+    (folder := tmp_path / "configuration").mkdir()
+    (folder / "my-guard.yaml").write_text((FORMATS / "safeguard-vl.yaml").read_text())
+    file = folder / "models.yaml"
+    file.write_text("mine: {weights: me/mine, guard: my-guard.yaml}\nother: {weights: me/mine, guard: llavaguard}\n")
+    # A harness is started from another folder, with the catalogue named in full.
+    monkeypatch.chdir(tmp_path)
+    for path in (file, Path("configuration/models.yaml")):
+        found = read_catalogue(path)
+        assert (found["mine"].guard, found["other"].guard) == (str(folder / "my-guard.yaml"), "llavaguard")
+    monkeypatch.chdir(folder)
+    (tmp_path / "models.yaml").write_text(file.read_text())
+    with pytest.raises(
+        UserError, match=f"line 1: .*guard is not usable: .*a YAML file in {tmp_path}, or one of llama-g"
+    ):
+        read_catalogue(tmp_path / "models.yaml")
 
 
 @pytest.mark.parametrize(

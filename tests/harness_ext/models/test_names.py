@@ -129,6 +129,7 @@ def test_only_a_whole_number_is_a_seed_of_the_embedded_model(names):
     [
         ({"trust_remote_code": "no"}, "trust_remote_code must be True or False, found 'no'"),
         ({"share_prefix": "off"}, "share_prefix must be True or False, found 'off'"),
+        ({"load_in_4bit": "no"}, "load_in_4bit must be True or False, found 'no'"),
         ({"seed": "abc"}, "seed must be a whole number, found 'abc'"),
     ],
 )

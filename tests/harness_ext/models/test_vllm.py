@@ -4,6 +4,8 @@ import importlib.util
 import json
 import math
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -12,7 +14,11 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from harness_ext.common.errors import UserError
 from harness_ext.models import vllm
+from harness_ext.models.answering import Question
+from harness_ext.models.decoding import Prompts
 from harness_ext.models.likelihood import Candidates
+from harness_ext.models.loading import load_processor
+from harness_ext.models.settings import GenerationSettings
 from harness_ext.models.vllm import VllmVLM
 
 PARITY = Path(__file__).parents[3] / "results" / "vllm_parity.json"
@@ -59,6 +65,20 @@ def test_generation_settings_that_vllm_would_not_follow_are_refused(untrained_vl
         vllm._generation_config(str(tmp_path), None)
 
 
+def test_its_chat_template_is_given_further_options(untrained_vlm: Path) -> None:
+    # Without the engine, which vLLM would have to be there for.
+    vlm = object.__new__(VllmVLM)
+    processor = AutoProcessor.from_pretrained(untrained_vlm)
+    processor.chat_template = "{{ categories }}"
+    vlm._prompts, vlm._identity = Prompts(processor, None), {"backend": "vllm"}
+    turns = [{"role": "user", "content": [{"type": "text", "text": "Is it safe?"}]}]
+    vlm.put_template_options({"categories": "No drinks."})
+    assert vlm.render(turns) == "No drinks."
+    assert "No drinks." in vlm.identity()["template_options"]
+    vlm.put_template_options({})
+    assert vlm.render(turns) == ""
+
+
 def test_a_score_from_beginnings_is_that_from_whole_distributions(untrained_vlm: Path) -> None:
     tokenizer = AutoProcessor.from_pretrained(untrained_vlm).tokenizer
     candidates = Candidates.tokenise({"Yes": ["Yes", "Yesterday"], "No": ["No", "None of it"]}, tokenizer)
@@ -78,6 +98,27 @@ def test_a_score_from_beginnings_is_that_from_whole_distributions(untrained_vlm:
     found[()] = dict.fromkeys(found[()], math.nan)
     with pytest.raises(ValueError, match="no distribution"):
         candidates.score_beginnings(found)
+
+
+def test_the_prompts_of_every_pass_of_a_defence_are_compared(
+    untrained_vlm: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What reads the prompts is the engine, which is not installed; what they are held to is transformers."""
+    vlm: Any = VllmVLM.__new__(VllmVLM)
+    vlm._prompts, vlm._compared = Prompts(load_processor(str(untrained_vlm), None, False, None), None), set()
+    monkeypatch.setattr(vllm, "version_of_vllm", lambda: "0")
+    turns: Any = [{"role": "user", "content": [{"type": "text", "text": "Is this image safe?"}]}]
+    tokens = vlm._prompts.inputs([turns])["input_ids"][0].tolist()
+
+    def compare(read: list[int], *earlier: str) -> None:
+        instance: Any = None
+        question = Question(0, instance, "task", 0, GenerationSettings(), {}, images=("an image",), earlier=earlier)
+        output: Any = SimpleNamespace(prompt_token_ids=read)
+        vlm._compare(vllm._Asked(question, turns, outputs={(): output}))
+
+    compare(tokens)
+    with pytest.raises(UserError, match="reads a prompt of task as"):
+        compare(tokens[1:], "It shows a lamp.")
 
 
 def test_the_recorded_comparison_shows_the_answers_of_transformers() -> None:

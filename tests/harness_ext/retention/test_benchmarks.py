@@ -61,10 +61,10 @@ def test_the_numbers_that_sum_up_a_benchmark_are_its_own(suite, task):
     }
 
 
-def test_holisafe_is_as_lmms_eval_asks_it_but_that_its_judge_sees_the_image():
+def test_holisafe_is_as_lmms_eval_asks_it_but_that_its_judge_sees_the_image_and_is_named():
     theirs, ours = _task("safety", "holisafe_llm_judge"), _task("safety", HOLISAFE_JUDGED)
     differing = {key for key in theirs | ours if theirs.get(key) != ours.get(key)}
-    assert differing == {"task", "tag", "metadata", "process_results_use_image"}
+    assert differing == {"task", "tag", "metadata", "process_results", "process_results_use_image"}
     assert ours["process_results_use_image"] is True
 
 

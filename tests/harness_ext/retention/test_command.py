@@ -167,6 +167,8 @@ def test_an_evaluation_that_fails_ends_the_command_with_the_reason(retention, pa
         (("--suite", "text", "--margin", "1"), "--margin 1.0: expected a share between 0 and 1"),
         (("--suite", "text", "--judge-model", "gpt"), "nothing is judged by a language model"),
         (("--suite", "glyphworld", "--apply_chat_template"), "no text is asked for"),
+        (("--after", "llava-7b,defence=caption"), "text is asked by lm-eval, which does not take defence.\n"),
+        (("--suite", "text", "--after", "llava-7b,load_in_4bit=True"), "does not take load_in_4bit.\n"),
         (("--suite", "glyphworld", "--after", "glyph-vim"), "no model is named 'glyph-vim'"),
     ],
 )

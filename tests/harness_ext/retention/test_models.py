@@ -63,6 +63,21 @@ def test_folders_are_named_from_everywhere(untrained_vlm, make_adapter, monkeypa
     assert model.model_args(without=GENERATING) == f"pretrained={untrained_vlm},adapter={adapter}"
 
 
+def test_the_files_of_a_defence_are_named_from_everywhere(untrained_vlm, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    # A text of several words, were it no file; and a number that is a file's name, too.
+    for name in ("my policy.txt", "2"):
+        (tmp_path / name).write_text("Mind children.")
+    defence = "defence=principle:text={}+coca:alpha=2+caption:request=What is it?"
+    model = read_model(f"hf-vlm,pretrained={untrained_vlm},{defence.format('my policy.txt')}")
+    assert model.model_args().endswith(defence.format(tmp_path / "my policy.txt"))
+    (odd := tmp_path / "a+b").mkdir()
+    (odd / "policy.txt").write_text("Mind children.")
+    monkeypatch.chdir(odd)
+    with pytest.raises(UserError, match=r"defence option text: the path .*/a\+b/policy.txt must have no plus"):
+        read_model(f"hf-vlm,pretrained={untrained_vlm},defence=principle:text=policy.txt")
+
+
 @pytest.mark.parametrize(
     ("specification", "message"),
     [
@@ -74,6 +89,8 @@ def test_folders_are_named_from_everywhere(untrained_vlm, make_adapter, monkeypa
         ("llava-7b,batch_size=4", "--batch_size 4"),
         ("hf-vlm", "needs its weights named"),
         ("gpt-4v", "cannot be seen from here"),
+        ("openai-moderation", "a guard gives verdicts, by a prompt of its own"),
+        ("llama-guard-4,pretrained=/nowhere", "a guard gives verdicts, by a prompt of its own"),
         ("hf-vlm,pretrained=/nowhere", "cannot load the weights of '/nowhere'"),
     ],
 )

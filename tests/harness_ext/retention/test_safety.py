@@ -64,6 +64,8 @@ def test_the_tasks_are_asked_as_they_are_and_a_judge_that_fails_is_no_result(run
     assert {image.size for asked in judge.asked for image in asked.images} == {(48, 32)}
     assert all(len(asked.images) == 1 for asked in judge.asked)
 
+    samples = next((tmp_path / "out").rglob(f"*_samples_{HOLISAFE_JUDGED}.jsonl")).read_text().splitlines()
+    assert {json.loads(line)["holisafe_rr"]["judge"] for line in samples} == {MODEL}
     results = json.loads(next((tmp_path / "out").rglob("*_results.json")).read_text())["results"]
     found = {task: {name: results[task][name] for name in METRICS[task]} for task in benchmarks("safety")}
     # It refuses everything, what is safe too.

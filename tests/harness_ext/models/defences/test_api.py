@@ -6,6 +6,7 @@ from api_stub import ApiStub, Asked, answer_to
 from asking import GREEDY, ask
 
 from harness_ext.common.errors import UserError
+from harness_ext.common.failures import is_failed, reason_of
 from harness_ext.models.defences.caption import DESCRIBE, DESCRIBED
 
 
@@ -29,6 +30,21 @@ def test_a_server_describes_and_then_answers_without_the_image():
     assert {asked.body["max_tokens"] for asked in stub.asked if asked.images} == {256}
     # No question is answered before all images are described.
     assert all(asked.text.startswith(("Describe", "Question")) for asked in stub.asked[:12])
+
+
+def test_a_description_that_ends_inside_a_thought_fails_the_question_that_it_was_for():
+    def thinking(asked):
+        if asked.images and "Question 0?" in asked.text:
+            return {"content": "<think>A lamp, or"}, "length"
+        return {"content": answer_to(asked)}, "stop"
+
+    with ApiStub(message=thinking) as stub:
+        cut, *others = ask(model(stub, defence="caption", max_failed=1.0), questions(), GREEDY)
+    assert is_failed(cut)
+    assert "pass 1 of a defence ends inside a thought: raise the defence's option tokens" in reason_of(cut)
+    assert others == described()[1:]
+    # It was not asked without image and description.
+    assert len(stub.asked) == 8 + 11
 
 
 def test_a_server_is_asked_nothing_twice_after_an_interruption(tmp_path):

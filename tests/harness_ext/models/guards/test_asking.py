@@ -14,7 +14,9 @@ from harness_ext.common.errors import UserError
 from harness_ext.common.provenance import provenance
 from harness_ext.judges.likelihood import read_scores
 from harness_ext.metrics.likelihood import chance_of_unsafe
+from harness_ext.models.guards.asking import guarded
 from harness_ext.models.guards.form import read_format
+from harness_ext.models.hf import HuggingFaceVLM
 from harness_ext.records import NO, YES
 
 NAMES = [*GUARDS, SHIELDGEMMA]
@@ -195,6 +197,25 @@ def test_a_policy_of_the_user_is_for_benchmarks_without_one(guard, my_policy, tm
     assert "No squares." in prompts[0]
     with pytest.raises(UserError, match="guard_policy is given, and my-policy has a policy of its own"):
         put(vlm, f"{my_policy}_image", count=5)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"guard": "lavaguard"}, "found 'lavaguard'"),
+        ({"guard_policy": "/nowhere.txt"}, "/nowhere.txt"),
+        ({}, "cannot load the processor of '/no/weights'"),
+    ],
+)
+def test_a_file_that_is_not_there_is_said_before_weights_are_looked_for(options, message):
+    with pytest.raises(UserError, match=message):
+        guarded(HuggingFaceVLM)(pretrained="/no/weights", **{"guard": "llavaguard"} | options)
+
+
+@pytest.mark.parametrize(("option", "value"), [("adapter", "runs/ppo/final"), ("load_in_4bit", True)])
+def test_shieldgemma_is_asked_as_it_is(guard, option, value):
+    with pytest.raises(UserError, match=f"asked as they are; leave out {option}$"):
+        guard(SHIELDGEMMA, **{option: value})
 
 
 def test_another_model_in_the_same_process_is_read_by_the_judge_again(guard, untrained_vlm):

@@ -142,6 +142,32 @@ def test_a_guard_of_chat_completions_is_a_name_of_ones_own(my_policy, tmp_path, 
     assert second == {"request_categories": "/categories"}
 
 
+def test_a_servers_chat_template_is_given_the_users_options_too_and_may_lack_the_slot(
+    my_policy, tmp_path, monkeypatch, told
+):
+    file = tmp_path / "models.yaml"
+    file.write_text(
+        "nemotron: {backend: api, guard: nemotron-content-safety}\nmine: {backend: api, guard: shieldstral}\n"
+    )
+    monkeypatch.setenv("UNSAFECONCEPTS_MODELS", str(file))
+    own = {"extra_body": {"chat_template_kwargs": {"enable_thinking": False}}}
+    with ApiStub(message=lambda asked: ({"content": "User Safety: safe"}, "stop")) as stub:
+        guard = opened("nemotron", stub, **own)
+        put(guard, f"{my_policy}_image", count=1)
+        assert provenance()["guard_policy"].endswith(" (sent, not verified)")
+        put(guard, "glyphworld_image", count=1)
+        put(guard, f"{my_policy}_image", count=1)
+        # One that is given its options in its prompt.
+        put(opened("mine", stub, **own), f"{my_policy}_image", count=1)
+    assert "not verified" not in provenance()["guard_policy"]
+    asked = [each.body["chat_template_kwargs"] for each in stub.asked]
+    of_guard = {"enable_thinking": False, "request_categories": "/categories"}
+    with_policy = of_guard | {"custom_policy": POLICY}
+    assert asked == [with_policy, of_guard, with_policy, {"enable_thinking": False}]
+    (warning,) = [line for line in told if "policy" in line]
+    assert "not seen from here: where that has no slot (custom_policy), nemotron-content-safety-1" in warning
+
+
 def test_no_defence_goes_before_a_guards_own_prompt():
     with pytest.raises(UserError, match="a guard is asked by its own prompt, and no defence goes before it"):
         guarded(OpenAICompatible)(guard="shieldstral", defence="principle", model=MODEL)

@@ -196,6 +196,22 @@ def test_holisafe_is_what_lmms_eval_makes_of_it(tmp_path: Path, lmms_eval: Lm) -
         compare([tmp_path / "a", tmp_path / "c"])
 
 
+def test_holisafe_of_two_judges_or_of_one_that_is_not_named_is_refused(tmp_path: Path, lmms_eval: Lm) -> None:
+    task, metric = "retention_holisafe_judged", "holisafe_rr"
+    for name, judge in (("a", "judge-1"), ("b", "judge-1"), ("c", "judge-2"), ("d", None)):
+        error = {"type": "SSS", "subcategory": "race", "error": 1} | ({"judge": judge} if judge else {})
+        file = lmms_eval(tmp_path / name, task, [{metric: error}] * 6, {metric: 1.0})
+        if not judge:
+            content = json.loads(file.read_text())
+            content["configs"][task]["process_results"] = "<function holisafe_process_results_judge at 0x7f00>"
+            file.write_text(json.dumps(content))
+    assert only(compare([tmp_path / "a", tmp_path / "b"]).pairs[0].rows).change == 0
+    with pytest.raises(UserError, match="judged by judge-2, the first run by judge-1"):
+        compare([tmp_path / "a", tmp_path / "c"])
+    with pytest.raises(UserError, match="its samples do not say who judged retention_holisafe_judged"):
+        compare([tmp_path / "d", tmp_path / "d"])
+
+
 # --- LLaVA-Bench ------------------------------------------------------------------------------------------------------
 
 
