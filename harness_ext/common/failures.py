@@ -6,6 +6,7 @@ records it as ``failed``, counts it apart, and never judges it. No answer of thi
 :func:`from_outside`; other backends never mark a failure, see :func:`is_failed_here`.
 """
 
+from collections.abc import Callable
 from typing import Final
 
 # `from_outside` leaves no answer the bracket that the mark begins with.
@@ -19,6 +20,10 @@ CONTENT_FILTER: Final = "content filter"
 
 class Failed(str):
     """What stands in the place of an answer to a request that failed; made by :func:`mark_failed` alone."""
+
+    def __reduce__(self) -> tuple[Callable[[str], "Failed"], tuple[str]]:
+        """A process that is sent one has marked a failure too."""
+        return mark_failed, (reason_of(self),)
 
 
 def mark_failed(reason: str) -> Failed:

@@ -10,11 +10,12 @@ import importlib.metadata
 import os
 from abc import abstractmethod
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from itertools import chain
-from typing import Annotated, Any, ClassVar, Final
+from typing import Annotated, Any, ClassVar, Final, TypeVar
 
 import torch
 from lmms_eval.api.instance import Instance
@@ -47,10 +48,12 @@ from harness_ext.models.noise import drawn_by
 from harness_ext.models.sanity import unlikely
 from harness_ext.models.settings import Count, Generated, GenerationSettings, Share
 from harness_ext.models.store import AnswerStore, answer_key, answers_folder
+from harness_ext.models.together import gathered, of_first, require_same
 
 # Raise it when answers of the same weights to the same prompt change because the code that asks has changed.
 _ANSWERS_VERSION: Final = "2"
 
+_T = TypeVar("_T")
 
 # How warnings call what is said in a pass before the last; its tokens are an option of the defence.
 _ON_THE_WAY: Final = "asked by its defence on the way (option tokens)"
@@ -135,6 +138,8 @@ class AnsweringModel(lmms):
     opens_model: ClassVar[bool] = False
     # Whether the chat template is a server's, so that what it makes of a prompt is not seen here.
     template_is_elsewhere: ClassVar[bool] = False
+    # Whether all processes of the run have one model together, see ``together.py``.
+    _shared_out = False
 
     @checked
     def __init__(
@@ -220,6 +225,9 @@ class AnsweringModel(lmms):
         Raises:
             TooManyFailures: More than ``max_failed`` of the requests failed.
         """
+        own = range(len(requests))
+        if self._shared_out:
+            requests, own = gathered(requests)
         asked = self._asked(requests)
         waiting = self._read(asked)
         answers: dict[int, str] = {}
@@ -243,7 +251,7 @@ class AnsweringModel(lmms):
         for answer in answers.values():
             if isinstance(answer, Generated) and answer.cut_short:
                 note_at_limit(answer)
-        return [str(answers[index]) for index in range(len(requests))]
+        return [str(answers[index]) for index in own]
 
     def generate_until_multi_round(self, requests: list[Instance]) -> list[str]:
         """Not part of these backends."""
@@ -275,7 +283,9 @@ class AnsweringModel(lmms):
                 give(question, mark_failed(question.failure))
         # A batch is planned with its kept answers too, so that only its new questions are missing.
         batches = self.plan([first for first, *_ in alike.values() if not first.failure])
-        kept = {at.index: _checked(answer) for at in chain(*batches) if (answer := store.get(at.key)) is not None}
+        kept = self._by_first(
+            lambda: {at.index: _checked(answer) for at in chain(*batches) if (answer := store.get(at.key)) is not None}
+        )
         for question in chain(*batches):
             if question.index in kept:
                 give(question, kept[question.index])
@@ -286,15 +296,13 @@ class AnsweringModel(lmms):
             )
         waiting = [[question for question in batch if question.index not in kept] for batch in batches]
         for batch, given in self.answer([batch for batch in waiting if batch]):
-            taken = [_checked(answer) for answer in given]
-            store.add(
-                (question.key, answer, {"task": question.task, "row": question.row})
-                for question, answer in zip(batch, taken, strict=True)
-                if not is_failed(answer)
-            )
+            taken = self._by_first(partial(_kept, store, batch, given))
             for question, answer in zip(batch, taken, strict=True):
                 give(question, answer)
         return answers
+
+    def _by_first(self, work: Callable[[], _T]) -> _T:
+        return of_first(work) if self._shared_out else work()
 
     def _likeness(self, question: Question) -> object:
         return question.key if self._defences and not question.failure else question.index
@@ -332,6 +340,8 @@ class AnsweringModel(lmms):
             seen[same] += 1
             if question.candidates and not question.failure and after_thoughts(question.prompt)[0] is None:
                 raise UserError(_THINKS_FIRST.format(question.task))
+        if self._shared_out:
+            require_same([(question.key, question.failure) for question in questions], "prompts")
         return questions
 
     def _with_prompt(self, question: Question) -> Question:
@@ -444,6 +454,17 @@ def _tell_unlikely(questions: Iterable[Question], answers: Mapping[int, str]) ->
         different = len({(question.prompt, question.images) for question in asked})
         for line in unlikely([answers[question.index] for question in asked], different, most):
             logger.warning(f"{task}: {line}")
+
+
+def _kept(store: AnswerStore, batch: Sequence[Question], given: Sequence[str]) -> list[str]:
+    """The answers that were ``given``, checked, and on disk but for failures."""
+    taken = [_checked(answer) for answer in given]
+    store.add(
+        (question.key, answer, {"task": question.task, "row": question.row})
+        for question, answer in zip(batch, taken, strict=True)
+        if not is_failed(answer)
+    )
+    return taken
 
 
 def _checked(answer: str) -> str:

@@ -26,6 +26,7 @@ from harness_ext.models.generation import NOT_FINITE, REQUEST_ERRORS, by_halves,
 from harness_ext.models.likelihood import Candidates
 from harness_ext.models.loading import load_model, load_processor
 from harness_ext.models.sharing import NotShareable, SharedPrefixes, pays, reason_not_to_share
+from harness_ext.models.together import DecoderTogether, checked_plan, end_all, in_all
 
 # Questions about one image that are planned together; more of them (a blank image has hundreds) are more than one plan, so
 # that not too many answers wait to be written.
@@ -54,6 +55,7 @@ class HuggingFaceVLM(LocalModel):
         dtype: ``"auto"`` (the checkpoint's), ``"float32"``, ``"bfloat16"`` or ``"float16"``.
         device: ``"cpu"``, ``"cuda"``, ``"cuda:1"``; the GPU of this process if there is one, else the CPU.
         device_map: As in transformers, ``"auto"`` spreads one model over several GPUs; instead of ``device``.
+        tp_plan: As in transformers, ``"auto"`` shares one model out among the processes of ``torchrun``; instead of both.
         attn_implementation: As in transformers (``"sdpa"``, ``"flash_attention_2"``, ``"eager"``).
         prompt: A chat template (Jinja) for a processor that has none.
         template_options: What the chat template is given beside the conversation.
@@ -88,9 +90,15 @@ class HuggingFaceVLM(LocalModel):
         share_prefix: bool | None = None,
         trust_remote_code: bool = False,
         load_in_4bit: bool = False,
+        tp_plan: str | None = None,
         **shared: Any,
     ) -> None:
         super().__init__(**shared)
+        split = ""
+        if tp_plan:
+            beside = {"device": device, "device_map": device_map, "adapter": adapter, "load_in_4bit": load_in_4bit}
+            beside["trust_remote_code"] = trust_remote_code
+            split = checked_plan(tp_plan, beside, self._defences.within)
         commit = commit_of(pretrained, revision, "processor")
         processor = self.load_processor(pretrained, commit, trust_remote_code, prompt)
         model = self.load_model(
@@ -104,12 +112,14 @@ class HuggingFaceVLM(LocalModel):
             attn_implementation=attn_implementation,
             trust_remote_code=trust_remote_code,
             load_in_4bit=load_in_4bit,
+            tp_plan=tp_plan,
         )
+        self._shared_out = bool(split)
         coca = self._defences.of_kind(Coca)
         self._decoder = (
             ContrastingDecoder(coca, model, processor, template_options)
             if coca
-            else Decoder(model, processor, template_options)
+            else (DecoderTogether if split else Decoder)(model, processor, template_options)
         )
         if name := self._defences.drops_image:
             require_words(self._decoder.encode, name, pretrained, self._decoder.needs_image)
@@ -120,6 +130,7 @@ class HuggingFaceVLM(LocalModel):
             # Some of them reach the processor, and change what an image becomes without changing the rendered prompt.
             "template_options": options_text(template_options),
             **({"load_in_4bit": "True"} if load_in_4bit else {}),
+            **({"tp_plan": split} if split else {}),
         }
         if load_in_4bit:
             record_provenance(load_in_4bit=True)
@@ -166,11 +177,19 @@ class HuggingFaceVLM(LocalModel):
             yield batch, by_halves(self._ask, batch)
 
     def _ask(self, batch: Sequence[Question]) -> list[str]:
-        conversations = [self.conversation(question) for question in batch]
+        def read() -> list[Conversation]:
+            return [self.conversation(question) for question in batch]
+
+        conversations = in_all(read) if self._shared_out else read()
         # A batch is about images, or none of it is.
         steered = self._steering.at_work() if self._steering and batch[0].images else nullcontext()
         with steered:
-            return self._asker.ask(batch, conversations)
+            try:
+                return self._asker.ask(batch, conversations)
+            except RuntimeError as error:
+                if self._shared_out:
+                    end_all(error)
+                raise
 
 
 class Asker:

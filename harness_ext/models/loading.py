@@ -33,11 +33,13 @@ from harness_ext.models.checkpoint import (
     locate,
     processor_files_missing,
     read_by_libraries,
+    require_weights,
     require_whole,
     weight_files,
 )
 from harness_ext.models.entries import prompt_text
 from harness_ext.models.resources import precision_of, require_memory
+from harness_ext.models.together import shared_out
 
 _DTYPES: Final = ("auto", "bfloat16", "float16", "float32")
 # What a repository may name its own code for a VLM.
@@ -128,6 +130,7 @@ def load_model(
     trust_remote_code: bool = False,
     auto_class: Any = AutoModelForMultimodalLM,
     load_in_4bit: bool = False,
+    tp_plan: str | None = None,
     sharded: bool = False,
 ) -> PreTrainedModel:
     """The model in evaluation mode, on its device, with its adapter, loaded by ``auto_class``.
@@ -154,6 +157,10 @@ def load_model(
     if load_in_4bit:
         options["quantization_config"] = four_bits(folder, dtype, auto_class)
         placed = device_map or {"": target}  # where its weights lie, their four bits are packed
+    elif tp_plan:
+        # How much of them each device has is the plan's matter.
+        require_weights(pretrained, folder)
+        options["distributed_config"] = shared_out(pretrained, folder, auto_class)
     else:
         require_memory(pretrained, folder, revision=revision, dtype=dtype, device=place, device_map=device_map)
     spread = nullcontext() if sharded else _whole_in_every_process()
@@ -174,7 +181,7 @@ def load_model(
             "the checkpoint is incomplete, or of another version of transformers"
         )
     _let_the_tower_look_both_ways(model)
-    if not placed and not sharded:
+    if not placed and not sharded and not tp_plan:
         try:
             model = model.to(torch.device(target))
         except RuntimeError as error:

@@ -46,6 +46,10 @@ class Generated(str):
         answer.cut_short = cut_short
         return answer
 
+    def __getnewargs__(self) -> tuple[str, bool]:  # type: ignore[override]
+        """What it is made of anew from, in another process."""
+        return str(self), self.cut_short
+
 
 @dataclass(frozen=True)
 class GenerationSettings:

@@ -2,6 +2,7 @@
 
 import json
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 
@@ -123,6 +124,36 @@ def test_two_processes_give_the_answers_and_the_numbers_of_one(run_warm, tmp_pat
     assert numbers["one"] == pytest.approx(numbers["two"], rel=1e-6, nan_ok=True)
     assert results["one"] == results["two"]
     assert 0 < results["one"][1]["glyphworld_image"]["acc_unsafe,none"] < 1
+
+
+def test_one_model_in_two_processes_gives_the_answers_of_one(run_warm, tmp_path):
+    # Those about images from shared prefixes, those in words alone in plain batches.
+    tasks = "glyphworld_image,glyphworld_image_sampled,glyphworld_image_likelihood,glyphworld_text"
+    common = {"model": "glyph-vlm", "tasks": tasks, "batch_size": 8, "log_samples": True, "limit": 20}
+    answers, options = tmp_path / "answers", "share_prefix=True"
+    together = f"{options},tp_plan=auto,answers={answers}"
+    # The second run together finds the first ten questions' answers on the disk.
+    runs = {"one": [{"model_args": options}], "two": [{"model_args": together, "limit": 10}, {"model_args": together}]}
+    rows = {}
+    for name, command in (("one", ("lmms_eval",)), ("two", torchrun(29532))):
+        config = [{**common, **run, "output_path": str(tmp_path / f"{name}{at}")} for at, run in enumerate(runs[name])]
+        (tmp_path / "runs.yaml").write_text(json.dumps(config))
+        # A machine may have one GPU, which two processes cannot share.
+        finished = run_warm(*command, "--config", tmp_path / "runs.yaml", CUDA_VISIBLE_DEVICES="")
+        assert finished.returncode == 0, finished.stderr
+        (results,) = Path(config[-1]["output_path"]).rglob("*_results.json")
+        assert json.loads(results.read_text())["config"]["prefix_sharing"] == "on"
+        rows[name] = sample_rows(results.parent)
+    scored = {name: of_run.pop("glyphworld_image_likelihood") for name, of_run in rows.items()}
+    assert rows["one"] == rows["two"]
+    assert len(rows["one"]["glyphworld_image"]) == 20
+    assert _without_scores(scored["one"]) == _without_scores(scored["two"])
+    for (*_, one), (*_, two) in zip(scored["one"], scored["two"], strict=True):
+        assert two["scores"] == pytest.approx(one["scores"], abs=1e-5)
+    # One file of each run: the first process keeps the answers.
+    kept = sorted(answers.rglob("*.jsonl"))
+    assert [sum(len(json.loads(line)) for line in file.read_text().splitlines()) for file in kept] == [40, 40]
+    assert json.loads(kept[0].with_name("identity.json").read_text())["tp_plan"] == "auto, 2 processes"
 
 
 def _without_scores(rows):

@@ -69,6 +69,8 @@ class Guard(AnsweringModel):
     def __init__(self, guard: str, guard_policy: str | None = None, **backend: Any) -> None:
         if backend.get("defence"):
             raise UserError("a guard is asked by its own prompt, and no defence goes before it: leave out defence")
+        if backend.get("tp_plan"):
+            raise UserError("a guard is not shared out among processes: leave out tp_plan, or take device_map=auto")
         # Before weights are loaded.
         self._form = read_format(guard)
         self._policy = read_text(Path(guard_policy).expanduser()).strip() if guard_policy else ""
