@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from rich.console import Console
 
-from align.comparison import ORIGINAL, SKILLS, Figures, differences, evaluations, figures_of, strata
+from align.comparison import ORIGINAL, SKILLS, Evaluated, Figures, differences, evaluations, figures_of, strata
 from align.crossed import CrossedEstimate
 from align.quality import common_raters
 from harness_ext.common.errors import UserError
@@ -66,8 +66,7 @@ def main(argv: Sequence[str]) -> int:
     raters = common_raters(each.about_images for evaluated in methods.values() for each in evaluated)
     figures = {method: figures_of(evaluated, raters) for method, evaluated in methods.items()}
     against = {name: differences(methods, name) for name in options.against}
-    seeds = len(next(iter(methods.values())))
-    note = NOTE.format(over="concepts" if seeds == 1 else f"{seeds} seeds and concepts")
+    note = note_of(methods)
     by_original = strata(methods) if ORIGINAL in methods else {}
     tables: dict[str, Mapping[str, Figures]] = {"": figures} | ({STRATA_TITLE: by_original} if by_original else {})
     tables |= {f"Difference to {name}, paired by concept": each for name, each in against.items()}
@@ -87,6 +86,12 @@ def main(argv: Sequence[str]) -> int:
     if options.figure:
         write_figure(lambda: draw(figures, note), options.figure)
     return 0
+
+
+def note_of(methods: Mapping[str, Sequence[Evaluated]]) -> str:
+    """What stands below a table of ``methods``, each with as many seeds."""
+    seeds = len(next(iter(methods.values())))
+    return NOTE.format(over="concepts" if seeds == 1 else f"{seeds} seeds and concepts")
 
 
 # --- as text, JSON and a picture ---------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from align.comparison import ORIGINAL, TEXT, Evaluated, Figures, Measure, counts, evaluations, figures_of
 from align.crossed import CrossedEstimate, share
 from align.quality import common_raters
-from align.table import NOTE, cell
+from align.table import cell, note_of
 from harness_ext.common.errors import UserError
 from harness_ext.common.files import require_writable, write_text
 from harness_ext.common.output import CommandParser
@@ -67,8 +67,7 @@ def main(argv: Sequence[str]) -> int:
         found |= {each.name: share(*counts(evaluated, each)[0]) for each in _TOGETHER}
         found[_PASSES] = _passes(evaluated)
         rows[method] = {name: found[name] for name in _ORDER}
-    seeds = len(next(iter(methods.values())))
-    note = NOTE.format(over="concepts" if seeds == 1 else f"{seeds} seeds and concepts")
+    note = note_of(methods)
     block = _block(rows, note)
     print_boxed(block, console(_WIDTH, _WIDTH))
     if options.markdown:
