@@ -24,6 +24,7 @@ from typing import Any, Final, Literal
 from datasets import Dataset, Features, Image, List, Value, concatenate_datasets
 
 from align.anchors import ANCHOR, anchor_rows, anchors_of, asked_as, interleaved
+from align.labels import relabelled
 from align.settings import OF_ORIGINAL, DataConfig
 from harness_ext.benchmark.base import PUBLISHED_QUESTIONS, SCENE, Question, TrainingSide
 from harness_ext.common.errors import UserError
@@ -64,7 +65,7 @@ def training_rows(config: DataConfig) -> Dataset:
 def _training_rows(config: DataConfig) -> tuple[Dataset, TrainingSide]:
     benchmark = benchmark_named(config.source)
     of = benchmark.counterfactual_side if config.counterfactual else benchmark.training_side
-    side = of(config.renders, config.first_render)
+    side = relabelled(of(config.renders, config.first_render), config)
     questions = [
         replace(each, image=benchmark.put(each.image), text=benchmark.put(each.text)) for each in benchmark.questions
     ]

@@ -16,6 +16,7 @@ from typing_extensions import TypedDict
 
 from align.anchors import ANCHOR
 from align.data import fingerprint
+from align.labels import labels_told
 from align.models import Base
 from align.rewards.base import Reward, rest_of
 from align.settings import DataConfig, RunSettings
@@ -99,6 +100,7 @@ def make_record(
             **({"split": split} if (split := benchmark_named(settings.data.source).split) else {}),
             "rows": len(rows) - anchors,
             **({"anchors": anchors} if anchors else {}),
+            **labels_told(settings.data),
             **found,
             "fingerprint": fingerprint(rows),
         },

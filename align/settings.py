@@ -94,6 +94,10 @@ class DataConfig:
     modality: Literal["image", "text"] = option(
         "image", "text: the same rows in words only, each concept named in the question and not shown."
     )
+    labels_from: str | None = option(
+        None,
+        "A run of a guard, or of any model, on BENCHMARK_image: its verdict of an image is the label, whatever the concept's.",
+    )
     difficulty: Annotated[list[Share], Field(min_length=2, max_length=2)] | None = option(
         None,
         "Two shares, easiest first: [0.5, 1] trains on the half of each label's rows whose right verdict the original model "
@@ -134,6 +138,7 @@ class DataConfig:
             )
         self._check_difficulty()
         self._check_modality()
+        self._check_labels()
 
     def _check_difficulty(self) -> None:
         if self.difficulty is None:
@@ -158,6 +163,17 @@ class DataConfig:
         for name in ("counterfactual", "anchor"):
             if getattr(self, name):
                 raise UserError(f"{name}: it is about images, and modality is text; take one of them out")
+
+    def _check_labels(self) -> None:
+        if self.labels_from is None:
+            return
+        if not benchmark_named(self.source).trained_images_in_all:
+            raise UserError(
+                f"labels_from: no task asks about the images of {self.source} that are trained on; it is for images that lie "
+                "in files, as those of a benchmark of your own"
+            )
+        if self.modality == "text":
+            raise UserError("labels_from: its labels are of images, and modality is text; take one of them out")
 
 
 def asks_original(config: DataConfig) -> bool:
