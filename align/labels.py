@@ -25,7 +25,7 @@ _IMAGES: Final = "images_sha256"
 
 
 class _Labels(NamedTuple):
-    """Of a run: the model, who read its answers, and the label of each image that it was asked about, ``None`` if undecided."""
+    """Of a run: the model, who read its answers, and the label of each image that was asked about, ``None`` if undecided."""
 
     by: str
     judge: str

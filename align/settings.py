@@ -96,7 +96,7 @@ class DataConfig:
     )
     labels_from: str | None = option(
         None,
-        "A run of a guard, or of any model, on BENCHMARK_image: its verdict of an image is the label, whatever the concept's.",
+        "A run of a guard, or of any model, on BENCHMARK_image: its verdict on an image is the label, not the concept's.",
     )
     difficulty: Annotated[list[Share], Field(min_length=2, max_length=2)] | None = option(
         None,
