@@ -48,16 +48,10 @@ _COLOURS: Final = ("#999999", "#E69F00", "#56B4E9", "#D55E00", "#009E73", "#0072
 
 def main(argv: Sequence[str]) -> int:
     """Read, print, and write what is asked for."""
-    parser = CommandParser(prog="align table", description=__doc__.splitlines()[0])
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--methods", nargs="+", metavar="METHOD", help="only these, in this order")
-    parser.add_argument("--seeds", nargs="+", type=int, metavar="N", help="only the folders of these seeds")
+    parser = parser_of("align table", __doc__, "it")
     parser.add_argument(
         "--against", nargs="+", default=[], metavar="METHOD", help="add what the others have more than this one"
     )
-    parser.add_argument("--markdown", type=Path, help="write the table to this file too")
-    parser.add_argument("--json", type=Path, help="write all figures to this file too")
-    parser.add_argument("--figure", type=Path, help="draw it into this PNG file, and an SVG beside it")
     options = parser.parse_args(argv)
     require_writable([options.markdown, options.json, options.figure])
     methods = evaluations(options.folder, options.methods, options.seeds)
@@ -86,6 +80,18 @@ def main(argv: Sequence[str]) -> int:
     if options.figure:
         write_figure(lambda: draw(figures, note), options.figure)
     return 0
+
+
+def parser_of(program: str, description: str, drawn: str) -> CommandParser:
+    """The options of a command that reads the FOLDER of a comparison; ``drawn`` is what its figure shows."""
+    parser = CommandParser(prog=program, description=description.splitlines()[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--methods", nargs="+", metavar="METHOD", help="only these, in this order")
+    parser.add_argument("--seeds", nargs="+", type=int, metavar="N", help="only the folders of these seeds")
+    parser.add_argument("--markdown", type=Path, help="write the table to this file too")
+    parser.add_argument("--json", type=Path, help="write all figures to this file too")
+    parser.add_argument("--figure", type=Path, help=f"draw {drawn} into this PNG file, and an SVG beside it")
+    return parser
 
 
 def note_of(methods: Mapping[str, Sequence[Evaluated]]) -> str:

@@ -8,16 +8,14 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from align.comparison import ORIGINAL, TEXT, Evaluated, Figures, Measure, counts, evaluations, figures_of
 from align.crossed import CrossedEstimate, share
 from align.quality import common_raters
-from align.table import cell, note_of
+from align.table import cell, note_of, parser_of
 from harness_ext.common.errors import UserError
 from harness_ext.common.files import require_writable, write_text
-from harness_ext.common.output import CommandParser
 from harness_ext.report.blocks import Block, Cell, block_markdown, console, print_boxed
 from harness_ext.report.figures import write_figure
 
@@ -49,14 +47,7 @@ _WIDTH: Final = 190
 
 def main(argv: Sequence[str]) -> int:
     """Read, print, and write what is asked for."""
-    parser = CommandParser(prog="align ways", description=__doc__.splitlines()[0])
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--methods", nargs="+", metavar="METHOD", help="only these, in this order")
-    parser.add_argument("--seeds", nargs="+", type=int, metavar="N", help="only the folders of these seeds")
-    parser.add_argument("--markdown", type=Path, help="write the table to this file too")
-    parser.add_argument("--json", type=Path, help="write all figures to this file too")
-    parser.add_argument("--figure", type=Path, help="draw cost against gap into this PNG file, and an SVG beside it")
-    options = parser.parse_args(argv)
+    options = parser_of("align ways", __doc__, "cost against gap").parse_args(argv)
     require_writable([options.markdown, options.json, options.figure])
     methods = evaluations(options.folder, options.methods, options.seeds)
     raters = common_raters(each.about_images for evaluated in methods.values() for each in evaluated)
