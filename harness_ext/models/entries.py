@@ -62,6 +62,12 @@ def _format_name(named: str, info: ValidationInfo) -> str:
     return named if named in format_names() else str(file)
 
 
+def _weights(named: str, info: ValidationInfo) -> str:
+    """A folder beside the entry's file, absolute (the context is that file's folder); else as it is named."""
+    beside = info.context / Path(named).expanduser()
+    return str(beside) if beside.is_dir() else named
+
+
 @dataclass(frozen=True)
 class Needs:
     """What a model needs beyond this project.
@@ -100,7 +106,7 @@ class Entry:
     backend: Annotated[str, Field(pattern=f"^({'|'.join(BACKENDS)})$", description=f"one of {', '.join(BACKENDS)}")] = (
         "huggingface"
     )
-    weights: Text = ""
+    weights: Annotated[Text, AfterValidator(_weights)] = ""
     family: Text = ""
     revision: Word | None = None
     tokenizer: Text | None = None
@@ -155,8 +161,8 @@ def _read_keys(path: Path, node: yaml.Node, kind: type, line: int, within: str, 
             raise fault(at, f"{within}{key} is not usable: {error}") from error
         except ValidationError as error:
             raise fault(at, f"{within}{key} must be {must_be}, found {shown(value)}") from error
-        # As it is written, but for a file's place: it is recorded so.
-        values[key] = checked if key == "guard" else value
+        # As it is written, but for the place of a file or folder: it is recorded so.
+        values[key] = checked if key in ("guard", "weights") else value
     return values
 
 

@@ -92,6 +92,12 @@ def read_model(specification: str) -> Model:
         raise UserError(f"model {name!r} needs its weights named: {name},pretrained=REPOSITORY_OR_FOLDER")
     if pretrained.startswith(GLYPHWORLD):
         pretrained = embedded(pretrained)
+    elif not Path(pretrained).is_absolute() and Path(pretrained).is_dir():
+        # The harness runs in a folder of its own; one that is named in the specification is absolute already.
+        raise UserError(
+            f"{specification!r}: {entry.source or name} names the folder {pretrained}, which is neither absolute nor "
+            f"beside that file: say {Path(pretrained).absolute()} there"
+        )
     if adapter := arguments.get("adapter"):
         from harness_ext.models.loading import check_adapter
 

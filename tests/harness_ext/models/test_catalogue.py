@@ -132,16 +132,18 @@ served:
     assert found["served"].api == Api("m", "http://localhost:8000/v1", "KEY")
 
 
-def test_a_guards_file_is_found_from_its_entrys_file_on(tmp_path, monkeypatch):
+def test_a_guards_file_and_a_folder_of_weights_are_found_from_their_entrys_file_on(tmp_path, monkeypatch):
     (folder := tmp_path / "configuration").mkdir()
+    (folder / "me" / "mine").mkdir(parents=True)
     (folder / "my-guard.yaml").write_text((FORMATS / "safeguard-vl.yaml").read_text())
     file = folder / "models.yaml"
-    file.write_text("mine: {weights: me/mine, guard: my-guard.yaml}\nother: {weights: me/mine, guard: llavaguard}\n")
+    file.write_text("mine: {weights: me/mine, guard: my-guard.yaml}\nother: {weights: me/other, guard: llavaguard}\n")
     # A harness is started from another folder, with the catalogue named in full.
     monkeypatch.chdir(tmp_path)
     for path in (file, Path("configuration/models.yaml")):
         found = read_catalogue(path)
         assert (found["mine"].guard, found["other"].guard) == (str(folder / "my-guard.yaml"), "llavaguard")
+        assert (found["mine"].weights, found["other"].weights) == (str(folder / "me" / "mine"), "me/other")
     monkeypatch.chdir(folder)
     (tmp_path / "models.yaml").write_text(file.read_text())
     with pytest.raises(

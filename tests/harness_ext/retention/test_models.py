@@ -40,6 +40,15 @@ def test_what_a_name_stands_for_counts_not_the_name(untrained_vlm, tmp_path, mon
     assert mine.what == named.what != thinking.what
 
 
+def test_a_folder_that_only_the_working_folder_explains_is_refused(untrained_vlm, tmp_path, monkeypatch):
+    (tmp_path / "files").mkdir()
+    (tmp_path / "files" / "models.yaml").write_text(f"mine: {{weights: {untrained_vlm.name}}}\n")
+    monkeypatch.setenv("UNSAFECONCEPTS_MODELS", str(tmp_path / "files" / "models.yaml"))
+    monkeypatch.chdir(untrained_vlm.parent)
+    with pytest.raises(UserError, match=f"neither absolute nor beside that file: say {untrained_vlm} there"):
+        read_model("mine")
+
+
 def test_a_defence_makes_another_model_by_what_its_texts_say(untrained_vlm, tmp_path):
     principle = tmp_path / "principle.txt"
     folders = []
