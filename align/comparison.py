@@ -193,20 +193,27 @@ def _responses(evaluation: Evaluation) -> dict[ConceptKey, str]:
 def counts(evaluated: Sequence[Evaluated], *measures: Measure) -> list[tuple[Array, Array]]:
     """By measure, the answers of its share and all that count, each of shape (seeds, concepts); ``na`` is wrong.
 
-    Raises ``UserError`` where the measures or the seeds are not about the same concepts, or a request failed.
+    A concept none of whose images of a seed is asked, as those of no position, counts for nothing with that seed.
+
+    Raises ``UserError`` where the seeds or the measures are not about the same concepts, or a request failed.
     """
-    ratios: list[list[dict[ConceptKey, Ratio]]] = [[] for _ in measures]
-    for measure, of_seeds in zip(measures, ratios, strict=True):
-        for each in evaluated:
-            records = [record for record in each.answers[measure.task] if measure.counts(record)]
-            if failed := sum(record.verdict == FAILED for record in records):
-                raise UserError(f"{measure.task}: {failed} requests failed; evaluate again")
-            of_seeds.append(share_by_concept(records, measure.holds))
-            if of_seeds[-1].keys() != ratios[0][0].keys():
-                raise UserError(
-                    f"{measure.task}: the evaluations asked about other concepts; evaluate all alike, without --limit"
-                )
-    sums = ([sums_by_unit(of_seed.values()) for of_seed in of_seeds] for of_seeds in ratios)
+    ratios: list[list[dict[ConceptKey, Ratio]]] = []
+    for measure in measures:
+        answers = [each.answers[measure.task] for each in evaluated]
+        if failed := sum(
+            record.verdict == FAILED for of_seed in answers for record in of_seed if measure.counts(record)
+        ):
+            raise UserError(f"{measure.task}: {failed} requests failed; evaluate again")
+        if any({*map(concept_key, of_seed)} != {*map(concept_key, answers[0])} for of_seed in answers):
+            raise UserError(
+                f"{measure.task}: the evaluations asked about other concepts; evaluate all alike, without --limit"
+            )
+        ratios.append([share_by_concept(filter(measure.counts, of_seed), measure.holds) for of_seed in answers])
+    concepts = [sorted({concept for of_seed in of_seeds for concept in of_seed}) for of_seeds in ratios]
+    if any(each != concepts[0] for each in concepts):
+        raise UserError(f"{', '.join(each.task for each in measures)} asked about other concepts; evaluate both alike")
+    none = Ratio(0, 0)
+    sums = ([sums_by_unit(of_seed.get(each, none) for each in concepts[0]) for of_seed in found] for found in ratios)
     return [(np.array([right for right, _ in each]), np.array([asked for _, asked in each])) for each in sums]
 
 

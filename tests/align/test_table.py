@@ -194,6 +194,40 @@ def test_methods_are_chosen_and_compared(comparison: Path, capsys: pytest.Captur
         evaluations(comparison, ["sft", "ppo"])
 
 
+def test_a_skill_that_a_seed_does_not_ask_of_a_concept(comparison: Path) -> None:
+    """Whether it is asked, as of a position, depends on the images; a concept that is not asked about at all is a fault."""
+    concept = rows(1.0, "capability")[0]["judgement"]["concept"]
+
+    def leave_out(*questions: int) -> None:
+        for method in ("original", "ppo"):
+            folder = comparison / "seed2" / method / "eval"
+            path = folder / "20260101_000000_samples_glyphworld_capability.jsonl"
+            found = [json.loads(line) for line in path.read_text().splitlines()]
+            kept = [
+                row
+                for row in found
+                if row["judgement"]["concept"] != concept or row["judgement"]["question"] not in questions
+            ]
+            path.write_text("".join(json.dumps(row) + "\n" for row in kept))
+            results = json.loads((folder / "20260101_000000_results.json").read_text())
+            results["n-samples"]["glyphworld_capability"] = {"original": len(kept), "effective": len(kept)}
+            (folder / "20260101_000000_results.json").write_text(json.dumps(results))
+
+    leave_out(2)
+    assert main([str(comparison), "--json", str(comparison / "table.json")]) == 0
+    position = json.loads((comparison / "table.json").read_text())["methods"]["ppo"]["position"]
+    asked = [
+        row["judgement"]
+        for seed, right in ((1, 0.8), (2, 0.9))
+        for row in rows(right, "capability")
+        if row["judgement"]["question"] == 2 and (seed == 1 or row["judgement"]["concept"] != concept)
+    ]
+    assert position["value"] == pytest.approx(sum(each["verdict"] == each["expected"] for each in asked) / len(asked))
+    leave_out(0, 1)
+    with pytest.raises(UserError, match="glyphworld_capability: the evaluations asked about other concepts"):
+        main([str(comparison)])
+
+
 def test_seeds_are_chosen(comparison: Path) -> None:
     assert {len(each) for each in evaluations(comparison, only=[2]).values()} == {1}
     with pytest.raises(UserError, match="no seed3; there is seed1, seed2"):
