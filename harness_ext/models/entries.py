@@ -64,7 +64,7 @@ def _format_name(named: str, info: ValidationInfo) -> str:
 
 def _weights(named: str, info: ValidationInfo) -> str:
     """A folder beside the entry's file, absolute (the context is that file's folder); else as it is named."""
-    beside = info.context / Path(named).expanduser()
+    beside = (info.context or Path()) / Path(named).expanduser()
     return str(beside) if beside.is_dir() else named
 
 

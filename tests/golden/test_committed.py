@@ -99,6 +99,18 @@ def test_the_tables_of_the_own_demo_have_todays_headers(name: str) -> None:
     assert found and found <= today
 
 
+@pytest.mark.parametrize("name", ["table.md", "dpo.md", "ablations.md"])
+def test_the_tables_of_align_have_todays_rows(name: str) -> None:
+    today = (golden.OUTPUTS / "align-table" / "align-table.md").read_text(encoding="utf-8")
+    committed = (RESULTS / "align" / name).read_text(encoding="utf-8")
+    assert first_cells(committed) == first_cells(today)
+
+
+def first_cells(text: str) -> set[str]:
+    """The names of all rows of a document's tables, without the counts behind some."""
+    return {re.sub(r" \(.*", "", line.split("|")[1].strip()) for line in text.splitlines() if line.startswith("|")}
+
+
 def test_a_renamed_row_and_a_missing_one_are_found_out(tmp_path: Path) -> None:
     committed = (RESULTS / "glyphworld" / "table.md").read_text(encoding="utf-8")
     first = structure(committed)
