@@ -18,7 +18,8 @@ ASKED = $(ONE_THREAD) UNSAFECONCEPTS_GLYPHWORLD_BLOCK=$(BLOCK)
 
 # A run is named after a packaged recipe, with what is changed in it behind a dash.
 CHANGED_ppo-no-critic := --critic_steps 0 --critic_warmup 0 --lam 1
-CHANGED_ppo-no-kl := --kl_coef 0
+# It goes on where PPO would stop: one of the three seeds passed max_kl.
+CHANGED_ppo-no-kl := --kl_coef 0 --max_kl 10000
 CHANGED_ppo-clip-0.2 := --epsilon_high 0.2
 # TRL's own count steps, not passes: of half the rows half as many.
 CHANGED_grpo := --max_steps $$(( 15 * $(RENDERS) ))
@@ -175,12 +176,13 @@ ways: install
 	$(ONE_THREAD) $(BIN)/align ways $(RESULTS) --seeds $(FEW) --methods $(WAYS) \
 	    --markdown results/ways/table.md --json results/ways/table.json --figure results/ways/ways.png
 
-# A reward that is easily fooled, and one by a judge trained on the answers of align-results; the rule judge watches both.
+# A reward that is easily fooled, and one by a judge trained on the answers of align-results (PPO's leave too few na to learn from,
+# and the others none); the rule judge watches both.
 WATCHED := results/runs/align/watched
 WATCH := --config glyphworld_gullible --glyphworld_seed $(firstword $(SEEDS)) --seed $(firstword $(SEEDS))
 align-watched: install
 	rm -rf $(WATCHED)
-	$(ONE_THREAD) $(BIN)/unsafeconcepts train-judge $(addprefix $(RESULTS)/seed$(firstword $(SEEDS))/,original sft dpo ppo) --base tiny --probe alignment --without na -o $(WATCHED)/judge
+	$(ONE_THREAD) $(BIN)/unsafeconcepts train-judge $(addprefix $(RESULTS)/seed$(firstword $(SEEDS))/,original sft dpo) --base tiny --probe alignment --without na -o $(WATCHED)/judge
 	$(ONE_THREAD) $(BIN)/align ppo $(WATCH) --output_dir $(WATCHED)/gullible
 	$(ONE_THREAD) $(BIN)/align ppo $(WATCH) --output_dir $(WATCHED)/sound --rewards '[{name: classifier, model: $(WATCHED)/judge}]'
 	$(ONE_THREAD) $(BIN)/unsafeconcepts report $(WATCHED)/gullible $(WATCHED)/sound -o $(WATCHED)/page.html --assets $(WATCHED)/page
