@@ -204,7 +204,8 @@ def counts(evaluated: Sequence[Evaluated], *measures: Measure) -> list[tuple[Arr
             record.verdict == FAILED for of_seed in answers for record in of_seed if measure.counts(record)
         ):
             raise UserError(f"{measure.task}: {failed} requests failed; evaluate again")
-        if any({*map(concept_key, of_seed)} != {*map(concept_key, answers[0])} for of_seed in answers):
+        about = [set(map(concept_key, of_seed)) for of_seed in answers]
+        if any(each != about[0] for each in about):
             raise UserError(
                 f"{measure.task}: the evaluations asked about other concepts; evaluate all alike, without --limit"
             )
