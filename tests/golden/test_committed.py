@@ -99,7 +99,7 @@ def test_the_tables_of_the_own_demo_have_todays_headers(name: str) -> None:
     assert found and found <= today
 
 
-@pytest.mark.parametrize("name", ["table.md", "dpo.md"])
+@pytest.mark.parametrize("name", ["table.md", "dpo.md", "ablations.md"])
 def test_the_tables_of_align_have_todays_rows(name: str) -> None:
     today = (golden.OUTPUTS / "align-table" / "align-table.md").read_text(encoding="utf-8")
     committed = (RESULTS / "align" / name).read_text(encoding="utf-8")
