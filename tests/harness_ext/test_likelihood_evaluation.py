@@ -5,8 +5,8 @@ import math
 
 import pytest
 
-from harness_ext.commands.glyphworld import Checkpoint
 from harness_ext.glyphworld.build import ensure_model
+from harness_ext.glyphworld.figures import Checkpoint
 
 
 @pytest.fixture(scope="module")

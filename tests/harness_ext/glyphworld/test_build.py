@@ -26,8 +26,11 @@ def cache(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_a_build_is_complete_and_loads(cache):
+def test_a_build_is_complete_and_loads(cache, capfd):
     folder = ensure_model(3, progress=False, recipe=SHORT)
+    # Two steps teach no letters, and that is said where a path on stdout stays a path.
+    output = capfd.readouterr()
+    assert "the model of seed 3 has 0.000 right of 150" in output.err and output.out == ""
     assert folder.is_relative_to(cache)
     manifest = json.loads((folder / MANIFEST).read_text())
     model, processor = AutoModelForImageTextToText.from_pretrained(folder), AutoProcessor.from_pretrained(folder)

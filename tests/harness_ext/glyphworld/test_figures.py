@@ -7,10 +7,11 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForImageTextToText
 
-from harness_ext.commands.glyphworld import Checkpoint, evaluate, main
+from harness_ext.commands.glyphworld import main
 from harness_ext.common.errors import UserError
 from harness_ext.glyphworld.build import ensure_model
 from harness_ext.glyphworld.concepts import CATEGORIES
+from harness_ext.glyphworld.figures import Checkpoint, evaluate
 from harness_ext.glyphworld.questions import CAPABILITIES
 from harness_ext.glyphworld.render import DEVELOPMENT_SEEDS, TEST_SEEDS, render
 
