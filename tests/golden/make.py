@@ -78,6 +78,7 @@ CASES: Final[Mapping[str, tuple[str, ...]]] = {
     ),
     "align-table": (f"align table runs/methods --methods original sft ppo --against original ppo {_WRITTEN}",),
     "align-table-seeds": (f"align table runs/seeds --against original {_WRITTEN}",),
+    "align-ways": (f"align ways runs/methods --methods original sft ppo {_WRITTEN}",),
     "retention": (f"{_RETENTION} --suite glyphworld --output retained",),
     "retention-text": (f"{_RETENTION} --suite text --without mmlu --margin 0.05 --output retained",),
     "report": ("unsafeconcepts report runs/original runs/sft runs/ppo -o {0}.html --assets {0}",),

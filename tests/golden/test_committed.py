@@ -106,6 +106,11 @@ def test_the_tables_of_align_have_todays_rows(name: str) -> None:
     assert first_cells(committed) == first_cells(today)
 
 
+def test_the_table_of_ways_has_todays_columns() -> None:
+    today = (golden.OUTPUTS / "align-ways" / "align-ways.md").read_text(encoding="utf-8")
+    assert headers((RESULTS / "ways" / "table.md").read_text(encoding="utf-8")) == headers(today)
+
+
 def first_cells(text: str) -> set[str]:
     """The names of all rows of a document's tables, without the counts behind some."""
     return {re.sub(r" \(.*", "", line.split("|")[1].strip()) for line in text.splitlines() if line.startswith("|")}
