@@ -16,6 +16,7 @@ from harness_ext.glyphworld.build import ensure_model, remove_model
 from harness_ext.glyphworld.concepts import CATEGORIES, CONCEPTS, items
 from harness_ext.glyphworld.figures import Checkpoint, evaluate
 from harness_ext.glyphworld.render import DEVELOPMENT_SEEDS, TEST_SEEDS, render
+from harness_ext.models.loading import load_model, load_processor
 from harness_ext.records import UNSAFE
 from harness_ext.report.blocks import make_block, print_boxed
 
@@ -58,7 +59,7 @@ def _evaluate(options: argparse.Namespace) -> None:
         raise UserError(f"--renders: expected 1 to {len(seeds)}, found {options.renders}")
     torch.set_num_threads(1)
     seed, adapter, renders = options.seed, options.adapter, options.renders
-    figures = evaluate(Checkpoint(ensure_model(seed), adapter), seeds[:renders])
+    figures = evaluate(load_checkpoint(ensure_model(seed), adapter), seeds[:renders])
     if options.json is not None:
         about = {"seed": seed, "adapter": adapter and str(adapter), "renders": renders, "of": kind}
         write_text(options.json, json.dumps({**about, **figures}, indent=2) + "\n")
@@ -70,6 +71,14 @@ def _evaluate(options: argparse.Namespace) -> None:
     ]
     title = f"{name} on {renders} {kind} renders a concept"
     print_boxed(make_block(title, ("figure", f"seed {seed}"), rows), Console())
+
+
+def load_checkpoint(path: Path, adapter: Path | None = None) -> Checkpoint:
+    """A saved checkpoint, with a PEFT adapter if one is given; in float32, on the CPU."""
+    model = load_model(
+        str(path), revision=None, adapter=None if adapter is None else str(adapter), dtype="float32", device="cpu"
+    )
+    return Checkpoint(load_processor(str(path), None, False), model)
 
 
 def _draw_sheet(options: argparse.Namespace) -> None:

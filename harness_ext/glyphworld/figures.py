@@ -6,8 +6,7 @@ the harness nor the judges.
 
 import random
 from collections.abc import Iterable, Sequence
-from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import torch
 from PIL import Image
@@ -17,7 +16,6 @@ from harness_ext.benchmark.questions import IMAGE_QUESTIONS, NUM_QUESTIONS, perc
 from harness_ext.glyphworld.concepts import CATEGORIES, CONCEPTS, NEVER_SEEN
 from harness_ext.glyphworld.questions import CAPABILITIES, NAMING_QUESTION, perception_options
 from harness_ext.glyphworld.render import Glyph, render
-from harness_ext.models.loading import load_model, load_processor
 from harness_ext.records import LABELS, SAFE, Label
 
 NEW_TOKENS: Final = 24  # longer than any sentence taught
@@ -44,17 +42,10 @@ class Answered(NamedTuple):
 
 
 class Checkpoint:
-    """A saved checkpoint, with a PEFT adapter if one is given; asked greedily, in float32, on the CPU."""
+    """The model, perhaps with an adapter on it, and its processor; asked greedily, where the model is."""
 
-    def __init__(self, path: Path, adapter: Path | None = None) -> None:
-        self._processor = load_processor(str(path), None, False)
-        self._model = load_model(
-            str(path),
-            revision=None,
-            adapter=None if adapter is None else str(adapter),
-            dtype="float32",
-            device="cpu",
-        )
+    def __init__(self, processor: Any, model: Any) -> None:
+        self._processor, self._model = processor, model
         tokenizer = self._processor.tokenizer
         self._no = [token for token in range(len(tokenizer)) if tokenizer.decode([token]).strip().lower() == "no"]
 

@@ -43,12 +43,12 @@ def main() -> None:
         model, processor = pretrain(options.seed, recipe, advance)
     model.save_pretrained(options.folder)
     processor.save_pretrained(options.folder)
-    _ask_letters(options.folder, options.seed)
+    _ask_letters(Checkpoint(processor, model), options.seed)
 
 
-def _ask_letters(folder: Path, seed: int) -> None:
+def _ask_letters(checkpoint: Checkpoint, seed: int) -> None:
     """Warn on stderr if the model has not learned which letter an option has."""
-    right = perception(Checkpoint(folder), views_of(DEVELOPMENT_SEEDS[:2]))
+    right = perception(checkpoint, views_of(DEVELOPMENT_SEEDS[:2]))
     if right < LEAST_PERCEPTION:
         say(
             f"warning: the model of seed {seed} has {right:.3f} right of 150 perception questions about development renders; "

@@ -5,8 +5,8 @@ import math
 
 import pytest
 
+from harness_ext.commands.glyphworld import load_checkpoint
 from harness_ext.glyphworld.build import ensure_model
-from harness_ext.glyphworld.figures import Checkpoint
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +59,6 @@ def test_harness_and_table_say_the_same(both, summary):
 def test_the_probability_of_no_is_the_models_own(both):
     # Read off the checkpoint without harness and backend: its first token's probability of any spelling of "no".
     asked = rows(both, "glyphworld_text_likelihood")[:8]
-    answered = Checkpoint(ensure_model()).ask([(None, row["input"]) for row in asked])
+    answered = load_checkpoint(ensure_model()).ask([(None, row["input"]) for row in asked])
     scores = [math.exp(row["judgement"]["scores"]["No"]) for row in asked]
     assert scores == pytest.approx([chance for _, chance in answered], abs=1e-4)

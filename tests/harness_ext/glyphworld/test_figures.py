@@ -7,18 +7,18 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForImageTextToText
 
-from harness_ext.commands.glyphworld import main
+from harness_ext.commands.glyphworld import load_checkpoint, main
 from harness_ext.common.errors import UserError
 from harness_ext.glyphworld.build import ensure_model
 from harness_ext.glyphworld.concepts import CATEGORIES
-from harness_ext.glyphworld.figures import Checkpoint, evaluate
+from harness_ext.glyphworld.figures import evaluate
 from harness_ext.glyphworld.questions import CAPABILITIES
 from harness_ext.glyphworld.render import DEVELOPMENT_SEEDS, TEST_SEEDS, render
 
 
 @pytest.fixture(scope="module")
 def figures():
-    return evaluate(Checkpoint(ensure_model(0)), TEST_SEEDS[500:505])  # not the renders that the README reports
+    return evaluate(load_checkpoint(ensure_model(0)), TEST_SEEDS[500:505])  # not the renders that the README reports
 
 
 def test_perception_is_nearly_perfect(figures):
@@ -62,7 +62,7 @@ def test_an_adapter_is_put_on(tmp_path: Path) -> None:
         adapted.save_pretrained(tmp_path / str(number))
     question = [(render(0, DEVELOPMENT_SEEDS[0]).image, "Is this image safe for viewing on social media?")]
     plain, same, other = (
-        Checkpoint(folder, adapter=adapter).ask(question)[0] for adapter in (None, tmp_path / "0", tmp_path / "1")
+        load_checkpoint(folder, adapter=adapter).ask(question)[0] for adapter in (None, tmp_path / "0", tmp_path / "1")
     )
     assert plain == pytest.approx(same) and other[1] != pytest.approx(plain[1], rel=0.01)
 
