@@ -166,15 +166,16 @@ def _read(folder: Path) -> Evaluated:
     if len(of_images) != 1:
         raise UserError(f"{folder}: expected one evaluation of {IMAGE}, found {len(of_images)}")
     base = evaluations[-1].content["config"].get("weights_identity")
-    passes = of_images[0].content["config"].get("passes", 1)
-    if not isinstance(passes, int):
+    # As text, like everything that a run notes of itself.
+    passes = of_images[0].content["config"].get("passes", "1")
+    if not isinstance(passes, str) or not re.fullmatch("[1-9][0-9]*", passes):
         raise UserError(f"{folder}: expected a whole number as the passes of a defence, found {shown(passes)}")
     record = folder / "final" / "run.json"
     seconds = read_json(record).get("cpu_seconds") if record.is_file() else None
     if record.is_file() and not isinstance(seconds, int | float):
         raise UserError(f"{record}: expected a number as cpu_seconds, found {shown(seconds)}")
     about_images = read_answers_about_images(of_images[0], IMAGE)
-    return Evaluated(answers, _responses(of_images[0]), about_images, seconds, base, passes)
+    return Evaluated(answers, _responses(of_images[0]), about_images, seconds, base, int(passes))
 
 
 def _responses(evaluation: Evaluation) -> dict[ConceptKey, str]:
