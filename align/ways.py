@@ -5,7 +5,6 @@ defence asks for at every answer, in prompts that the model reads, and what trai
 """
 
 import json
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Final
@@ -43,11 +42,15 @@ _TOGETHER: Final = (
 _ORDER: Final = (*list(_FROM_TABLE.values())[:7], *(each.name for each in _TOGETHER), "diversity", _PASSES, _SECONDS)
 # Of the table in a terminal, in characters.
 _WIDTH: Final = 190
+# Of the figure: the original, what is asked otherwise, what is trained.
+_GREY: Final = "#555555"
+_BLUE: Final = "#0072B2"
+_ORANGE: Final = "#D55E00"
 
 
 def main(argv: Sequence[str]) -> int:
     """Read, print, and write what is asked for."""
-    options = parser_of("align ways", __doc__, "cost against gap").parse_args(argv)
+    options = parser_of("align ways", __doc__, "gap beside cost").parse_args(argv)
     require_writable([options.markdown, options.json, options.figure])
     methods = evaluations(options.folder, options.methods, options.seeds)
     raters = common_raters(each.about_images for evaluated in methods.values() for each in evaluated)
@@ -89,39 +92,38 @@ def _cell(value: CrossedEstimate | float | None, name: str) -> Cell:
 
 
 def draw(rows: Mapping[str, Figures], note: str) -> "Figure":
-    """The gap of every way with its interval: against the passes of an answer, and against the seconds of training."""
+    """A line a way: its gap with interval and seeds, beside the prompts of an answer and the seconds of training."""
     from matplotlib.figure import Figure
 
-    picture = Figure(figsize=(12, 5), layout="constrained")
-    panels = picture.subplots(1, 2, sharey=True)
-    asked = {way: row for way, row in rows.items() if row[_SECONDS] is None}
-    trained = {way: row for way, row in rows.items() if way == ORIGINAL or way not in asked}
-    sides = (
-        (asked, _PASSES, "prompts that the model reads for an answer, at most", "Asked otherwise"),
-        (trained, _SECONDS, f"{_SECONDS}, once", "Trained"),
-    )
-    for axis, (ways, cost, label, title), colour in zip(panels, sides, ("#0072B2", "#D55E00"), strict=True):
-        prices = {way: value if isinstance(value := row[cost], float) else 0.0 for way, row in ways.items()}
-        width = (max(prices.values()) - min(prices.values()) or 1) / 30
-        # Ways that cost the same stand beside one another, in the order of the table.
-        beside: Counter[float] = Counter()
-        for way, row in ways.items():
-            gap, at = row["gap"], prices[way] + beside[prices[way]] * width
-            assert isinstance(gap, CrossedEstimate)
-            beside[prices[way]] += 1
-            shown = "#555555" if way == ORIGINAL else colour
-            low, high = (gap.value if end is None else end for end in (gap.low, gap.high))
-            error = [[gap.value - low], [high - gap.value]]
-            axis.errorbar(at, gap.value, error, fmt="o", color=shown, markersize=5, capsize=2, lw=0.9)
-            axis.annotate(way, (at, high), (0, 3), textcoords="offset points", rotation=60, fontsize=8, color=shown)
-        if cost == _PASSES:
-            axis.set_xticks(range(1, int(max(prices.values())) + 1))
-        axis.set_title(title, loc="left", fontsize=11)
-        axis.axhline(0, linewidth=0.8, color="#999999")
-        axis.set_xlabel(label)
+    picture = Figure(figsize=(11, 1.6 + 0.3 * len(rows)), layout="constrained")
+    of_gaps, *of_costs = picture.subplots(1, 3, sharey=True, width_ratios=(3, 1, 1))
+    for line, (way, row) in enumerate(rows.items()):
+        gap = row["gap"]
+        assert isinstance(gap, CrossedEstimate)
+        colour = _GREY if way == ORIGINAL else _BLUE if row[_SECONDS] is None else _ORANGE
+        low, high = (gap.value if end is None else end for end in (gap.low, gap.high))
+        error = [[gap.value - low], [high - gap.value]]
+        of_gaps.errorbar(gap.value, line, xerr=error, fmt="o", color=colour, markersize=6, capsize=3, lw=1)
+        if len(gap.seeds) > 1:
+            of_gaps.plot(gap.seeds, [line] * len(gap.seeds), "|", color=colour, markersize=9)
+        for axis, cost in zip(of_costs, (_PASSES, _SECONDS), strict=True):
+            value = row[cost]
+            if isinstance(value, float):
+                axis.barh(line, value, color=colour, height=0.55)
+                axis.annotate(
+                    f"{value:.0f}", (value, line), (3, 0), textcoords="offset points", va="center", fontsize=8
+                )
+    of_gaps.set_yticks(range(len(rows)), rows)
+    of_gaps.invert_yaxis()
+    of_gaps.axvline(0, linewidth=0.8, color="#999999")
+    of_gaps.set_xlabel("modality gap (text-only minus image accuracy); strokes: single seeds")
+    of_costs[0].set_xlabel("prompts an answer,\nat most")
+    of_costs[1].set_xlabel("CPU seconds of\ntraining, once")
+    for axis in (of_gaps, *of_costs):
         axis.spines[["top", "right"]].set_visible(False)
-        axis.grid(axis="y", linewidth=0.4, alpha=0.5)
-        axis.margins(x=0.08, y=0.18)
-    panels[0].set_ylabel("modality gap (text-only minus image accuracy)")
-    picture.supxlabel(note, fontsize=7.5, color="#444444")
+        axis.grid(axis="x", linewidth=0.4, alpha=0.5)
+        axis.set_axisbelow(True)
+    for axis in of_costs:
+        axis.margins(x=0.2)
+    picture.supxlabel(note, fontsize=7, color="#444444")
     return picture
