@@ -42,7 +42,7 @@ class Answered(NamedTuple):
 
 
 class Checkpoint:
-    """The model, perhaps with an adapter on it, and its processor; asked greedily, where the model is."""
+    """The model, perhaps with an adapter on it, and its processor; asked greedily, on the CPU."""
 
     def __init__(self, processor: Any, model: Any) -> None:
         self._processor, self._model = processor, model
@@ -72,9 +72,10 @@ class Checkpoint:
         return list(zip(answers, chances, strict=True))
 
     def answers(self, name: str, asked: Sequence[tuple[int, Image.Image | None, str]]) -> list[Answered]:
-        """Ask about (concept, image, question) in batches, under a bar with this name."""
+        """Ask about (concept, image, question) in batches, under a bar with this name where there are several."""
         results: list[Answered] = []
-        for start in tqdm(range(0, len(asked), _BATCH), desc=name, unit="batch", leave=False):
+        starts = range(0, len(asked), _BATCH)
+        for start in tqdm(starts, desc=name, unit="batch", leave=False, disable=len(starts) < 2):
             part = asked[start : start + _BATCH]
             replies = self.ask([(image, question) for _, image, question in part])
             results += [Answered(concept, *reply) for (concept, _, _), reply in zip(part, replies, strict=True)]
